@@ -1,0 +1,168 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/resource"
+	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
+)
+
+// objects serves every declared kind as Kubernetes JSON.
+type objects struct {
+	adminv1.UnimplementedObjectsServiceServer
+	*Server
+}
+
+var changes = map[resource.Change]adminv1.Change{
+	resource.Created:    adminv1.Change_CHANGE_CREATED,
+	resource.Configured: adminv1.Change_CHANGE_CONFIGURED,
+	resource.Unchanged:  adminv1.Change_CHANGE_UNCHANGED,
+}
+
+// Apply declares an object.
+func (s *objects) Apply(ctx context.Context, req *adminv1.ApplyRequest) (*adminv1.ApplyResponse, error) {
+	object, err := resource.Decode(req.GetObject())
+	if err != nil {
+		return nil, err
+	}
+	order := fleet.Order{DryRun: req.GetDryRun(), Confirm: req.Confirm}
+	stored, change, impact, err := s.Store.ApplyObject(ctx, s.Caller(ctx), object, order)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := json.Marshal(stored)
+	if err != nil {
+		return nil, err
+	}
+	return &adminv1.ApplyResponse{Object: raw, Change: changes[change], Impact: impactMessage(impact)}, nil
+}
+
+// Get returns an object, or an App's instance in a cluster.
+func (s *objects) Get(ctx context.Context, req *adminv1.GetRequest) (*adminv1.GetResponse, error) {
+	kind, err := kindOf(req.GetKind())
+	if err != nil {
+		return nil, err
+	}
+	sel := selection{kind: kind, namespace: req.GetNamespace(), name: req.GetName(), cluster: req.GetCluster()}
+	found, _, err := s.show(ctx, sel)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) != 1 || sel.name == "" {
+		return nil, fmt.Errorf("%s: %w", sel, fleet.ErrNotFound)
+	}
+	raw, err := json.Marshal(found[0])
+	return &adminv1.GetResponse{Object: raw}, err
+}
+
+// String is how a person names what is selected.
+func (s selection) String() string {
+	text := s.kind.Name + "/" + s.name
+	if s.kind.Namespaced {
+		text = s.kind.Name + "/" + s.namespace + "/" + s.name
+	}
+	if s.cluster != "" {
+		text += "@" + s.cluster
+	}
+	return text
+}
+
+// maxPage is the hub's limit to a page.
+const maxPage = 500
+
+// List returns a page of objects.
+func (s *objects) List(ctx context.Context, req *adminv1.ListRequest) (*adminv1.ListResponse, error) {
+	kind, err := kindOf(req.GetKind())
+	if err != nil {
+		return nil, err
+	}
+	found, seen, err := s.show(ctx, selection{kind: kind, namespace: req.GetNamespace(), name: req.GetName(), cluster: req.GetCluster()})
+	if err != nil {
+		return nil, err
+	}
+	if found, err = matchLabels(found, req.GetLabelSelector()); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(found, func(a, b *resource.Object) int { return compareIDs(idOf(a), idOf(b)) })
+	found = slices.DeleteFunc(found, func(o *resource.Object) bool {
+		return compareIDs(idOf(o), req.GetPageToken()) <= 0 && req.GetPageToken() != ""
+	})
+	resp := &adminv1.ListResponse{WatchToken: s.Store.WatchToken(seen)}
+	limit := maxPage
+	if n := int(req.GetLimit()); n > 0 {
+		limit = min(limit, n)
+	}
+	if len(found) > limit {
+		found = found[:limit]
+		resp.NextPageToken = idOf(found[limit-1])
+	}
+	for _, o := range found {
+		raw, err := json.Marshal(o)
+		if err != nil {
+			return nil, err
+		}
+		resp.Objects = append(resp.Objects, raw)
+	}
+	return resp, nil
+}
+
+func compareIDs(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// Delete ends an object, or what only a cluster's spoke knows of.
+func (s *objects) Delete(ctx context.Context, req *adminv1.DeleteRequest) (*adminv1.DeleteResponse, error) {
+	kind, err := kindOf(req.GetKind())
+	if err != nil {
+		return nil, err
+	}
+	order := fleet.Order{DryRun: req.GetDryRun(), Confirm: req.Confirm}
+	var impact fleet.Impact
+	if req.GetCluster() != "" {
+		impact, err = s.endInstance(ctx, kind, req, order)
+	} else {
+		impact, err = s.Store.DeleteObject(ctx, s.Caller(ctx), resource.Deletion{Order: order, Kind: kind.Name,
+			Namespace: req.GetNamespace(), Name: req.GetName(), Policy: policies[req.GetPolicy()], Now: req.GetNow()})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &adminv1.DeleteResponse{Impact: impactMessage(impact)}, nil
+}
+
+var policies = map[adminv1.DeletePolicy]fleet.DeletionPolicy{
+	adminv1.DeletePolicy_DELETE_POLICY_DELETE: fleet.DeleteObjects,
+	adminv1.DeletePolicy_DELETE_POLICY_ORPHAN: fleet.OrphanObjects,
+}
+
+func (s *objects) endInstance(ctx context.Context, kind resource.Kind, req *adminv1.DeleteRequest, order fleet.Order) (fleet.Impact, error) {
+	if !kind.App || req.GetPolicy() == adminv1.DeletePolicy_DELETE_POLICY_UNSPECIFIED {
+		return fleet.Impact{}, fmt.Errorf("%w: to end an App that only the spoke of %s knows, say what becomes of its objects: --policy delete or --policy orphan", fleet.ErrInvalid, req.GetCluster())
+	}
+	key := fleet.Key{Home: fleet.HubHome, Kind: kind.Name, Namespace: req.GetNamespace(), Name: req.GetName()}
+	remove := req.GetPolicy() == adminv1.DeletePolicy_DELETE_POLICY_DELETE
+	return s.Store.EndInstance(ctx, s.Caller(ctx), key, req.GetCluster(), remove, order)
+}
+
+func impactMessage(i fleet.Impact) *adminv1.Impact {
+	m := &adminv1.Impact{Clusters: uint32(i.Clusters), Deletes: i.Deletes, EveryCluster: i.EveryCluster}
+	switch {
+	case i.Deletes:
+		m.Summary = "objects may be deleted in " + plural(i.Clusters, "cluster")
+	case i.EveryCluster:
+		m.Summary = "it means every cluster, " + itoa(i.Clusters) + " now, and those to come"
+	case i.Clusters > 0:
+		m.Summary = "it touches " + plural(i.Clusters, "cluster")
+	}
+	return m
+}

@@ -1,0 +1,85 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/flux"
+	"flotilla.dev/flotilla/pkg/resource"
+	"flotilla.dev/flotilla/pkg/run"
+	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
+)
+
+// Store is what the services need of the store.
+type Store interface {
+	ApplyObject(ctx context.Context, by fleet.Caller, object *resource.Object, order fleet.Order) (*resource.Object, resource.Change, fleet.Impact, error)
+	DeleteObject(ctx context.Context, by fleet.Caller, d resource.Deletion) (fleet.Impact, error)
+	EndInstance(ctx context.Context, by fleet.Caller, app fleet.Key, cluster string, remove bool, order fleet.Order) (fleet.Impact, error)
+	Object(ctx context.Context, kind, namespace, name string) (*resource.Object, error)
+	Objects(ctx context.Context, q resource.Query) ([]*resource.Object, fleet.Horizon, error)
+	SourceStates(ctx context.Context, kind string) (map[string]fleet.SourceState, error)
+	AppStates(ctx context.Context) (map[fleet.Key]fleet.AppState, error)
+	Instances(ctx context.Context, q fleet.InstanceQuery) ([]fleet.Instance, fleet.Horizon, error)
+	ClusterStatuses(ctx context.Context) (map[string]fleet.ClusterStatus, error)
+	WatchToken(h fleet.Horizon) string
+	ParseWatchToken(token string) (fleet.Horizon, error)
+
+	RequestReconcile(ctx context.Context, by fleet.Caller, kind, namespace, name string, source *flux.SourceRef) (string, error)
+	RequestInstance(ctx context.Context, by fleet.Caller, app fleet.Key, cluster string) (string, error)
+	SetSuspend(ctx context.Context, by fleet.Caller, kind, namespace, name string, suspend bool) (*resource.Object, error)
+	ApprovePrune(ctx context.Context, by fleet.Caller, app fleet.Key, digest fleet.Digest, confirm int) ([]string, error)
+	Ask(ctx context.Context, cluster string, app fleet.Key, within time.Duration) (fleet.Question, error)
+	Answer(ctx context.Context, question fleet.Question) ([]byte, error)
+	RegisterCluster(ctx context.Context, by fleet.Caller, object *resource.Object, token fleet.JoinToken, rejoin bool) (*resource.Object, time.Time, error)
+	Events(ctx context.Context, q fleet.EventQuery) ([]fleet.FleetEvent, fleet.Horizon, error)
+	BeginRecovery(ctx context.Context, by fleet.Caller) (time.Time, error)
+	EndRecovery(ctx context.Context, by fleet.Caller) ([]string, error)
+}
+
+// Config is what a Server needs.
+type Config struct {
+	Store Store
+	// Caller is who makes a call.
+	Caller func(ctx context.Context) fleet.Caller
+	// Watch returns a wake-up for whatever the services show; WatchEvents one for events.
+	Watch       func() (wake run.Wake, stop func())
+	WatchEvents func() (wake run.Wake, stop func())
+	// Pin is the digest of the hub CA's public key, which join tokens carry; SpokeAddress is where spokes reach the
+	// hub.
+	Pin          fleet.Digest
+	SpokeAddress string
+	// Version of the hub and of its database schema.
+	Version string
+	Schema  int
+	Log     *slog.Logger
+}
+
+// Server serves the admin API.
+type Server struct {
+	Config
+	stopping chan struct{}
+}
+
+// New returns a Server.
+func New(config Config) *Server { return &Server{Config: config, stopping: make(chan struct{})} }
+
+// Register adds the services to a server that authorizes its calls.
+func (s *Server) Register(server *grpc.Server) {
+	adminv1.RegisterObjectsServiceServer(server, &objects{Server: s})
+	adminv1.RegisterAppsServiceServer(server, &apps{Server: s})
+	adminv1.RegisterClustersServiceServer(server, &clusters{Server: s})
+	adminv1.RegisterEventsServiceServer(server, &events{Server: s})
+	adminv1.RegisterPrunesServiceServer(server, &prunes{Server: s})
+	adminv1.RegisterHubServiceServer(server, &hub{Server: s})
+}
+
+// Run waits until ctx ends and then ends the open watches.
+func (s *Server) Run(ctx context.Context) error {
+	defer close(s.stopping)
+	<-ctx.Done()
+	return nil
+}

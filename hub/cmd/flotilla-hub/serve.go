@@ -1,0 +1,87 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"flotilla.dev/flotilla/hub"
+	"flotilla.dev/flotilla/pkg/telemetry"
+)
+
+// settings are the flags of every command that opens the hub's data.
+type settings struct {
+	config    hub.Config
+	logLevel  string
+	logFormat string
+	allow     []string
+}
+
+func (s *settings) register(flags *pflag.FlagSet) {
+	flags.StringVar(&s.config.DataDir, "data-dir", "", "directory of the key file, the mirrors of sources and the private Postgres (required)")
+	flags.StringVar(&s.config.DatabaseURL, "database-url", "", "URL of Postgres 15 or later; without it a private Postgres is started in the data directory")
+	flags.StringVar(&s.config.KeyFile, "key-file", "", "file of the 32-byte key that everything secret derives from (default: hub.key in the data directory)")
+	flags.StringVar(&s.config.AdminTokenFile, "admin-token-file", "", "write the admin token here when one is made, instead of printing it")
+	flags.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
+	flags.StringVar(&s.logFormat, "log-format", "text", "text or json")
+}
+
+func serveCommand() *cobra.Command {
+	var s settings
+	cmd := &cobra.Command{
+		Use: "serve", Short: "Run the hub", Args: cobra.NoArgs,
+		Long: "Run the hub until SIGINT or SIGTERM. Every flag can be set by environment: --data-dir by FLOTILLA_DATA_DIR.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := s.complete(cmd.Flags()); err != nil {
+				return err
+			}
+			return hub.Run(cmd.Context(), s.config)
+		},
+	}
+	flags := cmd.Flags()
+	s.register(flags)
+	flags.StringVar(&s.config.TrustDomain, "trust-domain", "", "trust domain of the clusters' identities (default: flotilla.local)")
+	flags.StringVar(&s.config.SpokeListen, "spoke-listen", ":8443", "address for spokes")
+	flags.StringVar(&s.config.AdminListen, "admin-listen", ":9443", "address for fleetctl")
+	flags.StringVar(&s.config.HTTPListen, "http-listen", ":8080", "address for metrics and probes")
+	flags.StringVar(&s.config.SpokeAddress, "spoke-address", "", "host:port that spokes reach the hub at, for join commands (default: the listener's)")
+	flags.StringSliceVar(&s.config.Hosts, "host", nil, "names and addresses to issue the server certificate for")
+	flags.StringVar(&s.config.ReadyFile, "ready-file", "", "write the real addresses here, as JSON, once everything listens")
+	flags.Int64Var(&s.config.RenderMemory, "render-memory", 512<<20, "memory of one build, in bytes")
+	flags.BoolVar(&s.config.DenyPrivateSources, "deny-private-sources", false, "refuse sources at loopback and private addresses")
+	flags.StringSliceVar(&s.allow, "allow-sources", nil, "address ranges that --deny-private-sources does not refuse")
+	return cmd
+}
+
+// complete takes what no flag said from the environment, and reports every problem at once.
+func (s *settings) complete(flags *pflag.FlagSet) error {
+	var errs []error
+	flags.VisitAll(func(f *pflag.Flag) {
+		name := "FLOTILLA_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value, set := os.LookupEnv(name)
+		if f.Changed || !set {
+			return
+		}
+		if err := flags.Set(f.Name, value); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
+	})
+	for _, text := range s.allow {
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("--allow-sources %q is not an address range such as 10.0.0.0/8", text))
+		}
+		s.config.AllowSources = append(s.config.AllowSources, prefix)
+	}
+	log, err := telemetry.NewLogger(os.Stderr, s.logLevel, s.logFormat)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	s.config.Log = log
+	return errors.Join(errs...)
+}

@@ -1,0 +1,94 @@
+package hub
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"path/filepath"
+
+	"flotilla.dev/flotilla/pkg/identity"
+)
+
+// Config is what a hub is started with. Zero fields are the defaults, where there is one.
+type Config struct {
+	// DataDir holds the key file, the mirrors of sources and, without DatabaseURL, the private Postgres. Required.
+	DataDir string
+	// DatabaseURL of Postgres 15 or later; empty: a private one in DataDir.
+	DatabaseURL string
+	// KeyFile holds the 32 bytes that sealing, CA and signing keys derive from; default hub.key in DataDir.
+	KeyFile string
+	// TrustDomain of the clusters' identities; default flotilla.local.
+	TrustDomain string
+	// SpokeListen is for spokes (default :8443), AdminListen for fleetctl (:9443), HTTPListen for metrics and probes
+	// (:8080).
+	SpokeListen, AdminListen, HTTPListen string
+	// SpokeAddress is where spokes reach the hub, for join commands; default: the listener's address.
+	SpokeAddress string
+	// Hosts are the names and addresses that certificates are issued for; clients trust the pinned CA, whatever the
+	// name.
+	Hosts []string
+	// ReadyFile, when set, is written with the real addresses once everything listens.
+	ReadyFile string
+	// AdminTokenFile, when set, is written with the admin token when one is made; without it the token is printed
+	// once.
+	AdminTokenFile string
+	// RenderMemory bounds a build, in bytes; default 512 MiB.
+	RenderMemory int64
+	// DenyPrivateSources refuses sources at loopback and private addresses, but for AllowSources.
+	DenyPrivateSources bool
+	AllowSources       []netip.Prefix
+
+	Log *slog.Logger
+}
+
+// withDefaults fills what is zero.
+func (c Config) withDefaults() Config {
+	for field, value := range map[*string]string{
+		&c.KeyFile: filepath.Join(c.DataDir, "hub.key"), &c.TrustDomain: identity.DefaultTrustDomain,
+		&c.SpokeListen: ":8443", &c.AdminListen: ":9443", &c.HTTPListen: ":8080",
+	} {
+		if *field == "" {
+			*field = value
+		}
+	}
+	if len(c.Hosts) == 0 {
+		c.Hosts = []string{"localhost", "127.0.0.1", "::1"}
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	return c
+}
+
+// validate reports every problem at once.
+func (c Config) validate() error {
+	var errs []error
+	if c.DataDir == "" {
+		errs = append(errs, errors.New("--data-dir is required"))
+	}
+	if err := identity.CheckTrustDomain(c.TrustDomain); err != nil {
+		errs = append(errs, fmt.Errorf("--trust-domain: %w", err))
+	}
+	for flag, address := range map[string]string{"--spoke-listen": c.SpokeListen, "--admin-listen": c.AdminListen, "--http-listen": c.HTTPListen} {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			errs = append(errs, fmt.Errorf("%s %q is not host:port", flag, address))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// LogValue is the effective configuration, without secrets.
+func (c Config) LogValue() slog.Value {
+	database := "private, in the data directory"
+	if c.DatabaseURL != "" {
+		database = "given by URL"
+	}
+	return slog.GroupValue(
+		slog.String("dataDir", c.DataDir), slog.String("database", database), slog.String("keyFile", c.KeyFile),
+		slog.String("trustDomain", c.TrustDomain), slog.String("spokeListen", c.SpokeListen),
+		slog.String("adminListen", c.AdminListen), slog.String("httpListen", c.HTTPListen),
+		slog.Bool("denyPrivateSources", c.DenyPrivateSources),
+	)
+}

@@ -1,0 +1,137 @@
+// Package hub is the hub: the one place where its parts meet. Reading [Run] is reading the process.
+package hub
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+
+	"flotilla.dev/flotilla/hub/api"
+	"flotilla.dev/flotilla/hub/auth"
+	"flotilla.dev/flotilla/hub/release"
+	"flotilla.dev/flotilla/hub/rollout"
+	"flotilla.dev/flotilla/hub/session"
+	"flotilla.dev/flotilla/hub/source"
+	"flotilla.dev/flotilla/hub/store"
+	"flotilla.dev/flotilla/hub/web"
+	"flotilla.dev/flotilla/pkg/identity"
+	"flotilla.dev/flotilla/pkg/render"
+	"flotilla.dev/flotilla/pkg/rpc"
+	"flotilla.dev/flotilla/pkg/run"
+	"flotilla.dev/flotilla/pkg/telemetry"
+)
+
+// Run is a hub until ctx ends.
+func Run(ctx context.Context, config Config) error {
+	config = config.withDefaults()
+	if err := config.validate(); err != nil {
+		return err
+	}
+	config.Log.Info("starting", "version", telemetry.Version(), "config", config)
+	if err := os.MkdirAll(config.DataDir, 0o700); err != nil {
+		return fmt.Errorf("make the data directory: %w", err)
+	}
+	listeners, err := listen(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer listeners.close()
+	database, err := openDatabase(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer database.close()
+	root, err := loadKey(ctx, config, database.url)
+	if err != nil {
+		return err
+	}
+	fleet, err := store.Open(ctx, store.Config{URL: database.url, Sealer: root, KeyFingerprint: root.Fingerprint(), Log: config.Log})
+	if err != nil {
+		return err
+	}
+	defer fleet.Close()
+	if err := ensureAdminToken(ctx, config, fleet, root); err != nil {
+		return err
+	}
+	tasks, err := assemble(config, root, fleet, listeners)
+	if err != nil {
+		return err
+	}
+	if err := listeners.announce(config, root); err != nil {
+		return err
+	}
+	config.Log.Info("ready", "spoke", listeners.spoke.Addr().String(), "admin", listeners.admin.Addr().String(), "http", listeners.http.Addr().String())
+	return run.All(ctx, append(tasks, database.task())...)
+}
+
+// assemble makes the hub's parts and returns their tasks.
+func assemble(config Config, root identity.Root, fleet *store.Store, listeners *listeners) ([]run.Named, error) {
+	log, registry := config.Log, telemetry.NewRegistry()
+	builder, err := render.New(render.Config{Memory: config.RenderMemory, Log: log, Metrics: registry})
+	if err != nil {
+		return nil, err
+	}
+	git, err := source.NewGit(source.GitConfig{
+		Dir: filepath.Join(config.DataDir, "mirrors"), Store: fleet.Blobs(), Log: log, Metrics: registry,
+		Addresses: source.Addresses{DenyPrivate: config.DenyPrivateSources, Allow: config.AllowSources},
+	})
+	if err != nil {
+		return nil, err
+	}
+	toRelease, _ := fleet.Watch(store.TopicObjects, store.TopicSources, store.TopicApps)
+	releases := release.New(release.Config{Store: fleet, Blobs: fleet.Blobs(), Fetcher: git, Builder: builder, Name: root.MAC, Wake: toRelease, Log: log, Metrics: registry})
+	toRoll, _ := fleet.Watch(store.TopicObjects, store.TopicSources, store.TopicApps, store.TopicReports)
+	rollouts := rollout.New(rollout.Config{Store: fleet, Wake: toRoll, Log: log, Metrics: registry})
+	sessions := session.New(session.Config{
+		Store: fleet, Blobs: fleet.Blobs(), Authority: root.Authority(), StateKey: root.StateKey(), TrustDomain: config.TrustDomain, Log: log, Metrics: registry,
+		Watch: func(cluster string) (run.Wake, func()) { return fleet.Watch(store.TopicCluster(cluster)) },
+	})
+	admin := api.New(api.Config{
+		Store: fleet, Caller: auth.Caller, Pin: root.Authority().Pin(), SpokeAddress: listeners.spokeAddress(config), Version: telemetry.Version(), Schema: store.SchemaVersion(), Log: log,
+		Watch: func() (run.Wake, func()) {
+			return fleet.Watch(store.TopicObjects, store.TopicSources, store.TopicApps, store.TopicReports)
+		},
+		WatchEvents: func() (run.Wake, func()) { return fleet.Watch(store.TopicEvents) },
+	})
+	site := web.New(web.Config{Metrics: registry, Ready: fleet.Ping, Log: log})
+	return []run.Named{
+		{Name: "store", Task: fleet.Run},
+		{Name: "retention", Task: func(ctx context.Context) error { return fleet.Retain(ctx, time.Hour) }},
+		{Name: "builds", Task: builder.Run},
+		{Name: "releases", Task: releases.Run},
+		{Name: "rollouts", Task: rollouts.Run},
+		{Name: "sessions", Task: sessions.Run},
+		{Name: "admin", Task: admin.Run},
+		{Name: "spoke API", Task: func(ctx context.Context) error {
+			return serveSpokes(ctx, config, root, registry, sessions, listeners.spoke)
+		}},
+		{Name: "admin API", Task: func(ctx context.Context) error {
+			return serveAdmin(ctx, config, root, registry, auth.New(fleet), admin, listeners.admin)
+		}},
+		{Name: "HTTP", Task: func(ctx context.Context) error { return site.Serve(ctx, listeners.http) }},
+	}, nil
+}
+
+func serveSpokes(ctx context.Context, config Config, root identity.Root, registry prometheus.Registerer, sessions *session.Server, listener net.Listener) error {
+	server := rpc.NewServer(rpc.ServerConfig{
+		Name: "spoke", TLS: root.Authority().ServerTLS(config.Hosts), Log: config.Log, Metrics: registry,
+		Unary: []grpc.UnaryServerInterceptor{sessions.Unary}, Stream: []grpc.StreamServerInterceptor{sessions.Stream},
+	})
+	sessions.Register(server)
+	return rpc.Serve(ctx, server, listener)
+}
+
+func serveAdmin(ctx context.Context, config Config, root identity.Root, registry prometheus.Registerer, guard *auth.Guard, admin *api.Server, listener net.Listener) error {
+	server := rpc.NewServer(rpc.ServerConfig{
+		Name: "admin", TLS: root.Authority().AdminServerTLS(config.Hosts), Log: config.Log, Metrics: registry,
+		Unary: []grpc.UnaryServerInterceptor{guard.Unary}, Stream: []grpc.StreamServerInterceptor{guard.Stream},
+	})
+	admin.Register(server)
+	return rpc.Serve(ctx, server, listener)
+}

@@ -1,0 +1,82 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"flotilla.dev/flotilla/hub/store"
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/identity"
+)
+
+// loadKey reads the key file; one is made only beside an empty database, since a new key beside an old database would
+// lose all that is sealed in it.
+func loadKey(ctx context.Context, config Config, url string) (identity.Root, error) {
+	root, err := identity.LoadKey(config.KeyFile)
+	if !errors.Is(err, fleet.ErrNotFound) {
+		return root, err
+	}
+	empty, err := store.Empty(ctx, url)
+	if err != nil {
+		return root, err
+	}
+	if !empty {
+		return root, fmt.Errorf("key file %s: %w: the database holds a hub: bring its key file back (--key-file), or start with an empty database", config.KeyFile, fleet.ErrNotFound)
+	}
+	config.Log.Warn("made a new key file: keep a copy outside of this machine; without it what is sealed in the database is lost", "path", config.KeyFile)
+	return identity.CreateKey(config.KeyFile)
+}
+
+// AddAdminToken makes another admin token for the hub whose data the configuration names.
+func AddAdminToken(ctx context.Context, config Config) error {
+	config = config.withDefaults()
+	if err := config.validate(); err != nil {
+		return err
+	}
+	database, err := openDatabase(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer database.close()
+	root, err := identity.LoadKey(config.KeyFile)
+	if err != nil {
+		return err
+	}
+	s, err := store.Open(ctx, store.Config{URL: database.url, Sealer: root, KeyFingerprint: root.Fingerprint(), Log: config.Log})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return makeAdminToken(ctx, config, s, root)
+}
+
+// ensureAdminToken makes the first admin token.
+func ensureAdminToken(ctx context.Context, config Config, s *store.Store, root identity.Root) error {
+	exists, err := s.HasAdminToken(ctx)
+	if err != nil || exists {
+		return err
+	}
+	return makeAdminToken(ctx, config, s, root)
+}
+
+// adminPrincipal is who an admin token speaks for.
+const adminPrincipal = "user:admin"
+
+// makeAdminToken makes a token and writes it to its file, or prints it once.
+func makeAdminToken(ctx context.Context, config Config, s *store.Store, root identity.Root) error {
+	token, hash := identity.NewAdminToken()
+	if config.AdminTokenFile != "" {
+		if err := os.WriteFile(config.AdminTokenFile, []byte(token+"\n"), 0o600); err != nil {
+			return fmt.Errorf("write the admin token: %w", err)
+		}
+	}
+	if err := s.AddAdminToken(ctx, store.System, adminPrincipal, hash); err != nil {
+		return err
+	}
+	if config.AdminTokenFile == "" {
+		fmt.Printf("admin token, shown this once: %s\nCA pin: %s\n", token, root.Authority().Pin())
+	}
+	return nil
+}

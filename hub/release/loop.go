@@ -1,0 +1,175 @@
+package release
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"flotilla.dev/flotilla/hub/source"
+	"flotilla.dev/flotilla/pkg/artifact"
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/render"
+	"flotilla.dev/flotilla/pkg/resource"
+	"flotilla.dev/flotilla/pkg/run"
+)
+
+// Store is what the loop needs of the store.
+type Store interface {
+	Objects(ctx context.Context, q resource.Query) ([]*resource.Object, fleet.Horizon, error)
+	SecretData(ctx context.Context, namespace, name string) (map[string][]byte, error)
+
+	SourceStates(ctx context.Context, kind string) (map[string]fleet.SourceState, error)
+	BindSource(ctx context.Context, kind, namespace, name string, generation int64, upstream fleet.Digest, reason, message string) error
+	ClaimUpstreams(ctx context.Context, limit int) ([]fleet.Digest, error)
+	MakeDue(ctx context.Context, upstream fleet.Digest) error
+	UpstreamFailures(ctx context.Context, upstream fleet.Digest) (int, error)
+	SaveLook(ctx context.Context, upstream fleet.Digest, look fleet.Looked, next time.Duration) error
+	SourceHandled(ctx context.Context, kind, namespace, name, requestedAt string) error
+
+	AppStates(ctx context.Context) (map[fleet.Key]fleet.AppState, error)
+	BuiltManifest(ctx context.Context, key fleet.Digest) (fleet.Digest, error)
+	SaveBuild(ctx context.Context, key, manifest fleet.Digest) error
+	Released(ctx context.Context, generation int64, revision fleet.Revision, release fleet.Release) (isNew bool, err error)
+	NotReleased(ctx context.Context, app fleet.Key, generation int64, revision fleet.Revision, reason, message string, retry time.Duration) error
+	AddEvent(ctx context.Context, event fleet.FleetEvent) error
+}
+
+// Blobs is the blob store.
+type Blobs interface {
+	artifact.Store
+	// PutWhole stores the encoding of a Tree or Manifest, with which its parts are kept.
+	PutWhole(ctx context.Context, whole []byte, parts []fleet.Digest) error
+}
+
+// Builder builds in limited child processes.
+type Builder interface {
+	Build(ctx context.Context, job render.Job) (render.Result, error)
+}
+
+// Config is what a Loop needs.
+type Config struct {
+	Store   Store
+	Blobs   Blobs
+	Fetcher source.Fetcher
+	Builder Builder
+	// Name names what holds a credential without giving it away.
+	Name func(data []byte) fleet.Digest
+	// Wake says that there may be something to do.
+	Wake    run.Wake
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+	// Period between looks without a wake-up; default 1 s, since that is how Sources become due.
+	Period time.Duration
+	// Parallel is how many upstreams are looked at, or Apps built, at a time; default 8.
+	Parallel int
+}
+
+// Loop makes Releases.
+type Loop struct {
+	Config
+	metrics *metrics
+
+	// slots bound the goroutines, and busy names what they are at, so that nothing is begun twice.
+	slots chan struct{}
+	group sync.WaitGroup
+	mu    sync.Mutex
+	busy  map[any]bool
+	// credentials by Secret, as last read.
+	credentials map[string]readCredential
+	// asked are reconcile requests by Source that were seen and not served yet; only look uses it.
+	asked map[string]asked
+}
+
+// New returns a Loop.
+func New(config Config) *Loop {
+	config.Period = cmp.Or(config.Period, time.Second)
+	config.Parallel = cmp.Or(config.Parallel, 8)
+	return &Loop{Config: config, metrics: newMetrics(config.Metrics), slots: make(chan struct{}, config.Parallel), busy: map[any]bool{},
+		credentials: map[string]readCredential{}, asked: map[string]asked{}}
+}
+
+// Run makes Releases until ctx ends, and waits for what it began.
+func (l *Loop) Run(ctx context.Context) error {
+	defer l.group.Wait()
+	return run.Every(ctx, l.Period, l.Wake, func(ctx context.Context) {
+		if err := l.look(ctx); err != nil && ctx.Err() == nil {
+			l.Log.Error("sources and Apps not looked at", "err", err)
+		}
+	})
+}
+
+// look begins what is to be done: it binds Sources to their upstreams, takes the due ones, and builds the Apps that
+// are behind.
+func (l *Loop) look(ctx context.Context) error {
+	view, err := l.read(ctx)
+	if err != nil {
+		return err
+	}
+	if changed, err := l.bind(ctx, view); err != nil || changed {
+		l.Wake.Set() // look again, with what is bound now
+		return err
+	}
+	if err := l.serve(ctx, view); err != nil {
+		return err
+	}
+	due, err := l.Store.ClaimUpstreams(ctx, l.Parallel)
+	if err != nil {
+		return err
+	}
+	for _, id := range due {
+		l.begin(ctx, id, func() { l.lookAt(ctx, view, id) })
+	}
+	for _, app := range view.behind() {
+		l.begin(ctx, app.Key, func() { l.build(ctx, app) })
+	}
+	return nil
+}
+
+// begin runs f in a goroutine unless what it is about is being worked at, and looks again when it is done.
+func (l *Loop) begin(ctx context.Context, about any, f func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.busy[about] {
+		return
+	}
+	l.busy[about] = true
+	l.group.Go(func() {
+		defer func() {
+			l.mu.Lock()
+			delete(l.busy, about)
+			l.mu.Unlock()
+			l.Wake.Set()
+		}()
+		select {
+		case l.slots <- struct{}{}:
+			defer func() { <-l.slots }()
+			f()
+		case <-ctx.Done():
+		}
+	})
+}
+
+type metrics struct {
+	builds   *prometheus.CounterVec
+	releases prometheus.Counter
+	duration prometheus.Histogram
+}
+
+func newMetrics(registry prometheus.Registerer) *metrics {
+	m := &metrics{
+		builds: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "flotilla_hub_builds_total", Help: "Kustomizations whose build was wanted, by what it took: built, found (kept from before) or failed."}, []string{"result"}),
+		releases: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "flotilla_hub_releases_total", Help: "Releases that were new for their App."}),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "flotilla_hub_build_seconds", Help: "Time of one build.", Buckets: prometheus.ExponentialBuckets(0.01, 2, 14)}),
+	}
+	if registry != nil {
+		registry.MustRegister(m.builds, m.releases, m.duration)
+	}
+	return m
+}

@@ -1,0 +1,57 @@
+package release
+
+import (
+	"context"
+	"time"
+
+	"flotilla.dev/flotilla/pkg/flux"
+)
+
+// asked is a reconcile request that was seen, and when its upstream had last been looked at then: a later look serves
+// it. The clock is the database's on both sides, and the request's value may be anything.
+type asked struct {
+	request string
+	checked time.Time
+}
+
+// serve makes due the upstreams of which a look was requested, and records the requests that were served: those whose
+// upstream was looked at since, and whose Apps are built. It runs before upstreams are claimed.
+func (l *Loop) serve(ctx context.Context, v *view) error {
+	for _, s := range v.sources {
+		request := s.object.Metadata.Annotations[flux.RequestedAtAnnotation]
+		if request == "" || request == s.state.HandledReconcileAt || s.spec.Suspend {
+			delete(l.asked, s.name())
+			continue
+		}
+		seen := l.asked[s.name()]
+		switch {
+		case s.state.Upstream.IsZero(): // nothing can be looked at: the Source says why
+		case seen.request != request:
+			if s.state.Claimed {
+				continue // the look under way began before the request
+			}
+			l.asked[s.name()] = asked{request: request, checked: s.state.CheckedAt}
+			if err := l.Store.MakeDue(ctx, s.state.Upstream); err != nil {
+				return err
+			}
+			continue
+		case !s.state.CheckedAt.After(seen.checked) || v.building(s):
+			continue
+		}
+		m := s.object.Metadata
+		if err := l.Store.SourceHandled(ctx, s.object.Kind, m.Namespace, m.Name, request); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// building reports whether an App on the Source is behind.
+func (v *view) building(s declaredSource) bool {
+	for _, app := range v.apps {
+		if app.source != nil && app.source.name() == s.name() && app.isBehind() {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,121 @@
+package release
+
+import (
+	"context"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/flux"
+	"flotilla.dev/flotilla/pkg/resource"
+)
+
+// view is all that one look at the store shows.
+type view struct {
+	sources  []declaredSource
+	bySource map[fleet.Digest][]declaredSource // by upstream
+	apps     []declaredApp
+	secrets  map[string]string // versions of Secrets by "namespace/name"
+}
+
+// declaredSource is a GitRepository with what is stored of it.
+type declaredSource struct {
+	object *resource.Object
+	spec   flux.GitRepository
+	state  fleet.SourceState
+	bound  bool
+}
+
+// name is "namespace/name".
+func (s declaredSource) name() string {
+	return s.object.Metadata.Namespace + "/" + s.object.Metadata.Name
+}
+
+// declaredApp is a Kustomization with what is stored of it and of its Source.
+type declaredApp struct {
+	Key    fleet.Key
+	object *resource.Object
+	spec   flux.Kustomization
+	state  fleet.AppState
+	source *declaredSource // nil: not declared
+}
+
+// read looks at everything that is declared.
+func (l *Loop) read(ctx context.Context) (*view, error) {
+	v := &view{bySource: map[fleet.Digest][]declaredSource{}, secrets: map[string]string{}}
+	secrets, _, err := l.Store.Objects(ctx, resource.Query{Kind: resource.Secret.Name})
+	if err != nil {
+		return nil, err
+	}
+	for _, secret := range secrets {
+		v.secrets[secret.Metadata.Namespace+"/"+secret.Metadata.Name] = secret.Metadata.ResourceVersion
+	}
+	repositories, _, err := l.Store.Objects(ctx, resource.Query{Kind: resource.GitRepository.Name})
+	if err != nil {
+		return nil, err
+	}
+	states, err := l.Store.SourceStates(ctx, resource.GitRepository.Name)
+	if err != nil {
+		return nil, err
+	}
+	for _, object := range repositories {
+		s := declaredSource{object: object}
+		if s.spec, err = resource.Spec[flux.GitRepository](object); err != nil {
+			return nil, err
+		}
+		s.state, s.bound = states[s.name()]
+		v.sources = append(v.sources, s)
+		if !s.state.Upstream.IsZero() {
+			v.bySource[s.state.Upstream] = append(v.bySource[s.state.Upstream], s)
+		}
+	}
+	return v, l.readApps(ctx, v)
+}
+
+func (l *Loop) readApps(ctx context.Context, v *view) error {
+	objects, _, err := l.Store.Objects(ctx, resource.Query{Kind: resource.Kustomization.Name})
+	if err != nil {
+		return err
+	}
+	states, err := l.Store.AppStates(ctx)
+	if err != nil {
+		return err
+	}
+	byName := map[string]*declaredSource{}
+	for i := range v.sources {
+		byName[v.sources[i].name()] = &v.sources[i]
+	}
+	for _, object := range objects {
+		app := declaredApp{Key: object.Key(), object: object, state: states[object.Key()]}
+		if app.spec, err = resource.Spec[flux.Kustomization](object); err != nil {
+			return err
+		}
+		app.source = byName[object.Metadata.Namespace+"/"+app.spec.SourceRef.Name]
+		v.apps = append(v.apps, app)
+	}
+	return nil
+}
+
+// behind are the Apps that are to be built.
+func (v *view) behind() []declaredApp {
+	var apps []declaredApp
+	for _, app := range v.apps {
+		if app.isBehind() {
+			apps = append(apps, app)
+		}
+	}
+	return apps
+}
+
+// isBehind reports whether the App is not built from what its Source has now, or was not and may be now. A suspended
+// App stays what it is.
+func (a declaredApp) isBehind() bool {
+	switch {
+	case a.spec.Suspend:
+		return false
+	case a.source == nil:
+		return a.state.Reason != reasonNoSource || a.state.ObservedGeneration != a.object.Metadata.Generation
+	case a.source.state.TreeBlob.IsZero():
+		return false // nothing was ever fetched: the Source says why
+	}
+	return a.state.Attempted != a.source.state.Revision ||
+		a.state.ObservedGeneration != a.object.Metadata.Generation || a.state.RetryDue
+}

@@ -1,0 +1,153 @@
+package rollout
+
+import (
+	"time"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+// Next decides what each cluster's Assignment of one App should be. It is pure: the same State gives the same Step.
+func Next(s State) Step {
+	step := Step{Put: map[string]Put{}}
+	for _, cluster := range s.Clusters {
+		row, exists := s.Rows[cluster.ID]
+		if row.Assignment == nil && !s.places(cluster) && row.Ending == nil {
+			continue
+		}
+		switch put, drop := s.decide(cluster, row); {
+		case drop:
+			step.Drop = append(step.Drop, cluster.ID)
+		case put != nil && (!exists || changes(row, *put)):
+			s.number(&put.Assignment, row.Assignment)
+			step.Put[cluster.ID] = *put
+		}
+	}
+	return step
+}
+
+// places reports whether the App should run in the cluster.
+func (s State) places(cluster Cluster) bool {
+	return s.App != nil && s.Placement != nil && !cluster.Terminating &&
+		s.Placement.Clusters.Matches(cluster.Name, cluster.Labels)
+}
+
+// decide returns what the cluster's row should be; nil leaves it as it is, drop ends it.
+func (s State) decide(cluster Cluster, row Row) (put *Put, drop bool) {
+	current := row.Assignment
+	switch {
+	case current != nil && current.State == fleet.Removed && row.Removed:
+		return nil, true
+	case s.places(cluster):
+		return s.active(row), false
+	case current == nil || current.State == fleet.Removed:
+		return s.ending(row), false
+	}
+	tombstone := s.tombstone(cluster, row)
+	if tombstone == nil {
+		return nil, false
+	}
+	tombstone.Confirmed = tombstone.Delete && row.Confirmed
+	next := *current
+	next.State, next.Tombstone = fleet.Removed, tombstone
+	next.ApprovedPrune = approved(row, next)
+	return &Put{Assignment: next, Placement: row.Placement}, false
+}
+
+// active is the row of a cluster the App is placed on; nil while there is no Release to run.
+func (s State) active(row Row) *Put {
+	next := fleet.Assignment{App: s.Key, State: fleet.Active, Controls: s.App.Controls}
+	switch {
+	case s.App.Release != nil:
+		next.Release = *s.App.Release
+	case row.Assignment != nil: // declared anew and not built yet
+		next.Release = row.Assignment.Release
+	default:
+		return nil
+	}
+	next.RequestedAt = later(s.App.Controls.RequestedAt, row.RequestedAt)
+	next.ApprovedPrune = approved(row, next)
+	return &Put{Assignment: next, Placement: s.Placement.Name}
+}
+
+// tombstone says how an Active Assignment ends that no longer has a place: a row of the deletion table each.
+func (s State) tombstone(cluster Cluster, row Row) *fleet.Tombstone {
+	former, known := s.Former[row.Placement]
+	if s.Placement != nil && s.Placement.Name == row.Placement {
+		former, known = *s.Placement, true
+	}
+	switch {
+	case cluster.Terminating:
+		return &fleet.Tombstone{}
+	case s.Deletion != nil:
+		return &fleet.Tombstone{Delete: s.Deletion.Delete, Wait: s.Deletion.Wait}
+	case s.App == nil, !known:
+		return nil // nobody ended it: the declaration is missing, not deleted
+	}
+	return &fleet.Tombstone{Delete: former.OnUnmatch == fleet.UnmatchPrune}
+}
+
+// ending carries a person's order out on a row that has no place: one that only the spoke knows of, or a tombstone
+// whose deletion is held.
+func (s State) ending(row Row) *Put {
+	switch {
+	case row.Ending != nil:
+		next := fleet.Assignment{App: s.Key, Release: fleet.Release{App: s.Key}}
+		if row.Assignment != nil {
+			next = *row.Assignment
+		}
+		next.State = fleet.Removed
+		next.Tombstone = &fleet.Tombstone{Delete: row.Ending.Delete, Wait: row.Ending.Wait, Confirmed: row.Ending.Delete && row.Confirmed}
+		return &Put{Assignment: next, Placement: row.Placement}
+	case row.Assignment != nil:
+		next := *row.Assignment
+		next.ApprovedPrune = approved(row, next)
+		return &Put{Assignment: next, Placement: row.Placement}
+	}
+	return nil
+}
+
+// approved is the approval that next carries: one given for exactly what the spoke holds, kept as long as the Release
+// that prunes stays the same.
+func approved(row Row, next fleet.Assignment) fleet.Digest {
+	current := row.Assignment
+	switch {
+	case current == nil || current.Release.Digest() != next.Release.Digest():
+		return fleet.Digest{}
+	case !row.Approved.IsZero() && row.Approved == row.Held:
+		return row.Approved
+	}
+	return current.ApprovedPrune
+}
+
+// later is the instance's own reconcile request b where it is newer than the App's a, else a. An a that is no time, as
+// anyone may write into the annotation, stands.
+func later(a, b string) string {
+	if a == "" {
+		return b
+	}
+	at, errA := time.Parse(time.RFC3339Nano, a)
+	bt, errB := time.Parse(time.RFC3339Nano, b)
+	if errA == nil && errB == nil && bt.After(at) {
+		return b
+	}
+	return a
+}
+
+// changes reports whether put differs from the row as it is, numbers aside.
+func changes(row Row, put Put) bool {
+	if row.Assignment == nil {
+		return true
+	}
+	next := put.Assignment
+	next.Generation, next.Pin = row.Assignment.Generation, row.Assignment.Pin
+	return row.Placement != put.Placement || string(next.Encode()) != string(row.Assignment.Encode())
+}
+
+// number gives next this step's generation, and as its pin the generation at which what it runs last changed.
+func (s State) number(next *fleet.Assignment, current *fleet.Assignment) {
+	next.Generation, next.Pin = s.Generation, s.Generation
+	if current != nil && current.State == next.State && current.Release.Digest() == next.Release.Digest() &&
+		current.Binding.Digest() == next.Binding.Digest() {
+		next.Pin = current.Pin
+	}
+}

@@ -1,0 +1,283 @@
+package rollout_test
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"flotilla.dev/flotilla/hub/rollout"
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+var app = fleet.Key{Home: fleet.HubHome, Kind: "Kustomization", Namespace: "apps", Name: "app"}
+
+func releaseOf(text string) fleet.Release {
+	return fleet.Release{App: app, Manifest: fleet.DigestOf([]byte(text)), Prune: true}
+}
+
+func placement(onUnmatch fleet.OnUnmatch, names ...string) *rollout.Placement {
+	return &rollout.Placement{Name: "place", Placement: fleet.Placement{
+		Apps: []fleet.AppRef{{Kind: "Kustomization", Name: "app"}}, Clusters: fleet.ClusterChoice{Names: names}, OnUnmatch: onUnmatch}}
+}
+
+// running is a State in which clusters a and b run release one, and nothing is to be done.
+func running(onUnmatch fleet.OnUnmatch) rollout.State {
+	one := releaseOf("one")
+	place := placement(onUnmatch, "a", "b")
+	s := rollout.State{
+		Key: app, App: &rollout.App{Release: &one}, Placement: place, Former: map[string]rollout.Placement{place.Name: *place},
+		Clusters: []rollout.Cluster{{ID: "id-a", Name: "a"}, {ID: "id-b", Name: "b"}}, Rows: map[string]rollout.Row{}, Generation: 1,
+	}
+	return follow(s, rollout.Next(s))
+}
+
+// follow is the State after a Step was written.
+func follow(s rollout.State, step rollout.Step) rollout.State {
+	s.Rows = maps.Clone(s.Rows)
+	for id, put := range step.Put {
+		row := s.Rows[id]
+		row.Assignment, row.Placement, row.Ending, row.Removed = &put.Assignment, put.Placement, nil, false
+		s.Rows[id] = row
+	}
+	for _, id := range step.Drop {
+		delete(s.Rows, id)
+	}
+	s.Generation++
+	return s
+}
+
+func TestNothingChangedIsNothingToWrite(t *testing.T) {
+	t.Parallel()
+	if step := rollout.Next(running("")); !step.Empty() {
+		t.Errorf("step %+v", step)
+	}
+}
+
+func TestNewReleaseGoesToEveryPlacedCluster(t *testing.T) {
+	t.Parallel()
+	s := running("")
+	two := releaseOf("two")
+	s.App.Release = &two
+	step := rollout.Next(s)
+	if len(step.Put) != 2 || step.Put["id-a"].Assignment.Release != two || step.Put["id-a"].Assignment.Pin != s.Generation {
+		t.Errorf("step %+v", step)
+	}
+}
+
+func TestDeletionTable(t *testing.T) {
+	t.Parallel()
+	deleted := func(d rollout.Deletion) func(*rollout.State) {
+		return func(s *rollout.State) { s.App, s.Deletion = nil, &d }
+	}
+	unplaced := func(s *rollout.State) { s.Placement = nil } // deleted, or it no longer names the App
+	unmatched := func(s *rollout.State) {
+		place := placement(s.Placement.OnUnmatch, "b")
+		s.Placement, s.Former = place, map[string]rollout.Placement{place.Name: *place}
+	}
+	terminating := func(s *rollout.State) { s.Clusters[0].Terminating = true }
+	orphan, remove := &fleet.Tombstone{}, &fleet.Tombstone{Delete: true}
+	for _, test := range []struct {
+		what      string
+		onUnmatch fleet.OnUnmatch
+		change    func(*rollout.State)
+		want      *fleet.Tombstone // of cluster a
+	}{
+		{"App whose policy is to delete", "", deleted(rollout.Deletion{Delete: true}), remove},
+		{"App whose policy is to delete and wait", "", deleted(rollout.Deletion{Delete: true, Wait: true}), &fleet.Tombstone{Delete: true, Wait: true}},
+		{"App that orphans, or was suspended", "", deleted(rollout.Deletion{}), orphan},
+		{"Placement", "", unplaced, orphan},
+		{"Placement that prunes", fleet.UnmatchPrune, unplaced, remove},
+		{"match", "", unmatched, orphan},
+		{"match of a Placement that prunes", fleet.UnmatchPrune, unmatched, remove},
+		{"Cluster", "", terminating, orphan},
+		{"Cluster under a Placement that prunes", fleet.UnmatchPrune, terminating, orphan},
+		{"declaration, as when a database was restored", "", func(s *rollout.State) { s.App = nil }, nil},
+		{"everything the Assignment was made from", "", func(s *rollout.State) { s.Placement, s.Former = nil, nil }, nil},
+	} {
+		t.Run(test.what+" gone", func(t *testing.T) {
+			t.Parallel()
+			s := running(test.onUnmatch)
+			test.change(&s)
+			put, wrote := rollout.Next(s).Put["id-a"]
+			switch {
+			case test.want == nil && wrote:
+				t.Errorf("wrote %+v", put)
+			case test.want != nil && !wrote:
+				t.Error("wrote nothing")
+			case test.want != nil && (put.Assignment.State != fleet.Removed || *put.Assignment.Tombstone != *test.want):
+				t.Errorf("wrote %+v with tombstone %+v, want %+v", put.Assignment, put.Assignment.Tombstone, test.want)
+			}
+		})
+	}
+}
+
+func TestConfirmationIsCarriedByTheTombstoneOfItsClusterOnly(t *testing.T) {
+	t.Parallel()
+	s := running("")
+	s.App, s.Deletion = nil, &rollout.Deletion{Delete: true}
+	row := s.Rows["id-a"]
+	row.Confirmed = true
+	s.Rows["id-a"] = row
+	step := rollout.Next(s)
+	if !step.Put["id-a"].Assignment.Tombstone.Confirmed || step.Put["id-b"].Assignment.Tombstone.Confirmed {
+		t.Errorf("step %+v", step)
+	}
+}
+
+func TestTombstoneStaysUntilItIsCarriedOut(t *testing.T) {
+	t.Parallel()
+	s := running("")
+	s.App, s.Deletion = nil, &rollout.Deletion{}
+	s = follow(s, rollout.Next(s))
+	if step := rollout.Next(s); !step.Empty() {
+		t.Fatalf("step %+v", step)
+	}
+	row := s.Rows["id-a"]
+	row.Removed = true
+	s.Rows["id-a"] = row
+	if step := rollout.Next(s); !slices.Equal(step.Drop, []string{"id-a"}) || len(step.Put) != 0 {
+		t.Errorf("step %+v", step)
+	}
+}
+
+func TestAppDeclaredAnewTakesItsTombstoneBack(t *testing.T) {
+	t.Parallel()
+	s := running("")
+	declared := s.App
+	s.App, s.Deletion = nil, &rollout.Deletion{Delete: true}
+	s = follow(s, rollout.Next(s))
+	s.App, s.Deletion = declared, nil
+	step := rollout.Next(s)
+	if got := step.Put["id-a"].Assignment; got.State != fleet.Active || got.Tombstone != nil || got.Generation != s.Generation {
+		t.Errorf("assignment %+v", got)
+	}
+}
+
+func TestApprovalHoldsForTheHeldSetAndLapsesWithTheRelease(t *testing.T) {
+	t.Parallel()
+	s := running("")
+	set := fleet.DigestOf([]byte("set"))
+	row := s.Rows["id-a"]
+	row.Held, row.Approved = set, set
+	s.Rows["id-a"] = row
+	step := rollout.Next(s)
+	if got := step.Put["id-a"].Assignment; got.ApprovedPrune != set || got.Pin == s.Generation {
+		t.Fatalf("assignment %+v", got)
+	}
+	s = follow(s, step)
+	row = s.Rows["id-a"]
+	row.Held = fleet.Digest{} // done
+	s.Rows["id-a"] = row
+	if step := rollout.Next(s); !step.Empty() {
+		t.Fatalf("step %+v", step)
+	}
+	two := releaseOf("two")
+	s.App.Release = &two
+	if got := rollout.Next(s).Put["id-a"].Assignment; !got.ApprovedPrune.IsZero() {
+		t.Errorf("approval %s kept for another Release", got.ApprovedPrune)
+	}
+}
+
+func TestApprovalOfAnotherSetIsNotPassedOn(t *testing.T) {
+	t.Parallel()
+	s := running("")
+	row := s.Rows["id-a"]
+	row.Held, row.Approved = fleet.DigestOf([]byte("now")), fleet.DigestOf([]byte("then"))
+	s.Rows["id-a"] = row
+	if step := rollout.Next(s); !step.Empty() {
+		t.Errorf("step %+v", step)
+	}
+}
+
+func TestAppThatOnlyASpokeKnowsIsEndedByOrder(t *testing.T) {
+	t.Parallel()
+	s := rollout.State{Key: app, Clusters: []rollout.Cluster{{ID: "id-a", Name: "a"}}, Generation: 4,
+		Rows: map[string]rollout.Row{"id-a": {Ending: &rollout.Deletion{Delete: true}, Confirmed: true}}}
+	got := rollout.Next(s).Put["id-a"].Assignment
+	if got.State != fleet.Removed || !got.Tombstone.Delete || !got.Tombstone.Confirmed || got.Generation != 4 {
+		t.Errorf("assignment %+v", got)
+	}
+}
+
+func TestRequestOfOneInstanceIsNewerOrOlderThanTheApps(t *testing.T) {
+	t.Parallel()
+	const early, late = "2026-01-01T00:00:00.1Z", "2026-01-01T00:00:00.2Z"
+	for _, test := range []struct{ app, instance, want string }{
+		{"", early, early}, {early, "", early}, {early, late, late}, {late, early, late}, {"now", late, "now"},
+	} {
+		s := running("")
+		s.App.Controls.RequestedAt = test.app
+		row := s.Rows["id-a"]
+		row.RequestedAt = test.instance
+		s.Rows["id-a"] = row
+		if got := rollout.Next(s).Put["id-a"].Assignment.RequestedAt; got != test.want {
+			t.Errorf("App %q, instance %q: %q, want %q", test.app, test.instance, got, test.want)
+		}
+	}
+}
+
+// Whatever happens to the declarations, in whatever order, the engine settles in one step, generations only grow, and
+// objects are ordered to be deleted only where a declaration says so.
+func TestAnyHistorySettlesAndDeletesOnlyByOrder(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		s := running("")
+		for range rapid.IntRange(1, 30).Draw(t, "steps") {
+			mutate(t, &s)
+			before := s.Rows
+			step := rollout.Next(s)
+			if again := rollout.Next(s); !cmp.Equal(again, step) {
+				t.Fatalf("not deterministic: %v, then %v", step, again)
+			}
+			s = follow(s, step)
+			if rest := rollout.Next(s); !rest.Empty() {
+				t.Fatalf("does not settle: after %+v comes %+v", step, rest)
+			}
+			for id, put := range step.Put {
+				if old := before[id].Assignment; old != nil && put.Assignment.Generation <= old.Generation {
+					t.Fatalf("generation %d after %d", put.Assignment.Generation, old.Generation)
+				}
+				if put.Assignment.Pin > put.Assignment.Generation {
+					t.Fatalf("pin %d beyond generation %d", put.Assignment.Pin, put.Assignment.Generation)
+				}
+			}
+			for _, id := range step.Deletes() {
+				ordered := s.Deletion != nil && s.Deletion.Delete || s.Former["place"].OnUnmatch == fleet.UnmatchPrune
+				if old := before[id].Assignment; !ordered && (old == nil || old.State == fleet.Active) {
+					t.Fatalf("deletes in %s without an order", id)
+				}
+			}
+		}
+	})
+}
+
+func mutate(t *rapid.T, s *rollout.State) {
+	names := rapid.SliceOfDistinct(rapid.SampledFrom([]string{"a", "b"}), rapid.ID).Draw(t, "names")
+	switch rapid.IntRange(0, 6).Draw(t, "what") {
+	case 0:
+		r := releaseOf(rapid.SampledFrom([]string{"one", "two", "three"}).Draw(t, "release"))
+		s.App, s.Deletion = &rollout.App{Release: &r}, nil
+	case 1:
+		s.App, s.Deletion = nil, &rollout.Deletion{Delete: rapid.Bool().Draw(t, "delete")}
+	case 2:
+		s.App, s.Deletion = nil, nil
+	case 3:
+		s.Placement = nil
+	case 4:
+		place := placement(rapid.SampledFrom([]fleet.OnUnmatch{"", fleet.UnmatchPrune}).Draw(t, "onUnmatch"), names...)
+		s.Placement, s.Former = place, map[string]rollout.Placement{place.Name: *place}
+	case 5:
+		s.Clusters = slices.Clone(s.Clusters)
+		s.Clusters[0].Terminating = !s.Clusters[0].Terminating
+	case 6:
+		s.Rows = maps.Clone(s.Rows)
+		for id, row := range s.Rows {
+			row.Removed = row.Assignment.State == fleet.Removed
+			s.Rows[id] = row
+		}
+		*s = follow(*s, rollout.Next(*s))
+	}
+}

@@ -1,0 +1,99 @@
+package rollout
+
+import (
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+// State is all that decides about one App at one moment.
+type State struct {
+	Key fleet.Key
+	// App as declared; nil: it is not.
+	App *App
+	// Deletion is set when the App was declared and was deleted by someone.
+	Deletion *Deletion
+	// Placement that names the App; nil: none does.
+	Placement *Placement
+	// Former holds the Placements that rows name and that no longer place the App, deleted ones included, by name.
+	Former map[string]Placement
+	// Clusters are all there are, by id.
+	Clusters []Cluster
+	// Rows are the App's Assignments and what is asked of them, by cluster id.
+	Rows map[string]Row
+	// Generation is the number of this step: greater than that of any row.
+	Generation uint64
+}
+
+// App is what its declaration says.
+type App struct {
+	// Release built from its Source's newest Revision that could be built; nil: none yet.
+	Release  *fleet.Release
+	Controls fleet.Controls
+}
+
+// Deletion is what the deletion of an App means for its objects.
+type Deletion struct {
+	Delete bool `json:"delete"`
+	Wait   bool `json:"wait"`
+}
+
+// Placement is what the declaration of one says.
+type Placement struct {
+	Name string
+	fleet.Placement
+}
+
+// Cluster is a registered cluster.
+type Cluster struct {
+	ID     string
+	Name   string
+	Labels map[string]string
+	// Terminating clusters are to lose every App, and keep the objects.
+	Terminating bool
+}
+
+// Row is one Assignment, as it is and as what is asked of it.
+type Row struct {
+	// Assignment as last written; nil: there is none, and something is asked.
+	Assignment *fleet.Assignment
+	// Placement that put it there.
+	Placement string
+	// Removed: the spoke has carried the tombstone out.
+	Removed bool
+	// Held is the prune that the spoke's guard holds; Approved the one a person approved for the Assignment's Release.
+	Held     fleet.Digest
+	Approved fleet.Digest
+	// RequestedAt asks for a reconciliation of this instance only.
+	RequestedAt string
+	// Ending is a person's order to end what only the spoke knows of, or to carry a held tombstone out.
+	Ending *Deletion
+	// Confirmed: a person confirmed, by count, what the next tombstone deletes.
+	Confirmed bool
+}
+
+// Step is what Next decided.
+type Step struct {
+	// Put are Assignments to write, by cluster id, with the Placement that puts them there.
+	Put map[string]Put
+	// Drop are clusters whose row goes: its tombstone is done.
+	Drop []string
+}
+
+// Put is one Assignment to write.
+type Put struct {
+	Assignment fleet.Assignment
+	Placement  string
+}
+
+// Empty reports whether nothing is to be written.
+func (s Step) Empty() bool { return len(s.Put) == 0 && len(s.Drop) == 0 }
+
+// Deletes returns the clusters in which the step orders objects to be deleted.
+func (s Step) Deletes() []string {
+	var ids []string
+	for id, put := range s.Put {
+		if put.Assignment.Tombstone != nil && put.Assignment.Tombstone.Delete {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}

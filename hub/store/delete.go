@@ -1,0 +1,136 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"flotilla.dev/flotilla/hub/rollout"
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/flux"
+	"flotilla.dev/flotilla/pkg/resource"
+)
+
+// DeleteObject ends a declared object. What it means for the clusters follows from the deletion table; a Cluster stays,
+// Terminating, until its spoke has acknowledged the tombstones.
+func (s *Store) DeleteObject(ctx context.Context, by fleet.Caller, d resource.Deletion) (impact fleet.Impact, err error) {
+	act := action{verb: "delete", object: d.Kind + "/" + strings.TrimPrefix(d.Namespace+"/"+d.Name, "/"), detail: string(d.Policy)}
+	err = s.transact(ctx, by, act, func(tx pgx.Tx) error {
+		object, err := lockObject(ctx, tx, d.Kind, d.Namespace, d.Name)
+		if err != nil {
+			return err
+		}
+		if err := s.endObject(ctx, tx, object, d); err != nil {
+			return err
+		}
+		if impact, err = settleImpact(ctx, tx, object, object, d.Order); err != nil {
+			return err
+		}
+		if d.DryRun {
+			return errDryRun
+		}
+		return publish(ctx, tx, TopicObjects)
+	})
+	if errors.Is(err, errDryRun) {
+		err = nil
+	}
+	return impact, err
+}
+
+func (s *Store) endObject(ctx context.Context, tx pgx.Tx, object *resource.Object, d resource.Deletion) error {
+	var deletion []byte
+	switch object.Kind {
+	case resource.GitRepository.Name:
+		if err := refuseInUse(ctx, tx, object); err != nil {
+			return err
+		}
+		const forget = `DELETE FROM source WHERE kind = $1 AND namespace = $2 AND name = $3`
+		if _, err := tx.Exec(ctx, forget, d.Kind, d.Namespace, d.Name); err != nil {
+			return explain("forget "+object.String(), err)
+		}
+	case resource.Kustomization.Name:
+		spec, err := resource.Spec[flux.Kustomization](object)
+		if err != nil {
+			return err
+		}
+		if d.Policy != "" {
+			spec.DeletionPolicy, spec.Suspend = d.Policy, false
+		}
+		deletion, err = json.Marshal(rollout.Deletion{Delete: spec.Deletes(), Wait: spec.DeletionPolicy == fleet.WaitForTermination})
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM app WHERE key = $1`, object.Key().String()); err != nil {
+			return explain("forget "+object.String(), err)
+		}
+	case resource.Cluster.Name:
+		return s.endCluster(ctx, tx, object, d.Now)
+	}
+	const end = `UPDATE object SET deleted_at = now(), deletion = $5, sealed = NULL
+		WHERE home = $1 AND kind = $2 AND namespace = $3 AND name = $4`
+	_, err := tx.Exec(ctx, end, fleet.HubHome, d.Kind, d.Namespace, d.Name, deletion)
+	return explain("delete "+object.String(), err)
+}
+
+// refuseInUse refuses to delete a Source that Apps are built from, naming them.
+func refuseInUse(ctx context.Context, tx pgx.Tx, object *resource.Object) error {
+	const query = `SELECT 'Kustomization/' || namespace || '/' || name FROM object
+		WHERE home = $1 AND kind = 'Kustomization' AND namespace = $2 AND deleted_at IS NULL
+			AND spec -> 'sourceRef' ->> 'kind' = $3 AND spec -> 'sourceRef' ->> 'name' = $4 ORDER BY 1`
+	rows, err := tx.Query(ctx, query, fleet.HubHome, object.Metadata.Namespace, object.Kind, object.Metadata.Name)
+	if err != nil {
+		return explain("look for users of "+object.String(), err)
+	}
+	users, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return explain("look for users of "+object.String(), err)
+	}
+	if len(users) > 0 {
+		return fmt.Errorf("%s: %w: it is used by %s: delete or change those first", object, fleet.ErrConflict, strings.Join(users, ", "))
+	}
+	return nil
+}
+
+// EndInstance orders the end of an App in a cluster that only the cluster's spoke knows of, or of one whose tombstone
+// is held. An App that is assigned there is fleet.ErrConflict; one that nobody knows is fleet.ErrNotFound.
+func (s *Store) EndInstance(ctx context.Context, by fleet.Caller, app fleet.Key, cluster string, remove bool, order fleet.Order) (fleet.Impact, error) {
+	impact := fleet.Impact{Clusters: 1, Deletes: remove}
+	act := action{verb: "delete", object: fmt.Sprintf("%s/%s/%s@%s", app.Kind, app.Namespace, app.Name, cluster)}
+	err := s.transact(ctx, by, act, func(tx pgx.Tx) error {
+		const query = `SELECT c.id::text, coalesce(a.state, ''), c.unknown ? $2 FROM cluster c
+			LEFT JOIN assignment a ON a.cluster = c.id AND a.app = $2 WHERE c.name = $1`
+		var id, state string
+		var unknown bool
+		if err := tx.QueryRow(ctx, query, cluster, app.String()).Scan(&id, &state, &unknown); err != nil {
+			return explain("find Cluster/"+cluster, err)
+		}
+		switch {
+		case state == string(fleet.Active):
+			return fmt.Errorf("%s: %w: it is assigned to the cluster: delete the %s, or change its Placement", act.object, fleet.ErrConflict, app.Kind)
+		case state == "" && !unknown:
+			return fmt.Errorf("%s: %w", act.object, fleet.ErrNotFound)
+		case order.Confirm != nil && *order.Confirm != 1:
+			return fmt.Errorf("%s: %w: %d clusters were confirmed and the change concerns 1", act.object, fleet.ErrConflict, *order.Confirm)
+		case order.DryRun:
+			return errDryRun
+		}
+		ending, err := json.Marshal(rollout.Deletion{Delete: remove})
+		if err != nil {
+			return err
+		}
+		const upsert = `INSERT INTO instance_request (cluster, app, ending, confirmed) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (cluster, app) DO UPDATE SET ending = $3, confirmed = $4`
+		if _, err := tx.Exec(ctx, upsert, id, app.String(), ending, order.Confirm != nil); err != nil {
+			return explain(act.doing(), err)
+		}
+		return publish(ctx, tx, TopicObjects)
+	})
+	if errors.Is(err, errDryRun) {
+		err = nil
+	}
+	return impact, err
+}

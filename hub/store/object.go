@@ -1,0 +1,196 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/resource"
+)
+
+// errDryRun rolls a transaction back whose outcome was all that was wanted.
+var errDryRun = errors.New("dry run")
+
+// ApplyObject declares an object and returns it as stored, with what the change means for the fleet. A change that
+// nobody confirmed leaves what it deletes to the prune guards; confirm, when given, must be the number of clusters in
+// which it deletes, or of all clusters where it means every one: fleet.ErrConflict otherwise.
+func (s *Store) ApplyObject(ctx context.Context, by fleet.Caller, object *resource.Object, order fleet.Order) (*resource.Object, resource.Change, fleet.Impact, error) {
+	act := action{verb: "apply", object: object.String()}
+	var stored *resource.Object
+	var change resource.Change
+	var impact fleet.Impact
+	err := s.transact(ctx, by, act, func(tx pgx.Tx) error {
+		old, err := lockObject(ctx, tx, object.Kind, object.Metadata.Namespace, object.Metadata.Name)
+		if err != nil && !errors.Is(err, fleet.ErrNotFound) {
+			return err
+		}
+		if err := s.admit(ctx, tx, old, object); err != nil {
+			return err
+		}
+		if change, err = s.writeObject(ctx, tx, old, object); err != nil {
+			return err
+		}
+		if object.Kind == resource.Cluster.Name {
+			if err := ensureCluster(ctx, tx, object.Metadata.Name); err != nil {
+				return err
+			}
+		}
+		if stored, err = getObject(ctx, tx, object.Kind, object.Metadata.Namespace, object.Metadata.Name); err != nil {
+			return err
+		}
+		if change != resource.Unchanged {
+			if impact, err = settleImpact(ctx, tx, old, stored, order); err != nil {
+				return err
+			}
+		}
+		if order.DryRun {
+			return errDryRun
+		}
+		if change == resource.Unchanged {
+			return nil
+		}
+		return publish(ctx, tx, TopicObjects)
+	})
+	if err != nil && !errors.Is(err, errDryRun) {
+		return nil, "", impact, err
+	}
+	return stored, change, impact, nil
+}
+
+// writeObject inserts or updates the declared part, and grows the generation when the spec changed.
+func (s *Store) writeObject(ctx context.Context, tx pgx.Tx, old, object *resource.Object) (resource.Change, error) {
+	sealed, sameSecret, err := s.sealSecret(ctx, tx, old, object)
+	if err != nil {
+		return "", err
+	}
+	m := object.Metadata
+	spec := object.Spec
+	if len(spec) == 0 {
+		spec = json.RawMessage("{}")
+	}
+	if old == nil {
+		const insert = `INSERT INTO object (home, kind, namespace, name, labels, annotations, spec, sealed)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+			ON CONFLICT (home, kind, namespace, name) DO UPDATE SET uid = gen_random_uuid(), generation = object.generation + 1,
+				labels = $5, annotations = $6, spec = $7, sealed = $8, created_at = now(), deleting_at = NULL, deleted_at = NULL, deletion = NULL`
+		_, err := tx.Exec(ctx, insert, fleet.HubHome, object.Kind, m.Namespace, m.Name, orEmpty(m.Labels), orEmpty(m.Annotations), spec, sealed)
+		return resource.Created, explain("insert "+object.String(), err)
+	}
+	sameSpec := sameJSON(old.Spec, spec) && sameSecret
+	if sameSpec && maps.Equal(old.Metadata.Labels, m.Labels) && maps.Equal(old.Metadata.Annotations, m.Annotations) {
+		return resource.Unchanged, nil
+	}
+	const update = `UPDATE object SET labels = $5, annotations = $6, spec = $7, sealed = $8, generation = generation + $9
+		WHERE home = $1 AND kind = $2 AND namespace = $3 AND name = $4`
+	grow := 1
+	if sameSpec {
+		grow = 0
+	}
+	_, err = tx.Exec(ctx, update, fleet.HubHome, object.Kind, m.Namespace, m.Name, orEmpty(m.Labels), orEmpty(m.Annotations), spec, sealed, grow)
+	return resource.Configured, explain("update "+object.String(), err)
+}
+
+// Object returns a declared object without its status; a Secret without its content.
+func (s *Store) Object(ctx context.Context, kind, namespace, name string) (*resource.Object, error) {
+	return getObject(ctx, s.pool, kind, namespace, name)
+}
+
+// Objects returns the selected objects by namespace and name, and the horizon of the read.
+func (s *Store) Objects(ctx context.Context, q resource.Query) (objects []*resource.Object, seen fleet.Horizon, err error) {
+	err = s.snapshot(ctx, "list "+q.Kind, func(tx pgx.Tx) error {
+		if seen, err = horizon(ctx, tx); err != nil {
+			return err
+		}
+		objects, err = listObjects(ctx, tx, q)
+		return err
+	})
+	return objects, seen, err
+}
+
+const objectColumns = `kind, namespace, name, uid::text, generation, labels, annotations, spec, created_at,
+	coalesce(deleted_at, deleting_at), deleted_at IS NOT NULL, written::text`
+
+func listObjects(ctx context.Context, q querier, query resource.Query) ([]*resource.Object, error) {
+	const list = `SELECT ` + objectColumns + ` FROM object
+		WHERE home = $1 AND kind = $2 AND ($3 = '' OR namespace = $3) AND ($4 = '' OR name = $4)
+			AND ($5 = '' OR namespace || '/' || name COLLATE "C" > $5)
+			AND ($7::text = '0' AND deleted_at IS NULL OR $7::text <> '0' AND written >= $7::text::xid8)
+		ORDER BY namespace || '/' || name COLLATE "C" LIMIT nullif($6, 0)`
+	rows, err := q.Query(ctx, list, fleet.HubHome, query.Kind, query.Namespace, query.Name, query.After, query.Limit, query.Since.String())
+	if err != nil {
+		return nil, explain("list "+query.Kind, err)
+	}
+	objects, err := pgx.CollectRows(rows, scanObject)
+	return objects, explain("list "+query.Kind, err)
+}
+
+func getObject(ctx context.Context, q querier, kind, namespace, name string) (*resource.Object, error) {
+	return oneObject(ctx, q, kind, namespace, name, "")
+}
+
+// lockObject returns a live object and holds it until the transaction ends.
+func lockObject(ctx context.Context, tx pgx.Tx, kind, namespace, name string) (*resource.Object, error) {
+	return oneObject(ctx, tx, kind, namespace, name, " FOR UPDATE")
+}
+
+func oneObject(ctx context.Context, q querier, kind, namespace, name, lock string) (*resource.Object, error) {
+	query := `SELECT ` + objectColumns + ` FROM object
+		WHERE home = $1 AND kind = $2 AND namespace = $3 AND name = $4 AND deleted_at IS NULL` + lock
+	rows, err := q.Query(ctx, query, fleet.HubHome, kind, namespace, name)
+	doing := "get " + kind + "/" + namespace + "/" + name
+	if namespace == "" {
+		doing = "get " + kind + "/" + name
+	}
+	if err != nil {
+		return nil, explain(doing, err)
+	}
+	object, err := pgx.CollectExactlyOneRow(rows, scanObject)
+	return object, explain(doing, err)
+}
+
+func scanObject(row pgx.CollectableRow) (*resource.Object, error) {
+	var o resource.Object
+	var deleted bool
+	var created time.Time
+	m := &o.Metadata
+	err := row.Scan(&o.Kind, &m.Namespace, &m.Name, &m.UID, &m.Generation, &m.Labels, &m.Annotations, &o.Spec, &created,
+		&m.DeletionTimestamp, &deleted, &m.ResourceVersion)
+	if err != nil {
+		return nil, err
+	}
+	kind, found := resource.KindOf(o.Kind)
+	if !found {
+		return nil, fmt.Errorf("stored object of unknown kind %q", o.Kind)
+	}
+	o.APIVersion = kind.APIVersion
+	m.CreationTimestamp = &created
+	if kind.Name == resource.Secret.Name {
+		o.Spec = nil
+	}
+	o.Gone = deleted
+	return &o, nil
+}
+
+func orEmpty(m map[string]string) map[string]string {
+	if m == nil {
+		return map[string]string{}
+	}
+	return m
+}
+
+func sameJSON(a, b []byte) bool {
+	var x, y any
+	if json.Unmarshal(a, &x) != nil || json.Unmarshal(b, &y) != nil {
+		return bytes.Equal(a, b)
+	}
+	ca, errA := json.Marshal(x)
+	cb, errB := json.Marshal(y)
+	return errA == nil && errB == nil && bytes.Equal(ca, cb)
+}

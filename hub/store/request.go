@@ -1,0 +1,135 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/flux"
+	"flotilla.dev/flotilla/pkg/resource"
+)
+
+// RequestReconcile records a request to look now at a declared object, as `flux reconcile` does in an annotation. With
+// source set, an App's Source is asked first: the App's own request is passed on once that one is served. It returns
+// the request's value.
+func (s *Store) RequestReconcile(ctx context.Context, by fleet.Caller, kind, namespace, name string, source *flux.SourceRef) (string, error) {
+	requestedAt := time.Now().UTC().Format(time.RFC3339Nano)
+	act := action{verb: "reconcile", object: kind + "/" + namespace + "/" + name}
+	err := s.transact(ctx, by, act, func(tx pgx.Tx) error {
+		object, err := lockObject(ctx, tx, kind, namespace, name)
+		if err != nil {
+			return err
+		}
+		marks := map[string]string{flux.RequestedAtAnnotation: requestedAt}
+		if source != nil {
+			sourceMarks := map[string]string{flux.RequestedAtAnnotation: requestedAt}
+			if err := annotate(ctx, tx, source.Kind, namespace, source.Name, sourceMarks); err != nil {
+				return err
+			}
+			marks[withSourceAnnotation] = requestedAt
+			marks[beforeAnnotation] = object.Metadata.Annotations[flux.RequestedAtAnnotation]
+		} else {
+			marks[withSourceAnnotation] = ""
+		}
+		if err := annotate(ctx, tx, kind, namespace, name, marks); err != nil {
+			return err
+		}
+		return publish(ctx, tx, TopicObjects)
+	})
+	return requestedAt, err
+}
+
+// annotate sets annotations of a live object; an empty value removes one.
+func annotate(ctx context.Context, tx pgx.Tx, kind, namespace, name string, marks map[string]string) error {
+	doing := "annotate " + kind + "/" + namespace + "/" + name
+	for key, value := range marks {
+		const set = `UPDATE object SET annotations = CASE WHEN $6 = '' THEN annotations - $5 ELSE jsonb_set(annotations, ARRAY[$5], to_jsonb($6::text)) END
+			WHERE home = $1 AND kind = $2 AND namespace = $3 AND name = $4 AND deleted_at IS NULL`
+		tag, err := tx.Exec(ctx, set, fleet.HubHome, kind, namespace, name, key, value)
+		if err != nil {
+			return explain(doing, err)
+		}
+		if tag.RowsAffected() == 0 {
+			return explain(doing, pgx.ErrNoRows)
+		}
+	}
+	return nil
+}
+
+// RequestInstance records a request to reconcile an App in one cluster and returns its value.
+func (s *Store) RequestInstance(ctx context.Context, by fleet.Caller, app fleet.Key, cluster string) (string, error) {
+	requestedAt := time.Now().UTC().Format(time.RFC3339Nano)
+	act := action{verb: "reconcile", object: fmt.Sprintf("%s/%s/%s@%s", app.Kind, app.Namespace, app.Name, cluster)}
+	err := s.transact(ctx, by, act, func(tx pgx.Tx) error {
+		const upsert = `INSERT INTO instance_request (cluster, app, requested_at)
+			SELECT a.cluster, a.app, $3 FROM assignment a JOIN cluster c ON c.id = a.cluster WHERE c.name = $1 AND a.app = $2
+			ON CONFLICT (cluster, app) DO UPDATE SET requested_at = $3`
+		tag, err := tx.Exec(ctx, upsert, cluster, app.String(), requestedAt)
+		if err != nil {
+			return explain(act.doing(), err)
+		}
+		if tag.RowsAffected() == 0 {
+			return explain(act.doing(), pgx.ErrNoRows)
+		}
+		return publish(ctx, tx, TopicObjects)
+	})
+	return requestedAt, err
+}
+
+// SetSuspend sets or clears spec.suspend and returns the object.
+func (s *Store) SetSuspend(ctx context.Context, by fleet.Caller, kind, namespace, name string, suspend bool) (*resource.Object, error) {
+	act := action{verb: "resume", object: kind + "/" + namespace + "/" + name}
+	if suspend {
+		act.verb = "suspend"
+	}
+	var stored *resource.Object
+	err := s.transact(ctx, by, act, func(tx pgx.Tx) error {
+		const update = `UPDATE object SET spec = CASE WHEN $5 THEN jsonb_set(spec, '{suspend}', 'true') ELSE spec - 'suspend' END,
+				generation = generation + 1
+			WHERE home = $1 AND kind = $2 AND namespace = $3 AND name = $4 AND deleted_at IS NULL
+				AND coalesce((spec ->> 'suspend')::boolean, false) <> $5`
+		if _, err := tx.Exec(ctx, update, fleet.HubHome, kind, namespace, name, suspend); err != nil {
+			return explain(act.doing(), err)
+		}
+		var err error
+		if stored, err = getObject(ctx, tx, kind, namespace, name); err != nil {
+			return err
+		}
+		return publish(ctx, tx, TopicObjects)
+	})
+	return stored, err
+}
+
+// ApprovePrune records a person's approval of exactly the set of deletions of that digest, in the clusters (by name)
+// that hold it now, and returns those. confirm must be their number: fleet.ErrConflict otherwise.
+func (s *Store) ApprovePrune(ctx context.Context, by fleet.Caller, app fleet.Key, digest fleet.Digest, confirm int) ([]string, error) {
+	act := action{verb: "approve the prune of", object: fmt.Sprintf("%s/%s/%s", app.Kind, app.Namespace, app.Name), detail: digest.String()}
+	var clusters []string
+	err := s.transact(ctx, by, act, func(tx pgx.Tx) error {
+		const approve = `WITH holding AS (
+				INSERT INTO prune_approval (cluster, app, release, digest)
+				SELECT r.cluster, r.app, coalesce(a.release, ''), $2 FROM report r JOIN assignment a USING (cluster, app)
+					WHERE r.app = $1 AND r.held_prune ->> 'digest' = $3
+				ON CONFLICT (cluster, app) DO UPDATE SET release = excluded.release, digest = excluded.digest, at = now()
+				RETURNING cluster)
+			SELECT c.name FROM holding h JOIN cluster c ON c.id = h.cluster ORDER BY c.name`
+		rows, err := tx.Query(ctx, approve, app.String(), digest.Bytes(), digest.String())
+		if err != nil {
+			return explain(act.doing(), err)
+		}
+		if clusters, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
+			return explain(act.doing(), err)
+		}
+		switch {
+		case len(clusters) == 0:
+			return fmt.Errorf("%s: %w: no cluster holds the set %s: look again with `fleetctl prune show`", act.object, fleet.ErrNotFound, digest)
+		case len(clusters) != confirm:
+			return fmt.Errorf("%s: %w: %d clusters were confirmed and %d hold the set", act.object, fleet.ErrConflict, confirm, len(clusters))
+		}
+		return publish(ctx, tx, TopicReports)
+	})
+	return clusters, err
+}

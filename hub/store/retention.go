@@ -1,0 +1,114 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"flotilla.dev/flotilla/pkg/run"
+)
+
+// rule bounds one table. Its statement deletes what is past the bound.
+type rule struct {
+	table string
+	why   string
+	sql   string
+}
+
+// retention bounds every table that grows, in the order in which rows let go of each other. Tables that do not stand
+// here are bounded by what people declare, and unbounded says how.
+var retention = []rule{
+	{"object", "deleted objects stay an hour for watchers, and until no Assignment needs their tombstone", `
+		DELETE FROM object o WHERE deleted_at < now() - interval '1 hour'
+			AND NOT EXISTS (SELECT FROM assignment a WHERE a.app = o.home || '/' || o.kind || '/' || o.namespace || '/' || o.name)
+			AND NOT EXISTS (SELECT FROM assignment a WHERE o.kind = 'Placement' AND a.placement = o.name AND split_part(a.app, '/', 3) = o.namespace)`},
+	{"source", "what was known of a Source goes with it", `
+		DELETE FROM source s WHERE NOT EXISTS (SELECT FROM object o WHERE o.kind = s.kind AND o.namespace = s.namespace AND o.name = s.name AND o.deleted_at IS NULL)`},
+	{"upstream", "an upstream nobody names is kept a day", `
+		DELETE FROM upstream u WHERE used_at < now() - interval '1 day' AND NOT EXISTS (SELECT FROM source s WHERE s.upstream = u.id)`},
+	{"app", "what was known of an App goes with it", `
+		DELETE FROM app a WHERE NOT EXISTS (SELECT FROM object o WHERE o.home || '/' || o.kind || '/' || o.namespace || '/' || o.name = a.key AND o.deleted_at IS NULL)`},
+	{"event", "a week, and at most 100,000", `
+		DELETE FROM event WHERE at < now() - interval '7 days' OR id <= (SELECT max(id) - 100000 FROM event)`},
+	{"audit", "400 days; the newest row is the anchor of the chain", `
+		DELETE FROM audit WHERE at < now() - interval '400 days' AND number < (SELECT max(number) FROM audit)`},
+	{"join_token", "a day after it ran out", `
+		DELETE FROM join_token WHERE expires_at < now() - interval '1 day'`},
+	{"revoked_cluster", "until its last certificate has run out", `
+		DELETE FROM revoked_cluster WHERE until < now()`},
+	{"issued_state", "from the last acknowledged one on, and at most 1,000 a cluster", `
+		DELETE FROM issued_state i USING cluster c WHERE c.id = i.cluster AND i.epoch = c.epoch AND i.version < c.version - 1000`},
+	{"question", "until a minute after its deadline", `
+		DELETE FROM question WHERE deadline < now() - interval '1 minute'`},
+	{"instance_request", "30 days, unless something is still to be ended or deleted", `
+		DELETE FROM instance_request WHERE at < now() - interval '30 days' AND ending IS NULL AND NOT confirmed`},
+	{"prune_approval", "30 days", `
+		DELETE FROM prune_approval WHERE at < now() - interval '30 days'`},
+	{"report", "as long as the Assignment it is of", `
+		DELETE FROM report r WHERE NOT EXISTS (SELECT FROM assignment a WHERE a.cluster = r.cluster AND a.app = r.app)`},
+	{"app_revision", "the newest 50 an App, and what its clusters run", `
+		DELETE FROM app_revision v WHERE release NOT IN (SELECT release FROM assignment WHERE release IS NOT NULL UNION SELECT release FROM app WHERE release IS NOT NULL)
+			AND revision NOT IN (SELECT revision FROM app_revision n WHERE n.app = v.app ORDER BY at DESC LIMIT 50)`},
+	{"release", "what is assigned or the newest, what a kept Revision is at, and the last 5 an App", `
+		DELETE FROM release r WHERE used_at < now() - interval '1 day'
+			AND NOT EXISTS (SELECT FROM assignment a WHERE a.release = r.digest)
+			AND NOT EXISTS (SELECT FROM app a WHERE a.release = r.digest)
+			AND NOT EXISTS (SELECT FROM app_revision v WHERE v.release = r.digest)
+			AND digest NOT IN (SELECT digest FROM release n WHERE n.app = r.app ORDER BY used_at DESC LIMIT 5)`},
+	{"build", "30 days, and at most 10,000", `
+		DELETE FROM build WHERE used_at < now() - interval '30 days'
+			OR key IN (SELECT key FROM build ORDER BY used_at DESC OFFSET 10000)`},
+	{"blob", "what nothing has reached for a day", `
+		WITH RECURSIVE kept(digest) AS (
+			SELECT manifest FROM build UNION SELECT manifest FROM release UNION SELECT manifest FROM assignment_pin
+			UNION SELECT tree_blob FROM upstream WHERE tree_blob IS NOT NULL
+			UNION SELECT digest FROM blob WHERE used_at >= now() - interval '1 day'
+			UNION SELECT p.part FROM blob_part p JOIN kept k ON p.whole = k.digest)
+		DELETE FROM blob WHERE digest NOT IN (SELECT digest FROM kept)`},
+}
+
+// unbounded are the tables without a rule, and what bounds them.
+var unbounded = map[string]string{
+	"hub":            "one row",
+	"cluster":        "a row a declared Cluster",
+	"admin_token":    "a row a token that a person made",
+	"assignment":     "a row an App and cluster it is placed on",
+	"assignment_pin": "four rows an Assignment",
+	"blob_chunk":     "goes with its blob",
+	"blob_part":      "goes with its whole",
+	"outbox":         "emptied by every flush",
+	"schema_version": "a row a migration",
+}
+
+// Retain keeps every table within its bound until ctx ends, looking each period (zero: an hour).
+func (s *Store) Retain(ctx context.Context, period time.Duration) error {
+	return run.Every(ctx, cmp.Or(period, time.Hour), nil, func(ctx context.Context) {
+		if err := s.retain(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("retention", "err", err)
+		}
+	})
+}
+
+// retain applies every rule; one that fails does not stop the others.
+func (s *Store) retain(ctx context.Context) error {
+	var errs []error
+	for _, r := range retention {
+		err := s.transact(ctx, System, action{verb: "retain", object: r.table}, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, `SET LOCAL flotilla.audit_retention = 'on'`); err != nil {
+				return explain("begin", err)
+			}
+			tag, err := tx.Exec(ctx, r.sql)
+			if tag.RowsAffected() > 0 {
+				s.log.Debug("rows past their bound", "table", r.table, "rows", tag.RowsAffected())
+			}
+			return explain("delete", err)
+		})
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,91 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+// System is the hub itself as a caller: what it does of its own accord leaves no audit row.
+var System = fleet.Caller{}
+
+// action is what a caller does to what, for the audit log.
+type action struct {
+	verb   string // such as "apply"
+	object string // such as "Kustomization/apps/app"
+	detail string // for people; never a secret
+}
+
+// commitTimeout bounds a COMMIT, which is never cancelled by its caller: its outcome would be unknown.
+const commitTimeout = 10 * time.Second
+
+// retries of a transaction that lost against another one.
+const retries = 5
+
+// transact runs f in one transaction on behalf of a caller. A person's change writes its audit row there too. f may
+// run again when the transaction lost against another one, so it has no effect outside it.
+func (s *Store) transact(ctx context.Context, by fleet.Caller, act action, f func(tx pgx.Tx) error) error {
+	var err error
+	for range retries {
+		if err = s.transactOnce(ctx, by, act, f); !errors.Is(err, errLost) {
+			break
+		}
+	}
+	if err != nil {
+		return err
+	}
+	s.flush.Set()
+	return nil
+}
+
+// errLost marks a transaction that another one made fail, and that may succeed when it is tried again.
+var errLost = errors.New("lost against another transaction")
+
+func (s *Store) transactOnce(ctx context.Context, by fleet.Caller, act action, f func(tx pgx.Tx) error) error {
+	tx, err := s.pool.Begin(ctx)
+	if err != nil {
+		return explain(act.doing(), err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // no effect after a commit
+	if err := f(tx); err != nil {
+		return lost(err)
+	}
+	if by != System {
+		if err := audit(ctx, tx, by, act); err != nil {
+			return lost(err)
+		}
+	}
+	commit, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
+	if err := tx.Commit(commit); err != nil {
+		return lost(explain(act.doing()+": commit", err))
+	}
+	return nil
+}
+
+func lost(err error) error {
+	var pg interface{ SQLState() string }
+	if errors.As(err, &pg) && (pg.SQLState() == serializationFailure || pg.SQLState() == deadlockDetected) {
+		return fmt.Errorf("%w: %w", errLost, err)
+	}
+	return err
+}
+
+func (a action) doing() string {
+	if a.object == "" {
+		return a.verb
+	}
+	return a.verb + " " + a.object
+}
+
+// publish writes outbox rows: whoever watches the topics is woken after the commit.
+func publish(ctx context.Context, tx pgx.Tx, topics ...string) error {
+	const insert = `INSERT INTO outbox (topic) SELECT unnest($1::text[])`
+	_, err := tx.Exec(ctx, insert, topics)
+	return explain("write the outbox", err)
+}

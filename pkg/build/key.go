@@ -1,0 +1,101 @@
+package build
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"io"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"flotilla.dev/flotilla/pkg/artifact"
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+// Recorder is a FileSystem that remembers what was looked at in another.
+type Recorder struct {
+	fsys   FileSystem
+	mu     sync.Mutex
+	inputs map[string]bool
+}
+
+// NewRecorder returns the recorder of the file system.
+func NewRecorder(fsys FileSystem) *Recorder {
+	return &Recorder{fsys: fsys, inputs: map[string]bool{}}
+}
+
+// Inputs returns what was looked at, sorted: paths that were read or asked for, whether there or not, and directories
+// that were listed, with a slash at the end.
+func (r *Recorder) Inputs() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Sorted(maps.Keys(r.inputs))
+}
+
+// Len is the number of inputs so far.
+func (r *Recorder) Len() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.inputs)
+}
+
+func (r *Recorder) note(input string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.inputs[input] = true
+}
+
+// ReadFile implements FileSystem.
+func (r *Recorder) ReadFile(name string) ([]byte, error) {
+	r.note(name)
+	return r.fsys.ReadFile(name)
+}
+
+// ReadDir implements FileSystem.
+func (r *Recorder) ReadDir(name string) ([]fs.DirEntry, error) {
+	r.note(name + "/")
+	return r.fsys.ReadDir(name)
+}
+
+// Stat implements FileSystem.
+func (r *Recorder) Stat(name string) (fs.FileInfo, error) {
+	r.note(name)
+	return r.fsys.Stat(name)
+}
+
+// Key is the digest of all that a build of the directory depends on, given the inputs that one build of it had: the
+// builder's version, and what each input is in this tree. As builds are pure, two trees with the same key have the
+// same objects; a build of the second need not be made.
+func Key(tree *artifact.Tree, dir string, inputs []string) fleet.Digest {
+	sum := sha256.New()
+	part := func(text string) {
+		_, _ = sum.Write(binary.AppendUvarint(nil, uint64(len(text)))) // a hash never fails
+		_, _ = io.WriteString(sum, text)
+	}
+	part(Version)
+	part(dir)
+	fsys := artifact.NewFS(tree, nil)
+	for _, input := range inputs {
+		part(input)
+		name, listed := strings.CutSuffix(input, "/")
+		info, err := fsys.Stat(name)
+		switch file, isFile := tree.Lookup(name); {
+		case errors.Is(err, fs.ErrNotExist):
+			part("none")
+		case isFile:
+			part(file.Digest.String())
+		case info.IsDir() && listed:
+			part("listing")
+			entries, _ := fsys.ReadDir(name) // it is a directory
+			for _, entry := range entries {
+				part(entry.Type().String() + entry.Name())
+			}
+		default:
+			part("directory")
+		}
+	}
+	return fleet.Digest(sum.Sum(nil))
+}

@@ -1,0 +1,91 @@
+package build_test
+
+import (
+	"maps"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"flotilla.dev/flotilla/pkg/artifact"
+	"flotilla.dev/flotilla/pkg/build"
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+func TestKeyChangesExactlyWithWhatTheBuildLookedAt(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{
+		"app/kustomization.yaml":  "resources: [../base, ../plain.yaml]\n",
+		"base/kustomization.yaml": "resources: [a.yaml]\n",
+		"base/a.yaml":             configMap("a"),
+		"base/unused.yaml":        configMap("u"),
+		"plain.yaml":              configMap("p"),
+		"other/b.yaml":            configMap("b"),
+	}
+	recorder := build.NewRecorder(tree(files))
+	if _, err := build.Build(t.Context(), recorder, "app"); err != nil {
+		t.Fatal(err)
+	}
+	inputs := recorder.Inputs()
+	key := build.Key(artifactTree(t, files), "app", inputs)
+	for name, tc := range map[string]struct {
+		change map[string]string
+		same   bool
+	}{
+		"nothing":                        {nil, true},
+		"an unused file":                 {map[string]string{"base/unused.yaml": "x"}, true},
+		"another directory":              {map[string]string{"other/c.yaml": "x"}, true},
+		"a file beside the base's":       {map[string]string{"base/c.yaml": "x"}, true},
+		"a resource":                     {map[string]string{"base/a.yaml": "x"}, false},
+		"a kustomization file":           {map[string]string{"base/kustomization.yaml": "x"}, false},
+		"a second kustomization file":    {map[string]string{"base/kustomization.yml": "x"}, false},
+		"a resource becomes a directory": {map[string]string{"plain.yaml": "", "plain.yaml/kustomization.yaml": "x"}, false},
+		"a resource goes":                {map[string]string{"base/a.yaml": ""}, false},
+	} {
+		changed := maps.Clone(files)
+		for path, content := range tc.change {
+			changed[path] = content
+			if content == "" {
+				delete(changed, path)
+			}
+		}
+		if got := build.Key(artifactTree(t, changed), "app", inputs); (got == key) != tc.same {
+			t.Errorf("%s: same key %t, want %t", name, got == key, tc.same)
+		}
+	}
+	if build.Key(artifactTree(t, files), "base", inputs) == key {
+		t.Error("another directory has the same key")
+	}
+}
+
+func TestKeyOfAScannedDirectoryChangesWithItsListing(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{"app/a.yaml": configMap("a"), "app/sub/b.yaml": configMap("b"), "c.yaml": ""}
+	recorder := build.NewRecorder(tree(files))
+	if _, err := build.Build(t.Context(), recorder, "app"); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"app", "app/", "app/Kustomization", "app/a.yaml", "app/kustomization.yaml", "app/kustomization.yml", "app/sub/", "app/sub/b.yaml",
+	}
+	if diff := cmp.Diff(want, recorder.Inputs()); diff != "" {
+		t.Errorf("inputs (-want +got):\n%s", diff)
+	}
+	key := build.Key(artifactTree(t, files), "app", recorder.Inputs())
+	files["app/sub/new.yaml"] = configMap("n")
+	if build.Key(artifactTree(t, files), "app", recorder.Inputs()) == key {
+		t.Error("a new file changes nothing")
+	}
+}
+
+func artifactTree(t *testing.T, files map[string]string) *artifact.Tree {
+	t.Helper()
+	var list []artifact.File
+	for path, content := range files {
+		list = append(list, artifact.File{Path: path, Digest: fleet.DigestOf([]byte(content)), Size: int64(len(content))})
+	}
+	tree, err := artifact.NewTree(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tree
+}

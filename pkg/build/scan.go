@@ -1,0 +1,99 @@
+package build
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+
+	"sigs.k8s.io/kustomize/api/konfig"
+	"sigs.k8s.io/kustomize/api/provider"
+	"sigs.k8s.io/kustomize/api/resource"
+	"sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/yaml"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+func isKustomization(name string) bool { return slices.Contains(kustomizationFiles, path.Base(name)) }
+
+// scan collects the resources of a directory without kustomization file, as Flux does: the YAML files in it and below,
+// in lexical order; a sub-directory that has a kustomization file counts as one. A YAML file that holds no Kubernetes
+// objects fails the build.
+func (t *tree) scan(dir string) ([]string, error) {
+	s := scanner{tree: t, factory: provider.NewDefaultDepProvider().GetResourceFactory(), base: dir}
+	err := s.walk(dir)
+	return s.resources, err
+}
+
+type scanner struct {
+	*tree
+	factory   *resource.Factory
+	base      string
+	resources []string
+}
+
+func (s *scanner) walk(dir string) error {
+	entries, err := s.fsys.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // the root of a source without files
+	}
+	if err != nil {
+		return s.fail(err)
+	}
+	if dir != s.base && slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return !e.IsDir() && isKustomization(e.Name()) }) {
+		s.add(dir)
+		return nil
+	}
+	for _, entry := range entries {
+		name := path.Join(dir, entry.Name())
+		if entry.IsDir() {
+			err = s.walk(name)
+		} else if ext := path.Ext(name); ext == ".yaml" || ext == ".yml" {
+			err = s.file(name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *scanner) file(name string) (err error) {
+	data, err := s.ReadFile(absolute(name))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = s.fail(fmt.Errorf("%w: %s: not Kubernetes YAML: %v", fleet.ErrInvalid, name, r))
+		}
+	}()
+	if _, err := s.factory.SliceFromBytes(data); err != nil {
+		return s.fail(fmt.Errorf("%w: %s: not Kubernetes YAML: %s", fleet.ErrInvalid, name, tidy(err.Error())))
+	}
+	s.add(name)
+	return nil
+}
+
+func (s *scanner) add(name string) {
+	inside := name
+	if s.base != "." {
+		inside = name[len(s.base)+1:]
+	}
+	s.resources = append(s.resources, "./"+inside) // "./" so that no name can be taken for an address
+}
+
+// generate makes the kustomization file that a scanned directory lacks.
+func (t *tree) generate(dir string, resources []string) error {
+	data, err := yaml.Marshal(types.Kustomization{
+		TypeMeta:  types.TypeMeta{APIVersion: types.KustomizationVersion, Kind: types.KustomizationKind},
+		Resources: resources,
+	})
+	if err != nil {
+		return fmt.Errorf("kustomization of %s: %w", dir, err)
+	}
+	t.files[path.Join(dir, konfig.DefaultKustomizationFileName())] = data
+	return nil
+}

@@ -1,0 +1,28 @@
+package fleet
+
+// Caller is who asks for a change. The zero Caller is the hub itself.
+type Caller struct {
+	// Principal such as "user:admin".
+	Principal string
+}
+
+// Order is how a person wants a change carried out.
+type Order struct {
+	// DryRun tells what would happen and changes nothing.
+	DryRun bool
+	// Confirm is the number of clusters that was confirmed; nil: none was.
+	Confirm *uint32
+}
+
+// Impact is what a change means for the fleet.
+type Impact struct {
+	// Clusters it touches.
+	Clusters int
+	// Deletes: objects may be deleted there.
+	Deletes bool
+	// EveryCluster: it means every cluster there is or will be.
+	EveryCluster bool
+}
+
+// NeedsConfirmation reports whether a person should confirm the number of clusters.
+func (i Impact) NeedsConfirmation() bool { return i.Deletes || i.EveryCluster }

@@ -1,0 +1,81 @@
+package fleet
+
+import (
+	"fmt"
+	"slices"
+)
+
+// APIVersion of the fleet kinds.
+const APIVersion = "fleet.flotilla.dev/v1alpha1"
+
+// Placement is the spec of the fleet kind of that name: which clusters get which Apps of its namespace.
+type Placement struct {
+	// Apps of the Placement's namespace. An App is named by at most one Placement.
+	Apps []AppRef `json:"apps"`
+	// Clusters are the union of what selector and names give.
+	Clusters ClusterChoice `json:"clusters"`
+	// OnUnmatch says what becomes of an App's objects in a cluster that is no longer chosen: Orphan (default) or
+	// Prune.
+	OnUnmatch OnUnmatch `json:"onUnmatch,omitempty"`
+}
+
+// AppRef names an App of the same namespace.
+type AppRef struct {
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+}
+
+// ClusterChoice chooses clusters. Neither field set is invalid; `selector: {}` is every cluster.
+type ClusterChoice struct {
+	Selector *Selector `json:"selector,omitempty"`
+	Names    []string  `json:"names,omitempty"`
+}
+
+// OnUnmatch says what becomes of an App's objects where its Placement no longer puts it.
+type OnUnmatch string
+
+// The values of OnUnmatch; empty is UnmatchOrphan.
+const (
+	UnmatchOrphan OnUnmatch = "Orphan"
+	UnmatchPrune  OnUnmatch = "Prune"
+)
+
+// Matches reports whether the choice takes in the cluster of that name and labels.
+func (c ClusterChoice) Matches(name string, labels map[string]string) bool {
+	return slices.Contains(c.Names, name) || c.Selector != nil && c.Selector.Matches(labels)
+}
+
+// EveryCluster reports whether the choice is every cluster there is or will be.
+func (c ClusterChoice) EveryCluster() bool { return c.Selector != nil && c.Selector.IsEmpty() }
+
+// Validate returns the FieldErrors of p.
+func (p Placement) Validate() error {
+	var fields Fields
+	if len(p.Apps) == 0 {
+		fields.Refuse("spec.apps", "at least one App is required")
+	}
+	for i, app := range p.Apps {
+		at := indexed("spec.apps", i)
+		if app.Kind != "Kustomization" {
+			fields.Refuse(at+".kind", "%q: not supported yet (Kustomization is)", app.Kind)
+		}
+		fields.Require(at+".name", app.Name)
+		if slices.Index(p.Apps, app) < i {
+			fields.Refuse(at, "%s/%s is named twice", app.Kind, app.Name)
+		}
+	}
+	if p.Clusters.Selector == nil && len(p.Clusters.Names) == 0 {
+		fields.Refuse("spec.clusters", "selector or names is required; `selector: {}` is every cluster")
+	}
+	if p.Clusters.Selector != nil {
+		p.Clusters.Selector.validate(&fields, "spec.clusters.selector")
+	}
+	switch p.OnUnmatch {
+	case "", UnmatchOrphan, UnmatchPrune:
+	default:
+		fields.Refuse("spec.onUnmatch", "%q is not Orphan or Prune", p.OnUnmatch)
+	}
+	return fields.Err()
+}
+
+func indexed(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }

@@ -1,0 +1,67 @@
+package fleet
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Revision is what a Source resolved to, immutable, in Flux's RFC-0005 format: "main@sha1:<hex>", "sha256:<hex>".
+type Revision string
+
+// DeletionPolicy says what becomes of an App's objects when the App is deleted (Flux Kustomization
+// spec.deletionPolicy).
+type DeletionPolicy string
+
+// The deletion policies, named as Flux names them.
+const (
+	MirrorPrune        DeletionPolicy = "MirrorPrune"
+	DeleteObjects      DeletionPolicy = "Delete"
+	WaitForTermination DeletionPolicy = "WaitForTermination"
+	OrphanObjects      DeletionPolicy = "Orphan"
+)
+
+// Release is an App at a Revision, built: what is rolled out, pinned and rolled back to. It is immutable and named by
+// its Digest. Revisions are recorded beside it, because many may resolve to one Release.
+type Release struct {
+	App Key `json:"app"`
+	// Manifest is the digest of the built object list.
+	Manifest Digest `json:"manifest"`
+
+	// The release fields of the App's spec: those that change what is applied, so that they are rolled out.
+
+	// Prune removes objects that left the Manifest.
+	Prune bool `json:"prune,omitempty"`
+	// Wait makes Ready wait for the health of all objects.
+	Wait bool `json:"wait,omitempty"`
+	// PruneGuard is the value of annotation fleet.flotilla.dev/prune-guard: "N", "N%", "off", or empty for the
+	// default max(5, 20 %).
+	PruneGuard string `json:"pruneGuard,omitempty"`
+}
+
+// Encode returns the release's deterministic encoding: JSON with fixed field order.
+func (r Release) Encode() []byte {
+	data, err := json.Marshal(r)
+	if err != nil {
+		panic(fmt.Sprintf("encode release: %v", err)) // strings and digests always encode
+	}
+	return data
+}
+
+// Digest names the release.
+func (r Release) Digest() Digest { return DigestOf(r.Encode()) }
+
+// DecodeRelease reads what Encode wrote.
+func DecodeRelease(data []byte) (Release, error) {
+	var r Release
+	if err := json.Unmarshal(data, &r); err != nil {
+		return Release{}, fmt.Errorf("decode release: %w: %w", ErrInvalid, err)
+	}
+	return r, nil
+}
+
+// Binding is what one cluster adds to a Release: variables and its Placement's patches. It is content-addressed and
+// applied at the spoke.
+type Binding struct{}
+
+// Digest names the binding; the empty Binding has the zero Digest.
+func (b Binding) Digest() Digest { return Digest{} }

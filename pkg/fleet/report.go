@@ -1,0 +1,122 @@
+package fleet
+
+import "time"
+
+// Stage is how far a spoke is with an Assignment.
+type Stage string
+
+// The stages, in the order an Assignment goes through them.
+const (
+	StageReceived  Stage = "Received"
+	StageApplying  Stage = "Applying"
+	StageVerifying Stage = "Verifying"
+	StageSettled   Stage = "Settled"
+	StageFailed    Stage = "Failed"
+	StageSuspended Stage = "Suspended"
+	StageRemoving  Stage = "Removing"
+	StageRemoved   Stage = "Removed"
+)
+
+// Waiting is what a spoke waits for, with its clocks stopped.
+type Waiting string
+
+// What can be waited for.
+const (
+	WaitingNone       Waiting = "None"
+	WaitingDependency Waiting = "Dependency"
+	WaitingPruneHeld  Waiting = "PruneHeld"
+	WaitingHold       Waiting = "Hold"
+)
+
+// ConditionStatus is the status of a condition, as Kubernetes has it.
+type ConditionStatus string
+
+// The statuses of a condition.
+const (
+	True    ConditionStatus = "True"
+	False   ConditionStatus = "False"
+	Unknown ConditionStatus = "Unknown"
+)
+
+// Condition is one condition of an App in one cluster.
+type Condition struct {
+	Status  ConditionStatus `json:"status"`
+	Reason  string          `json:"reason,omitempty"`
+	Message string          `json:"message,omitempty"`
+}
+
+// Reasons of the Ready condition, as Flux has them, and Flotilla's own.
+const (
+	ReasonSucceeded         = "ReconciliationSucceeded"
+	ReasonFailed            = "ReconciliationFailed"
+	ReasonProgressing       = "Progressing"
+	ReasonArtifactFailed    = "ArtifactFailed"
+	ReasonBuildFailed       = "BuildFailed"
+	ReasonHealthCheckFailed = "HealthCheckFailed"
+	ReasonPruneFailed       = "PruneFailed"
+	ReasonSuspended         = "Suspended"
+	ReasonManagedByFlux     = "ManagedByFlux"
+	ReasonPruneHeld         = "PruneHeld"
+	ReasonUnreachable       = "ClusterUnreachable"
+)
+
+// ObjectStatus is one object that is not as it should be, and why.
+type ObjectStatus struct {
+	Object ObjectRef `json:"object"`
+	// Status is kstatus' word (InProgress, Failed, Terminating, NotFound) or Conflict.
+	Status  string `json:"status"`
+	Message string `json:"message,omitempty"`
+}
+
+// HeldPrune is a set of deletions that the prune guard holds.
+type HeldPrune struct {
+	// Digest names the set; an approval is bound to it.
+	Digest Digest `json:"digest"`
+	Count  int    `json:"count"`
+	// Reason says which rule of the guard holds it.
+	Reason string `json:"reason"`
+}
+
+// MaxNotReady bounds the objects listed in a Report.
+const MaxNotReady = 5
+
+// Report is what a spoke says of one Assignment at one generation. The latest wins.
+type Report struct {
+	App        Key
+	Epoch      uint64
+	Generation uint64
+	// Release is the one attempted; Applied the last one whose objects were all applied.
+	Release Digest
+	Applied Digest
+	Stage   Stage
+	// Converged: everything applied and healthy at this generation. Available: serving acceptably. Terminal: no
+	// retry can help until something changes.
+	Converged bool
+	Available bool
+	Terminal  bool
+	Waiting   Waiting
+	Ready     Condition
+	Healthy   Condition
+	// Objects the App has, how many are not ready, and at most MaxNotReady of those.
+	Objects         int
+	ObjectsNotReady int
+	NotReady        []ObjectStatus
+	HeldPrune       *HeldPrune
+	// HandledReconcileAt is the RequestedAt of the last request that a pass has served.
+	HandledReconcileAt string
+	ObservedAt         time.Time
+	// DriftCorrections counts writes that undid drift since the spoke started.
+	DriftCorrections uint64
+}
+
+// Event is something worth telling a person.
+type Event struct {
+	// Number grows with every event of a spoke and is never reused.
+	Number  uint64
+	App     Key
+	Object  ObjectRef
+	Warning bool
+	Reason  string
+	Message string
+	At      time.Time
+}

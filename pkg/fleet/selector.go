@@ -1,0 +1,141 @@
+package fleet
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Selector is a Kubernetes label selector. The empty Selector matches everything.
+type Selector struct {
+	MatchLabels      map[string]string     `json:"matchLabels,omitempty"`
+	MatchExpressions []SelectorRequirement `json:"matchExpressions,omitempty"`
+}
+
+// SelectorRequirement is one expression of a Selector.
+type SelectorRequirement struct {
+	Key string `json:"key"`
+	// In, NotIn, Exists or DoesNotExist.
+	Operator string   `json:"operator"`
+	Values   []string `json:"values,omitempty"`
+}
+
+// IsEmpty reports whether s matches everything.
+func (s Selector) IsEmpty() bool { return len(s.MatchLabels) == 0 && len(s.MatchExpressions) == 0 }
+
+// Matches reports whether labels satisfy every requirement of s.
+func (s Selector) Matches(labels map[string]string) bool {
+	for key, value := range s.MatchLabels {
+		if got, found := labels[key]; !found || got != value {
+			return false
+		}
+	}
+	for _, requirement := range s.MatchExpressions {
+		if !requirement.matches(labels) {
+			return false
+		}
+	}
+	return true
+}
+
+func (r SelectorRequirement) matches(labels map[string]string) bool {
+	value, found := labels[r.Key]
+	switch r.Operator {
+	case "In":
+		return found && slices.Contains(r.Values, value)
+	case "NotIn":
+		return !found || !slices.Contains(r.Values, value)
+	case "Exists":
+		return found
+	case "DoesNotExist":
+		return !found
+	}
+	return false
+}
+
+// validate records what is wrong with s, whose path in the object is path.
+func (s Selector) validate(fields *Fields, path string) {
+	for i, r := range s.MatchExpressions {
+		at := indexed(path+".matchExpressions", i)
+		fields.Require(at+".key", r.Key)
+		switch r.Operator {
+		case "In", "NotIn":
+			if len(r.Values) == 0 {
+				fields.Refuse(at+".values", "operator %s needs at least one value", r.Operator)
+			}
+		case "Exists", "DoesNotExist":
+			if len(r.Values) != 0 {
+				fields.Refuse(at+".values", "operator %s takes no values", r.Operator)
+			}
+		default:
+			fields.Refuse(at+".operator", "%q is not In, NotIn, Exists or DoesNotExist", r.Operator)
+		}
+	}
+}
+
+// ParseSelector reads a selector as kubectl's -l takes it: "a=b,c!=d,e in (x,y),f notin (z),g,!h". Empty matches
+// everything.
+func ParseSelector(text string) (Selector, error) {
+	var s Selector
+	for _, part := range splitRequirements(text) {
+		r, err := parseRequirement(part)
+		if err != nil {
+			return Selector{}, fmt.Errorf("label selector %q: %w", text, err)
+		}
+		s.MatchExpressions = append(s.MatchExpressions, r)
+	}
+	return s, nil
+}
+
+var (
+	setPattern   = regexp.MustCompile(`^(\S+)\s+(in|notin)\s+\(([^()]*)\)$`)
+	valuePattern = regexp.MustCompile(`^([^=!\s]+)\s*(==|=|!=)\s*([^=!\s]*)$`)
+	keyPattern   = regexp.MustCompile(`^(!?)\s*([^=!\s()]+)$`)
+)
+
+func parseRequirement(text string) (SelectorRequirement, error) {
+	if m := setPattern.FindStringSubmatch(text); m != nil {
+		operator := map[string]string{"in": "In", "notin": "NotIn"}[m[2]]
+		values := strings.Split(m[3], ",")
+		for i := range values {
+			values[i] = strings.TrimSpace(values[i])
+		}
+		return SelectorRequirement{Key: m[1], Operator: operator, Values: values}, nil
+	}
+	if m := valuePattern.FindStringSubmatch(text); m != nil {
+		operator := "In"
+		if m[2] == "!=" {
+			operator = "NotIn"
+		}
+		return SelectorRequirement{Key: m[1], Operator: operator, Values: []string{m[3]}}, nil
+	}
+	if m := keyPattern.FindStringSubmatch(text); m != nil {
+		operator := "Exists"
+		if m[1] == "!" {
+			operator = "DoesNotExist"
+		}
+		return SelectorRequirement{Key: m[2], Operator: operator}, nil
+	}
+	return SelectorRequirement{}, fmt.Errorf("%w: %q is not a requirement such as key=value, key!=value, key in (a,b), key or !key", ErrInvalid, text)
+}
+
+// splitRequirements splits at the commas outside of parentheses.
+func splitRequirements(text string) []string {
+	var parts []string
+	depth, begin := 0, 0
+	for i, c := range text + "," {
+		switch {
+		case c == '(':
+			depth++
+		case c == ')':
+			depth--
+		case c == ',' && (depth == 0 || i == len(text)):
+			if part := strings.TrimSpace(text[begin:i]); part != "" {
+				parts = append(parts, part)
+			}
+			begin = i + 1
+		}
+	}
+	return parts
+}

@@ -1,0 +1,113 @@
+package fleet
+
+import "time"
+
+// SourceStatus is what the hub knows of a Source.
+type SourceStatus struct {
+	// ObservedGeneration is the generation of the declared object that was last looked at.
+	ObservedGeneration int64
+	// Revision and Tree are of the last good fetch; FetchedAt is when it was made.
+	Revision  Revision
+	Tree      Digest
+	FetchedAt time.Time
+	// CheckedAt is when upstream was last asked.
+	CheckedAt time.Time
+	// Reason and Message say what went wrong since the last good fetch; empty: nothing.
+	Reason  string
+	Message string
+	// HandledReconcileAt is the last reconcile request that was served.
+	HandledReconcileAt string
+}
+
+// AppStatus is what the hub knows of an App, apart from its clusters.
+type AppStatus struct {
+	// ObservedGeneration is the generation of the declared object that was last built.
+	ObservedGeneration int64
+	// Attempted is the Revision last tried; Revision the last that was built, and Release what it resolved to.
+	Attempted Revision
+	Revision  Revision
+	Release   Digest
+	// Reason and Message say why Attempted was not built; empty: it was.
+	Reason  string
+	Message string
+}
+
+// ClusterStatus is what the hub knows of a Cluster.
+type ClusterStatus struct {
+	ID string
+	// Enrolled is set once a spoke has redeemed a join token of the cluster.
+	Enrolled  bool
+	Connected bool
+	LastSeen  time.Time
+	// State is the newest one allotted; Acknowledged what the spoke works from.
+	State        StateID
+	Acknowledged StateID
+	// SafeMode says why nothing that deletes is sent to it; empty: it is not in safe mode.
+	SafeMode string
+	Facts    ClusterFacts
+	// UnknownAssignments are Apps the spoke has and the hub does not assign.
+	UnknownAssignments []Key
+	// Version grows with every change of any of it.
+	Version uint64
+}
+
+// Instance is an App in one cluster: its Assignment and the last Report of it.
+type Instance struct {
+	Cluster   string // name
+	ClusterID string
+	Connected bool
+	LastSeen  time.Time
+	// Assignment as last written.
+	Assignment Assignment
+	CreatedAt  time.Time
+	// Report is nil until the spoke has said something of this App.
+	Report *Report
+	// ReportedAt is when the hub stored the Report.
+	ReportedAt time.Time
+	// Attempted and Applied are the newest Revisions that the Releases of Assignment and Report are at.
+	Attempted Revision
+	Applied   Revision
+	// Version grows with every change of any of it.
+	Version uint64
+}
+
+// SourceState is a SourceStatus with what the hub's own loops need beside it.
+type SourceState struct {
+	SourceStatus
+	// Upstream that the Source resolves to; zero: none, for Reason.
+	Upstream Digest
+	// TreeBlob is the digest of the Tree's encoding.
+	TreeBlob Digest
+	// Claimed: the upstream is being looked at.
+	Claimed bool
+	// Version grows with every change of any of it.
+	Version uint64
+}
+
+// Looked is the outcome of one look at an upstream: what it is at, or with a Reason what went wrong.
+type Looked struct {
+	Revision Revision
+	Tree     Digest
+	TreeBlob Digest
+	Reason   string
+	Message  string
+}
+
+// AppState is an AppStatus with what the hub's own loops need beside it.
+type AppState struct {
+	AppStatus
+	// RetryDue: a failed build is to be tried again now.
+	RetryDue bool
+	// Version grows with every change of any of it.
+	Version uint64
+}
+
+// InstanceQuery selects Apps in clusters.
+type InstanceQuery struct {
+	Kind      string
+	Namespace string // empty: all
+	Name      string // empty: all
+	Cluster   string // name; empty: all
+	// Since selects those about which something changed from a horizon on.
+	Since Horizon
+}

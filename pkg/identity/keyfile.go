@@ -1,0 +1,88 @@
+package identity
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+// LoadKey reads the key file: 32 raw bytes. It is refused when anyone but its owner may read or write it; only a file
+// of another owner, such as a mounted Secret, may be readable by the group. An absent file is a fleet.ErrNotFound.
+func LoadKey(path string) (Root, error) {
+	root, err := loadKey(path)
+	if err != nil {
+		return Root{}, fmt.Errorf("load key file %s: %w", path, err)
+	}
+	return root, nil
+}
+
+func loadKey(path string) (Root, error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return Root{}, fleet.ErrNotFound
+	case err != nil:
+		return Root{}, err
+	}
+	forbidden := fs.FileMode(0o077)
+	if !ownFile(info) {
+		forbidden = 0o037
+	}
+	if mode := info.Mode().Perm(); mode&forbidden != 0 {
+		return Root{}, fmt.Errorf("%w: its permissions are %04o, others than its owner may use it; `chmod 600` it", fleet.ErrDenied, mode)
+	}
+	secret, err := os.ReadFile(path)
+	if err != nil {
+		return Root{}, err
+	}
+	return newRoot(secret)
+}
+
+// CreateKey makes a key file with a new random key, 0600, and returns its Root. A file that is there is never
+// touched: fleet.ErrExists. When it returns, the key is on disk to stay.
+func CreateKey(path string) (Root, error) {
+	root, err := createKey(path)
+	if err != nil {
+		return Root{}, fmt.Errorf("create key file %s: %w", path, err)
+	}
+	return root, nil
+}
+
+func createKey(path string) (Root, error) {
+	secret := make([]byte, keySize)
+	_, _ = rand.Read(secret) // never fails
+	root, err := newRoot(secret)
+	if err != nil {
+		return Root{}, err
+	}
+	// Written beside and linked into place: a crash leaves no half key, and a file that is there wins.
+	temporary, err := os.CreateTemp(filepath.Dir(path), ".key-*")
+	if err != nil {
+		return Root{}, err
+	}
+	defer os.Remove(temporary.Name())
+	_, err = temporary.Write(secret)
+	if err = errors.Join(err, temporary.Sync(), temporary.Close()); err != nil {
+		return Root{}, err
+	}
+	switch err := os.Link(temporary.Name(), path); {
+	case errors.Is(err, fs.ErrExist):
+		return Root{}, fleet.ErrExists
+	case err != nil:
+		return Root{}, err
+	}
+	return root, syncDir(filepath.Dir(path))
+}
+
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}

@@ -1,0 +1,48 @@
+package manifest
+
+import "strings"
+
+// SSA says how an object is applied.
+type SSA uint8
+
+// The values of annotation kustomize.toolkit.fluxcd.io/ssa.
+const (
+	SSAOverride     SSA = iota // the default: full ownership, kubectl's changes undone
+	SSAMerge                   // other managers' fields are left alone
+	SSAIfNotPresent            // created once, never changed
+	SSAIgnore                  // neither applied nor pruned
+)
+
+// The annotations, or labels, of an object that say how it is treated.
+const (
+	AnnotationPrune     = "kustomize.toolkit.fluxcd.io/prune"
+	AnnotationReconcile = "kustomize.toolkit.fluxcd.io/reconcile"
+	AnnotationSSA       = "kustomize.toolkit.fluxcd.io/ssa"
+	AnnotationProtect   = "fleet.flotilla.dev/protect"
+)
+
+// flag sets the entry's flags from the object's metadata.
+func (e *Entry) flag(metadata map[string]any) {
+	e.PruneDisabled = says(metadata, AnnotationPrune, "disabled")
+	e.ReconcileDisabled = says(metadata, AnnotationReconcile, "disabled")
+	e.Protected = says(metadata, AnnotationProtect, "true")
+	switch { // label and annotation may disagree: what does least wins
+	case says(metadata, AnnotationSSA, "Ignore"):
+		e.SSA = SSAIgnore
+	case says(metadata, AnnotationSSA, "IfNotPresent"):
+		e.SSA = SSAIfNotPresent
+	case says(metadata, AnnotationSSA, "Merge"):
+		e.SSA = SSAMerge
+	}
+}
+
+// says reports whether a label or annotation has the value, whatever its case: Flux's rule (ssa, AnyInMetadata).
+func says(metadata map[string]any, key, value string) bool {
+	for _, field := range []string{"labels", "annotations"} {
+		pairs, _ := metadata[field].(map[string]any)
+		if have, _ := pairs[key].(string); strings.EqualFold(have, value) {
+			return true
+		}
+	}
+	return false
+}

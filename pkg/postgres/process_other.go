@@ -1,0 +1,21 @@
+//go:build unix && !linux
+
+package postgres
+
+import (
+	"os/exec"
+	"strconv"
+	"syscall"
+)
+
+// dieWithParent does nothing here: the next Start on the directory ends the orphan.
+func dieWithParent(*syscall.SysProcAttr) {}
+
+// commandLine is a process's command line, its arguments joined by spaces; empty when there is no such process.
+func commandLine(pid int) string {
+	output, err := exec.Command("ps", "-ww", "-o", "command=", "-p", strconv.Itoa(pid)).Output()
+	if err != nil {
+		return ""
+	}
+	return string(output)
+}

@@ -1,0 +1,157 @@
+package render
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+// limitError says that a build cannot be made within its limits, or at all: the same input will fail again.
+type limitError struct{ why string }
+
+func (e *limitError) Error() string { return e.why }
+func (e *limitError) Unwrap() error { return fleet.ErrInvalid }
+
+func overMemory(config Config) error {
+	return &limitError{fmt.Sprintf("it needs more memory than the %d MiB that a build may use", config.Memory>>20)}
+}
+
+// inputError is an error that a worker reported of the input.
+type inputError struct {
+	text string
+	is   error
+}
+
+func (e *inputError) Error() string { return e.text }
+func (e *inputError) Unwrap() error { return e.is }
+
+func decodeError(payload []byte) error {
+	if len(payload) == 0 {
+		return &brokenError{errMalformed}
+	}
+	text := strings.ToValidUTF8(string(payload[1:]), "?")
+	switch payload[0] {
+	case errorInvalid:
+		return &inputError{text, fleet.ErrInvalid}
+	case errorNotFound:
+		return &inputError{text, fleet.ErrNotFound}
+	}
+	return errors.New(text)
+}
+
+// brokenError says that there is no more talking to the worker.
+type brokenError struct{ err error }
+
+func (e *brokenError) Error() string { return e.err.Error() }
+func (e *brokenError) Unwrap() error { return e.err }
+
+// goneError says that the worker ended before it began the job, which is not the job's doing.
+type goneError struct{ why string }
+
+func (e *goneError) Error() string { return "the render worker ended before it began: " + e.why }
+
+// exitTime is how long a worker may take to end after it has closed its pipes.
+const exitTime = 5 * time.Second
+
+// postMortem says why there is no more talking to the worker, and ends it; heard says whether it had begun the job.
+func (w *worker) postMortem(broken error, heard bool) error {
+	var protocol *protocolError
+	if errors.As(broken, &protocol) {
+		return &limitError{"it crashed: " + protocol.why}
+	}
+	select {
+	case <-w.exited:
+	case <-time.After(exitTime):
+		w.stop()
+	}
+	lines := w.output.lines()
+	why := w.command.ProcessState.String()
+	if len(lines) > 0 {
+		why = lines[0]
+	}
+	if !heard {
+		return &goneError{why}
+	}
+	for _, line := range lines {
+		switch {
+		case strings.Contains(line, "out of memory"), strings.Contains(line, "cannot allocate memory"):
+			return overMemory(w.config)
+		case strings.Contains(line, "stack overflow"), strings.Contains(line, "stack exceeds"):
+			return &limitError{"it is nested too deep"}
+		case line == overCPU:
+			return &limitError{fmt.Sprintf("it used more than %s of processor time", w.config.CPU)}
+		}
+	}
+	if killed(w.command.ProcessState) {
+		return fmt.Errorf("the render worker was killed from outside: %w", broken)
+	}
+	return &limitError{"it crashed: " + why}
+}
+
+// overCPU is what a worker prints when its processor time is over.
+const overCPU = "render worker: processor time is over"
+
+// Bounds of what a worker prints: longer lines are cut, and more lines dropped.
+const (
+	maxLine  = 512
+	maxLines = 64
+)
+
+// output is what a worker prints while it has a job.
+type output struct {
+	log *slog.Logger
+
+	mu      sync.Mutex
+	printed []string
+}
+
+func (o *output) begin() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.printed = nil
+}
+
+func (o *output) lines() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.printed
+}
+
+// read takes what the worker prints until it ends.
+func (o *output) read(from *os.File) {
+	reader := bufio.NewReaderSize(from, maxLine)
+	for {
+		line, cut, err := reader.ReadLine()
+		if text := strings.TrimSpace(strings.ToValidUTF8(string(line), "?")); text != "" {
+			o.add(text)
+		}
+		for cut && err == nil {
+			_, cut, err = reader.ReadLine()
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (o *output) add(text string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.printed) == maxLines {
+		return
+	}
+	o.printed = append(o.printed, text)
+	level := slog.LevelWarn
+	if strings.HasPrefix(text, "# Warning:") { // kustomize's, about deprecated fields, at every build
+		level = slog.LevelDebug
+	}
+	o.log.Log(context.Background(), level, "render worker printed", "line", text)
+}

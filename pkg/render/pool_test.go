@@ -1,0 +1,363 @@
+package render_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"flotilla.dev/flotilla/pkg/artifact"
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/render"
+)
+
+func TestMain(m *testing.M) {
+	render.Main()
+	os.Exit(m.Run())
+}
+
+func TestBuildReturnsObjectsAndWhatItLookedAt(t *testing.T) {
+	t.Parallel()
+	pool := start(t, render.Config{})
+	result, err := pool.Build(t.Context(), newJob("a", map[string]string{
+		"kustomization.yaml": "resources: [a.yaml, sub]\n",
+		"a.yaml":             configMap("a"), "sub/kustomization.yaml": "namePrefix: x-\nresources: [b.yaml]\n", "sub/b.yaml": configMap("b"), "other.yaml": "",
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(result.Objects) != 2 || !strings.Contains(string(result.Objects[1]), "x-b") {
+		t.Errorf("objects %q", result.Objects)
+	}
+	want := []string{
+		".", "Kustomization", "a.yaml", "kustomization.yaml", "kustomization.yml", "sub",
+		"sub/Kustomization", "sub/b.yaml", "sub/kustomization.yaml", "sub/kustomization.yml",
+	}
+	if diff := cmp.Diff(want, result.Inputs); diff != "" {
+		t.Errorf("inputs (-want +got):\n%s", diff)
+	}
+}
+
+func TestAnErrorOfTheInputKeepsTheWorker(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	pool := start(t, render.Config{Workers: 1, Metrics: registry})
+	before := pidOf(t, pool, "a")
+	_, err := pool.Build(t.Context(), newJob("a", map[string]string{"app/a.yaml": "a: [\n"}))
+	if !errors.Is(err, fleet.ErrInvalid) || !strings.Contains(err.Error(), "app/a.yaml: not Kubernetes YAML") {
+		t.Errorf("error %v, want one that names the file", err)
+	}
+	missing := newJob("a", map[string]string{"a.yaml": ""})
+	missing.Path = "deploy"
+	if _, err := pool.Build(t.Context(), missing); !errors.Is(err, fleet.ErrNotFound) || !strings.Contains(err.Error(), "path not found: deploy") {
+		t.Errorf("error %v, want one that names the path", err)
+	}
+	if after := pidOf(t, pool, "a"); after != before {
+		t.Errorf("the worker was replaced")
+	}
+	if got, want := counts(t, registry), map[string]float64{"invalid": 2, "ok": 2}; !maps.Equal(got, want) {
+		t.Errorf("counted %v, want %v", got, want)
+	}
+}
+
+func TestAnErrorOfTheStoreComesBackAsItIs(t *testing.T) {
+	t.Parallel()
+	pool := start(t, render.Config{})
+	away := errors.New("the store is away")
+	job := newJob("a", map[string]string{"a.yaml": configMap("a")})
+	job.Blob = func(context.Context, fleet.Digest) ([]byte, error) { return nil, away }
+	if _, err := pool.Build(t.Context(), job); !errors.Is(err, away) || errors.Is(err, fleet.ErrInvalid) {
+		t.Errorf("error %v, want the store's", err)
+	}
+}
+
+func TestAWorkerServesOneTenant(t *testing.T) {
+	t.Parallel()
+	pool := start(t, render.Config{Workers: 1})
+	first := pidOf(t, pool, "a")
+	if pidOf(t, pool, "a") != first {
+		t.Error("the same tenant got another worker")
+	}
+	if pidOf(t, pool, "b") == first {
+		t.Error("another tenant got the same worker")
+	}
+	if pidOf(t, pool, "") == first {
+		t.Error("nobody got the same worker")
+	}
+}
+
+func TestAWorkerIsReplacedAfterItsJobs(t *testing.T) {
+	t.Parallel()
+	pool := start(t, render.Config{Workers: 1, JobsPerWorker: 2})
+	pids := []int{pidOf(t, pool, "a"), pidOf(t, pool, "a"), pidOf(t, pool, "a")}
+	if pids[0] != pids[1] || pids[1] == pids[2] {
+		t.Errorf("workers %v, want the third build in another", pids)
+	}
+}
+
+func TestAWorkerThatEndedWhileIdleIsReplaced(t *testing.T) {
+	t.Parallel()
+	pool := start(t, render.Config{Workers: 1})
+	pidOf(t, pool, "a")
+	for _, process := range pool.Workers() {
+		if err := process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			t.Fatal(err)
+		}
+	}
+	pidOf(t, pool, "a")
+}
+
+func TestABuildOverALimitEndsAndSaysWhich(t *testing.T) {
+	t.Parallel()
+	for hook, tc := range map[string]struct {
+		config render.Config
+		want   []string
+	}{
+		"bomb":    {render.Config{Memory: 192 << 20}, []string{"192 MiB", "after reading a.yaml"}},
+		"spin":    {render.Config{CPU: time.Second}, []string{"more than 1s of processor time"}},
+		"hang":    {render.Config{Wall: 300 * time.Millisecond}, []string{"longer than 300ms", "after reading a.yaml"}},
+		"panic":   {render.Config{}, []string{"crashed: panic: on purpose"}},
+		"exit":    {render.Config{}, []string{"crashed: exit status 0"}},
+		"recurse": {render.Config{}, []string{"nested too deep"}},
+		"flood":   {render.Config{}, []string{"crashed: it asked for more than 1000 files"}},
+		"huge":    {render.Config{}, []string{"crashed: it sent a message 'O' of 4294967295 bytes"}},
+		"garbage": {render.Config{}, []string{"crashed: it sent a malformed message"}},
+	} {
+		t.Run(hook, func(t *testing.T) {
+			t.Parallel()
+			pool := start(t, tc.config)
+			_, err := pool.BuildHook(t.Context(), newJob("a", map[string]string{"a.yaml": configMap("a")}), hook)
+			if !errors.Is(err, fleet.ErrInvalid) {
+				t.Errorf("error %v, want an invalid one", err)
+			}
+			for _, part := range tc.want {
+				if err != nil && !strings.Contains(err.Error(), part) {
+					t.Errorf("error %q lacks %q", err, part)
+				}
+			}
+			if result, err := pool.Build(t.Context(), newJob("a", map[string]string{"a.yaml": configMap("a")})); err != nil || len(result.Objects) != 1 {
+				t.Errorf("the next build: %q, %v", result.Objects, err)
+			}
+		})
+	}
+}
+
+func TestAnAliasBombEndsWithinItsMemory(t *testing.T) {
+	t.Parallel()
+	pool := start(t, render.Config{Memory: 192 << 20, CPU: 10 * time.Second})
+	bomb := configMap("a") + "data:\n  a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n"
+	for i := 1; i < 9; i++ {
+		bomb += fmt.Sprintf("  a%d: &a%d [%s]\n", i, i, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d,", i-1), 10), ","))
+	}
+	job := newJob("a", map[string]string{"kustomization.yaml": "namePrefix: x-\nresources: [a.yaml]\n", "a.yaml": bomb})
+	if result, err := pool.Build(t.Context(), job); !errors.Is(err, fleet.ErrInvalid) {
+		t.Errorf("%d objects, error %v; want an invalid error", len(result.Objects), err)
+	}
+}
+
+func TestAWorkerSeesNothingButItsTree(t *testing.T) {
+	t.Setenv("FLOTILLA_CANARY", "secret")
+	pool := start(t, render.Config{})
+	job := newJob("a", map[string]string{"a.yaml": configMap("a")})
+	if result, err := pool.BuildHook(t.Context(), job, "traverse"); err != nil || len(result.Objects) != 0 {
+		t.Errorf("odd paths were read: %q, %v", result.Objects, err)
+	}
+	_, err := pool.BuildHook(t.Context(), job, "surroundings")
+	if err == nil || !strings.Contains(err.Error(), `"git": executable file not found`) || !strings.Contains(err.Error(), "/nonexistent") {
+		t.Errorf("error %v, want that there are no programs and no temporary files", err)
+	}
+}
+
+func TestCancellingEndsTheBuildAndItsWorker(t *testing.T) {
+	t.Parallel()
+	pool := start(t, render.Config{Workers: 1})
+	reading := make(chan struct{})
+	job := newJob("a", map[string]string{"a.yaml": configMap("a")})
+	blob := job.Blob
+	job.Blob = func(ctx context.Context, digest fleet.Digest) ([]byte, error) {
+		close(reading)
+		return blob(ctx, digest)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-reading
+		cancel()
+	}()
+	if _, err := pool.BuildHook(ctx, job, "hang"); !errors.Is(err, context.Canceled) || errors.Is(err, fleet.ErrInvalid) {
+		t.Errorf("error %v, want that of the context", err)
+	}
+	pidOf(t, pool, "a")
+}
+
+func TestStoppingThePoolEndsBuildsAndWorkers(t *testing.T) {
+	t.Parallel()
+	pool, err := render.New(render.Config{Workers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- pool.Run(ctx) }()
+	pidOf(t, pool, "a")
+	workers := pool.Workers()
+	reading := make(chan struct{})
+	job := newJob("b", map[string]string{"a.yaml": configMap("a")})
+	job.Blob = func(context.Context, fleet.Digest) ([]byte, error) {
+		close(reading)
+		return nil, nil
+	}
+	built := make(chan error, 1)
+	go func() {
+		_, err := pool.BuildHook(context.Background(), job, "hang")
+		built <- err
+	}()
+	<-reading
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	if err := <-built; err == nil || errors.Is(err, fleet.ErrInvalid) {
+		t.Errorf("the build that ran: %v, want that it was stopped", err)
+	}
+	if _, err := pool.Build(t.Context(), job); err == nil {
+		t.Error("a stopped pool builds")
+	}
+	for _, worker := range workers {
+		if err := worker.Kill(); !errors.Is(err, os.ErrProcessDone) {
+			t.Errorf("worker %d is still there: %v", worker.Pid, err)
+		}
+	}
+}
+
+func TestManyBuildsAtOnceGetTheirOwnResults(t *testing.T) {
+	t.Parallel()
+	pool := start(t, render.Config{Workers: 2})
+	var group sync.WaitGroup
+	for i := range 24 {
+		group.Go(func() {
+			name := fmt.Sprint("c", i)
+			result, err := pool.Build(t.Context(), newJob(fmt.Sprint("tenant", i%3), map[string]string{"a.yaml": configMap(name)}))
+			if err != nil || len(result.Objects) != 1 || !strings.Contains(string(result.Objects[0]), "name: "+name+"\n") {
+				t.Errorf("build %d: %q, %v", i, result.Objects, err)
+			}
+		})
+	}
+	group.Wait()
+	if n := len(pool.Workers()); n > 4 {
+		t.Errorf("%d workers are kept", n)
+	}
+}
+
+func TestWhatAWorkerPrintsIsLoggedAndBounded(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	lines := 0
+	pool := start(t, render.Config{Workers: 1, Log: slog.New(countHandler{func() { mu.Lock(); lines++; mu.Unlock() }})})
+	if _, err := pool.BuildHook(t.Context(), newJob("a", nil), "print"); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if lines == 0 || lines > 100 {
+		t.Errorf("%d lines were logged", lines)
+	}
+}
+
+func TestNewRefusesSettingsThatCannotWork(t *testing.T) {
+	t.Parallel()
+	for _, config := range []render.Config{{Workers: -1}, {Memory: 1 << 20}, {CPU: time.Millisecond}, {Wall: -1}, {JobsPerWorker: -1}} {
+		if _, err := render.New(config); !errors.Is(err, fleet.ErrInvalid) {
+			t.Errorf("%+v: %v, want it refused", config, err)
+		}
+	}
+}
+
+type countHandler struct{ count func() }
+
+func (h countHandler) Enabled(context.Context, slog.Level) bool { return true }
+func (h countHandler) Handle(context.Context, slog.Record) error {
+	h.count()
+	return nil
+}
+func (h countHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
+func (h countHandler) WithGroup(string) slog.Handler      { return h }
+
+func start(t testing.TB, config render.Config) *render.Pool {
+	t.Helper()
+	if config.Log == nil {
+		config.Log = slog.New(slog.DiscardHandler)
+	}
+	pool, err := render.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- pool.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	return pool
+}
+
+func pidOf(t *testing.T, pool *render.Pool, tenant string) int {
+	t.Helper()
+	result, err := pool.BuildHook(t.Context(), newJob(tenant, nil), "pid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid := result.Objects[1]
+	return int(pid[0]) | int(pid[1])<<8 | int(pid[2])<<16
+}
+
+// counts are the builds by result.
+func counts(t *testing.T, registry *prometheus.Registry) map[string]float64 {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]float64{}
+	for _, family := range families {
+		if family.GetName() == "flotilla_render_builds_total" {
+			for _, metric := range family.GetMetric() {
+				out[metric.GetLabel()[0].GetValue()] = metric.GetCounter().GetValue()
+			}
+		}
+	}
+	return out
+}
+
+func newJob(tenant string, files map[string]string) render.Job {
+	blobs := map[fleet.Digest][]byte{}
+	tree := &artifact.Tree{}
+	for path, content := range files {
+		digest := fleet.DigestOf([]byte(content))
+		blobs[digest] = []byte(content)
+		tree.Files = append(tree.Files, artifact.File{Path: path, Digest: digest, Size: int64(len(content))})
+	}
+	slices.SortFunc(tree.Files, func(a, b artifact.File) int { return strings.Compare(a.Path, b.Path) })
+	return render.Job{Tenant: tenant, Path: ".", Tree: tree, Blob: func(_ context.Context, digest fleet.Digest) ([]byte, error) {
+		if data, stored := blobs[digest]; stored {
+			return data, nil
+		}
+		return nil, fleet.ErrNotFound
+	}}
+}
+
+func configMap(name string) string {
+	return "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: " + name + "\n"
+}

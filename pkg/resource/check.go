@@ -1,0 +1,66 @@
+package resource
+
+import (
+	"maps"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/flux"
+)
+
+func checkGitRepository(o *Object) error {
+	spec, err := strictSpec[flux.GitRepository](o)
+	if err != nil {
+		return err
+	}
+	return spec.Validate()
+}
+
+func checkKustomization(o *Object) error {
+	spec, err := strictSpec[flux.Kustomization](o)
+	if err != nil {
+		return err
+	}
+	var fields fleet.Fields
+	if err := spec.Validate(o.Metadata.Namespace); err != nil {
+		fields = append(fields, err)
+	}
+	guard := o.Metadata.Annotations[flux.PruneGuardAnnotation]
+	if err := fleet.ParsePruneGuard(guard).Err; err != nil {
+		fields.Refuse("metadata.annotations["+flux.PruneGuardAnnotation+"]", "%s", err)
+	}
+	return fields.Err()
+}
+
+func checkPlacement(o *Object) error {
+	spec, err := strictSpec[fleet.Placement](o)
+	if err != nil {
+		return err
+	}
+	return spec.Validate()
+}
+
+func checkCluster(o *Object) error {
+	spec, err := strictSpec[fleet.Cluster](o)
+	if err != nil {
+		return err
+	}
+	return spec.Validate()
+}
+
+// checkSecret moves stringData into data, as an API server does.
+func checkSecret(o *Object) error {
+	var fields fleet.Fields
+	if len(o.Spec) != 0 {
+		fields.Refuse("spec", "a Secret has no spec")
+	}
+	if o.Type != "" && o.Type != "Opaque" && o.Type != "kubernetes.io/basic-auth" {
+		fields.Refuse("type", "%q: not supported yet (Opaque and kubernetes.io/basic-auth are)", o.Type)
+	}
+	data := make(map[string][]byte, len(o.Data)+len(o.StringData))
+	maps.Copy(data, o.Data)
+	for key, value := range o.StringData {
+		data[key] = []byte(value)
+	}
+	o.Data, o.StringData = data, nil
+	return fields.Err()
+}

@@ -1,0 +1,164 @@
+package resource
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	kjson "sigs.k8s.io/json"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+// Object is a declared object.
+type Object struct {
+	APIVersion string          `json:"apiVersion"`
+	Kind       string          `json:"kind"`
+	Metadata   Metadata        `json:"metadata"`
+	Spec       json.RawMessage `json:"spec,omitempty"`
+	Status     json.RawMessage `json:"status,omitempty"`
+
+	// Of a Secret: its type and content. Content is taken in and never given out.
+	Type       string            `json:"type,omitempty"`
+	Data       map[string][]byte `json:"data,omitempty"`
+	StringData map[string]string `json:"stringData,omitempty"`
+
+	// Gone marks the last state of an object that was deleted, for watchers.
+	Gone bool `json:"-"`
+}
+
+// Metadata is the part of Kubernetes' ObjectMeta that declared objects have. What the hub sets is taken in from a
+// client, so that `get -o yaml` can be applied again, and not looked at.
+type Metadata struct {
+	Name        string            `json:"name"`
+	Namespace   string            `json:"namespace,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+
+	UID               string     `json:"uid,omitempty"`
+	Generation        int64      `json:"generation,omitempty"`
+	ResourceVersion   string     `json:"resourceVersion,omitempty"`
+	CreationTimestamp *time.Time `json:"creationTimestamp,omitempty"`
+	DeletionTimestamp *time.Time `json:"deletionTimestamp,omitempty"`
+}
+
+// String is "Kind/namespace/name", or "Kind/name" for a kind without namespaces.
+func (o *Object) String() string {
+	if o.Metadata.Namespace == "" {
+		return o.Kind + "/" + o.Metadata.Name
+	}
+	return o.Kind + "/" + o.Metadata.Namespace + "/" + o.Metadata.Name
+}
+
+// Key is the Key of an App declared at the hub.
+func (o *Object) Key() fleet.Key {
+	return fleet.Key{Home: fleet.HubHome, Kind: o.Kind, Namespace: o.Metadata.Namespace, Name: o.Metadata.Name}
+}
+
+// Decode reads a declared object from JSON and validates it. Every problem is reported, each naming the object and
+// the field; a field or kind that Flotilla does not take is "not supported yet". Errors wrap fleet.ErrInvalid.
+func Decode(data []byte) (*Object, error) {
+	var o Object
+	strict, err := kjson.UnmarshalStrict(data, &o)
+	if err != nil {
+		return nil, fmt.Errorf("%w: not a Kubernetes object: %w", fleet.ErrInvalid, err)
+	}
+	if o.Kind == "" || o.APIVersion == "" {
+		return nil, fmt.Errorf("%w: not a Kubernetes object: apiVersion and kind are required", fleet.ErrInvalid)
+	}
+	kind, found := KindOf(o.Kind)
+	if !found || kind.APIVersion != o.APIVersion {
+		return nil, fmt.Errorf("%s %s: %w: kind %s of %s is not supported yet", o.Kind, o.Metadata.Name, fleet.ErrInvalid, o.Kind, o.APIVersion)
+	}
+	var fields fleet.Fields
+	refuseUnknown(&fields, "", strict)
+	o.Metadata.validate(&fields, kind)
+	if kind.Name != Secret.Name && (o.Data != nil || o.StringData != nil || o.Type != "") {
+		fields.Refuse("data", "only a Secret has type, data and stringData")
+	}
+	if err := kind.check(&o); err != nil {
+		fields = append(fields, err)
+	}
+	if err := fields.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", &o, err)
+	}
+	return &o, nil
+}
+
+// Spec decodes the spec of an object that Decode has accepted.
+func Spec[T any](o *Object) (T, error) {
+	var spec T
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(o.Spec, &spec); err != nil {
+		return spec, fmt.Errorf("%s: spec: %w", o, err)
+	}
+	return spec, nil
+}
+
+// strictSpec decodes the spec, refusing fields that T does not have.
+func strictSpec[T any](o *Object) (spec T, err error) {
+	if len(o.Spec) == 0 {
+		o.Spec = json.RawMessage("{}")
+	}
+	strict, err := kjson.UnmarshalStrict(o.Spec, &spec)
+	if err != nil {
+		return spec, &fleet.FieldError{Path: "spec", Problem: trimDecode(err)}
+	}
+	var fields fleet.Fields
+	refuseUnknown(&fields, "spec.", strict)
+	return spec, fields.Err()
+}
+
+// refuseUnknown records the strict decoder's findings: fields that are not taken, and fields given twice.
+func refuseUnknown(fields *fleet.Fields, prefix string, strict []error) {
+	for _, err := range strict {
+		path, problem := "", err.Error()
+		if named, ok := err.(interface{ FieldPath() string }); ok {
+			path = named.FieldPath()
+			problem = "not supported yet"
+			if strings.HasPrefix(err.Error(), "duplicate field") {
+				problem = "is given twice"
+			}
+		}
+		fields.Refuse(prefix+path, "%s", problem)
+	}
+}
+
+func trimDecode(err error) string {
+	text := strings.TrimPrefix(err.Error(), "json: ")
+	return strings.TrimPrefix(text, fleet.ErrInvalid.Error()+": ")
+}
+
+var (
+	namePattern  = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
+	labelPattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
+	valuePattern = regexp.MustCompile(`^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$`)
+)
+
+func (m Metadata) validate(fields *fleet.Fields, kind Kind) {
+	switch {
+	case m.Name == "":
+		fields.Require("metadata.name", "")
+	case len(m.Name) > 253 || !namePattern.MatchString(m.Name):
+		fields.Refuse("metadata.name", "%q is not a DNS subdomain name", m.Name)
+	case kind.Name == Cluster.Name && (len(m.Name) > 63 || !labelPattern.MatchString(m.Name)):
+		fields.Refuse("metadata.name", "%q is not a DNS label", m.Name)
+	}
+	switch {
+	case kind.Namespaced && m.Namespace == "":
+		fields.Require("metadata.namespace", "")
+	case kind.Namespaced && (len(m.Namespace) > 63 || !labelPattern.MatchString(m.Namespace)):
+		fields.Refuse("metadata.namespace", "%q is not a DNS label", m.Namespace)
+	case !kind.Namespaced && m.Namespace != "":
+		fields.Refuse("metadata.namespace", "a %s has no namespace", kind.Name)
+	}
+	for key, value := range m.Labels {
+		if _, name, _ := strings.Cut(key, "/"); key == "" || len(name) > 63 || len(key) > 317 {
+			fields.Refuse("metadata.labels", "%q is not a label key", key)
+		}
+		if len(value) > 63 || !valuePattern.MatchString(value) {
+			fields.Refuse("metadata.labels["+key+"]", "%q is not a label value", value)
+		}
+	}
+}

@@ -1,0 +1,48 @@
+package resource_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/resource"
+)
+
+func TestDecodeNamesTheFieldThatIsWrong(t *testing.T) {
+	t.Parallel()
+	const (
+		ks  = `{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization","metadata":{"name":"app","namespace":"apps"},"spec":`
+		git = `{"apiVersion":"source.toolkit.fluxcd.io/v1","kind":"GitRepository","metadata":{"name":"app","namespace":"apps"},"spec":`
+		pl  = `{"apiVersion":"fleet.flotilla.dev/v1alpha1","kind":"Placement","metadata":{"name":"app","namespace":"apps"},"spec":`
+	)
+	for _, test := range []struct{ name, object, want string }{
+		{"unknown field", ks + `{"interval":"1m","prune":true,"sourceRef":{"kind":"GitRepository","name":"a"},"postBuild":{}}}`, "Kustomization/apps/app: spec.postBuild: not supported yet"},
+		{"nested field", git + `{"interval":"1m","url":"http://x/a","ref":{"semver":"1.x"}}}`, "GitRepository/apps/app: spec.ref.semver: not supported yet"},
+		{"rollout policy", pl + `{"apps":[{"kind":"Kustomization","name":"a"}],"clusters":{"names":["x"]},"rolloutPolicyRef":{"name":"p"}}}`, "spec.rolloutPolicyRef: not supported yet"},
+		{"unknown kind", `{"apiVersion":"helm.toolkit.fluxcd.io/v2","kind":"HelmRelease","metadata":{"name":"a"}}`, "HelmRelease a: invalid: kind HelmRelease of helm.toolkit.fluxcd.io/v2 is not supported yet"},
+		{"missing interval", ks + `{"prune":true,"sourceRef":{"kind":"GitRepository","name":"a"}}}`, "spec.interval: is required"},
+		{"missing prune", ks + `{"interval":"1m","sourceRef":{"kind":"GitRepository","name":"a"}}}`, "spec.prune: is required"},
+		{"bad duration", ks + `{"interval":"soon","prune":true,"sourceRef":{"kind":"GitRepository","name":"a"}}}`, `"soon" is not a duration such as "10m"`},
+		{"path out of the source", ks + `{"interval":"1m","prune":true,"path":"../x","sourceRef":{"kind":"GitRepository","name":"a"}}}`, `spec.path: "../x" leaves the source`},
+		{"source of another namespace", ks + `{"interval":"1m","prune":true,"sourceRef":{"kind":"GitRepository","name":"a","namespace":"b"}}}`, "spec.sourceRef.namespace"},
+		{"credentials in the URL", git + `{"interval":"1m","url":"http://u:p@x/a"}}`, "spec.url: holds credentials"},
+		{"no clusters chosen", pl + `{"apps":[{"kind":"Kustomization","name":"a"}],"clusters":{}}}`, "spec.clusters: selector or names is required"},
+		{"bad name", `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"A_b","namespace":"x"}}`, `metadata.name: "A_b" is not a DNS subdomain name`},
+		{"no namespace", `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"a"}}`, "metadata.namespace: is required"},
+		{"field given twice", git + `{"interval":"1m","interval":"2m","url":"http://x/a"}}`, "spec.interval: is given twice"},
+		{"bad guard", strings.Replace(ks, `"namespace":"apps"`, `"namespace":"apps","annotations":{"fleet.flotilla.dev/prune-guard":"lots"}`, 1) + `{"interval":"1m","prune":true,"sourceRef":{"kind":"GitRepository","name":"a"}}}`, "prune-guard]: \"lots\" is not a number of objects"},
+		{"finalizers", strings.Replace(ks, `"namespace":"apps"`, `"namespace":"apps","finalizers":["x"]`, 1) + `{"interval":"1m","prune":true,"sourceRef":{"kind":"GitRepository","name":"a"}}}`, "metadata.finalizers: not supported yet"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := resource.Decode([]byte(test.object))
+			if !errors.Is(err, fleet.ErrInvalid) {
+				t.Fatalf("error %v is not ErrInvalid", err)
+			}
+			if !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %q does not say %q", err, test.want)
+			}
+		})
+	}
+}

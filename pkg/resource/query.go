@@ -1,0 +1,35 @@
+package resource
+
+import "flotilla.dev/flotilla/pkg/fleet"
+
+// Query selects declared objects of a kind.
+type Query struct {
+	Kind      string
+	Namespace string // empty: all
+	Name      string // empty: all
+	// After is "namespace/name" of the last object of the page before; Limit bounds the page, 0: none.
+	After string
+	Limit int
+	// Since selects objects that were written, deleted ones included, from a horizon on.
+	Since fleet.Horizon
+}
+
+// Change is what an Apply did.
+type Change string
+
+// The changes.
+const (
+	Created    Change = "created"
+	Configured Change = "configured"
+	Unchanged  Change = "unchanged"
+)
+
+// Deletion is a person's order to delete a declared object.
+type Deletion struct {
+	fleet.Order
+	Kind, Namespace, Name string
+	// Policy overrides an App's own; empty: what its spec says.
+	Policy fleet.DeletionPolicy
+	// Now ends a Cluster without waiting for its spoke.
+	Now bool
+}

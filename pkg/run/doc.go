@@ -1,0 +1,3 @@
+// Package run starts tasks, waits for them and stops them: [All] for the parts of a process, [Every] for a loop that
+// looks on a period and when woken, [Backoff] for the pause between tries and [Wake] for "look now".
+package run

@@ -1,0 +1,108 @@
+// Package lab starts the real parts that Flotilla works with, on loopback, for tests, benchmarks and the demo: Kubernetes
+// clusters, Postgres, Git servers, and a podlet that makes workloads run or fail.
+//
+// Nothing is left behind: every process started here dies with the one that started it, on Linux even by SIGKILL, and
+// directories of dead processes are swept by the next one. A part that is missing is an error, never a reason to skip.
+//
+// Tests that only need "a database" or "a cluster" take a share of the test process's own, TestDatabase and
+// TestCluster; a package that uses them has a TestMain that calls Main.
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// errNoModule is returned where the working directory is not inside Flotilla's source.
+var errNoModule = errors.New("not inside the source of flotilla.dev/flotilla")
+
+// ModuleRoot is the directory of Flotilla's go.mod, found upwards from the working directory.
+func ModuleRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		content, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		if err == nil && strings.HasPrefix(string(content), "module flotilla.dev/flotilla\n") {
+			return dir, nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", errNoModule
+		}
+		dir = parent
+	}
+}
+
+// workspace is a temporary directory that lives as long as this process: a lock in it tells the living from the dead.
+type workspace struct {
+	dir  string
+	lock *os.File
+}
+
+// newWorkspace makes one, and removes those whose process died without doing so.
+func newWorkspace() (*workspace, error) {
+	all := filepath.Join(os.TempDir(), fmt.Sprintf("flotilla-lab-%d", os.Getuid()))
+	if err := os.MkdirAll(all, 0o700); err != nil {
+		return nil, err
+	}
+	// Under one lock, since a workspace without its own lock yet looks dead.
+	gate, err := lockFile(filepath.Join(all, "lock"), syscall.LOCK_EX)
+	if err != nil {
+		return nil, err
+	}
+	defer gate.Close()
+	sweep(all)
+	dir, err := os.MkdirTemp(all, "")
+	if err != nil {
+		return nil, err
+	}
+	lock, err := lockFile(filepath.Join(dir, "lock"), syscall.LOCK_EX)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return &workspace{dir: dir, lock: lock}, nil
+}
+
+// sweep removes what it can; the rest is the next process's to try.
+func sweep(all string) {
+	entries, _ := os.ReadDir(all)
+	for _, entry := range entries {
+		if !entry.IsDir() {
+			continue
+		}
+		dir := filepath.Join(all, entry.Name())
+		lock, err := lockFile(filepath.Join(dir, "lock"), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err != nil {
+			continue // alive
+		}
+		_ = os.RemoveAll(dir)
+		_ = lock.Close()
+	}
+}
+
+func (w *workspace) remove() error {
+	return errors.Join(os.RemoveAll(w.dir), w.lock.Close())
+}
+
+// lockFile opens a file, made when absent, and locks it until it is closed or the process ends.
+func lockFile(path string, how int) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = syscall.Flock(int(f.Fd()), how)
+		if err == nil {
+			return f, nil
+		}
+		if !errors.Is(err, syscall.EINTR) {
+			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+		}
+	}
+}

@@ -1,0 +1,125 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+
+	"github.com/jackc/pgx/v5"
+
+	"flotilla.dev/flotilla/pkg/postgres"
+)
+
+// PostgresConfig says where a private Postgres keeps its data and how it runs.
+type PostgresConfig struct {
+	// Dir keeps the data; a server started again on it has the databases it had. Empty: a temporary directory that
+	// Stop removes.
+	Dir string
+	// Port is the TCP port on 127.0.0.1. 0: a free one.
+	Port int
+	// Fsync makes commits survive the machine, for benchmarks that must pay for it. They survive Kill either way.
+	Fsync bool
+	// Log takes the server's messages. Nil drops them.
+	Log *slog.Logger
+}
+
+// Postgres is a running private Postgres server. It is safe for concurrent use.
+type Postgres struct {
+	server    *postgres.Server
+	workspace *workspace // nil when the directory is the caller's
+}
+
+// StartPostgres starts a server and returns when it accepts connections. The context bounds the start only.
+func StartPostgres(ctx context.Context, config PostgresConfig) (*Postgres, error) {
+	p := &Postgres{}
+	if config.Dir == "" {
+		var err error
+		if p.workspace, err = newWorkspace(); err != nil {
+			return nil, err
+		}
+		config.Dir = filepath.Join(p.workspace.dir, "postgres")
+	}
+	// Above any hub's default, since the tests of a package share one server.
+	server, err := postgres.Start(ctx, postgres.Config{
+		Dir: config.Dir, Port: config.Port, NoFsync: !config.Fsync, MaxConnections: 300, Log: config.Log,
+	})
+	if err != nil {
+		return nil, errors.Join(err, p.Stop())
+	}
+	p.server = server
+	return p, nil
+}
+
+// FindPostgres returns the directory of the installed Postgres binaries; its error names the command that installs
+// them.
+func FindPostgres() (bindir string, err error) { return postgres.Find() }
+
+// URL names the server's maintenance database, superuser and password included.
+func (p *Postgres) URL() string { return p.server.URL("postgres") }
+
+// CreateDatabase makes an empty database and returns its URL.
+func (p *Postgres) CreateDatabase(ctx context.Context, name string) (url string, err error) {
+	return p.server.URL(name), p.exec(ctx, "CREATE DATABASE "+quote(name)+copyFiles)
+}
+
+// CopyDatabase makes a database with the content of another and returns its URL. Sessions of the one that is copied
+// are ended, since Postgres copies only what nobody uses.
+func (p *Postgres) CopyDatabase(ctx context.Context, from, to string) (url string, err error) {
+	if err := p.exec(ctx, endSessions, from); err != nil {
+		return "", err
+	}
+	return p.server.URL(to), p.exec(ctx, "CREATE DATABASE "+quote(to)+" TEMPLATE "+quote(from)+copyFiles)
+}
+
+// RestoreDatabase puts a copy that CopyDatabase made in the place of a database: the same URL then shows an older
+// time. Sessions of both are ended; the copy stays.
+func (p *Postgres) RestoreDatabase(ctx context.Context, copy, name string) error {
+	if err := p.DropDatabase(ctx, name); err != nil {
+		return err
+	}
+	_, err := p.CopyDatabase(ctx, copy, name)
+	return err
+}
+
+// DropDatabase removes a database, ending its sessions; one that is absent is no error.
+func (p *Postgres) DropDatabase(ctx context.Context, name string) error {
+	return p.exec(ctx, "DROP DATABASE IF EXISTS "+quote(name)+" WITH (FORCE)")
+}
+
+// Kill ends the server with SIGKILL, as a crash would, and waits until its processes are gone.
+func (p *Postgres) Kill() { p.server.Kill() }
+
+// Start starts a killed server again on the same port, with what was committed.
+func (p *Postgres) Start(ctx context.Context) error { return p.server.Restart(ctx) }
+
+// Stop ends the server, waits for that, and removes a temporary directory. It may be called more than once.
+func (p *Postgres) Stop() error {
+	var err error
+	if p.server != nil {
+		err = p.server.Stop()
+	}
+	if p.workspace != nil {
+		err = errors.Join(err, p.workspace.remove())
+		p.workspace = nil
+	}
+	return err
+}
+
+// copyFiles is the faster way while nothing is synced to disk.
+const copyFiles = " STRATEGY file_copy"
+
+const endSessions = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()`
+
+// exec runs one statement in the maintenance database.
+func (p *Postgres) exec(ctx context.Context, sql string, args ...any) error {
+	conn, err := pgx.Connect(ctx, p.URL())
+	if err != nil {
+		return fmt.Errorf("connect to the lab's postgres: %w", err)
+	}
+	_, err = conn.Exec(ctx, sql, args...)
+	return errors.Join(err, conn.Close(ctx))
+}
+
+func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
