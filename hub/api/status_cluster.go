@@ -61,7 +61,7 @@ func linkOf(state fleet.ClusterStatus) fleet.Condition {
 	switch {
 	case state.Connected:
 		return fleet.Condition{Status: fleet.True, Reason: "Connected", Message: "the spoke is connected"}
-	case !state.Enrolled:
+	case !state.Enrolled && state.LastSeen.Year() < 2000:
 		return fleet.Condition{Status: fleet.False, Reason: "NotEnrolled", Message: "no spoke has redeemed a join token yet: `fleetctl cluster register` prints one"}
 	}
 	return fleet.Condition{Status: fleet.False, Reason: fleet.ReasonUnreachable, Message: "last heard of at " + state.LastSeen.UTC().Format(time.RFC3339)}

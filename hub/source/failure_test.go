@@ -4,7 +4,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"net"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -320,8 +321,7 @@ func serve(t *testing.T, answer http.HandlerFunc) string {
 func serveTLS(t *testing.T, b *bundle) *httptest.Server {
 	t.Helper()
 	server := httptest.NewUnstartedServer(b.lab)
-	server.Config.ErrorLog = nil
-	server.Config.ConnState = func(net.Conn, http.ConnState) {}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	return server

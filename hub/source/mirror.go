@@ -83,7 +83,7 @@ func (g *Git) openMirror(id string) (*mirror, error) {
 func measure(dir string) (size int64, packs int) {
 	_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
-			return nil //nolint:nilerr // what is not there has no size
+			return nil // what is not there has no size
 		}
 		name := entry.Name()
 		if strings.HasPrefix(name, "received-") || strings.HasPrefix(name, "tmp_pack_") {

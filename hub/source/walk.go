@@ -20,7 +20,7 @@ import (
 
 // walker makes the Tree of a commit.
 type walker struct {
-	ctx      context.Context //nolint:containedctx // it lives as long as the call
+	ctx      context.Context // it lives as long as the call
 	git      *Git
 	upstream Upstream
 	mirror   *mirror

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"flotilla.dev/flotilla/pkg/resource"
+	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
+)
+
+func newClusterCommand(a *app) *cobra.Command {
+	return newGroup("cluster", "Register and list clusters", newClusterRegisterCommand(a), newClusterListCommand(a))
+}
+
+func newClusterListCommand(a *app) *cobra.Command {
+	var o getOptions
+	cmd := &cobra.Command{
+		Use:         "list",
+		Aliases:     []string{"ls"},
+		Short:       "List clusters, as `get clusters` does",
+		Annotations: outputs("json", "yaml", "name", "wide"),
+		Args:        between(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			selected, err := a.parseSelection(cmd, []string{resource.Cluster.Plural}, o)
+			if err != nil {
+				return err
+			}
+			return a.runGet(cmd.Context(), selected, o)
+		},
+	}
+	o.addFlags(cmd)
+	return cmd
+}
+
+type registerOptions struct {
+	labels []string
+	ttl    time.Duration
+	rejoin bool
+	print  string
+}
+
+func newClusterRegisterCommand(a *app) *cobra.Command {
+	var o registerOptions
+	cmd := &cobra.Command{
+		Use:   "register NAME",
+		Short: "Register a cluster and print how its spoke joins",
+		Long: "Register a cluster and print the command that its spoke joins with. The token in it is shown this once, is good\n" +
+			"for one spoke, and ends after --ttl; a new one ends those before it.",
+		Example: `  fleetctl cluster register eu-1 --label env=prod --label region=eu
+  fleetctl cluster register eu-1 --rejoin --print=token > token`,
+		Annotations: outputs("json", "yaml"),
+		Args:        between(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch o.print {
+			case "command", "token", "env":
+			default:
+				return usagef(cmd, "--print %q is not command, token or env", o.print)
+			}
+			labels, err := parseLabels(cmd, o.labels)
+			if err != nil {
+				return err
+			}
+			return a.runRegister(cmd.Context(), args[0], labels, o)
+		},
+	}
+	cmd.Flags().StringArrayVar(&o.labels, "label", nil, "label of the cluster, KEY=VALUE; may be repeated")
+	cmd.Flags().DurationVar(&o.ttl, "ttl", 0, "how long the token is good for, at most 24h (default 1h)")
+	cmd.Flags().BoolVar(&o.rejoin, "rejoin", false, "the cluster has joined before and shall do so anew, with a new key")
+	cmd.Flags().StringVar(&o.print, "print", "command", "command, token or env")
+	return cmd
+}
+
+func parseLabels(cmd *cobra.Command, texts []string) (map[string]string, error) {
+	labels := map[string]string{}
+	for _, text := range texts {
+		for _, pair := range strings.Split(text, ",") {
+			key, value, found := strings.Cut(pair, "=")
+			if !found || key == "" {
+				return nil, usagef(cmd, "--label %q is not KEY=VALUE", pair)
+			}
+			if _, twice := labels[key]; twice {
+				return nil, usagef(cmd, "--label %s is given twice", key)
+			}
+			labels[key] = value
+		}
+	}
+	return labels, nil
+}
+
+func (a *app) runRegister(ctx context.Context, name string, labels map[string]string, o registerOptions) error {
+	h, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	ctx, cancel := a.bounded(ctx, callTimeout)
+	defer cancel()
+	response, err := h.clusters.Register(ctx, &adminv1.RegisterRequest{
+		Name: name, Labels: labels, Ttl: durationpb.New(o.ttl), Rejoin: o.rejoin,
+	})
+	if err != nil {
+		f := a.explain("register "+name, err)
+		if f.code == exitPrecondition && !o.rejoin {
+			f.next = "--rejoin, if its spoke shall join anew with a new key"
+		}
+		return f
+	}
+	return a.printRegistered(name, response, o.print)
+}
+
+func (a *app) printRegistered(name string, response *adminv1.RegisterResponse, form string) error {
+	expires := response.GetExpiresAt().AsTime()
+	if a.machine() {
+		cluster, err := readObject(response.GetCluster())
+		if err != nil {
+			return err
+		}
+		_, err = a.emit(struct {
+			Token        string          `json:"token"`
+			ExpiresAt    time.Time       `json:"expiresAt"`
+			SpokeAddress string          `json:"spokeAddress"`
+			Cluster      json.RawMessage `json:"cluster"`
+		}{response.GetToken(), expires, response.GetSpokeAddress(), cluster.raw})
+		return err
+	}
+	a.say(symbolDone, "cluster %s is registered; the token is good for one spoke until %s and is not shown again", name, expires.UTC().Format(time.RFC3339))
+	text := fmt.Sprintf("flotilla-spoke run --hub %s --token %s\n", response.GetSpokeAddress(), response.GetToken())
+	switch form {
+	case "token":
+		text = response.GetToken() + "\n"
+	case "env":
+		text = fmt.Sprintf("FLOTILLA_HUB=%s\nFLOTILLA_TOKEN=%s\n", response.GetSpokeAddress(), response.GetToken())
+	}
+	_, err := fmt.Fprint(a.stdout, text)
+	return err
+}

@@ -1,0 +1,242 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"flotilla.dev/flotilla/hub/cmd/fleetctl/printer"
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/flux"
+	"flotilla.dev/flotilla/pkg/resource"
+)
+
+// column is one column of a table of objects.
+type column struct {
+	header string
+	cell   func(o *object, now time.Time) string
+}
+
+type columnOptions struct {
+	// namespace and wide: the columns of -A and -o wide; typed: the kind stands before the name.
+	namespace, wide, typed bool
+}
+
+// columnsOf are the columns for objects like sample, named as Flux's client names them.
+func columnsOf(sample *object, options columnOptions) []column {
+	var columns []column
+	if options.namespace && sample.kind.Namespaced {
+		columns = append(columns, textColumn("NAMESPACE", func(o *object) string { return o.Metadata.Namespace }))
+	}
+	columns = append(columns, textColumn("NAME", func(o *object) string {
+		if options.typed {
+			return typeName(o.kind) + "/" + o.Metadata.Name
+		}
+		return o.Metadata.Name
+	}))
+	normal, wide := kindColumns(sample)
+	columns = append(columns, normal...)
+	if options.wide {
+		columns = append(columns, wide...)
+	}
+	return columns
+}
+
+func kindColumns(sample *object) (normal, wide []column) {
+	switch {
+	case sample.Kind == resource.Kustomization.Name && sample.ref().cluster != "":
+		return instanceColumns()
+	case sample.Kind == resource.Kustomization.Name:
+		return []column{revisionColumn, suspendedColumn, readyColumn, clustersColumn, messageColumn},
+			[]column{textColumn("SOURCE", appSource), textColumn("ATTEMPTED", attempted), ageColumn}
+	case sample.Kind == resource.Cluster.Name:
+		return clusterColumns()
+	case sample.Kind == resource.Placement.Name:
+		return placementColumns()
+	case sample.Kind == resource.Secret.Name:
+		return []column{textColumn("TYPE", func(o *object) string { return o.Type }), ageColumn}, nil
+	}
+	return []column{revisionColumn, suspendedColumn, readyColumn, messageColumn},
+		[]column{textColumn("URL", sourceURL), ageColumn}
+}
+
+func textColumn(header string, cell func(*object) string) column {
+	return column{header: header, cell: func(o *object, _ time.Time) string { return cell(o) }}
+}
+
+var (
+	revisionColumn  = textColumn("REVISION", func(o *object) string { return printer.Revision(o.revision()) })
+	suspendedColumn = textColumn("SUSPENDED", func(o *object) string { return title(o.suspended()) })
+	readyColumn     = textColumn("READY", func(o *object) string { return o.condition("Ready").Status })
+	messageColumn   = textColumn("MESSAGE", message)
+	ageColumn       = column{header: "AGE", cell: func(o *object, now time.Time) string { return printer.Age(o.created(), now) }}
+	clustersColumn  = textColumn("CLUSTERS", func(o *object) string {
+		return fmt.Sprintf("%d/%d", o.Status.Fleet.Ready, o.Status.Fleet.Total)
+	})
+)
+
+func instanceColumns() (normal, wide []column) {
+	normal = []column{
+		textColumn("CLUSTER", func(o *object) string { return o.ref().cluster }),
+		revisionColumn, suspendedColumn, readyColumn, messageColumn,
+	}
+	wide = []column{
+		textColumn("HEALTHY", func(o *object) string { return o.condition("Healthy").Status }),
+		textColumn("ATTEMPTED", attempted),
+		textColumn("RELEASE", func(o *object) string { return printer.Revision(o.Status.Fleet.Release) }),
+		textColumn("GENERATION", func(o *object) string { return fmt.Sprint(o.Status.Fleet.Generation) }),
+		{header: "REPORTED", cell: func(o *object, now time.Time) string { return printer.Age(moment(o.Status.Fleet.ReportedAt), now) }},
+	}
+	return normal, wide
+}
+
+func clusterColumns() (normal, wide []column) {
+	normal = []column{
+		readyColumn,
+		textColumn("CONNECTED", func(o *object) string { return o.condition("Connected").Status }),
+		textColumn("APPS", func(o *object) string { return fmt.Sprintf("%d/%d", o.Status.Apps.Ready, o.Status.Apps.Total) }),
+		textColumn("SPOKE", func(o *object) string { return o.Status.SpokeVersion }),
+		textColumn("K8S", func(o *object) string { return o.Status.KubernetesVersion }),
+		{header: "LAST SEEN", cell: func(o *object, now time.Time) string { return printer.Age(moment(o.Status.LastSeen), now) }},
+		messageColumn,
+	}
+	wide = []column{
+		textColumn("LABELS", func(o *object) string { return labelText(o.Metadata.Labels) }),
+		textColumn("ID", func(o *object) string { return o.Status.ClusterID }),
+		ageColumn,
+	}
+	return normal, wide
+}
+
+func placementColumns() (normal, wide []column) {
+	normal = []column{
+		textColumn("APPS", func(o *object) string { return placedApps(placementOf(o)) }),
+		textColumn("CLUSTERS", func(o *object) string { return chosenClusters(placementOf(o)) }),
+		textColumn("MATCHED", func(o *object) string { return fmt.Sprint(len(o.Status.Matched)) }),
+		readyColumn, messageColumn,
+	}
+	wide = []column{
+		textColumn("MATCHING", func(o *object) string { return strings.Join(names(o.Status.Matched), ",") }),
+		ageColumn,
+	}
+	return normal, wide
+}
+
+// message is the Ready condition's, after what a person must not miss.
+func message(o *object) string {
+	var parts []string
+	text := o.condition("Ready").Message
+	if safe := o.condition("SafeMode"); safe.Status == string(fleet.True) {
+		reason := cmp.Or(safe.Message, "the hub is behind this cluster")
+		if !strings.Contains(reason, "hub recover") {
+			reason += " (fleetctl hub recover)"
+		}
+		parts = append(parts, "SAFE MODE: "+reason)
+		if strings.Contains(reason, text) {
+			text = ""
+		}
+	}
+	if held := o.Status.Fleet.PruneHeld; held != nil {
+		parts = append(parts, fmt.Sprintf("PRUNE HELD: %d objects (fleetctl prune show %s)", held.Count, o.ref().command()))
+	} else if n := o.Status.Fleet.Held; n > 0 {
+		parts = append(parts, fmt.Sprintf("PRUNE HELD in %s (fleetctl prune show %s)", count(n, "cluster"), o.ref().command()))
+	}
+	if unknown := names(o.Status.UnknownAssignments); len(unknown) > 0 {
+		parts = append(parts, "UNKNOWN APPS: "+strings.Join(unknown, ", "))
+	}
+	if text != "" {
+		parts = append(parts, text)
+	}
+	return strings.Join(parts, "; ")
+}
+
+func attempted(o *object) string { return printer.Revision(o.Status.LastAttemptedRevision) }
+
+func appSource(o *object) string {
+	var spec flux.Kustomization
+	_ = json.Unmarshal(o.Spec, &spec) // the hub validated it; a newer one shows as far as it is known
+	return spec.SourceRef.Kind + "/" + spec.SourceRef.Name
+}
+
+func sourceURL(o *object) string {
+	var spec flux.GitRepository
+	_ = json.Unmarshal(o.Spec, &spec)
+	return spec.URL
+}
+
+func placementOf(o *object) fleet.Placement {
+	var spec fleet.Placement
+	_ = json.Unmarshal(o.Spec, &spec)
+	return spec
+}
+
+func placedApps(p fleet.Placement) string {
+	var apps []string
+	for _, app := range p.Apps {
+		kind, _ := resource.KindOf(app.Kind)
+		if kind.Name == "" {
+			kind.Name = app.Kind
+		}
+		apps = append(apps, shortName(kind)+"/"+app.Name)
+	}
+	return strings.Join(apps, ",")
+}
+
+func chosenClusters(p fleet.Placement) string {
+	if p.Clusters.EveryCluster() {
+		return "every cluster"
+	}
+	parts := slices.Clone(p.Clusters.Names)
+	if s := p.Clusters.Selector; s != nil {
+		parts = append([]string{selectorText(*s)}, parts...)
+	}
+	return strings.Join(parts, ",")
+}
+
+func selectorText(s fleet.Selector) string {
+	var parts []string
+	if len(s.MatchLabels) > 0 {
+		parts = append(parts, labelText(s.MatchLabels))
+	}
+	for _, r := range s.MatchExpressions {
+		switch r.Operator {
+		case "In":
+			parts = append(parts, r.Key+" in ("+strings.Join(r.Values, ",")+")")
+		case "NotIn":
+			parts = append(parts, r.Key+" notin ("+strings.Join(r.Values, ",")+")")
+		case "DoesNotExist":
+			parts = append(parts, "!"+r.Key)
+		default:
+			parts = append(parts, r.Key)
+		}
+	}
+	return strings.Join(parts, ",")
+}
+
+func labelText(labels map[string]string) string {
+	var parts []string
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		parts = append(parts, key+"="+labels[key])
+	}
+	return strings.Join(parts, ",")
+}
+
+// title is a bool as Kubernetes writes it.
+func title(b bool) string {
+	if b {
+		return string(fleet.True)
+	}
+	return string(fleet.False)
+}
+
+// count is a number with its noun.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

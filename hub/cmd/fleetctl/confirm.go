@@ -1,0 +1,122 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
+)
+
+// confirmation is how a person says that they mean a change which may delete objects or means every cluster: by the
+// number of clusters, typed or given.
+type confirmation struct {
+	count int
+	yes   bool
+}
+
+func (c *confirmation) addFlags(cmd *cobra.Command) {
+	cmd.Flags().IntVar(&c.count, "confirm", -1, "the number of clusters that the change touches, where it has to be confirmed")
+	cmd.Flags().BoolVarP(&c.yes, "yes", "y", false, "")
+	_ = cmd.Flags().MarkHidden("yes") // known only so that its refusal can say what does
+}
+
+// grave reports whether a change has to be confirmed.
+func grave(impact *adminv1.Impact) bool { return impact.GetDeletes() || impact.GetEveryCluster() }
+
+// stake is one change that has to be confirmed.
+type stake struct {
+	what   string
+	impact *adminv1.Impact
+}
+
+// confirm asks for, or checks, the number of clusters of the gravest of the stakes. No stakes need no confirmation.
+func (a *app) confirm(ctx context.Context, c confirmation, stakes []stake) error {
+	if len(stakes) == 0 {
+		return nil
+	}
+	var clusters uint32
+	var lines []string
+	for _, s := range stakes {
+		clusters = max(clusters, s.impact.GetClusters())
+		lines = append(lines, s.what+": "+describeImpact(s.impact))
+	}
+	switch {
+	case c.count >= 0 && uint32(c.count) == clusters:
+		return nil
+	case c.count >= 0:
+		return &failure{
+			code: exitUsage, what: fmt.Sprintf("not confirmed: --confirm says %d, and it is %s", c.count, count(int(clusters), "cluster")),
+			why: strings.Join(lines, "\n"), next: "look at what it would do with --dry-run, then give that number",
+		}
+	case !a.stdinTTY || !a.stderrTTY:
+		return a.unconfirmed(c, clusters, lines)
+	}
+	for _, line := range lines {
+		a.warn("%s", line)
+	}
+	fmt.Fprintf(a.stderr, "Type the number of clusters (%d) to go on: ", clusters)
+	answer, err := a.readLine(ctx)
+	if err != nil {
+		return err
+	}
+	if typed, err := strconv.Atoi(answer); err != nil || typed < 0 || uint32(typed) != clusters {
+		return refuse("not confirmed: nothing was changed")
+	}
+	return nil
+}
+
+func (a *app) unconfirmed(c confirmation, clusters uint32, lines []string) error {
+	f := &failure{
+		code: exitUsage, what: "this has to be confirmed, and there is no terminal to ask at",
+		why: strings.Join(lines, "\n"), next: fmt.Sprintf("--confirm=%d, if that is what you mean", clusters),
+	}
+	if c.yes {
+		f.what = "-y is not enough here: the number of clusters has to be confirmed"
+	}
+	return f
+}
+
+func describeImpact(impact *adminv1.Impact) string {
+	text := impact.GetSummary()
+	if text == "" {
+		text = "touches " + count(int(impact.GetClusters()), "cluster")
+	}
+	switch {
+	case impact.GetDeletes() && impact.GetEveryCluster():
+		return text + " (may delete objects; means every cluster)"
+	case impact.GetDeletes():
+		return text + " (may delete objects)"
+	case impact.GetEveryCluster():
+		return text + " (means every cluster there is or will be)"
+	}
+	return text
+}
+
+// readLine reads what the person types, or gives up when ctx ends; the read itself then ends with the process.
+func (a *app) readLine(ctx context.Context) (string, error) {
+	type answer struct {
+		line string
+		err  error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		line, err := bufio.NewReader(a.stdin).ReadString('\n')
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
+		answers <- answer{strings.TrimSpace(line), err}
+	}()
+	select {
+	case <-ctx.Done():
+		return "", ctx.Err()
+	case got := <-answers:
+		return got.line, got.err
+	}
+}

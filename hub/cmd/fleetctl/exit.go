@@ -1,0 +1,41 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// exitCode is how a command went, for scripts.
+type exitCode int
+
+// The exit codes. They are a promise: see the help topic.
+const (
+	exitDone         exitCode = 0
+	exitGeneral      exitCode = 1
+	exitUsage        exitCode = 2
+	exitNotFound     exitCode = 3
+	exitDenied       exitCode = 4
+	exitUnreachable  exitCode = 5
+	exitTimeout      exitCode = 6
+	exitFailed       exitCode = 7
+	exitPrecondition exitCode = 8
+	exitPartial      exitCode = 10
+	exitInterrupted  exitCode = 130
+)
+
+func newExitCodesTopic() *cobra.Command {
+	return &cobra.Command{
+		Use:   "exit-codes",
+		Short: "What fleetctl's exit codes mean",
+		Long: `What fleetctl's exit codes mean:
+
+    0  done; the condition is met
+    1  failed, for a reason that has no code of its own
+    2  wrong usage, an object that is not valid, or a confirmation that is missing
+    3  not found
+    4  not authenticated, or not allowed
+    5  the hub cannot be reached, or its certificate cannot be trusted
+    6  timed out while still in progress
+    7  failed for good: nothing will change until somebody changes something
+    8  a precondition does not hold: something changed meanwhile, is in use or exists, or hub and fleetctl do not fit
+   10  partial: some clusters did, some did not
+  130  interrupted; what was asked for goes on at the hub`,
+	}
+}

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/resource"
+)
+
+// verdict is what a look at an object says about an expectation.
+type verdict int
+
+const (
+	pending verdict = iota
+	met
+	// lost: it will not be met until somebody changes something.
+	lost
+)
+
+// expectation is what one waits for an object to be.
+type expectation struct {
+	// text completes "waiting for ks/app to ...".
+	text string
+	// judge looks at the object, which is nil while it is not there, and says why it is not met.
+	judge func(ctx context.Context, o *object) (v verdict, why string, err error)
+	// absence: the object's not being there is what is waited for, not a mistake.
+	absence bool
+}
+
+// expectReady is met by Ready=True about the present spec, and lost when the object is stalled.
+func expectReady() expectation {
+	return expectation{text: "be ready", judge: onlyPresent(func(o *object) (verdict, string) {
+		switch {
+		case o.current() && o.is("Ready") && o.arrived():
+			return met, ""
+		case o.suspended():
+			return lost, "it is suspended: fleetctl resume " + o.ref().command()
+		case stalled(o):
+			return lost, readiness(o)
+		}
+		return pending, readiness(o)
+	})}
+}
+
+// expectRevision is met once the object is at the revision: all of it, its hash, or the first 7 digits or more of that.
+func expectRevision(revision string) expectation {
+	return expectation{text: "be at revision " + revision, judge: onlyPresent(func(o *object) (verdict, string) {
+		switch {
+		case atRevision(o.revision(), revision):
+			return met, ""
+		case stalled(o) && atRevision(o.Status.LastAttemptedRevision, revision):
+			return lost, readiness(o)
+		}
+		return pending, fmt.Sprintf("at %s, tries %s: %s", orNothing(o.revision()), orNothing(o.Status.LastAttemptedRevision), readiness(o))
+	})}
+}
+
+func atRevision(have, want string) bool {
+	if have == "" || have == want {
+		return have == want && want != ""
+	}
+	hash := have[strings.LastIndexAny(have, ":@")+1:]
+	want = strings.TrimPrefix(strings.TrimPrefix(want, "sha1:"), "sha256:")
+	return len(want) >= 7 && strings.HasPrefix(hash, want)
+}
+
+// expectCondition is met once the condition of that type has that status.
+func expectCondition(name, value string) expectation {
+	return expectation{text: "have " + name + "=" + value, judge: onlyPresent(func(o *object) (verdict, string) {
+		for _, c := range o.Status.Conditions {
+			if strings.EqualFold(c.Type, name) {
+				if strings.EqualFold(c.Status, value) && o.current() {
+					return met, ""
+				}
+				return pending, conditionText(c)
+			}
+		}
+		return pending, "has no condition " + name
+	})}
+}
+
+// expectDeleted is met once the object is not there.
+func expectDeleted() expectation {
+	return expectation{text: "be gone", absence: true, judge: func(_ context.Context, o *object) (verdict, string, error) {
+		if o == nil {
+			return met, "", nil
+		}
+		return pending, "is still there: " + readiness(o), nil
+	}}
+}
+
+// expectConnected is met once the cluster's spoke is connected.
+func expectConnected() expectation {
+	return expectation{text: "be connected", judge: onlyPresent(func(o *object) (verdict, string) {
+		if o.is("Connected") || o.kind.App && o.Status.Fleet.Connected {
+			return met, ""
+		}
+		return pending, conditionText(o.condition("Connected"))
+	})}
+}
+
+// onlyPresent judges an object that is there; one that is not yet is pending.
+func onlyPresent(judge func(*object) (verdict, string)) func(context.Context, *object) (verdict, string, error) {
+	return func(_ context.Context, o *object) (verdict, string, error) {
+		if o == nil {
+			return pending, "is not there yet", nil
+		}
+		v, why := judge(o)
+		return v, why, nil
+	}
+}
+
+// parseExpectation reads --for.
+func parseExpectation(cmd *cobra.Command, text string) (expectation, error) {
+	word, value, given := strings.Cut(text, "=")
+	switch strings.ToLower(word) {
+	case "ready":
+		if !given {
+			return expectReady(), nil
+		}
+	case "revision":
+		if value != "" {
+			return expectRevision(value), nil
+		}
+	case "condition":
+		name, status, given := strings.Cut(value, "=")
+		if !given {
+			status = string(fleet.True)
+		}
+		if name != "" && status != "" {
+			return expectCondition(name, status), nil
+		}
+	case "delete":
+		if !given {
+			return expectDeleted(), nil
+		}
+	case "connected":
+		if !given {
+			return expectConnected(), nil
+		}
+	}
+	return expectation{}, usagef(cmd, "--for=%s is not ready, revision=SHA, condition=TYPE[=STATUS], delete or connected", text)
+}
+
+// stalled reports whether the object says that trying again cannot help.
+func stalled(o *object) bool { return o.current() && o.is("Stalled") }
+
+// readiness is the Ready condition in words.
+func readiness(o *object) string {
+	c := o.condition("Ready")
+	if s := o.condition("Stalled"); s.Status == string(fleet.True) {
+		c = s
+	}
+	text := conditionText(c)
+	if o.kind.Name == resource.Kustomization.Name && len(o.Status.Fleet.NotReady) > 0 {
+		text += " [" + notReadyText(o.Status.Fleet.NotReady[0]) + "]"
+	}
+	return text
+}
+
+func conditionText(c condition) string {
+	text := c.Type + " is " + c.Status
+	if c.Reason != "" {
+		text += " (" + c.Reason + ")"
+	}
+	if c.Message != "" {
+		text += ": " + c.Message
+	}
+	return text
+}
+
+func notReadyText(o fleet.ObjectStatus) string {
+	text := o.Object.String() + " " + o.Status
+	if o.Message != "" {
+		text += ": " + o.Message
+	}
+	return text
+}
+
+func orNothing(revision string) string {
+	if revision == "" {
+		return "none"
+	}
+	return revision
+}

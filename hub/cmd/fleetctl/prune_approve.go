@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"flotilla.dev/flotilla/hub/cmd/fleetctl/printer"
+	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
+)
+
+func newPruneApproveCommand(a *app) *cobra.Command {
+	var digest string
+	var c confirmation
+	cmd := &cobra.Command{
+		Use:   "approve KIND/NAME[@CLUSTER]",
+		Short: "Let a held set of deletions go on",
+		Long: "Let a held set of deletions go on, in every cluster that holds this very set. The approval lapses in a cluster\n" +
+			"when its set changes. It has to be confirmed by the number of clusters.",
+		Example:     `  fleetctl prune approve ks/podinfo --digest sha256:3f9c1a2b --confirm=3`,
+		Annotations: outputs("json", "yaml"),
+		Args:        between(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := a.parseApp(cmd, args)
+			if err != nil {
+				return err
+			}
+			return a.runPruneApprove(cmd.Context(), r, digest, c)
+		},
+		ValidArgsFunction: a.completeObjects(oneRef),
+	}
+	cmd.Flags().StringVar(&digest, "digest", "", "the set, as `show` gives it, or the beginning of that; needed when several are held")
+	c.addFlags(cmd)
+	return cmd
+}
+
+func (a *app) runPruneApprove(ctx context.Context, r ref, digest string, c confirmation) error {
+	h, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	callCtx, cancel := a.bounded(ctx, callTimeout)
+	defer cancel()
+	everywhere := r
+	everywhere.cluster = "" // the approval is bound to the set, wherever it is held
+	sets, err := h.heldSets(callCtx, everywhere)
+	if err != nil {
+		return a.explain("show what is held of "+r.String(), err)
+	}
+	set, err := chooseSet(r, sets, digest)
+	if err != nil {
+		return err
+	}
+	summary := fmt.Sprintf("deletes %s in %s", count(int(set.GetCount()), "object"), strings.Join(set.GetClusters(), ", "))
+	impact := &adminv1.Impact{Clusters: uint32(len(set.GetClusters())), Deletes: true, Summary: summary}
+	if c.count < 0 && a.stdinTTY {
+		for _, object := range set.GetObjects() {
+			a.say(symbolWarn, "%s", object)
+		}
+	}
+	if err := a.confirm(ctx, c, []stake{{r.String(), impact}}); err != nil {
+		return err
+	}
+	callCtx, cancel = a.bounded(ctx, callTimeout)
+	defer cancel()
+	response, err := h.prunes.Approve(callCtx, &adminv1.ApproveRequest{
+		Kind: r.kind.Name, Namespace: r.namespace, Name: r.name, Digest: set.GetDigest(), Confirm: impact.GetClusters(),
+	})
+	if err != nil {
+		return a.explain("approve", err)
+	}
+	if a.machine() {
+		_, err := a.emit(heldSetDocument{
+			Digest: set.GetDigest(), Clusters: response.GetClusters(), Reason: set.GetReason(), Count: set.GetCount(),
+		})
+		return err
+	}
+	_, err = fmt.Fprintf(a.stdout, "%s approved %s in %s\n", r.typed(), printer.Revision(set.GetDigest()), strings.Join(response.GetClusters(), ", "))
+	return err
+}
+
+// minDigest is how much of a digest names a set: what `get` shows of one.
+const minDigest = 8
+
+// chooseSet returns the one set that is meant.
+func chooseSet(r ref, sets []*adminv1.HeldSet, digest string) (*adminv1.HeldSet, error) {
+	var meant []*adminv1.HeldSet
+	for _, set := range sets {
+		hex := strings.TrimPrefix(set.GetDigest(), "sha256:")
+		wanted := strings.TrimPrefix(digest, "sha256:")
+		if digest != "" && (len(wanted) < minDigest || !strings.HasPrefix(hex, wanted)) {
+			continue
+		}
+		if r.cluster != "" && !slices.Contains(set.GetClusters(), r.cluster) {
+			continue
+		}
+		meant = append(meant, set)
+	}
+	switch {
+	case len(meant) == 1:
+		return meant[0], nil
+	case len(meant) > 1:
+		f := refuse("several sets of deletions of %s are held: one has to be named", r)
+		for _, set := range meant {
+			f.why += fmt.Sprintf("%s: %s in %s\n", set.GetDigest(), count(int(set.GetCount()), "object"), strings.Join(set.GetClusters(), ", "))
+		}
+		f.next = "--digest with one of these"
+		return nil, f
+	}
+	f := &failure{code: exitNotFound, what: "no such set of deletions of " + r.String() + " is held", next: "fleetctl prune show " + r.command()}
+	if digest != "" && len(sets) > 0 {
+		f.why = "the set may have changed since it was shown: an approval is bound to one set"
+	}
+	return nil, f
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"flotilla.dev/flotilla/hub/cmd/fleetctl/printer"
+	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
+)
+
+func newResumeCommand(a *app) *cobra.Command {
+	var wait bool
+	cmd := &cobra.Command{
+		Use:         "resume KIND/NAME...",
+		Short:       "Look after suspended sources or apps again",
+		Example:     `  fleetctl resume ks/podinfo --wait`,
+		Annotations: outputs("json", "yaml", "name"),
+		Args:        between(1, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			refs, err := a.parseReconcilable(cmd, args)
+			if err != nil {
+				return err
+			}
+			return a.runResume(cmd.Context(), refs, wait)
+		},
+		ValidArgsFunction: a.completeObjects(refsOnly),
+	}
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait until it is done")
+	return cmd
+}
+
+func (a *app) runResume(ctx context.Context, refs []ref, wait bool) error {
+	h, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	return a.each(refs, "resume", func(i int) error {
+		r := refs[i]
+		callCtx, cancel := a.bounded(ctx, callTimeout)
+		defer cancel()
+		response, err := h.apps.Resume(callCtx, &adminv1.ResumeRequest{Kind: r.kind.Name, Namespace: r.namespace, Name: r.name})
+		if err != nil {
+			return err
+		}
+		if !wait {
+			return a.printStored(r, "resumed", response.GetObject())
+		}
+		final, err := a.waitHandled(ctx, h, r, nil, response.GetRequestedAt())
+		if err != nil {
+			return err
+		}
+		a.say(symbolDone, "%s is at revision %s", r, printer.Revision(final.revision()))
+		return a.printStored(r, "resumed", final.raw)
+	})
+}

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"flotilla.dev/flotilla/hub/cmd/fleetctl/printer"
+	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
+)
+
+// statusPeriod is how often `status -w` looks: the counts are of everything, so there is no list to follow.
+const statusPeriod = 2 * time.Second
+
+func newStatusCommand(a *app) *cobra.Command {
+	var watch bool
+	cmd := &cobra.Command{
+		Use:         "status",
+		Short:       "Show the fleet on one screen",
+		Annotations: outputs("json", "yaml"),
+		Args:        between(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.runStatus(cmd.Context(), watch)
+		},
+	}
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "keep it up to date")
+	return cmd
+}
+
+func (a *app) runStatus(ctx context.Context, watch bool) error {
+	h, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	if !watch {
+		ctx, cancel := a.bounded(ctx, callTimeout)
+		defer cancel()
+		screen, err := a.statusScreen(ctx, h)
+		if err != nil {
+			return a.explain("status", err)
+		}
+		_, err = a.stdout.Write(screen)
+		return err
+	}
+	ctx, cancel := a.bounded(ctx, 0)
+	defer cancel()
+	return a.watchStatus(ctx, h)
+}
+
+// watchStatus draws the screen anew on a terminal, and elsewhere adds one whenever it differs.
+func (a *app) watchStatus(ctx context.Context, h *hub) error {
+	var before []byte
+	for first := true; ; first = false {
+		screen, err := a.statusScreen(ctx, h)
+		switch {
+		case ctx.Err() != nil:
+			return a.stoppedFollowing(ctx.Err(), err)
+		case err != nil && (first || status.Code(err) != codes.Unavailable):
+			return a.explain("status", err)
+		case err != nil:
+			a.say(symbolWarn, "the connection to the hub is lost; trying again until it is back")
+		case !bytes.Equal(screen, before):
+			before = screen
+			if a.stdoutTTY && !a.machine() {
+				screen = append([]byte("\x1b[H\x1b[2J"), screen...)
+			}
+			if _, err := a.stdout.Write(screen); err != nil {
+				return err
+			}
+		}
+		_ = a.pause(ctx, statusPeriod) // the end of ctx is seen above
+	}
+}
+
+// statusDocument is the screen for programs.
+type statusDocument struct {
+	Hub      string            `json:"hub"`
+	Version  string            `json:"hubVersion"`
+	Clusters countsDocument    `json:"clusters"`
+	Sources  countsDocument    `json:"sources"`
+	Apps     countsDocument    `json:"apps"`
+	SafeMode []string          `json:"safeMode"`
+	Troubles []troubleDocument `json:"troubles"`
+}
+
+type countsDocument struct {
+	Total       uint32 `json:"total"`
+	Ready       uint32 `json:"ready"`
+	Progressing uint32 `json:"progressing"`
+	Failed      uint32 `json:"failed"`
+	Unknown     uint32 `json:"unknown"`
+	Suspended   uint32 `json:"suspended"`
+}
+
+type troubleDocument struct {
+	Object   string   `json:"object"`
+	Clusters []string `json:"clusters"`
+	Message  string   `json:"message"`
+}
+
+func newCounts(c *adminv1.Counts) countsDocument {
+	return countsDocument{
+		Total: c.GetTotal(), Ready: c.GetReady(), Progressing: c.GetProgressing(), Failed: c.GetFailed(),
+		Unknown: c.GetUnknown(), Suspended: c.GetSuspended(),
+	}
+}
+
+func (a *app) statusScreen(ctx context.Context, h *hub) ([]byte, error) {
+	response, err := h.admin.Status(ctx, &adminv1.StatusRequest{})
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	switch a.flags.output {
+	case "json":
+		err = printer.JSON(&out, a.newStatusDocument(response))
+	case "yaml":
+		err = printer.YAML(&out, a.newStatusDocument(response))
+	default:
+		a.drawStatus(&out, response)
+	}
+	return out.Bytes(), err
+}
+
+func (a *app) newStatusDocument(s *adminv1.StatusResponse) statusDocument {
+	d := statusDocument{
+		Hub: a.address(), Version: s.GetHubVersion(), Clusters: newCounts(s.GetClusters()), Sources: newCounts(s.GetSources()),
+		Apps: newCounts(s.GetApps()), SafeMode: append([]string{}, s.GetSafeMode()...), Troubles: []troubleDocument{},
+	}
+	for _, t := range s.GetTroubles() {
+		d.Troubles = append(d.Troubles, troubleDocument{
+			Object: t.GetObject(), Clusters: append([]string{}, t.GetClusters()...), Message: t.GetMessage(),
+		})
+	}
+	return d
+}
+
+func (a *app) drawStatus(out *bytes.Buffer, s *adminv1.StatusResponse) {
+	name := a.context.Name
+	if name == "" || a.flags.hub != "" {
+		name = a.address()
+	}
+	fmt.Fprintf(out, "FLEET %s   hub %s\n", name, s.GetHubVersion())
+	a.drawCounts(out, "CLUSTERS", s.GetClusters())
+	a.drawCounts(out, "SOURCES", s.GetSources())
+	a.drawCounts(out, "APPS", s.GetApps())
+	if safe := s.GetSafeMode(); len(safe) > 0 {
+		fmt.Fprintf(out, "SAFE MODE  %s: nothing is deleted there   → fleetctl hub recover\n", strings.Join(safe, ", "))
+	}
+	for i, t := range s.GetTroubles() {
+		if i == 0 {
+			fmt.Fprintln(out, "TROUBLES")
+		}
+		fmt.Fprintf(out, "  %s %s%s: %s   → fleetctl describe %s\n", a.mark(symbolFail, a.colours(a.stdoutTTY)),
+			t.GetObject(), inClustersText(t.GetClusters()), t.GetMessage(), troubleRef(t))
+	}
+}
+
+func (a *app) drawCounts(out *bytes.Buffer, title string, c *adminv1.Counts) {
+	coloured := a.colours(a.stdoutTTY)
+	fmt.Fprintf(out, "%-10s %d", title, c.GetTotal())
+	for _, part := range []struct {
+		symbol symbol
+		n      uint32
+		word   string
+	}{
+		{symbolDone, c.GetReady(), "ready"}, {symbolWait, c.GetProgressing(), "progressing"}, {symbolFail, c.GetFailed(), "failed"},
+		{symbolWarn, c.GetUnknown(), "unknown"}, {symbolDo, c.GetSuspended(), "suspended"},
+	} {
+		if part.n > 0 || part.word == "ready" {
+			fmt.Fprintf(out, "   %s %d %s", a.mark(part.symbol, coloured), part.n, part.word)
+		}
+	}
+	fmt.Fprintln(out)
+}
+
+// inClustersText names the clusters where they are few, and counts them otherwise.
+func inClustersText(clusters []string) string {
+	switch {
+	case len(clusters) == 0:
+		return ""
+	case len(clusters) <= 3:
+		return " in " + strings.Join(clusters, ", ")
+	}
+	return fmt.Sprintf(" in %d clusters (%s, ...)", len(clusters), strings.Join(clusters[:3], ", "))
+}
+
+// troubleRef is the first place to look at: "Kustomization/apps/app@eu-1".
+func troubleRef(t *adminv1.Trouble) string {
+	if clusters := t.GetClusters(); len(clusters) > 0 && !strings.HasPrefix(t.GetObject(), "Cluster/") {
+		return t.GetObject() + "@" + clusters[0]
+	}
+	return t.GetObject()
+}

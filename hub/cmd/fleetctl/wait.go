@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"flotilla.dev/flotilla/pkg/resource"
+)
+
+func newWaitCommand(a *app) *cobra.Command {
+	var conditions []string
+	var least string
+	cmd := &cobra.Command{
+		Use:   "wait KIND/NAME[@CLUSTER]...",
+		Short: "Wait until objects are as they should be",
+		Long: "Wait until objects are as they should be. It looks first and returns at once when they are; it fails at once when\n" +
+			"they never will be (exit 7), and says after --timeout (default 5m) which clusters are missing and why (exit 6).\n" +
+			"--timeout 0 looks once.",
+		Example: `  fleetctl wait ks/podinfo --for=ready
+  fleetctl wait ks/podinfo --for=revision=696f056d --for=ready --timeout 10m
+  fleetctl wait ks/podinfo --for=ready --min-clusters 90%
+  fleetctl wait cluster/eu-1 --for=connected`,
+		Annotations: outputs("json", "yaml", "name"),
+		Args:        between(1, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			refs, err := a.parseRefs(cmd, args)
+			if err != nil {
+				return err
+			}
+			goals, err := parseGoals(cmd, refs, conditions, least)
+			if err != nil {
+				return err
+			}
+			return a.runWait(cmd.Context(), goals)
+		},
+		ValidArgsFunction: a.completeObjects(refsOnly),
+	}
+	cmd.Flags().StringArrayVar(&conditions, "for", []string{"ready"}, "ready, revision=SHA, condition=TYPE[=STATUS], delete or connected; several must all hold")
+	cmd.Flags().StringVar(&least, "min-clusters", "", "an app: so many clusters, or so many percent, are enough")
+	return cmd
+}
+
+// goal is what one object is waited for to be.
+type goal struct {
+	ref    ref
+	expect []expectation
+	least  minimum
+}
+
+// minimum is how many of an App's clusters must meet the expectations; the zero minimum asks the App itself.
+type minimum struct {
+	count   int
+	percent bool
+}
+
+// of is the number of clusters that are enough of total; 0: it cannot be told yet.
+func (m minimum) of(total int) int {
+	if m.percent {
+		return (total*m.count + 99) / 100
+	}
+	return m.count
+}
+
+func parseGoals(cmd *cobra.Command, refs []ref, conditions []string, least string) ([]goal, error) {
+	var expect []expectation
+	for _, text := range conditions {
+		e, err := parseExpectation(cmd, text)
+		if err != nil {
+			return nil, err
+		}
+		expect = append(expect, e)
+	}
+	limit, err := parseMinimum(cmd, least)
+	if err != nil {
+		return nil, err
+	}
+	var goals []goal
+	for _, r := range refs {
+		switch {
+		case r.cluster == everyCluster:
+			return nil, usagef(cmd, "%s: leave @* out; --min-clusters counts clusters", r)
+		case limit.count > 0 && (!r.kind.App || r.cluster != ""):
+			return nil, usagef(cmd, "--min-clusters is for apps of the whole fleet, and %s is none", r)
+		case limit.count > 0 && len(expect) == 1 && expect[0].absence:
+			return nil, usagef(cmd, "--min-clusters does not go with --for=delete")
+		}
+		for _, e := range expect {
+			if e.text == expectConnected().text && r.kind.Name != resource.Cluster.Name && r.cluster == "" && limit.count == 0 {
+				return nil, usagef(cmd, "--for=connected is for clusters, and %s is none", r)
+			}
+		}
+		goals = append(goals, goal{ref: r, expect: expect, least: limit})
+	}
+	return goals, nil
+}
+
+func parseMinimum(cmd *cobra.Command, text string) (minimum, error) {
+	if text == "" {
+		return minimum{}, nil
+	}
+	digits, percent := strings.CutSuffix(text, "%")
+	n, err := strconv.Atoi(digits)
+	if err != nil || n < 1 || percent && n > 100 {
+		return minimum{}, usagef(cmd, "--min-clusters %q is not a number from 1 or a percentage such as 90%%", text)
+	}
+	return minimum{count: n, percent: percent}, nil
+}
+
+func (a *app) runWait(ctx context.Context, goals []goal) error {
+	h, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	return a.waitFor(ctx, h, goals)
+}
+
+// waitFor waits until every goal is reached. The first one that is lost ends it.
+func (a *app) waitFor(ctx context.Context, h *hub, goals []goal) error {
+	ctx, cancel := a.waitBound(ctx)
+	defer cancel()
+	type result struct {
+		i     int
+		found *object
+		err   error
+	}
+	results := make(chan result)
+	for i, g := range goals {
+		go func() {
+			found, err := a.await(ctx, h, g)
+			results <- result{i, found, err}
+		}()
+	}
+	found := make([]*object, len(goals))
+	failures := make([]error, len(goals))
+	for range goals {
+		r := <-results
+		found[r.i], failures[r.i] = r.found, r.err
+		if r.err != nil && !errors.Is(r.err, context.DeadlineExceeded) {
+			cancel()
+		}
+	}
+	for i, err := range failures { // what failed by itself comes before what was cancelled for it
+		if err != nil && !errors.Is(err, context.Canceled) && status.Code(err) != codes.Canceled {
+			return a.explain("wait for "+goals[i].ref.String(), err)
+		}
+	}
+	if err := errors.Join(failures...); err != nil {
+		return err
+	}
+	return a.printMet(goals, found)
+}
+
+// waitBound is --timeout; where that is 0, the one look is bounded like any answer.
+func (a *app) waitBound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if a.looksOnce() {
+		return context.WithTimeout(ctx, callTimeout)
+	}
+	return a.bounded(ctx, followTimeout)
+}
+
+// looksOnce reports whether --timeout 0 was given.
+func (a *app) looksOnce() bool { return a.given["timeout"] && a.flags.timeout <= 0 }
+
+func (a *app) printMet(goals []goal, found []*object) error {
+	if !a.machine() {
+		for _, g := range goals {
+			line := g.ref.typed() + " condition met"
+			if a.flags.output == "name" {
+				line = g.ref.typed()
+			}
+			if _, err := fmt.Fprintln(a.stdout, line); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	var present []*object
+	for _, o := range found {
+		if o != nil {
+			present = append(present, o)
+		}
+	}
+	_, err := a.emit(document(present, len(goals) == 1))
+	return err
+}

@@ -1,0 +1,209 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/test/lab"
+)
+
+// noSeal seals nothing: no Secret is stored in these tests.
+type noSeal struct{}
+
+func (noSeal) Seal(plaintext, _ []byte) []byte       { return plaintext }
+func (noSeal) Open(sealed, _ []byte) ([]byte, error) { return sealed, nil }
+
+func openStore(t *testing.T) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), Config{URL: lab.TestDatabase(t), Sealer: noSeal{}, KeyFingerprint: fleet.DigestOf([]byte("key")), Log: slog.New(slog.DiscardHandler), MaxConnections: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *Store) exec(t *testing.T, sql string, args ...any) {
+	t.Helper()
+	if _, err := s.pool.Exec(t.Context(), sql, args...); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+func (s *Store) count(t *testing.T, from string) (n int) {
+	t.Helper()
+	if err := s.pool.QueryRow(t.Context(), `SELECT count(*) FROM `+from).Scan(&n); err != nil {
+		t.Fatalf("%s: %v", from, err)
+	}
+	return n
+}
+
+func TestEveryTableHasABound(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	rows, err := s.pool.Query(t.Context(), `SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range tables {
+		ruled := slices.ContainsFunc(retention, func(r rule) bool { return r.table == table })
+		if _, bounded := unbounded[table]; ruled == bounded {
+			t.Errorf("table %s: a retention rule (%t) or a reason for none (%t), exactly one", table, ruled, bounded)
+		}
+	}
+}
+
+// What each rule takes and leaves: setup makes rows past the bound (named old) and within it (named new).
+func TestRetentionTakesWhatIsPastItsBoundOnly(t *testing.T) {
+	t.Parallel()
+	const cluster = `INSERT INTO cluster (id, name, version) VALUES ('00000000-0000-0000-0000-000000000001', 'prod-1', 2000)`
+	const blob = `INSERT INTO blob (digest, size, used_at) VALUES ('old', 1, now() - interval '2 days'), ('new', 1, now() - interval '2 days')`
+	const app = `INSERT INTO object (home, kind, namespace, name) VALUES ('hub', 'Kustomization', 'apps', 'app')`
+	for table, test := range map[string]struct {
+		setup []string
+		left  string // what must be left of the table, as a condition that all rows left fulfil
+		rows  int
+	}{
+		"object": {[]string{`INSERT INTO object (home, kind, namespace, name, deleted_at) VALUES
+			('hub', 'Kustomization', 'a', 'old', now() - interval '2 hours'), ('hub', 'Kustomization', 'a', 'new', now()), ('hub', 'Kustomization', 'a', 'live', NULL),
+			('hub', 'Kustomization', 'a', 'needed', now() - interval '2 hours')`, cluster,
+			`INSERT INTO assignment (cluster, app, state, generation, pin, placement, payload) VALUES ('00000000-0000-0000-0000-000000000001', 'hub/Kustomization/a/needed', 'Removed', 1, 1, '', '')`}, `name <> 'old'`, 3},
+		"source":   {[]string{`INSERT INTO source (kind, namespace, name) VALUES ('GitRepository', 'a', 'old')`}, `false`, 0},
+		"upstream": {[]string{`INSERT INTO upstream (id, used_at) VALUES ('old', now() - interval '2 days'), ('new', now())`}, `id = 'new'`, 1},
+		"app":      {[]string{app, `INSERT INTO app (key) VALUES ('hub/Kustomization/apps/app'), ('hub/Kustomization/apps/old')`}, `key LIKE '%/app'`, 1},
+		"event": {[]string{`INSERT INTO event (at, warning, reason, message, kind, namespace, name, cluster, object) VALUES
+			(now() - interval '8 days', false, 'old', '', '', '', '', '', ''), (now(), false, 'new', '', '', '', '', '', '')`}, `reason = 'new'`, 1},
+		"audit": {[]string{`INSERT INTO audit (number, at, principal, action, object, detail, previous, hash) VALUES
+			(1, now() - interval '500 days', '', 'old', '', '', '', ''), (2, now() - interval '450 days', '', 'anchor', '', '', '', '')`}, `action = 'anchor'`, 1},
+		"join_token": {[]string{cluster, `INSERT INTO join_token (id, secret_hash, cluster, expires_at) VALUES
+			('old', '', '00000000-0000-0000-0000-000000000001', now() - interval '2 days'), ('new', '', '00000000-0000-0000-0000-000000000001', now())`}, `id = 'new'`, 1},
+		"revoked_cluster": {[]string{`INSERT INTO revoked_cluster (id, until) VALUES (gen_random_uuid(), now() - interval '1 minute'), (gen_random_uuid(), now() + interval '1 minute')`}, `until > now()`, 1},
+		"issued_state":    {[]string{cluster, `INSERT INTO issued_state SELECT '00000000-0000-0000-0000-000000000001', 1, generate_series(1, 2000), ''`}, `version >= 1000`, 1001},
+		"question": {[]string{cluster, `INSERT INTO question (id, cluster, ask, app, deadline) VALUES
+			(gen_random_uuid(), '00000000-0000-0000-0000-000000000001', 'old', '', now() - interval '5 minutes'), (gen_random_uuid(), '00000000-0000-0000-0000-000000000001', 'new', '', now())`}, `ask = 'new'`, 1},
+		"instance_request": {[]string{cluster, `INSERT INTO instance_request (cluster, app, at, confirmed) VALUES
+			('00000000-0000-0000-0000-000000000001', 'old', now() - interval '40 days', false), ('00000000-0000-0000-0000-000000000001', 'new', now(), false),
+			('00000000-0000-0000-0000-000000000001', 'confirmed', now() - interval '40 days', true)`}, `app <> 'old'`, 2},
+		"prune_approval": {[]string{cluster, `INSERT INTO prune_approval (cluster, app, release, digest, at) VALUES
+			('00000000-0000-0000-0000-000000000001', 'old', '', '', now() - interval '40 days'), ('00000000-0000-0000-0000-000000000001', 'new', '', '', now())`}, `app = 'new'`, 1},
+		"report": {[]string{cluster, `INSERT INTO report (cluster, app, epoch, generation, stage, converged, available, terminal, waiting, ready, healthy, objects, objects_not_ready, not_ready, handled_reconcile_at, observed_at, drift_corrections)
+			VALUES ('00000000-0000-0000-0000-000000000001', 'old', 1, 1, '', false, false, false, '', '{}', '{}', 0, 0, '[]', '', now(), 0)`}, `false`, 0},
+		"app_revision": {[]string{blob, `INSERT INTO release (digest, app, content, manifest) VALUES ('r', 'a', '', 'new')`,
+			`INSERT INTO app_revision (app, revision, release, at) SELECT 'a', n::text, 'r', now() - n * interval '1 minute' FROM generate_series(1, 80) n`}, `revision::int <= 50`, 50},
+		"release": {[]string{blob, `INSERT INTO release (digest, app, content, manifest, used_at) SELECT ('r' || n)::bytea, 'a', '', 'new', now() - n * interval '1 day' - interval '2 days' FROM generate_series(1, 9) n`}, `digest <= 'r5'`, 5},
+		"build":   {[]string{blob, `INSERT INTO build (key, manifest, used_at) VALUES ('old', 'old', now() - interval '40 days'), ('new', 'new', now())`}, `key = 'new'`, 1},
+		"blob": {[]string{blob, `INSERT INTO blob (digest, size, used_at) VALUES ('part', 1, now() - interval '2 days'), ('young', 1, now())`,
+			`INSERT INTO blob_part (whole, part) VALUES ('new', 'part')`, `INSERT INTO build (key, manifest) VALUES ('k', 'new')`}, `digest <> 'old'`, 3},
+	} {
+		t.Run(table, func(t *testing.T) {
+			t.Parallel()
+			s := openStore(t)
+			for _, sql := range test.setup {
+				s.exec(t, sql)
+			}
+			if err := s.retain(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got, kept := s.count(t, table), s.count(t, table+` WHERE `+test.left); got != test.rows || kept != test.rows {
+				t.Errorf("%d rows left, %d of them such that %s; want %d", got, kept, test.left, test.rows)
+			}
+		})
+	}
+	tested := len(retention)
+	if tested != 17 {
+		t.Errorf("%d rules, and tests of 17", tested)
+	}
+}
+
+func TestAuditLogRefusesChanges(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	s.exec(t, `INSERT INTO audit (number, at, principal, action, object, detail, previous, hash) VALUES (1, now(), '', '', '', '', '', '')`)
+	for _, sql := range []string{`UPDATE audit SET action = 'x'`, `DELETE FROM audit`, `TRUNCATE audit`} {
+		if _, err := s.pool.Exec(t.Context(), sql); err == nil || !strings.Contains(err.Error(), "append-only") {
+			t.Errorf("%s: error %v", sql, err)
+		}
+	}
+}
+
+func TestChangedAuditRowBreaksTheChain(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	for i := range 3 {
+		if err := s.AddAdminToken(t.Context(), fleet.Caller{Principal: "user:admin"}, fmt.Sprint(i), fleet.DigestOf(fmt.Append(nil, i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if rows, err := s.VerifyAudit(t.Context()); err != nil || len(rows) != 3 {
+		t.Fatalf("%d rows, error %v", len(rows), err)
+	}
+	s.exec(t, `ALTER TABLE audit DISABLE TRIGGER USER`)
+	s.exec(t, `UPDATE audit SET object = 'other' WHERE number = 2`)
+	if _, err := s.VerifyAudit(t.Context()); !errors.Is(err, fleet.ErrConflict) {
+		t.Errorf("error %v, not ErrConflict", err)
+	}
+}
+
+// Each migration runs on a database that holds data of the one before, and keeps it.
+func TestMigrationsKeepData(t *testing.T) {
+	t.Parallel()
+	url := lab.TestDatabase(t)
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.ConnectConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	all, err := migrations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), `CREATE TABLE schema_version (version int PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())`); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range all {
+		if err := apply(t.Context(), conn, m); err != nil {
+			t.Fatalf("%s: %v", m.name, err)
+		}
+		data, err := fs.ReadFile(testData, fmt.Sprintf("testdata/after_%04d.sql", m.number))
+		if err != nil {
+			t.Fatalf("every migration leaves data for the next one to run on: %v", err)
+		}
+		if _, err := conn.Exec(t.Context(), string(data)); err != nil {
+			t.Fatalf("data after %s: %v", m.name, err)
+		}
+	}
+	s, err := Open(t.Context(), Config{URL: url, Sealer: noSeal{}, KeyFingerprint: fleet.DigestOf([]byte("key")), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if o, err := s.Object(t.Context(), "Kustomization", "apps", "app"); err != nil || o.Metadata.Labels["kept"] != "yes" {
+		t.Errorf("object %+v, error %v", o, err)
+	}
+}
+
+func TestNewerSchemaIsRefused(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	s.exec(t, `INSERT INTO schema_version (version) VALUES (1000)`)
+	if err := migrate(t.Context(), s.pool.Config().ConnConfig); err == nil || !strings.Contains(err.Error(), "start a newer hub") {
+		t.Errorf("error %v", err)
+	}
+}

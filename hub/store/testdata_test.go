@@ -1,0 +1,6 @@
+package store
+
+import "embed"
+
+//go:embed testdata/*.sql
+var testData embed.FS
