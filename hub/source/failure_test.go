@@ -66,8 +66,8 @@ func TestFailuresSayWhatWhereAndWhatToDo(t *testing.T) {
 			},
 			source.KindRef, fleet.ErrNotFound, "not found",
 		},
-		"server down": {
-			func(t *testing.T, b *bundle, u *source.Upstream) { b.lab.Down() },
+		"server down": { // a port that nothing has, unlike one that was let go
+			func(t *testing.T, b *bundle, u *source.Upstream) { u.URL = "http://127.0.0.1:1/repo.git" },
 			source.KindConnect, nil, "the connection was refused",
 		},
 		"unknown name": {

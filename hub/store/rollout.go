@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -145,7 +146,7 @@ func loadApp(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 		Suspend: k.Suspend, Interval: k.Interval.Duration, RetryInterval: k.GetRetryInterval(), Timeout: k.GetTimeout(),
 		RequestedAt: annotations[flux.RequestedAtAnnotation],
 	}}
-	if annotations[withSourceAnnotation] != "" && annotations[withSourceAnnotation] != sourceHandled {
+	if !served(annotations[withSourceAnnotation], sourceHandled) {
 		state.App.Controls.RequestedAt = annotations[beforeAnnotation] // the Source is looked at first
 	}
 	if content == nil {
@@ -154,6 +155,17 @@ func loadApp(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 	release, err := fleet.DecodeRelease(content)
 	state.App.Release = &release
 	return err
+}
+
+// served reports whether a Source that served one request has thereby served another, earlier or equal one. Requests are
+// times, but for those that people wrote into the annotation: such a one came after and took the other's place.
+func served(request, handled string) bool {
+	if request == "" || request == handled {
+		return true
+	}
+	requestedAt, err := time.Parse(time.RFC3339Nano, request)
+	handledAt, errHandled := time.Parse(time.RFC3339Nano, handled)
+	return err != nil || handled != "" && errHandled != nil || errHandled == nil && !handledAt.Before(requestedAt)
 }
 
 func loadClusters(ctx context.Context, tx pgx.Tx, state *rollout.State) error {

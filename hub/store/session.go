@@ -46,10 +46,25 @@ func (s *Store) OpenSession(ctx context.Context, cluster string, held fleet.Stat
 			if _, err := tx.Exec(ctx, enter, cluster, session.SafeMode, held.Epoch); err != nil {
 				return explain("enter safe mode", err)
 			}
+			if err := tellSafeMode(ctx, tx, cluster, session.SafeMode); err != nil {
+				return err
+			}
 		}
 		return publish(ctx, tx, TopicCluster(cluster), TopicReports)
 	})
 	return session, err
+}
+
+func tellSafeMode(ctx context.Context, tx pgx.Tx, cluster, why string) error {
+	event := fleet.FleetEvent{At: time.Now(), Warning: true, Kind: "Cluster", Reason: "SafeMode", Message: why + "; `fleetctl hub recover` leads out of it"}
+	if err := tx.QueryRow(ctx, `SELECT name FROM cluster WHERE id = $1`, cluster).Scan(&event.Name); err != nil {
+		return explain("enter safe mode", err)
+	}
+	event.Cluster = event.Name
+	if err := insertEvent(ctx, tx, event); err != nil {
+		return err
+	}
+	return publish(ctx, tx, TopicEvents)
 }
 
 // wasIssued reports whether the hub knows the state that a spoke holds as one it gave it.

@@ -56,7 +56,7 @@ func Decode(data []byte) (*Tree, error) {
 		}
 		file := File{Path: before[:shared] + string(r.take(length)), Mode: FileMode(r.byte())}
 		size := r.number()
-		file.Size = int64(size) //nolint:gosec // NewTree refuses what overflowed
+		file.Size = int64(size) // NewTree refuses what overflowed
 		copy(file.Digest[:], r.take(uint64(len(file.Digest))))
 		files = append(files, file)
 		before = file.Path

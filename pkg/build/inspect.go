@@ -68,6 +68,7 @@ func references(k *types.Kustomization) []reference {
 		}
 	}
 	bases("resources", k.Resources)
+	//lint:ignore SA1019 what is deprecated still acts
 	bases("bases", k.Bases)
 	bases("components", k.Components)
 	add("crds", k.Crds...)
@@ -93,12 +94,14 @@ func references(k *types.Kustomization) []reference {
 	for _, patch := range k.Patches {
 		add("patches.path", patch.Path)
 	}
+	//lint:ignore SA1019 what is deprecated still acts
 	for _, patch := range k.PatchesJson6902 {
 		add("patchesJson6902.path", patch.Path)
 	}
 	for _, replacement := range k.Replacements {
 		add("replacements.path", replacement.Path)
 	}
+	//lint:ignore SA1019 what is deprecated still acts
 	for _, patch := range k.PatchesStrategicMerge {
 		out = append(out, reference{field: "patchesStrategicMerge", value: string(patch), inline: true})
 	}

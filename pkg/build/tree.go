@@ -43,7 +43,7 @@ var kustomizationFiles = konfig.RecognizedKustomizationFileNames()
 
 // tree shows a FileSystem to kustomize, one build long. Every kustomization file is checked as it is read.
 type tree struct {
-	ctx  context.Context //nolint:containedctx // kustomize's file system has no place for one, and a tree lives as long as its call
+	ctx  context.Context // kustomize's file system has no place for one, and a tree lives as long as its call
 	fsys FileSystem
 	// files are those read so far, and the kustomization file that Build made.
 	files map[string][]byte

@@ -5,6 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"flotilla.dev/flotilla/pkg/artifact"
+	"flotilla.dev/flotilla/pkg/build"
+	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/render"
 )
 
@@ -21,6 +24,17 @@ func BenchmarkBuild(b *testing.B) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// BenchmarkInProcess is a build without a worker, to compare with.
+func BenchmarkInProcess(b *testing.B) {
+	job := newJob("a", workloads(100, true))
+	fsys := artifact.NewFS(job.Tree, func(d fleet.Digest) ([]byte, error) { return job.Blob(b.Context(), d) })
+	for b.Loop() {
+		if _, err := build.Build(b.Context(), fsys, "app"); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

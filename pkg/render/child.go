@@ -65,7 +65,7 @@ func Main() {
 	}
 	warm()
 	c := child{in: in, out: out, settings: s}
-	if err := c.serve(); err != nil && !errors.Is(err, io.EOF) {
+	if err := c.serve(); !errors.Is(err, io.EOF) {
 		fmt.Fprintln(os.Stderr, "render worker:", err)
 		os.Exit(2)
 	}
@@ -95,7 +95,6 @@ func warm() {
 	if _, err := build.Build(context.Background(), fsys, "."); err != nil {
 		fmt.Fprintln(os.Stderr, "render worker: warm up:", err) // a real build will tell
 	}
-	debug.FreeOSMemory()
 }
 
 // child is the worker's side of the pipes.
@@ -105,9 +104,12 @@ type child struct {
 	settings settings
 }
 
+// serve answers jobs until the pool closes the pipe, which is io.EOF.
 func (c *child) serve() error {
+	idle := time.AfterFunc(0, debug.FreeOSMemory) // of what warming up left
 	for {
 		kind, payload, err := receive(c.in, maxToWorker)
+		idle.Stop()
 		if err != nil {
 			return err
 		}
@@ -127,8 +129,7 @@ func (c *child) serve() error {
 		if err != nil {
 			return err
 		}
-		objects = nil
-		debug.FreeOSMemory() // it may be idle for long
+		idle = time.AfterFunc(time.Second, debug.FreeOSMemory)
 	}
 }
 

@@ -2,7 +2,7 @@ package render
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -27,14 +27,18 @@ func (p *Pool) Workers() []*os.Process {
 	return out
 }
 
-var sink [][]byte
+var (
+	sink  [][]byte
+	turns int
+)
 
 func init() {
-	maxInputs = 1000
+	maxInputs = 4000
 	hooks = map[string]func(build.FileSystem) ([][]byte, error){
 		"spin": func(fsys build.FileSystem) ([][]byte, error) {
 			_, _ = fsys.Stat("a.yaml")
-			for {
+			for i := 0; ; i++ {
+				turns = i
 			}
 		},
 		"hang": func(fsys build.FileSystem) ([][]byte, error) {
@@ -96,12 +100,13 @@ func init() {
 			for _, variable := range os.Environ() {
 				out = append(out, []byte(variable))
 			}
-			if _, err := http.Get("http://127.0.0.1:1"); err != nil {
-				out = append(out, []byte("http: "+err.Error()))
+			_, asked := http.Get("http://127.0.0.1:1")
+			_, program := exec.LookPath("git")
+			_, temporary := os.MkdirTemp("", "")
+			for _, err := range []error{asked, program, temporary} {
+				out = append(out, fmt.Append(nil, err))
 			}
-			_, err := exec.LookPath("git")
-			_, err2 := os.MkdirTemp("", "")
-			return out, errors.Join(err, err2)
+			return out, nil
 		},
 		"print": func(build.FileSystem) ([][]byte, error) {
 			for range 10_000 {
@@ -117,6 +122,9 @@ func init() {
 
 //go:noinline
 func recurse(n int) int {
+	if n == turns-1 { // never
+		return 0
+	}
 	var frame [1 << 10]byte
 	frame[n%len(frame)] = 1
 	return recurse(n+1) + int(frame[(n+1)%len(frame)])

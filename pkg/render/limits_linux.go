@@ -31,7 +31,7 @@ func killed(state *os.ProcessState) bool {
 func limit(s settings) error {
 	limits := map[int]uint64{unix.RLIMIT_CORE: 0, unix.RLIMIT_FSIZE: 0, unix.RLIMIT_NOFILE: 32}
 	if !raceDetector { // which maps more memory than any limit
-		limits[unix.RLIMIT_DATA] = uint64(s.Memory) //nolint:gosec // positive
+		limits[unix.RLIMIT_DATA] = uint64(s.Memory) // positive
 	}
 	for resource, value := range limits {
 		if err := unix.Setrlimit(resource, &unix.Rlimit{Cur: value, Max: value}); err != nil {
@@ -59,7 +59,7 @@ func limitJob(cpu time.Duration) error {
 	if err := unix.Getrlimit(unix.RLIMIT_CPU, &now); err != nil {
 		return fmt.Errorf("getrlimit: %w", err)
 	}
-	now.Cur = min(uint64(seconds), now.Max) //nolint:gosec // positive
+	now.Cur = min(uint64(seconds), now.Max) // positive
 	if err := unix.Setrlimit(unix.RLIMIT_CPU, &now); err != nil {
 		return fmt.Errorf("setrlimit: %w", err)
 	}

@@ -26,7 +26,7 @@ type Config struct {
 	Memory int64
 	// CPU bounds the processor time of one build; zero is 30 s. Whole seconds.
 	CPU time.Duration
-	// Wall bounds the time of one build, from when a worker takes it; zero is 60 s.
+	// Wall bounds the time of one build, from its beginning in a worker; zero is 60 s.
 	Wall time.Duration
 	// JobsPerWorker is how many builds a worker makes before it is replaced; zero is 100.
 	JobsPerWorker int
@@ -52,7 +52,7 @@ type Result struct {
 	// Objects are the documents that kustomize printed, one an object.
 	Objects [][]byte
 	// Inputs are what the build looked at, sorted: files read or asked for, and directories listed with a slash at the
-	// end. build.Key takes them.
+	// end. build.Key takes them. A build that failed has them too: its input fails as long as they are the same.
 	Inputs []string
 }
 
@@ -200,7 +200,7 @@ func (p *Pool) build(ctx context.Context, job Job, hook string) (Result, error) 
 		result, err = p.attempt(ctx, job, hook, p.fetch)
 	}
 	if err != nil {
-		return Result{}, fmt.Errorf("build %s: %w", job.Path, err)
+		return Result{Inputs: result.Inputs}, fmt.Errorf("build %s: %w", job.Path, err)
 	}
 	return result, nil
 }

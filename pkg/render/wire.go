@@ -52,7 +52,7 @@ type task struct {
 func send(w io.Writer, kind byte, payload []byte) error {
 	frame := make([]byte, 5, 5+len(payload))
 	frame[0] = kind
-	binary.BigEndian.PutUint32(frame[1:], uint32(len(payload))) //nolint:gosec // bounded by the callers
+	binary.BigEndian.PutUint32(frame[1:], uint32(len(payload))) // bounded by the callers
 	_, err := w.Write(append(frame, payload...))
 	return err
 }

@@ -122,46 +122,51 @@ func (w *worker) run(ctx context.Context, stopped <-chan struct{}, job Job, hook
 	w.output.begin()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	guard := w.guard(ctx, cancel, stopped)
-	s := &session{worker: w, ctx: ctx, job: job}
+	s := &session{worker: w, job: job, began: make(chan struct{})}
+	guard := w.guard(ctx, cancel, s.began, stopped)
 	s.files = build.NewRecorder(artifact.NewFS(job.Tree, func(d fleet.Digest) ([]byte, error) { return job.Blob(ctx, d) }))
 	objects, err := s.serve(hook)
 	guard()
 
 	var broken *brokenError
 	isBroken := errors.As(err, &broken)
+	result := Result{Objects: objects, Inputs: s.files.Inputs()}
 	switch cause := context.Cause(ctx); {
 	case cause != nil: // killed, whatever it said before
-		return Result{}, false, s.describe(cause)
+		return result, false, s.describe(cause)
 	case s.failure != nil: // what the build made of it is beside the point
-		return Result{}, !isBroken, s.failure
+		return result, !isBroken, s.failure
 	case isBroken:
-		return Result{}, false, s.describe(w.postMortem(broken, s.heard))
-	case err != nil:
-		return Result{}, true, err
+		return result, false, s.describe(w.postMortem(broken, s.heard))
 	}
-	return Result{Objects: objects, Inputs: s.files.Inputs()}, true, nil
+	return result, true, err
 }
 
 // guard kills the process when the context ends, the time is over or too much memory is used; the context's cause says
 // which. The function it returns ends the watch and waits for it.
-func (w *worker) guard(ctx context.Context, cancel context.CancelCauseFunc, stopped <-chan struct{}) func() {
+func (w *worker) guard(ctx context.Context, cancel context.CancelCauseFunc, began, stopped <-chan struct{}) func() {
 	done := make(chan struct{})
 	var group sync.WaitGroup
 	group.Go(func() {
-		deadline := time.NewTimer(w.config.Wall)
+		deadline := time.NewTimer(startTime)
 		defer deadline.Stop()
+		late := error(&goneError{fmt.Sprintf("it was not ready within %s", startTime)})
 		memory := time.NewTicker(100 * time.Millisecond)
 		defer memory.Stop()
 		for {
 			select {
 			case <-done:
 				return
+			case <-began:
+				began = nil
+				deadline.Reset(w.config.Wall)
+				late = &limitError{fmt.Sprintf("it took longer than %s", w.config.Wall)}
+				continue
 			case <-ctx.Done():
 			case <-stopped:
 				cancel(errStopped)
 			case <-deadline.C:
-				cancel(&limitError{fmt.Sprintf("it took longer than %s", w.config.Wall)})
+				cancel(late)
 			case <-memory.C:
 				// RLIMIT_DATA stops nearly all before it; mapped memory that it does not count ends here.
 				if resident(w.command.Process.Pid) <= w.config.Memory+residentSlack {
@@ -179,18 +184,21 @@ func (w *worker) guard(ctx context.Context, cancel context.CancelCauseFunc, stop
 	}
 }
 
+// startTime is how long a fresh worker may take to begin its first job.
+const startTime = 30 * time.Second
+
 // residentSlack is the worker's code, which is resident and no work of the build.
 const residentSlack = 128 << 20
 
 // session is one job at a worker.
 type session struct {
 	worker  *worker
-	ctx     context.Context //nolint:containedctx // it lives as long as the job
 	job     Job
 	files   *build.Recorder
-	heard   bool   // the worker has said something
-	last    string // the file read last
-	failure error  // of reading a file: the pool's, not the build's
+	heard   bool          // the worker has said something
+	began   chan struct{} // closed when it has
+	last    string        // the file read last
+	failure error         // of reading a file: the pool's, not the build's
 }
 
 // serve sends the job and answers the worker's questions until there is a result.
@@ -204,7 +212,10 @@ func (s *session) serve(hook string) ([][]byte, error) {
 	}
 	for {
 		kind, payload, err := receive(s.worker.from, maxToPool)
-		s.heard = s.heard || kind != 0
+		if kind != 0 && !s.heard {
+			s.heard = true
+			close(s.began)
+		}
 		if err != nil {
 			return nil, &brokenError{err}
 		}

@@ -44,11 +44,20 @@ func All(ctx context.Context, tasks ...Named) error {
 	return first
 }
 
-// Recover runs the task and turns a panic into an error that holds the stack.
+// PanicError is what a panic was turned into.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+// Error holds the stack too: a panic is a bug, and this is what a report of it needs.
+func (p *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", p.Value, p.Stack) }
+
+// Recover runs the task and turns a panic into a PanicError.
 func Recover(ctx context.Context, task Task) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+			err = &PanicError{Value: r, Stack: debug.Stack()}
 		}
 	}()
 	return task(ctx)

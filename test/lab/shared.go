@@ -20,7 +20,7 @@ var (
 // Main runs a package's tests, ends what they shared, and exits: the body of a TestMain.
 func Main(m *testing.M) {
 	code := m.Run()
-	for _, stop := range []func() error{sharedCluster.stop, sharedPostgres.stop} {
+	for _, stop := range []func() error{sharedFleet.stop, sharedCluster.stop, sharedPostgres.stop, sharedBinaries.stop} {
 		if err := stop(); err != nil {
 			fmt.Fprintln(os.Stderr, "lab:", err)
 			code = max(code, 1)

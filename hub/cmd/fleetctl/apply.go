@@ -109,9 +109,6 @@ func (a *app) planApply(ctx context.Context, h *hub, declared []declaration) ([]
 // addHub records what the hub refuses in a declaration.
 func (p *problems) addHub(d declaration, f *failure) {
 	p.add(d.manifest, d.long(), errors.New(f.what))
-	if f.why != "" {
-		*p = append(*p, f.why)
-	}
 }
 
 // failure tells all problems at once.

@@ -163,7 +163,7 @@ func TestApplyDryRunStoresNothing(t *testing.T) {
 func TestApplyAsksForTheNumberOfClustersWhereObjectsMayGoOrEveryClusterIsMeant(t *testing.T) {
 	t.Parallel()
 	deletes := &adminv1.Impact{Clusters: 3, Deletes: true, Summary: "takes ks/app out of 3 clusters"}
-	every := &adminv1.Impact{Clusters: 12, EveryCluster: true, Summary: "places ks/app"}
+	every := &adminv1.Impact{Clusters: 12, EveryCluster: true}
 	for _, test := range []struct {
 		name    string
 		impact  *adminv1.Impact
@@ -174,8 +174,8 @@ func TestApplyAsksForTheNumberOfClustersWhereObjectsMayGoOrEveryClusterIsMeant(t
 		texts   []string
 		confirm int // -1: nothing is stored
 	}{
-		{"typed", deletes, true, "3\n", nil, exitDone, []string{"takes ks/app out of 3 clusters (may delete objects)", "Type the number of clusters (3)"}, 3},
-		{"every cluster, typed", every, true, "12\n", nil, exitDone, []string{"means every cluster"}, 12},
+		{"typed", deletes, true, "3\n", nil, exitDone, []string{"takes ks/app out of 3 clusters", "Type the number of clusters (3)"}, 3},
+		{"every cluster, typed", every, true, "12\n", nil, exitDone, []string{"it means every cluster there is or will be"}, 12},
 		{"wrong number typed", deletes, true, "2\n", nil, exitUsage, []string{"not confirmed: nothing was changed"}, -1},
 		{"yes typed", deletes, true, "yes\n", nil, exitUsage, []string{"not confirmed"}, -1},
 		{"nothing typed", deletes, true, "", nil, exitUsage, []string{"not confirmed"}, -1},
@@ -208,6 +208,15 @@ func TestApplyAsksForTheNumberOfClustersWhereObjectsMayGoOrEveryClusterIsMeant(t
 			}
 		})
 	}
+}
+
+func TestApplyOfWhatIsDeclaredAlreadyNeedsNoConfirmation(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	file := b.write("fleet.yaml", declared)
+	b.ok("apply", "-f", file)
+	b.hub.impact("app", &adminv1.Impact{Clusters: 3, EveryCluster: true})
+	wantTexts(t, "stdout", b.ok("apply", "-f", file).stdout, "placement.fleet.flotilla.dev/app unchanged")
 }
 
 func TestApplyWithWaitEndsWhenEverythingIsReady(t *testing.T) {
@@ -280,6 +289,7 @@ func TestDeleteOfASourceInUseNamesItsUsers(t *testing.T) {
 	b := newFleet(t)
 	b.hub.fail("Delete", status.Error(codes.FailedPrecondition, "GitRepository/apps/app: conflict: it is used by Kustomization/apps/app"))
 	b.fails(exitPrecondition, []string{"it is used by Kustomization/apps/app"}, "delete", "gitrepo/app")
+	b.fails(exitPrecondition, []string{"2 of 2 objects: could not delete", "it is used by"}, "delete", "gitrepo/app", "gitrepo/other")
 }
 
 func TestAConfirmationIsAskedForOnceForAllObjects(t *testing.T) {

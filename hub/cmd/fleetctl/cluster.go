@@ -101,9 +101,11 @@ func (a *app) runRegister(ctx context.Context, name string, labels map[string]st
 	defer h.close()
 	ctx, cancel := a.bounded(ctx, callTimeout)
 	defer cancel()
-	response, err := h.clusters.Register(ctx, &adminv1.RegisterRequest{
-		Name: name, Labels: labels, Ttl: durationpb.New(o.ttl), Rejoin: o.rejoin,
-	})
+	request := &adminv1.RegisterRequest{Name: name, Labels: labels, Rejoin: o.rejoin}
+	if o.ttl != 0 { // else the hub's default
+		request.Ttl = durationpb.New(o.ttl)
+	}
+	response, err := h.clusters.Register(ctx, request)
 	if err != nil {
 		f := a.explain("register "+name, err)
 		if f.code == exitPrecondition && !o.rejoin {

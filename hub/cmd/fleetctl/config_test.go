@@ -45,6 +45,9 @@ kind: Config`)
 		t.Error("view prints a token")
 	}
 	b.ok("config", "set-context", "prod", "--namespace", "other")
+	b.env["FLOTILLA_NAMESPACE"], b.env["FLOTILLA_HUB"] = "env", "env:1" // describe a call, not a context
+	b.ok("config", "set-context", "prod")
+	b.env["FLOTILLA_NAMESPACE"], b.env["FLOTILLA_HUB"] = "", ""
 	b.ok("config", "use-context", "test")
 	wantTexts(t, "view", b.ok("config", "view").stdout, "namespace: other", "hub: fleet.example.com:9443", "currentContext: test")
 	b.ok("config", "delete-context", "prod")

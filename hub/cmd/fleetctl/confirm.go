@@ -83,20 +83,17 @@ func (a *app) unconfirmed(c confirmation, clusters uint32, lines []string) error
 	return f
 }
 
+// describeImpact is the hub's sentence, or one of the same meaning.
 func describeImpact(impact *adminv1.Impact) string {
-	text := impact.GetSummary()
-	if text == "" {
-		text = "touches " + count(int(impact.GetClusters()), "cluster")
-	}
 	switch {
-	case impact.GetDeletes() && impact.GetEveryCluster():
-		return text + " (may delete objects; means every cluster)"
+	case impact.GetSummary() != "":
+		return impact.GetSummary()
 	case impact.GetDeletes():
-		return text + " (may delete objects)"
+		return "objects may be deleted in " + count(int(impact.GetClusters()), "cluster")
 	case impact.GetEveryCluster():
-		return text + " (means every cluster there is or will be)"
+		return "it means every cluster there is or will be"
 	}
-	return text
+	return "it touches " + count(int(impact.GetClusters()), "cluster")
 }
 
 // readLine reads what the person types, or gives up when ctx ends; the read itself then ends with the process.

@@ -154,6 +154,9 @@ func TestEveryStatusHasItsExitCode(t *testing.T) {
 			b.hub.fail("List", status.Error(code, "so it is"))
 			r := b.fails(exit, []string{"Error: "}, "get", "ks")
 			want(t, "stdout", r.stdout, "")
+			if lines := strings.Count(r.stderr, "\n"); lines != 3 && code != codes.DataLoss {
+				t.Errorf("it is not told in three lines:\n%s", r.stderr)
+			}
 		})
 	}
 }

@@ -38,6 +38,7 @@ type fakeHub struct {
 	wake     chan struct{} // closed and replaced at every change
 	cut      chan struct{} // closed and replaced to end all streams
 	oldest   int           // watch tokens below are unknown
+	tokens   []string      // that Watches came with
 	page     int           // objects a page; 0: all
 	impacts  map[string]*adminv1.Impact
 	warnings []string
@@ -294,6 +295,9 @@ func (f *fakeObjects) List(_ context.Context, r *adminv1.ListRequest) (*adminv1.
 }
 
 func (f *fakeObjects) Watch(r *adminv1.WatchRequest, stream grpc.ServerStreamingServer[adminv1.WatchResponse]) error {
+	f.mu.Lock()
+	f.tokens = append(f.tokens, r.GetWatchToken())
+	f.mu.Unlock()
 	at, err := strconv.Atoi(r.GetWatchToken())
 	if err != nil {
 		return status.Error(codes.InvalidArgument, "no watch token")
@@ -334,8 +338,11 @@ func (f *fakeObjects) Delete(_ context.Context, r *adminv1.DeleteRequest) (*admi
 	f.mu.Lock()
 	_, found := f.objects[key]
 	impact := f.impacts[key.name]
+	_, used := f.objects[objectKey{"Kustomization", key.namespace, key.name, ""}]
 	f.mu.Unlock()
 	switch {
+	case key.kind == "GitRepository" && used: // by the app of its name
+		return nil, fmt.Errorf("%s/%s: %w: it is used", r.GetKind(), r.GetName(), fleet.ErrConflict)
 	case !found:
 		return nil, fmt.Errorf("%s/%s: %w", r.GetKind(), r.GetName(), fleet.ErrNotFound)
 	case r.Confirm != nil && r.GetConfirm() != impact.GetClusters():
@@ -460,9 +467,14 @@ type fakePrunes struct {
 func (f *fakePrunes) Show(_ context.Context, r *adminv1.ShowRequest) (*adminv1.ShowResponse, error) {
 	response := &adminv1.ShowResponse{}
 	for _, set := range f.held {
-		if r.GetCluster() == "" || slices.Contains(set.GetClusters(), r.GetCluster()) {
-			response.Sets = append(response.Sets, set)
+		if r.GetCluster() != "" && !slices.Contains(set.GetClusters(), r.GetCluster()) {
+			continue
 		}
+		if r.GetCluster() != "" {
+			set = proto.CloneOf(set)
+			set.Clusters = []string{r.GetCluster()}
+		}
+		response.Sets = append(response.Sets, set)
 	}
 	return response, nil
 }

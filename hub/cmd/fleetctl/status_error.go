@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -12,35 +13,35 @@ import (
 // explainStatus is the one place where a gRPC status becomes an exit code and words for a person.
 func (a *app) explainStatus(doing string, s *status.Status) *failure {
 	f := &failure{what: orWhat(doing, s.Message()), why: details(s)}
+	why := ""
 	switch s.Code() {
 	case codes.InvalidArgument:
-		f.code = exitUsage
+		f.code, why = exitUsage, "the hub refuses it as it is"
 		f.next = "mend what was given and run it again"
 	case codes.NotFound:
-		f.code = exitNotFound
+		f.code, why = exitNotFound, "the hub has no such object, or does not show it to you"
 		f.next = "fleetctl get with -A lists what there is; -n names another namespace"
 	case codes.Unauthenticated:
-		f.code = exitDenied
-		f.what = orWhat(doing, "the hub does not know the token: "+s.Message())
+		f.code, why = exitDenied, s.Message()
+		f.what = orWhat(doing, "the hub does not know the token")
 		f.next = a.tokenAdvice()
 	case codes.PermissionDenied:
-		f.code = exitDenied
-		f.next = "ask whoever runs the hub for that permission, or use another --context"
+		f.code, why = exitDenied, "the token that is used does not have this permission"
+		f.next = "ask whoever runs the hub for it, or use another --context"
 	case codes.Unavailable:
 		return a.explainUnreachable(s.Message())
 	case codes.DeadlineExceeded:
 		if a.neverReached() {
 			return a.explainUnreachable("no connection came about in time")
 		}
-		f.code = exitTimeout
+		f.code, why = exitTimeout, "the hub was reached and has not finished"
 		f.what = orWhat(doing, "the hub did not answer in time")
 		f.next = "a longer --timeout"
 	case codes.FailedPrecondition, codes.AlreadyExists, codes.Aborted, codes.OutOfRange:
-		f.code = exitPrecondition
+		f.code, why = exitPrecondition, "it does not fit what the hub has now"
 		f.next = "look at it again with fleetctl get or describe, then decide anew"
 	case codes.Unimplemented:
-		f.code = exitPrecondition
-		f.why = "the hub does not have this call: it is older than this fleetctl, or the address is not its admin API"
+		f.code, why = exitPrecondition, "the hub is older than this fleetctl, or the address is not that of its admin API"
 		f.next = "fleetctl version"
 	case codes.Canceled:
 		f.code = exitInterrupted
@@ -48,11 +49,15 @@ func (a *app) explainStatus(doing string, s *status.Status) *failure {
 		if looksForeign(s.Message()) {
 			return a.explainUnreachable(s.Message())
 		}
-		f.code = exitGeneral
+		f.code, why = exitGeneral, "the hub could not do it, for a reason of its own"
 		f.next = "the hub's log tells more"
+	case codes.ResourceExhausted:
+		f.code, why = exitGeneral, "there is a limit to what the hub takes or gives at once"
+		f.next = "less at once, or again later"
 	default:
 		f.code = exitGeneral
 	}
+	f.why = cmp.Or(f.why, why)
 	return f
 }
 

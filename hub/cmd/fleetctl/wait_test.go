@@ -116,6 +116,13 @@ func TestWaitOfAMissingNameExits3ButAnInstanceMayComeLater(t *testing.T) {
 	}
 }
 
+func TestWaitTakesAnInstanceThatOnlyItsSpokeKnows(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.hub.put(t, instanceCanary)
+	b.ok("wait", "ks/app@canary-1")
+}
+
 func TestWaitForDeletionEndsWhenTheObjectIsGone(t *testing.T) {
 	t.Parallel()
 	b := newFleet(t)

@@ -38,6 +38,8 @@ func TestWatchGoesOnAfterTheHubWasAway(t *testing.T) {
 	b := newFleet(t)
 	r := b.start("get", "ks", "-w", "-o", "json")
 	r.stdout.says(t, "ready in 3 clusters")
+	b.hub.put(t, strings.Replace(ksApp, "ready in 3 clusters", "changed before", 1))
+	r.stdout.says(t, "changed before")
 	b.hub.fail("Watch", status.Error(codes.Unavailable, "the hub is down"))
 	b.hub.cutStreams()
 	r.stderr.says(t, "the connection to the hub is lost")
@@ -46,8 +48,11 @@ func TestWatchGoesOnAfterTheHubWasAway(t *testing.T) {
 	r.stdout.says(t, "changed meanwhile")
 	r.interrupt()
 	r.wait()
-	if lines := strings.Count(r.stdout.String(), "\n"); lines != 2 {
-		t.Errorf("%d documents, want one at first and one for the change:\n%s", lines, r.stdout)
+	if lines := strings.Count(r.stdout.String(), "\n"); lines != 3 {
+		t.Errorf("%d documents, want one at first and one a change:\n%s", lines, r.stdout)
+	}
+	if tokens := b.hub.tokens; len(tokens) != 2 || tokens[0] == tokens[1] {
+		t.Errorf("watched from %v: the second time it goes on from where it was", tokens)
 	}
 }
 

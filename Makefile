@@ -1,0 +1,70 @@
+# What is here: make help.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# Passed on to what a target runs: make demo ARGS=--exit, make test ARGS='-run Drift -v'.
+ARGS ?=
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+# Tools are pinned in a module of their own.
+TOOL := go tool -modfile=proto/tools/go.mod
+BUF_GENERATE := $(TOOL) buf generate --template proto/buf.gen.yaml
+
+.PHONY: help
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+.PHONY: build
+build: ## Build flotilla-hub, flotilla-spoke and fleetctl into bin/
+	go build -ldflags '-X flotilla.dev/flotilla/pkg/telemetry.version=$(VERSION)' -o bin/ \
+		./hub/cmd/flotilla-hub ./hub/cmd/fleetctl ./spoke/cmd/flotilla-spoke
+
+# The demo is a child of make itself, without go run between, so that it notices when make is gone.
+.PHONY: demo
+demo: ## Run a hub and three clusters on this machine until Ctrl-C; ARGS=--exit: end when all are ready
+	@echo 'Building the demo; the first time this takes minutes.'
+	@go build -o bin/demo ./test/demo
+	@exec bin/demo $(ARGS)
+
+.PHONY: test
+test: setup ## Run every test, from units to a whole fleet with the built binaries
+	go test -vet=off -timeout 20m $(ARGS) ./...
+
+.PHONY: bench
+bench: setup ## Print the benchmarks as a table
+	go run ./test/bench $(ARGS)
+
+.PHONY: setup
+setup: ## Install Postgres if need be, and build the Kubernetes binary for tests
+	@echo 'Preparing what the tests need; the first time this takes minutes.'
+	@go run ./test/setup
+
+.PHONY: generate
+generate: ## Generate Go from the .proto files anew
+	find proto -name '*.pb.go' -delete
+	$(BUF_GENERATE)
+
+.PHONY: lint
+lint: ## Check format, vet, staticcheck, the .proto files and who imports whom
+	@unformatted=$$(gofmt -l hub pkg proto spoke test); \
+		if [ -n "$$unformatted" ]; then printf 'not as gofmt writes it:\n%s\n' "$$unformatted"; exit 1; fi
+	go vet ./...
+	$(TOOL) staticcheck ./...
+	$(TOOL) buf lint
+	go test -vet=off -count=1 ./test/arch
+
+# Into a directory of its own, so that a failed check changes nothing.
+.PHONY: verify
+verify: ## Fail when generated files are not what their sources give
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+		echo '$(BUF_GENERATE)'; $(BUF_GENERATE) -o "$$fresh"; \
+		diff -r --exclude='*.proto' --exclude='*.yaml' --exclude=tools "$$fresh/proto" proto || \
+			{ echo 'generated files differ from their sources: run make generate'; exit 1; }
+
+.PHONY: clean
+clean: ## Remove bin/
+	rm -rf bin

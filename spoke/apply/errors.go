@@ -1,0 +1,77 @@
+package apply
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+// Explain names the object in an API server's answer and says which of fleet's sentinels it is.
+func Explain(ref fleet.ObjectRef, operation string, err error) error {
+	if err == nil {
+		return nil
+	}
+	text := error(err)
+	if ref.Group == "" && ref.Kind == "Secret" {
+		text = withoutValues(err)
+	}
+	if sentinel := sentinelOf(err); sentinel != nil {
+		return fmt.Errorf("%s: %s: %w: %w", ref, operation, sentinel, text)
+	}
+	return fmt.Errorf("%s: %s: %w", ref, operation, text)
+}
+
+func sentinelOf(err error) error {
+	switch {
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err), malformed(err):
+		return fleet.ErrInvalid
+	case apierrors.IsNotFound(err) && !unserved(err):
+		return fleet.ErrNotFound
+	case apierrors.IsConflict(err):
+		return fleet.ErrConflict
+	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
+		return fleet.ErrDenied
+	}
+	return nil
+}
+
+// unserved reports whether a 404 is about the kind, not about the object. That is never taken for the object's absence.
+func unserved(err error) bool {
+	return apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
+}
+
+// malformed reports whether an object does not fit its kind's schema, which the API server answers with a plain 500.
+func malformed(err error) bool {
+	return strings.Contains(err.Error(), "failed to create typed patch object") ||
+		strings.Contains(err.Error(), "field not declared in schema")
+}
+
+// withoutValues keeps of an answer about a Secret what cannot hold a part of it: the reason and the fields.
+func withoutValues(err error) error {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return errors.New("the request did not get through")
+	}
+	s := status.Status()
+	var fields []string
+	if s.Details != nil {
+		for _, cause := range s.Details.Causes {
+			fields = append(fields, cause.Field)
+		}
+	}
+	text := "the API server answered " + string(s.Reason)
+	if s.Reason == metav1.StatusReasonUnknown {
+		text = fmt.Sprintf("the API server answered %d", s.Code)
+	}
+	if len(fields) > 0 {
+		text += " (" + strings.Join(fields, ", ") + ")"
+	}
+	return errors.New(text)
+}
+
+func isNotFound(err error) bool { return errors.Is(err, fleet.ErrNotFound) }

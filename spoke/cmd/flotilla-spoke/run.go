@@ -1,0 +1,89 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"k8s.io/klog/v2"
+
+	"flotilla.dev/flotilla/pkg/telemetry"
+	"flotilla.dev/flotilla/spoke"
+)
+
+// settings are the flags of run.
+type settings struct {
+	config    spoke.Config
+	tokenFile string
+	logLevel  string
+	logFormat string
+}
+
+func runCommand() *cobra.Command {
+	var s settings
+	cmd := &cobra.Command{
+		Use: "run", Short: "Run the spoke", Args: cobra.NoArgs,
+		Long: "Run the spoke until SIGINT or SIGTERM. Every flag can be set by environment: --data-dir by FLOTILLA_DATA_DIR.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := s.complete(cmd.Flags(), os.LookupEnv, cmd.ErrOrStderr()); err != nil {
+				return err
+			}
+			klog.SetSlogLogger(s.config.Log) // client-go's own words
+			return spoke.Run(cmd.Context(), s.config)
+		},
+	}
+	s.register(cmd.Flags())
+	return cmd
+}
+
+func (s *settings) register(flags *pflag.FlagSet) {
+	flags.StringVar(&s.config.Hub, "hub", "", "address of the hub for spokes, host:port (required)")
+	flags.StringVar(&s.config.Token, "token", "", "join token; needed until the cluster is enrolled")
+	flags.StringVar(&s.tokenFile, "token-file", "", "file that holds the join token")
+	flags.StringVar(&s.config.Kubeconfig, "kubeconfig", "", "how to reach the cluster (default: the Pod's service account)")
+	flags.StringVar(&s.config.DataDir, "data-dir", "", "directory on a volume that may be lost: cache and last state (required)")
+	flags.StringVar(&s.config.Namespace, "namespace", spoke.DefaultNamespace, "namespace of the spoke's own objects, made when absent")
+	flags.StringVar(&s.config.HTTPListen, "http-listen", "", "address for metrics and probes (default: off)")
+	flags.IntVar(&s.config.Concurrency, "concurrency", 4, "how many Apps are applied at once")
+	flags.Int64Var(&s.config.CacheBytes, "cache-bytes", 512<<20, "bound of the cache, in bytes")
+	flags.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
+	flags.StringVar(&s.logFormat, "log-format", "text", "text or json")
+}
+
+// complete takes what no flag said from the environment, and reports every problem at once.
+func (s *settings) complete(flags *pflag.FlagSet, lookup func(string) (string, bool), logTo io.Writer) error {
+	var errs []error
+	flags.VisitAll(func(f *pflag.Flag) {
+		name := "FLOTILLA_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value, set := lookup(name)
+		if f.Changed || !set {
+			return
+		}
+		if err := flags.Set(f.Name, value); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
+	})
+	errs = append(errs, s.readToken())
+	log, err := telemetry.NewLogger(logTo, s.logLevel, s.logFormat)
+	s.config.Log = log
+	return errors.Join(append(errs, err, s.config.Validate())...)
+}
+
+func (s *settings) readToken() error {
+	if s.tokenFile == "" {
+		return nil
+	}
+	if s.config.Token != "" {
+		return errors.New("--token and --token-file: give one of them")
+	}
+	content, err := os.ReadFile(s.tokenFile)
+	if err != nil {
+		return fmt.Errorf("--token-file: %w", err)
+	}
+	s.config.Token = strings.TrimSpace(string(content))
+	return nil
+}

@@ -1,0 +1,179 @@
+package deploy
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"time"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/manifest"
+	"flotilla.dev/flotilla/spoke/apply"
+	"flotilla.dev/flotilla/spoke/inventory"
+)
+
+// app is what the Engine knows of an App.
+type app struct {
+	key  fleet.Key
+	pass chan struct{} // holds one token: passes of an App exclude each other
+
+	mu  sync.Mutex
+	inv *inventory.Inventory
+	// reload says that somebody else wrote the inventory.
+	reload bool
+	// manifest and release are those of the newest pass or Load; nil before the first.
+	manifest *manifest.Manifest
+	release  fleet.Release
+	// stale objects are in the inventory and not in the Manifest: held, or not gone yet. They are left alone.
+	stale map[fleet.ObjectRef]bool
+	// secrets has the content of Secrets, which the inventory names only by a keyed hash.
+	secrets map[fleet.ObjectRef]fleet.Digest
+	// lost objects are another App's since, though this one wants them too.
+	lost        map[fleet.ObjectRef]bool
+	applied     fleet.Digest
+	suspended   bool
+	removing    bool
+	held        *fleet.HeldPrune
+	heldRefs    []fleet.ObjectRef
+	corrections uint64
+}
+
+func (e *Engine) app(key fleet.Key) *app {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	a := e.apps[key]
+	if a == nil {
+		a = &app{
+			key: key, pass: make(chan struct{}, 1), inv: inventory.New(key),
+			stale: map[fleet.ObjectRef]bool{}, lost: map[fleet.ObjectRef]bool{}, secrets: map[fleet.ObjectRef]fleet.Digest{},
+		}
+		e.apps[key] = a
+	}
+	return a
+}
+
+// known returns the App if there is anything to know about it.
+func (e *Engine) known(key fleet.Key) *app {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.apps[key]
+}
+
+// drop forgets an App that is gone.
+func (e *Engine) drop(a *app) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.apps[a.key] == a {
+		delete(e.apps, a.key)
+	}
+}
+
+// disown stops watching an object that is not an App's any more.
+func (e *Engine) disown(a *app, ref fleet.ObjectRef) {
+	id := ref.ID()
+	a.mu.Lock()
+	delete(a.stale, id)
+	delete(a.lost, id)
+	delete(a.secrets, id)
+	a.mu.Unlock()
+	e.mu.Lock()
+	if e.owners[id] != a {
+		e.mu.Unlock()
+		return // another App's by now
+	}
+	// An App that lost the object to this one, and still wants it, gets it back.
+	var heir *app
+	for _, other := range e.apps {
+		if other != a && other.wants(id) {
+			heir = other
+			break
+		}
+	}
+	if heir != nil {
+		e.owners[id] = heir
+		e.mu.Unlock()
+		heir.mu.Lock()
+		delete(heir.lost, id)
+		heir.mu.Unlock()
+		e.tracker.Doubt(id)
+		return
+	}
+	delete(e.owners, id)
+	e.mu.Unlock()
+	e.tracker.Forget(id)
+	e.health.Forget(id)
+}
+
+// wants reports whether the object is in the App's inventory for good.
+func (a *app) wants(id fleet.ObjectRef) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, has := a.inv.Get(id)
+	return has && !a.stale[id] && !a.removing
+}
+
+// lost returns the objects that other Apps have taken over.
+func (e *Engine) lost(a *app) map[fleet.ObjectRef]bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return maps.Clone(a.lost)
+}
+
+func (a *app) owner() apply.Owner { return apply.Owner{Name: a.key.Name, Namespace: a.key.Namespace} }
+
+// lock begins a pass; the returned function ends it.
+func (a *app) lock(ctx context.Context) (unlock func(), err error) {
+	select {
+	case a.pass <- struct{}{}:
+		return func() { <-a.pass }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// enter is the beginning of every pass: the Engine is ready, the App is nobody else's turn, its inventory is the one
+// in the cluster.
+func (e *Engine) enter(ctx context.Context, key fleet.Key) (*app, func(), error) {
+	if err := e.awaitReady(ctx); err != nil {
+		return nil, nil, err
+	}
+	var a *app
+	var unlock func()
+	for {
+		a = e.app(key)
+		var err error
+		if unlock, err = a.lock(ctx); err != nil {
+			return nil, nil, err
+		}
+		if e.known(key) == a {
+			break
+		}
+		unlock() // it was removed while this waited
+	}
+	if a.reload || a.inv.Broken() != nil {
+		inv, err := e.store.Load(ctx, key)
+		if err == nil {
+			err = inv.Broken()
+		}
+		if err != nil {
+			unlock()
+			return nil, nil, err
+		}
+		a.mu.Lock()
+		a.inv, a.reload = inv, false
+		a.mu.Unlock()
+		e.adopt(a, inv)
+	}
+	return a, unlock, nil
+}
+
+// save writes the inventory. It is written even when the pass was cancelled: what is not would be looked at again.
+func (e *Engine) save(ctx context.Context, a *app) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	err := e.store.Save(ctx, a.inv)
+	if isConflict(err) {
+		a.reload = true
+	}
+	return err
+}

@@ -1,0 +1,194 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/manifest"
+	"flotilla.dev/flotilla/spoke/apply"
+	"flotilla.dev/flotilla/spoke/drift"
+	"flotilla.dev/flotilla/spoke/health"
+)
+
+// correct puts an object back to what was last applied. It is drift.Config.Correct.
+func (e *Engine) correct(ctx context.Context, f drift.Finding) (drift.Correction, error) {
+	a := e.owner(f.Ref)
+	if a == nil {
+		return drift.Correction{Outcome: drift.Ignored}, nil
+	}
+	content, ref, outcome := e.lastApplied(a, f.Ref)
+	if content.IsZero() {
+		return drift.Correction{Outcome: outcome}, nil
+	}
+	data, err := e.config.Blob(content)
+	if err != nil {
+		return drift.Correction{}, fmt.Errorf("%s: content %s: %w", f.Ref, content, err)
+	}
+	mapping, err := e.mapper.Map(ctx, ref)
+	if err != nil {
+		return drift.Correction{}, fmt.Errorf("%s: %w", f.Ref, err)
+	}
+	object, err := e.marks.Prepare(data, ref, mapping, a.owner())
+	if err != nil {
+		return drift.Correction{}, err
+	}
+	if skip, err := e.exempt(ctx, f, object, data); skip || err != nil {
+		return drift.Correction{Outcome: drift.Ignored}, err
+	}
+	meta, err := e.applier.Apply(ctx, object, f.Live)
+	if err != nil {
+		return drift.Correction{}, err
+	}
+	if entry, has := a.inv.Get(ref); has && entry.UID != string(meta.UID) {
+		entry.UID = string(meta.UID) // saved with the next pass; until then the labels tell
+		a.inv.Put(entry)
+	}
+	wrote := f.Verdict == drift.Missing || e.wrote(ref, f.Known, f.Live, meta)
+	if wrote {
+		e.health.Applied(ref, meta)
+		e.corrected(a, f.Ref, f.Live)
+	}
+	return drift.Correction{Outcome: drift.Corrected, Meta: meta, Wrote: wrote}, nil
+}
+
+// lastApplied returns the content that an object should have and its full reference, or what to do without.
+func (e *Engine) lastApplied(a *app, id fleet.ObjectRef) (content fleet.Digest, ref fleet.ObjectRef, otherwise drift.Outcome) {
+	managed := e.flux.manages(a.key)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	entry, has := a.inv.Get(id)
+	switch {
+	case !has, a.stale[id], a.removing:
+		return content, ref, drift.Ignored
+	case a.manifest == nil, a.suspended, managed, entry.Applied.IsZero():
+		return content, ref, drift.Postponed
+	}
+	content = entry.Applied
+	if isSecret(id) {
+		content = a.secrets[id] // none: it is applied with the next pass
+	}
+	return content, entry.Ref, drift.Postponed
+}
+
+// exempt reports whether the object stays as it is all the same.
+func (e *Engine) exempt(ctx context.Context, f drift.Finding, object apply.Object, content []byte) (bool, error) {
+	switch {
+	case object.Mode.Untouched():
+		return true, nil
+	case f.Verdict != drift.Missing:
+		return object.Mode.SSA == manifest.SSAIfNotPresent, nil
+	case apply.TTL(f.Ref, content):
+		e.health.Forget(f.Ref) // it has done its work and removed itself
+		return true, nil
+	case f.Left:
+		// It may have lost our label only, and still say that it is not to be touched.
+		preview, err := e.applier.DryRun(ctx, object)
+		return preview.Leave, err
+	}
+	return false, nil
+}
+
+// wrote reports whether an apply had to change the object. Its resourceVersion does not tell: status moves that too.
+func (e *Engine) wrote(ref fleet.ObjectRef, known drift.State, live, meta *metav1.PartialObjectMetadata) bool {
+	now := e.facts(meta)
+	switch {
+	case !known.Known():
+		return false
+	case known.UID != drift.UIDOf(now.UID), known.Time != now.Time:
+		return true
+	case live == nil:
+		return false
+	}
+	was := e.facts(live)
+	return was.Hash != now.Hash || was.Generation != now.Generation ||
+		health.Stateless(ref) && was.ResourceVersion != now.ResourceVersion
+}
+
+// corrected counts and tells a write that undid what others did.
+func (e *Engine) corrected(a *app, ref fleet.ObjectRef, live *metav1.PartialObjectMetadata) {
+	a.mu.Lock()
+	a.corrections++
+	a.mu.Unlock()
+	e.metrics.corrections.Inc()
+	text := ref.String() + " was not as applied and is put back"
+	if who := lastWriter(live, e.marks.Manager); who != "" {
+		text += "; last written by " + who
+	}
+	e.event(a, ref, false, reasonDrift, text)
+	e.config.Changed(a.key)
+}
+
+// lastWriter is the manager other than ours with the newest entry.
+func lastWriter(live *metav1.PartialObjectMetadata, ours string) string {
+	if live == nil {
+		return ""
+	}
+	var newest *metav1.ManagedFieldsEntry
+	for i := range live.ManagedFields {
+		entry := &live.ManagedFields[i]
+		if entry.Manager == ours || entry.Subresource == "status" || entry.Time == nil {
+			continue
+		}
+		if newest == nil || newest.Time.Before(entry.Time) {
+			newest = entry
+		}
+	}
+	if newest == nil {
+		return ""
+	}
+	return newest.Manager
+}
+
+// facts reads metadata in the terms of the drift rule. It is drift.Config.Facts.
+func (e *Engine) facts(meta *metav1.PartialObjectMetadata) drift.Facts {
+	f := drift.FactsOf(meta, e.marks.Entry(meta.ManagedFields))
+	mode := apply.ModeOf(meta.Labels, meta.Annotations)
+	f.Left = mode.Untouched() || mode.SSA == manifest.SSAIfNotPresent
+	f.Disowned = e.marks.Disowned(meta, mode)
+	return f
+}
+
+// watchable is drift.Config.Map.
+func (e *Engine) watchable(ctx context.Context, ref fleet.ObjectRef) (drift.Kind, error) {
+	mapping, err := e.mapper.Served(ctx, ref)
+	return drift.Kind{Resource: mapping.Resource, Trusted: drift.Trusted(ref, mapping.Custom)}, err
+}
+
+// seen passes an event on to health. It is drift.Config.Seen.
+func (e *Engine) seen(ref fleet.ObjectRef, live *metav1.PartialObjectMetadata, ready bool) {
+	if e.owner(ref) != nil {
+		e.health.Seen(ref, live, ready)
+	}
+}
+
+// read is health.Config.Read.
+func (e *Engine) read(ctx context.Context, ref fleet.ObjectRef) (*unstructured.Unstructured, error) {
+	a := e.owner(ref)
+	if a == nil {
+		return nil, fleet.ErrNotFound
+	}
+	a.mu.Lock()
+	inv := a.inv
+	a.mu.Unlock()
+	if entry, has := inv.Get(ref); has {
+		ref = entry.Ref
+	}
+	mapping, err := e.mapper.Served(ctx, ref)
+	if err != nil {
+		return nil, errors.New(err.Error()) // a kind that is not served is not an object that is gone
+	}
+	object, err := e.dynamic.Resource(mapping.Resource).Namespace(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
+	return object, apply.Explain(ref, "get", err)
+}
+
+// watchPods is health.Config.Pods.
+func (e *Engine) watchPods(ctx context.Context, namespace, selector string) (watch.Interface, error) {
+	pods := e.dynamic.Resource(podResource).Namespace(namespace)
+	return pods.Watch(ctx, metav1.ListOptions{LabelSelector: selector})
+}

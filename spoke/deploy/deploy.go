@@ -1,0 +1,165 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/manifest"
+	"flotilla.dev/flotilla/spoke/apply"
+)
+
+// Target is what an App should be.
+type Target struct {
+	App        fleet.Key
+	Generation uint64
+	Release    fleet.Release
+	Manifest   *manifest.Manifest
+	// ApprovedPrune is the digest of the set of deletions that a person approved.
+	ApprovedPrune fleet.Digest
+	// Verify asks for a full pass: every object is verified, not only what changed.
+	Verify bool
+}
+
+// ErrPrune says that everything is applied, but not all that should be deleted could be.
+var ErrPrune = errors.New("not all could be deleted")
+
+// Deploy makes the cluster have what t says: one pass, which does not wait for health. It can be called again at any
+// time, after any failure. An error names the objects; it wraps fleet.ErrInvalid where the API server refuses what an
+// object says, fleet.ErrNotFound where it has no such kind or namespace, ErrManagedByFlux, or ErrPrune. That a prune is
+// held is no error: Status says so.
+func (e *Engine) Deploy(ctx context.Context, t Target) error {
+	began := time.Now()
+	err := e.deploy(ctx, t)
+	e.metrics.pass(began, err)
+	if err != nil {
+		return fmt.Errorf("deploy %s: %w", t.App, err)
+	}
+	return nil
+}
+
+func (e *Engine) deploy(ctx context.Context, t Target) error {
+	if t.Manifest == nil || t.App.Kind != "Kustomization" {
+		return fmt.Errorf("%w: only a Kustomization with a manifest can be deployed", fleet.ErrInvalid)
+	}
+	a, unlock, err := e.enter(ctx, t.App)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	switch managed, err := e.ManagedByFlux(ctx, t.App); {
+	case err != nil:
+		return err
+	case managed:
+		return ErrManagedByFlux
+	}
+	a.mu.Lock()
+	a.manifest, a.release, a.removing = t.Manifest, t.Release, false
+	a.mu.Unlock()
+	p := &pass{engine: e, app: a, target: t, desired: map[fleet.ObjectRef]bool{}, defined: map[kindName]bool{}}
+	err = p.run(ctx)
+	p.conclude(ctx, err)
+	return errors.Join(err, p.saveErr)
+}
+
+// pass is one run of Deploy.
+type pass struct {
+	engine *Engine
+	app    *app
+	target Target
+	// desired has the references, without versions, of all stages that are done.
+	desired map[fleet.ObjectRef]bool
+	// defined are the kinds whose definitions this pass has applied: they may take a moment to be served.
+	defined map[kindName]bool
+	tally   tally
+	saveErr error
+}
+
+type kindName struct{ group, kind string }
+
+func (p *pass) run(ctx context.Context) error {
+	for _, entries := range byStage(p.target.Manifest.Entries) {
+		if err := p.stage(ctx, entries); err != nil {
+			return err
+		}
+	}
+	return p.prune(ctx)
+}
+
+// conclude saves what is known and tells what was done, however the pass ended.
+func (p *pass) conclude(ctx context.Context, err error) {
+	e, a := p.engine, p.app
+	a.mu.Lock()
+	if err == nil || errors.Is(err, ErrPrune) {
+		a.applied = p.target.Release.Digest()
+	}
+	a.mu.Unlock()
+	p.saveErr = e.save(ctx, a)
+	e.metrics.tally(&p.tally)
+	if text := p.tally.String(); text != "" {
+		e.event(a, fleet.ObjectRef{}, false, reasonApplied, text)
+		e.log.Info("applied", "app", a.key.String(), "release", p.target.Release.Digest().String(), "result", text)
+	} else {
+		e.log.Debug("nothing to apply", "app", a.key.String())
+	}
+	e.kick(a)
+}
+
+// kick has drift corrections made that waited for the pass.
+func (e *Engine) kick(a *app) {
+	entries := a.inv.Entries()
+	refs := make([]fleet.ObjectRef, len(entries))
+	for i, entry := range entries {
+		refs[i] = entry.Ref
+	}
+	e.tracker.Kick(refs...)
+}
+
+// byStage splits a Manifest's entries, which are in apply order, into its stages.
+func byStage(entries []manifest.Entry) (stages [][]manifest.Entry) {
+	for len(entries) > 0 {
+		n := slices.IndexFunc(entries, func(entry manifest.Entry) bool { return entry.Stage != entries[0].Stage })
+		if n < 0 {
+			n = len(entries)
+		}
+		stages = append(stages, entries[:n])
+		entries = entries[n:]
+	}
+	return stages
+}
+
+// place finds where an entry goes.
+func (p *pass) place(ctx context.Context, entry manifest.Entry) (wish, error) {
+	mapping, err := p.engine.mapper.Map(ctx, entry.Ref)
+	if errors.Is(err, fleet.ErrNotFound) && p.defined[kindName{entry.Ref.Group, entry.Ref.Kind}] {
+		ctx, cancel := context.WithTimeout(ctx, definitionTimeout)
+		defer cancel()
+		mapping, err = p.engine.mapper.Await(ctx, entry.Ref)
+	}
+	if err != nil {
+		return wish{}, fmt.Errorf("%s: %w", entry.Ref, err)
+	}
+	return p.engine.wish(entry, mapping), nil
+}
+
+func (e *Engine) wish(entry manifest.Entry, mapping apply.Mapping) wish {
+	ref := mapping.Place(entry.Ref)
+	return wish{Entry: entry, Ref: ref, Mapping: mapping, Stamp: e.stamps.of(ref, entry.Digest)}
+}
+
+func (e *Engine) sight(a *app, w wish) sight {
+	entry, has := a.inv.Get(w.Ref)
+	owner := e.owner(w.Ref)
+	return sight{
+		Entry: entry,
+		Owned: has && entry.UID != "",
+		Lost:  owner != nil && owner != a,
+		Moved: e.tracker.Moved(w.Ref),
+		Left:  e.tracker.Left(w.Ref),
+	}
+}
+
+func isConflict(err error) bool { return errors.Is(err, fleet.ErrConflict) }

@@ -1,0 +1,15 @@
+// Package deploy is a Kustomization's life in a cluster: it makes the cluster have what a Manifest says, keeps it so,
+// and gets rid of it.
+//
+// An Engine serves all Apps of a spoke. [Engine.Run] keeps the watches; [Engine.Deploy] is one pass of one App:
+//
+//	plan   each entry of the Manifest against the inventory and what drift found: nothing, write, or verify
+//	stage  by stage: dry-run what changes, note it in the inventory, apply group by group, wait for definitions
+//	prune  what the inventory has and the Manifest has not, unless the guard holds it
+//
+// Between passes the Engine corrects drift and follows health by itself. An unchanged pass makes no request, and a
+// cluster at rest sees none.
+//
+// The parts are packages of their own: apply writes objects, inventory remembers which are whose, drift notices what
+// others did, health says how they are. They meet here only.
+package deploy

@@ -1,0 +1,406 @@
+package deploy_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// driftKind is a kind on which the cases of drift are played.
+type driftKind struct {
+	name     string
+	resource schema.GroupVersionResource
+	// object with a field that we own, and its path; edit sets that field to another value, extra one that we do not own.
+	object string
+	owned  []string
+	want   any
+	edit   string
+	extra  string
+	path   []string // of extra
+	value  any
+}
+
+func (b *bundle) driftKinds() []driftKind {
+	b.defineWidgets()
+	return []driftKind{
+		{
+			name: "ConfigMap", resource: configMaps,
+			object: b.configMap("it", "1"),
+			owned:  []string{"data", "key"}, want: "1",
+			edit: `{"data":{"key":"other"}}`, extra: `{"data":{"extra":"x"}}`, path: []string{"data", "extra"}, value: "x",
+		},
+		{
+			name: "Secret", resource: secrets,
+			object: fmt.Sprintf(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"it","namespace":%q},"stringData":{"key":"one"}}`, b.namespace),
+			owned:  []string{"data", "key"}, want: "b25l",
+			edit: `{"data":{"key":"dHdv"}}`, extra: `{"data":{"extra":"eA=="}}`, path: []string{"data", "extra"}, value: "eA==",
+		},
+		{
+			name: "Service", resource: services,
+			object: fmt.Sprintf(`{"apiVersion":"v1","kind":"Service","metadata":{"name":"it","namespace":%q},
+				"spec":{"selector":{"app":"it"},"ports":[{"name":"http","port":80}]}}`, b.namespace),
+			owned: []string{"spec", "selector", "app"}, want: "it",
+			edit: `{"spec":{"selector":{"app":"other"}}}`, extra: `{"spec":{"externalIPs":["192.0.2.1"]}}`,
+			path: []string{"spec", "externalIPs"}, value: []any{"192.0.2.1"},
+		},
+		{
+			name: "Deployment", resource: deployments,
+			object: b.deployment("it", ""),
+			owned:  []string{"spec", "revisionHistoryLimit"}, want: 3,
+			edit: `{"spec":{"revisionHistoryLimit":7}}`, extra: `{"spec":{"minReadySeconds":1}}`,
+			path: []string{"spec", "minReadySeconds"}, value: 1,
+		},
+		{
+			name: "Widget", resource: widgets,
+			object: fmt.Sprintf(`{"apiVersion":"test.flotilla.dev/v1","kind":"Widget","metadata":{"name":"it","namespace":%q},"spec":{"size":1}}`, b.namespace),
+			owned:  []string{"spec", "size"}, want: 1,
+			edit: `{"spec":{"size":2}}`, extra: `{"spec":{"colour":"red"}}`, path: []string{"spec", "colour"}, value: "red",
+		},
+	}
+}
+
+var widgets = schema.GroupVersionResource{Group: "test.flotilla.dev", Version: "v1", Resource: "widgets"}
+
+const widgetDefinition = `{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"%[1]ss.%[2]s"},
+	"spec":{"group":"%[2]s","scope":"Namespaced","names":{"plural":"%[1]ss","singular":"%[1]s","kind":"%[3]s"},
+	"versions":[{"name":"v1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object","properties":{
+	"spec":{"type":"object","properties":{"size":{"type":"integer"},"colour":{"type":"string"}}}}}}}]}}`
+
+// defineWidgets makes the kind Widget, once a cluster.
+func (b *bundle) defineWidgets() {
+	b.Helper()
+	err := b.create(crds, fmt.Sprintf(widgetDefinition, "widget", "test.flotilla.dev", "Widget"))
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		b.Fatal(err)
+	}
+	b.eventually("Widgets are served", func() error {
+		_, err := b.client.Resource(widgets).List(b.Context(), metav1.ListOptions{})
+		return err
+	})
+}
+
+func (b *bundle) create(resource schema.GroupVersionResource, object string) error {
+	u := &unstructured.Unstructured{}
+	if err := u.UnmarshalJSON([]byte(object)); err != nil {
+		b.Fatal(err)
+	}
+	_, err := b.client.Resource(resource).Namespace(u.GetNamespace()).Create(b.Context(), u, metav1.CreateOptions{})
+	return err
+}
+
+func (b *bundle) deployment(name, podAnnotations string) string {
+	return fmt.Sprintf(`{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":%[1]q,"namespace":%[2]q},
+		"spec":{"revisionHistoryLimit":3,"selector":{"matchLabels":{"app":%[1]q}},
+		"template":{"metadata":{"labels":{"app":%[1]q}%[3]s},"spec":{"containers":[
+		{"name":"main","image":"example.com/app:1","env":[{"name":"A","value":"1"},{"name":"B","value":"2"}]}]}}}}`,
+		name, b.namespace, podAnnotations)
+}
+
+// TestDriftCases plays each case of the drift table on each kind, on an object of its own.
+func TestDriftCases(t *testing.T) {
+	b := newBundle(t)
+	cases := []struct {
+		name string
+		only string // a kind
+		do   func(b *bundle, k driftKind)
+	}{
+		{name: "an owned field changed by a patch is put back", do: func(b *bundle, k driftKind) {
+			b.patch(k.resource, "it", "someone", k.edit)
+			b.value(k.resource, "it", k.want, k.owned...)
+		}},
+		{name: "an owned field changed with kubectl is put back", do: func(b *bundle, k driftKind) {
+			b.patch(k.resource, "it", "kubectl-edit", k.edit)
+			b.value(k.resource, "it", k.want, k.owned...)
+		}},
+		{name: "an owned field removed is put back", do: func(b *bundle, k driftKind) {
+			remove := fmt.Sprintf("%q:null", k.owned[len(k.owned)-1])
+			for i := len(k.owned) - 2; i >= 0; i-- {
+				remove = fmt.Sprintf("%q:{%s}", k.owned[i], remove)
+			}
+			b.patch(k.resource, "it", "someone", "{"+remove+"}")
+			b.value(k.resource, "it", k.want, k.owned...)
+		}},
+		{name: "an owned field taken by a forced apply of another manager is put back", do: func(b *bundle, k driftKind) {
+			object := b.skeleton(k, k.edit)
+			if err := b.apply(k.resource, "it", "someone", object, true); err != nil {
+				b.Fatal(err)
+			}
+			b.value(k.resource, "it", k.want, k.owned...)
+		}},
+		{name: "a field set with kubectl that we do not set goes", do: func(b *bundle, k driftKind) {
+			b.patch(k.resource, "it", "kubectl-patch", k.extra)
+			b.value(k.resource, "it", nil, k.path...)
+		}},
+		{name: "a field set by another manager stays", do: func(b *bundle, k driftKind) {
+			b.stays(k, b.patch(k.resource, "it", "someone", k.extra), k.value, k.path...)
+		}},
+		{name: "a field set as flux-client-side-apply stays", do: func(b *bundle, k driftKind) {
+			b.stays(k, b.patch(k.resource, "it", "flux-client-side-apply", k.extra), k.value, k.path...)
+		}},
+		{name: "an annotation set by another manager stays", do: func(b *bundle, k driftKind) {
+			b.stays(k, b.patch(k.resource, "it", "someone", `{"metadata":{"annotations":{"x":"y"}}}`), "y", "metadata", "annotations", "x")
+		}},
+		{name: "an owned label changed is put back", do: func(b *bundle, k driftKind) {
+			b.patch(k.resource, "it", "someone", fmt.Sprintf(`{"metadata":{"labels":{%q:"other"}}}`, ownerName))
+			b.value(k.resource, "it", "app", "metadata", "labels", ownerName)
+		}},
+		{name: "the label that the watch selects by is put back", do: func(b *bundle, k driftKind) {
+			b.patch(k.resource, "it", "someone", fmt.Sprintf(`{"metadata":{"labels":{%q:null}}}`, ownerName))
+			b.value(k.resource, "it", "app", "metadata", "labels", ownerName)
+		}},
+		{name: "a deleted object comes back", do: func(b *bundle, k driftKind) {
+			before := b.get(k.resource, "it").GetUID()
+			b.delete(k.resource, "it")
+			b.eventually("it is there again", func() error {
+				if object := b.get(k.resource, "it"); object == nil || object.GetUID() == before {
+					return fmt.Errorf("it is %v", object)
+				}
+				return nil
+			})
+			b.value(k.resource, "it", k.want, k.owned...)
+		}},
+		{name: "an object deleted and made anew is ours again", do: func(b *bundle, k driftKind) {
+			b.delete(k.resource, "it")
+			_ = b.create(k.resource, b.skeleton(k, k.edit)) // we may have been faster
+			b.value(k.resource, "it", k.want, k.owned...)
+			b.value(k.resource, "it", "app", "metadata", "labels", ownerName)
+		}},
+		{name: "managedFields removed is made good", do: func(b *bundle, k driftKind) {
+			b.patch(k.resource, "it", "someone", `{"metadata":{"managedFields":[{}]}}`)
+			b.ours(k)
+		}},
+		{name: "our own name used by an update is put back", do: func(b *bundle, k driftKind) {
+			b.patch(k.resource, "it", "kustomize-controller", k.edit)
+			b.value(k.resource, "it", k.want, k.owned...)
+		}},
+		{name: "our own name used by an apply with other values is put back", do: func(b *bundle, k driftKind) {
+			if err := b.apply(k.resource, "it", "kustomize-controller", b.sameWith(k, k.edit), true); err != nil {
+				b.Fatal(err)
+			}
+			b.value(k.resource, "it", k.want, k.owned...)
+		}},
+		{name: "our own name used by an apply with fewer fields is put back", do: func(b *bundle, k driftKind) {
+			if err := b.apply(k.resource, "it", "kustomize-controller", b.skeleton(k, `{}`), true); err != nil && !apierrors.IsInvalid(err) {
+				b.Fatal(err)
+			}
+			b.value(k.resource, "it", k.want, k.owned...)
+			b.value(k.resource, "it", "app", "metadata", "labels", ownerName)
+		}},
+		{name: "a list put in another order is put back", only: "Deployment", do: func(b *bundle, k driftKind) {
+			path := []string{"spec", "template", "spec", "containers"}
+			b.patchJSON(k.resource, "it", "someone", `[{"op":"replace","path":"/spec/template/spec/containers/0/env","value":[{"name":"B","value":"2"},{"name":"A","value":"1"}]}]`)
+			b.eventually("the order is ours", func() error {
+				containers, _, err := unstructured.NestedSlice(b.get(k.resource, "it").Object, path...)
+				if err != nil {
+					return err
+				}
+				env := fmt.Sprint(containers[0].(map[string]any)["env"])
+				if strings.Index(env, "name:A") > strings.Index(env, "name:B") {
+					return fmt.Errorf("it is %s", env)
+				}
+				return nil
+			})
+		}},
+		{name: "an element added to a list stays", only: "Deployment", do: func(b *bundle, k driftKind) {
+			b.patchJSON(k.resource, "it", "someone", `[{"op":"add","path":"/spec/template/spec/containers/-","value":{"name":"sidecar","image":"example.com/sidecar:1"}}]`)
+			b.settled()
+			if containers, _, _ := unstructured.NestedSlice(b.get(k.resource, "it").Object, "spec", "template", "spec", "containers"); len(containers) != 2 {
+				b.Errorf("the containers are %v", containers)
+			}
+		}},
+		{name: "replicas that we do not set may be scaled", only: "Deployment", do: func(b *bundle, k driftKind) {
+			_, err := b.client.Resource(k.resource).Namespace(b.namespace).Patch(b.Context(), "it", types.MergePatchType,
+				[]byte(`{"spec":{"replicas":2}}`), metav1.PatchOptions{FieldManager: "kubectl"}, "scale")
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.stays(k, b.get(k.resource, "it"), 2, "spec", "replicas")
+		}},
+		{name: "a status written changes nothing", only: "Deployment", do: func(b *bundle, k driftKind) {
+			_, err := b.client.Resource(k.resource).Namespace(b.namespace).Patch(b.Context(), "it", types.MergePatchType,
+				[]byte(`{"status":{"conditions":[{"type":"X","status":"True"}]}}`), metav1.PatchOptions{FieldManager: "someone"}, "status")
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.settled()
+		}},
+	}
+	for _, k := range b.driftKinds() {
+		for _, c := range cases {
+			if c.only != "" && c.only != k.name {
+				continue
+			}
+			t.Run(k.name+"/"+c.name, func(t *testing.T) {
+				b := newBundle(t)
+				b.defineWidgets()
+				kinds := b.driftKinds() // with this bundle's namespace
+				k := kinds[slices.IndexFunc(kinds, func(other driftKind) bool { return other.name == k.name })]
+				b.start().deploy(k.object)
+				b.value(k.resource, "it", k.want, k.owned...)
+				c.do(b, k)
+				if conflicts := b.status().Conflicts; len(conflicts) > 0 {
+					t.Errorf("conflicts: %v", conflicts)
+				}
+			})
+		}
+	}
+}
+
+// skeleton is an object of the kind with nothing but a patch's fields, and what the kind demands.
+func (b *bundle) skeleton(k driftKind, patch string) string {
+	b.Helper()
+	return b.merge(map[string]any{
+		"apiVersion": k.resource.GroupVersion().String(), "kind": k.name,
+		"metadata": map[string]any{"name": "it", "namespace": b.namespace},
+	}, b.demanded(k), patch)
+}
+
+// demanded are fields that an object of the kind must have.
+func (b *bundle) demanded(k driftKind) string {
+	switch k.name {
+	case "Deployment":
+		return `{"spec":{"selector":{"matchLabels":{"app":"it"}},"template":{"metadata":{"labels":{"app":"it"}},
+			"spec":{"containers":[{"name":"main","image":"example.com/app:1"}]}}}}`
+	case "Service":
+		return `{"spec":{"ports":[{"name":"http","port":80}]}}`
+	}
+	return `{}`
+}
+
+// sameWith is the object as we apply it, with a patch's values.
+func (b *bundle) sameWith(k driftKind, patch string) string {
+	b.Helper()
+	u := &unstructured.Unstructured{}
+	if err := u.UnmarshalJSON([]byte(k.object)); err != nil {
+		b.Fatal(err)
+	}
+	u.SetLabels(map[string]string{ownerName: "app", ownerNamespace: b.namespace})
+	if plain, has := u.Object["stringData"]; has {
+		delete(u.Object, "stringData")
+		u.Object["data"] = plain
+	}
+	return b.merge(u.Object, patch)
+}
+
+func (b *bundle) merge(object map[string]any, patches ...string) string {
+	b.Helper()
+	for _, patch := range patches {
+		u := &unstructured.Unstructured{}
+		if err := u.UnmarshalJSON([]byte(`{"kind":"x","apiVersion":"x",` + strings.TrimPrefix(patch, "{"))); err != nil && patch != "{}" {
+			b.Fatal(err)
+		}
+		delete(u.Object, "kind")
+		delete(u.Object, "apiVersion")
+		mergeMaps(object, u.Object)
+	}
+	data, err := (&unstructured.Unstructured{Object: object}).MarshalJSON()
+	if err != nil {
+		b.Fatal(err)
+	}
+	return string(data)
+}
+
+func mergeMaps(into, from map[string]any) {
+	for key, value := range from {
+		if child, isMap := value.(map[string]any); isMap {
+			if have, isMap := into[key].(map[string]any); isMap {
+				mergeMaps(have, child)
+				continue
+			}
+		}
+		into[key] = value
+	}
+}
+
+func (b *bundle) patchJSON(resource schema.GroupVersionResource, name, manager, patch string) {
+	b.Helper()
+	_, err := b.client.Resource(resource).Namespace(b.namespace).
+		Patch(b.Context(), name, types.JSONPatchType, []byte(patch), metav1.PatchOptions{FieldManager: manager})
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// settled waits until nothing moves in the test's namespace any more.
+func (b *bundle) settled() {
+	b.Helper()
+	var last string
+	quiet := 0
+	b.eventually("the engine is at rest", func() error {
+		var versions []string
+		for _, resource := range []schema.GroupVersionResource{configMaps, secrets, services, deployments, widgets} {
+			list, err := b.client.Resource(resource).Namespace(b.namespace).List(context.Background(), metav1.ListOptions{})
+			if err != nil && !apierrors.IsNotFound(err) {
+				return err
+			}
+			if list != nil {
+				for _, item := range list.Items {
+					versions = append(versions, item.GetResourceVersion())
+				}
+			}
+		}
+		now := fmt.Sprint(versions)
+		if quiet++; now != last {
+			last, quiet = now, 0
+		}
+		if quiet < 12 {
+			return fmt.Errorf("quiet for %d looks", quiet)
+		}
+		return nil
+	})
+}
+
+// stays waits until the engine is at rest and fails if the field is not as it was set.
+func (b *bundle) stays(k driftKind, object *unstructured.Unstructured, want any, path ...string) {
+	b.Helper()
+	b.settled()
+	have, _, err := unstructured.NestedFieldNoCopy(b.get(k.resource, "it").Object, path...)
+	if err != nil || fmt.Sprint(have) != fmt.Sprint(want) {
+		b.Errorf("%v is %v, not %v (%v)", path, have, want, err)
+	}
+	if n := b.status().DriftCorrections; n != 0 {
+		b.Errorf("%d drift corrections", n)
+	}
+}
+
+// ours waits until the object has our Apply entry.
+func (b *bundle) ours(k driftKind) {
+	b.Helper()
+	b.eventually("it is ours", func() error {
+		for _, entry := range b.get(k.resource, "it").GetManagedFields() {
+			if entry.Manager == "kustomize-controller" && entry.Operation == metav1.ManagedFieldsOperationApply {
+				return nil
+			}
+		}
+		return fmt.Errorf("no entry")
+	})
+}
+
+func TestDriftIsCorrectedFast(t *testing.T) {
+	b := newBundle(t).start()
+	b.deploy(b.configMap("it", "1"))
+	began := time.Now()
+	b.patch(configMaps, "it", "kubectl-edit", `{"data":{"key":"2"}}`)
+	b.value(configMaps, "it", "1", "data", "key")
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	b.eventually("the correction is told", func() error {
+		if events := b.eventsOf("DriftCorrected"); len(events) != 1 || !strings.Contains(events[0].Message, "kubectl-edit") {
+			return fmt.Errorf("events are %v", events)
+		}
+		return nil
+	})
+	if n := b.status().DriftCorrections; n != 1 {
+		t.Errorf("%d corrections", n)
+	}
+}

@@ -1,0 +1,244 @@
+package deploy_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/spoke/deploy"
+)
+
+// interceptor answers some requests itself.
+type interceptor struct {
+	next   http.RoundTripper
+	answer func(*http.Request) int // an HTTP status; zero: ask the API server
+}
+
+func (i interceptor) RoundTrip(r *http.Request) (*http.Response, error) {
+	if code := i.answer(r); code != 0 {
+		return &http.Response{
+			StatusCode: code, Status: http.StatusText(code), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+			Header: http.Header{}, Body: io.NopCloser(strings.NewReader("made up")), Request: r,
+		}, nil
+	}
+	return i.next.RoundTrip(r)
+}
+
+func (b *bundle) intercept(answer func(*http.Request) int) {
+	b.wrap = func(next http.RoundTripper) http.RoundTripper { return interceptor{next, answer} }
+}
+
+func TestADiscoveryErrorIsNotAbsence(t *testing.T) {
+	for _, code := range []int{http.StatusNotFound, http.StatusServiceUnavailable} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			b := newBundle(t)
+			if err := b.create(crds, fmt.Sprintf(widgetDefinition, "gadget", b.group(), "Gadget")); err != nil {
+				t.Fatal(err)
+			}
+			b.start()
+			b.eventually("the pass succeeds", func() error { return b.try(b.target(b.configMap("a", "1"), b.gadget("g", 1))) })
+			b.intercept(func(r *http.Request) int {
+				if strings.HasPrefix(r.URL.Path, "/apis/"+b.group()) {
+					return code
+				}
+				return 0
+			})
+			b.start()
+			err := b.try(b.target(b.configMap("a", "1")))
+			if !errors.Is(err, deploy.ErrPrune) || !strings.Contains(err.Error(), "Gadget") {
+				t.Errorf("error %v", err)
+			}
+			b.value(b.gadgets(), "g", 1, "spec", "size")
+			b.wrap = nil
+			b.start()
+			b.deploy(b.configMap("a", "1"))
+			if b.get(b.gadgets(), "g") != nil {
+				t.Error("it is still there")
+			}
+		})
+	}
+}
+
+func TestAnAPIServerThatIsBusyIsAskedAgain(t *testing.T) {
+	b := newBundle(t)
+	var refused atomic.Int64
+	b.intercept(func(r *http.Request) int {
+		if r.Method == http.MethodPatch && refused.Add(1) <= 2 {
+			return http.StatusTooManyRequests
+		}
+		return 0
+	})
+	b.start().deploy(b.configMap("a", "1"))
+	b.value(configMaps, "a", "1", "data", "key")
+}
+
+func TestADeletionThatFailsIsTriedAgainAndDoesNotUndoThePass(t *testing.T) {
+	b := newBundle(t)
+	var broken atomic.Bool
+	b.intercept(func(r *http.Request) int {
+		if r.Method == http.MethodDelete && strings.HasSuffix(r.URL.Path, "/goes") && broken.Load() {
+			return http.StatusForbidden
+		}
+		return 0
+	})
+	b.start().deploy(b.configMapsNamed("goes", "too", "stays")...)
+	broken.Store(true)
+	target := b.target(b.configMap("stays", "2"))
+	if err := b.try(target); !errors.Is(err, deploy.ErrPrune) || !strings.Contains(err.Error(), "/goes") {
+		t.Errorf("error %v", err)
+	}
+	b.value(configMaps, "stays", "2", "data", "key")
+	if b.status().Applied != target.Release.Digest() || b.get(configMaps, "too") != nil {
+		t.Errorf("status %+v", b.status())
+	}
+	broken.Store(false)
+	if err := b.try(target); err != nil || b.get(configMaps, "goes") != nil {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestAnObjectOfTwoAppsIsTheLastOnesAndNobodyFights(t *testing.T) {
+	b := newBundle(t).start()
+	first := b.target(b.configMap("shared", "1"), b.configMap("a", "1"))
+	second := b.target(b.configMap("shared", "2"))
+	second.App.Name, second.Release.App.Name = "other", "other"
+	for _, target := range []deploy.Target{first, second} {
+		if err := b.try(target); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first.Verify = true
+	if err := b.try(first); err != nil {
+		t.Fatal(err)
+	}
+	b.settled()
+	b.value(configMaps, "shared", "2", "data", "key")
+	if s := b.status(); len(s.Conflicts) != 1 || s.Conflicts[0].Object.Name != "shared" {
+		t.Errorf("conflicts %+v", s.Conflicts)
+	}
+
+	// The first drops it: it stays the second's. It wants it again, and the second drops it: it is the first's.
+	b.deploy(b.configMap("a", "1"))
+	b.value(configMaps, "shared", "2", "data", "key")
+	b.deploy(b.configMap("shared", "3"), b.configMap("a", "1"))
+	b.value(configMaps, "shared", "3", "data", "key")
+	b.release.PruneGuard = "off"
+	nothing := b.target()
+	nothing.App.Name, nothing.Release.App.Name = "other", "other"
+	if err := b.try(nothing); err != nil {
+		t.Fatal(err)
+	}
+	b.settled()
+	b.value(configMaps, "shared", "3", "data", "key")
+	if s := b.status(); len(s.Conflicts) != 0 {
+		t.Errorf("conflicts %+v", s.Conflicts)
+	}
+}
+
+func TestAnInventoryThatCannotBeReadStopsItsAppAlone(t *testing.T) {
+	b := newBundle(t).start()
+	b.deploy(b.configMapsNamed("a", "b")...)
+	b.kill()
+	shard := b.inventory()[0]
+	good := shard.Data["objects"]
+	shard.Data["objects"] = "{broken"
+	if _, err := b.typed.CoreV1().ConfigMaps(b.system).Update(b.Context(), &shard, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	b.start()
+	if err := b.try(b.target(b.configMap("a", "1"))); err == nil || b.get(configMaps, "b") == nil {
+		t.Errorf("error %v", err)
+	}
+	other := b.target(b.configMap("c", "1"))
+	other.App.Name, other.Release.App.Name = "other", "other"
+	if err := b.try(other); err != nil {
+		t.Error(err)
+	}
+	b.rewriteShard(shard.Name, good)
+	b.deploy(b.configMap("a", "1"))
+	if b.get(configMaps, "b") != nil {
+		t.Error("b is still there")
+	}
+}
+
+func (b *bundle) rewriteShard(name, objects string) {
+	b.Helper()
+	shard, err := b.typed.CoreV1().ConfigMaps(b.system).Get(b.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	shard.Data["objects"] = objects
+	if _, err := b.typed.CoreV1().ConfigMaps(b.system).Update(b.Context(), shard, metav1.UpdateOptions{}); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func TestAJobThatRemovesItselfRunsAgainWithAFullPassOnly(t *testing.T) {
+	b := newBundle(t).start()
+	target := b.deploy(b.configMap("a", "1"), fmt.Sprintf(`{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"once","namespace":%q},
+		"spec":{"ttlSecondsAfterFinished":1,"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"main","image":"example.com/app:1"}]}}}}`, b.namespace))
+	jobs := deployments
+	jobs.Group, jobs.Resource = "batch", "jobs"
+	b.eventually("it has removed itself", func() error {
+		if job := b.get(jobs, "once"); job != nil {
+			return fmt.Errorf("its status is %v", job.Object["status"])
+		}
+		return nil
+	})
+	b.healthy(fleet.True)
+	b.settled()
+	if err := b.try(target); err != nil || b.get(jobs, "once") != nil {
+		t.Fatalf("it runs again, error %v", err)
+	}
+	target.Verify = true
+	if err := b.try(target); err != nil || b.get(jobs, "once") == nil {
+		t.Errorf("it does not run again, error %v", err)
+	}
+}
+
+func TestAnEditHiddenByRestoredManagedFieldsIsFoundAfterAGap(t *testing.T) {
+	b := newBundle(t).start()
+	target := b.deploy(b.configMap("a", "1"), b.deployment("web", ""))
+	b.settled()
+	b.kill()
+	for name, edit := range map[string]string{"a": `{"data":{"key":"2"}}`, "web": `{"spec":{"revisionHistoryLimit":7}}`} {
+		resource := configMaps
+		if name == "web" {
+			resource = deployments
+		}
+		before := b.get(resource, name)
+		after := b.patch(resource, name, "someone", edit)
+		after.SetManagedFields(before.GetManagedFields())
+		after.SetResourceVersion("")
+		_, err := b.client.Resource(resource).Namespace(b.namespace).Update(b.Context(), after, metav1.UpdateOptions{FieldManager: "someone"})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.start()
+	b.load(target)
+	b.value(configMaps, "a", "1", "data", "key")
+	b.value(deployments, "web", 3, "spec", "revisionHistoryLimit")
+}
+
+func TestAVolumeSourceSwappedWithKubectlIsPutBack(t *testing.T) {
+	b := newBundle(t).start()
+	web := strings.Replace(b.deployment("web", ""), `"containers"`, `"volumes":[{"name":"v","configMap":{"name":"a"}}],"containers"`, 1)
+	b.deploy(b.configMap("a", "1"), web)
+	b.patchJSON(deployments, "web", "kubectl-edit", `[{"op":"replace","path":"/spec/template/spec/volumes/0","value":{"name":"v","emptyDir":{}}}]`)
+	b.eventually("it is a ConfigMap again", func() error {
+		volumes, _, err := unstructured.NestedSlice(b.get(deployments, "web").Object, "spec", "template", "spec", "volumes")
+		if err == nil && !strings.Contains(fmt.Sprint(volumes), "configMap") {
+			err = fmt.Errorf("volumes are %v", volumes)
+		}
+		return err
+	})
+}

@@ -1,0 +1,253 @@
+package deploy
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/spoke/apply"
+	"flotilla.dev/flotilla/spoke/drift"
+	"flotilla.dev/flotilla/spoke/health"
+	"flotilla.dev/flotilla/spoke/inventory"
+)
+
+// Config is what an Engine needs.
+type Config struct {
+	REST *rest.Config
+	// Blob returns the verified content of an object.
+	Blob func(fleet.Digest) ([]byte, error)
+	// Event is told what a person may want to know. Changed is told when the Status of an App changed outside a pass.
+	// Neither may block. Either may be nil.
+	Event   func(fleet.Event)
+	Changed func(fleet.Key)
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+
+	// Namespace holds the spoke's own objects; it exists. Default flotilla-system.
+	Namespace string
+	// Dir is a directory on a volume that may be lost. Empty: nothing is kept there.
+	Dir string
+}
+
+// Engine deploys Apps to one cluster. It is safe for concurrent use.
+type Engine struct {
+	config  Config
+	marks   apply.Marks
+	client  typedcorev1.CoreV1Interface
+	dynamic dynamic.Interface
+	mapper  *apply.Mapper
+	applier *apply.Applier
+	store   *inventory.Store
+	tracker *drift.Tracker
+	health  *health.Watcher
+	flux    *fluxWatch
+	stamps  stamps
+	metrics *metrics
+	log     *slog.Logger
+
+	ready chan struct{} // closed when the inventories are read
+
+	mu     sync.Mutex
+	apps   map[fleet.Key]*app
+	owners map[fleet.ObjectRef]*app // by reference without version
+}
+
+// New returns an Engine that does nothing until Run.
+func New(config Config) (*Engine, error) {
+	var missing []error
+	if config.REST == nil {
+		missing = append(missing, errors.New("no REST"))
+	}
+	if config.Blob == nil {
+		missing = append(missing, errors.New("no Blob"))
+	}
+	if err := errors.Join(missing...); err != nil {
+		return nil, fmt.Errorf("deploy engine: %w: %w", fleet.ErrInvalid, err)
+	}
+	config.Namespace = cmp.Or(config.Namespace, "flotilla-system")
+	config.Log = cmp.Or(config.Log, slog.New(slog.DiscardHandler))
+	if config.Event == nil {
+		config.Event = func(fleet.Event) {}
+	}
+	if config.Changed == nil {
+		config.Changed = func(fleet.Key) {}
+	}
+	e := &Engine{
+		config:  config,
+		marks:   apply.Kustomize,
+		metrics: newMetrics(config.Metrics),
+		log:     config.Log,
+		ready:   make(chan struct{}),
+		apps:    map[fleet.Key]*app{},
+		owners:  map[fleet.ObjectRef]*app{},
+	}
+	if err := e.connect(); err != nil {
+		return nil, fmt.Errorf("deploy engine: %w", err)
+	}
+	return e, nil
+}
+
+// connect makes the clients; it asks nothing of the cluster.
+func (e *Engine) connect() error {
+	config := rest.CopyConfig(e.config.REST)
+	config.QPS = -1 // requests are bounded by apply; the API server's own fairness does the rest
+	config.WarningHandler = rest.NoWarnings{}
+	http, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return err
+	}
+	asker, err1 := discovery.NewDiscoveryClientForConfigAndClient(config, http)
+	meta, err2 := metadata.NewForConfigAndClient(config, http)
+	full, err3 := dynamic.NewForConfigAndClient(config, http)
+	core, err4 := typedcorev1.NewForConfigAndClient(config, http)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		return err
+	}
+	memory, err := drift.OpenMemory(e.config.Dir)
+	if err != nil {
+		// It is a volume that may be lost; without it everything is looked at once.
+		e.log.Warn("what was seen of objects is not remembered", "err", err)
+	}
+	e.client, e.dynamic = core, full
+	e.mapper = apply.NewMapper(asker, meta)
+	e.applier = apply.NewApplier(e.marks, meta)
+	e.store = inventory.NewStore(core.ConfigMaps(e.config.Namespace))
+	e.tracker = drift.NewTracker(drift.Config{
+		Client:   meta,
+		Selector: e.marks.NameLabel,
+		Map:      e.watchable,
+		Facts:    e.facts,
+		Correct:  e.correct,
+		Seen:     e.seen,
+		Fought:   e.changed,
+		Memory:   memory,
+		Log:      e.log,
+	})
+	e.health = health.NewWatcher(health.Config{
+		Read:    e.read,
+		Pods:    e.watchPods,
+		Wanted:  func(ref fleet.ObjectRef) bool { return e.owner(ref) != nil },
+		Changed: e.changed,
+		Judged:  e.tracker.SetReady,
+		Log:     e.log,
+	})
+	e.flux = newFluxWatch(e, meta)
+	return nil
+}
+
+// Run reads the inventories, then watches, corrects drift and follows health until the context ends. Deploy, Remove
+// and Load wait until the inventories are read.
+func (e *Engine) Run(ctx context.Context) error {
+	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
+		err := e.takeUp(ctx)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		e.log.Warn("inventories are not read; trying again", "err", err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+	}
+	close(e.ready)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return e.tracker.Run(ctx) })
+	group.Go(func() error { return e.health.Run(ctx) })
+	group.Go(func() error { return e.flux.run(ctx) })
+	return group.Wait()
+}
+
+// takeUp begins to watch what the inventories say. Nothing is corrected before Load or Deploy brings the content.
+func (e *Engine) takeUp(ctx context.Context) error {
+	if err := e.stamps.load(ctx, e.client.Secrets(e.config.Namespace)); err != nil {
+		return err
+	}
+	inventories, err := e.store.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, inv := range inventories {
+		a := e.app(inv.App())
+		a.mu.Lock()
+		a.inv = inv
+		a.mu.Unlock()
+		e.adopt(a, inv)
+	}
+	return nil
+}
+
+// adopt makes an inventory's objects an App's: watched, and asked for their health.
+func (e *Engine) adopt(a *app, inv *inventory.Inventory) {
+	for _, entry := range inv.Entries() {
+		if e.owner(entry.Ref) == nil {
+			e.claim(entry.Ref, a)
+			e.health.Expect(entry.Ref)
+		}
+		e.tracker.Track(entry.Ref)
+	}
+}
+
+// Apps returns the Apps that have an inventory in the cluster, ordered.
+func (e *Engine) Apps(ctx context.Context) ([]fleet.Key, error) { return e.store.Apps(ctx) }
+
+func (e *Engine) awaitReady(ctx context.Context) error {
+	select {
+	case <-e.ready:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (e *Engine) owner(ref fleet.ObjectRef) *app {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.owners[ref.ID()]
+}
+
+// claim makes an object an App's. Whose it was loses it, and is told.
+func (e *Engine) claim(ref fleet.ObjectRef, a *app) {
+	id := ref.ID()
+	e.mu.Lock()
+	before := e.owners[id]
+	e.owners[id] = a
+	e.mu.Unlock()
+	if before == a {
+		return
+	}
+	a.mu.Lock()
+	delete(a.lost, id)
+	a.mu.Unlock()
+	if before == nil {
+		return
+	}
+	before.mu.Lock()
+	before.lost[id] = true
+	before.mu.Unlock()
+	e.event(before, ref, true, reasonConflict, fmt.Sprintf("%s is also in App %s/%s, which has it now", ref, a.key.Namespace, a.key.Name))
+	e.config.Changed(before.key)
+}
+
+// changed tells the owner's worker that the App's Status is another one.
+func (e *Engine) changed(ref fleet.ObjectRef) {
+	if a := e.owner(ref); a != nil {
+		e.config.Changed(a.key)
+	}
+}

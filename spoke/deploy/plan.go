@@ -1,0 +1,74 @@
+package deploy
+
+import (
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/manifest"
+	"flotilla.dev/flotilla/spoke/apply"
+	"flotilla.dev/flotilla/spoke/inventory"
+)
+
+// wish is an entry of a Manifest, placed in the cluster.
+type wish struct {
+	manifest.Entry
+	// Ref hides the entry's: it has the namespace that the kind demands.
+	Ref     fleet.ObjectRef
+	Mapping apply.Mapping
+	// Stamp is what the inventory will say of the content.
+	Stamp fleet.Digest
+}
+
+// op is what a pass does with an object.
+type op uint8
+
+const (
+	// keep: it is as it should be.
+	keep op = iota
+	// restamp: it stays as it is; only the inventory takes note of the new content.
+	restamp
+	// leave: it is neither applied nor pruned.
+	leave
+	// verify: apply what was applied before, in case somebody changed it.
+	verify
+	// write: create it, or apply other content.
+	write
+)
+
+// sight is what is known of an object at the time of planning.
+type sight struct {
+	inventory.Entry
+	// Owned: the inventory has it, with a UID.
+	Owned bool
+	// Lost: another App has taken it over since.
+	Lost bool
+	// Moved: drift found something that is not dealt with yet.
+	Moved bool
+	// Left: the live object says that it is not to be touched.
+	Left bool
+}
+
+// plan says what a pass does with an object. All asks for a full pass.
+func plan(w wish, s sight, all bool) op {
+	same := s.Owned && s.Applied == w.Stamp
+	switch {
+	case w.SSA == manifest.SSAIgnore, w.ReconcileDisabled:
+		return leave
+	case same && s.Lost:
+		return keep // it changes hands again when one of the two Apps changes it
+	case s.Owned && s.Left && !same:
+		return restamp
+	case s.Owned && s.Left:
+		return keep
+	case s.Owned && w.SSA == manifest.SSAIfNotPresent && !s.Moved && !all:
+		if same {
+			return keep
+		}
+		return restamp
+	case s.Owned && w.SSA == manifest.SSAIfNotPresent:
+		return write // a dry-run tells whether it is still there
+	case !same:
+		return write
+	case s.Moved, all:
+		return verify
+	}
+	return keep
+}

@@ -1,0 +1,203 @@
+package deploy_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"flotilla.dev/flotilla/spoke/deploy"
+)
+
+func (b *bundle) load(target deploy.Target) {
+	b.Helper()
+	if err := b.engine.Load(b.Context(), target.App, target.Manifest, target.Release); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func TestARestartedEngineCorrectsDriftWithoutAnyPass(t *testing.T) {
+	b := newBundle(t).start()
+	secret := fmt.Sprintf(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"it","namespace":%q},"stringData":{"key":"one"}}`, b.namespace)
+	target := b.deploy(b.configMap("a", "1"), b.configMap("gone", "1"), secret)
+	b.settled()
+	b.start()
+	b.load(target)
+	if applied := b.status().Applied; applied != target.Release.Digest() {
+		t.Errorf("applied is %s", applied)
+	}
+	b.patch(configMaps, "a", "kubectl-edit", `{"data":{"key":"2"}}`)
+	b.value(configMaps, "a", "1", "data", "key")
+	b.patch(secrets, "it", "kubectl-edit", `{"data":{"key":"dHdv"}}`)
+	b.value(secrets, "it", "b25l", "data", "key")
+
+	// What drifted while nobody looked is put back too.
+	b.kill()
+	b.delete(configMaps, "gone")
+	b.patch(configMaps, "a", "someone", `{"data":{"key":"2"}}`)
+	b.start()
+	b.load(target)
+	b.value(configMaps, "a", "1", "data", "key")
+	b.value(configMaps, "gone", "1", "data", "key")
+}
+
+func TestARestartWithNothingMovedAsksForNothingButWatches(t *testing.T) {
+	b := newBundle(t).start()
+	target := b.deploy(b.configMap("a", "1"), b.configMap("b", "1"), b.deployment("web", ""))
+	b.healthy("True")
+	b.settled()
+	b.kill() // which writes what was seen
+	made := b.requests(func() {
+		b.start()
+		b.load(target)
+		b.healthy("True")
+		if err := b.try(target); err != nil {
+			t.Fatal(err)
+		}
+		b.settled()
+	})
+	for _, r := range made {
+		if r.Verb != "list" && r.Verb != "watch" {
+			t.Errorf("request %+v", r)
+		}
+	}
+}
+
+func TestWhenTheVolumeIsLostEverythingIsVerifiedOnceAndNothingWritten(t *testing.T) {
+	b := newBundle(t).start()
+	target := b.deploy(b.configMap("a", "1"), b.configMap("b", "1"))
+	b.kill()
+	versions := func() string {
+		return b.get(configMaps, "a").GetResourceVersion() + b.get(configMaps, "b").GetResourceVersion()
+	}
+	before := versions()
+	if err := os.RemoveAll(b.dir); err != nil {
+		t.Fatal(err)
+	}
+	made := b.requests(func() {
+		b.start()
+		b.load(target)
+		b.eventually("both are verified", func() error { return nil })
+		b.settled()
+	})
+	patches := 0
+	for _, r := range made {
+		if r.Verb == "patch" {
+			patches++
+		}
+	}
+	if patches != 2 || versions() != before {
+		t.Errorf("%d patches, versions moved: %t", patches, versions() != before)
+	}
+	if n := b.status().DriftCorrections; n != 0 {
+		t.Errorf("%d drift corrections", n)
+	}
+}
+
+func TestASuspendedAppIsLeftAloneAndPutBackWhenResumed(t *testing.T) {
+	b := newBundle(t).start()
+	b.deploy(b.configMap("a", "1"))
+	b.engine.SetSuspended(b.app, true)
+	b.patch(configMaps, "a", "kubectl-edit", `{"data":{"key":"2"}}`)
+	b.settled()
+	b.value(configMaps, "a", "2", "data", "key")
+	b.engine.SetSuspended(b.app, false)
+	b.value(configMaps, "a", "1", "data", "key")
+}
+
+// cut lets a number of writes through and fails all that follow, as a process killed there would not have made them;
+// with lost, the last one reaches the API server and its answer is lost.
+type cut struct {
+	next   http.RoundTripper
+	left   *atomic.Int64
+	lost   bool
+	broken *atomic.Bool
+}
+
+var errCut = errors.New("cut off")
+
+func (c cut) RoundTrip(r *http.Request) (*http.Response, error) {
+	write := r.Method != http.MethodGet && r.URL.Query().Get("dryRun") == ""
+	if c.broken.Load() {
+		return nil, errCut
+	}
+	if !write {
+		return c.next.RoundTrip(r)
+	}
+	left := c.left.Add(-1)
+	if left > 0 || left == 0 && c.lost {
+		response, err := c.next.RoundTrip(r)
+		if left == 0 {
+			c.broken.Store(true)
+			if err == nil {
+				_ = response.Body.Close()
+			}
+			return nil, errCut
+		}
+		return response, err
+	}
+	c.broken.Store(true)
+	return nil, errCut
+}
+
+// TestAKillAtAnyWriteLeavesNoOrphanAndConverges kills a pass that creates, updates and deletes at each of its writes,
+// and then has another engine deploy something else again: what the killed pass made must not stay.
+func TestAKillAtAnyWriteLeavesNoOrphanAndConverges(t *testing.T) {
+	for _, lost := range []bool{false, true} {
+		for n := 1; n <= 9; n++ {
+			t.Run(fmt.Sprintf("write %d, answer lost: %t", n, lost), func(t *testing.T) {
+				b := newBundle(t)
+				b.release.PruneGuard = "off"
+				b.start().deploy(b.configMapsNamed("stays", "changes", "goes")...)
+				b.kill()
+
+				left, broken := &atomic.Int64{}, &atomic.Bool{}
+				left.Store(int64(n))
+				b.wrap = func(next http.RoundTripper) http.RoundTripper {
+					return cut{next: next, left: left, lost: lost, broken: broken}
+				}
+				b.start()
+				second := b.target(b.configMap("stays", "1"), b.configMap("changes", "2"), b.configMap("new1", "1"), b.configMap("new2", "1"))
+				err := b.try(second)
+				if n == 9 && err != nil {
+					t.Fatalf("the pass has more writes than are cut: %v", err)
+				}
+				b.kill()
+				b.wrap = nil
+				if n%2 == 0 {
+					if err := os.RemoveAll(b.dir); err != nil {
+						t.Fatal(err)
+					}
+				}
+
+				b.start()
+				if n%3 == 0 { // the same again first
+					if err := b.try(second); err != nil {
+						t.Fatal(err)
+					}
+					before := b.get(configMaps, "new1").GetResourceVersion()
+					if err := b.try(second); err != nil {
+						t.Fatal(err)
+					}
+					if b.get(configMaps, "new1").GetResourceVersion() != before {
+						t.Error("it was written twice")
+					}
+				}
+				b.deploy(b.configMap("stays", "1"), b.configMap("changes", "3"), b.configMap("new2", "2"))
+				b.value(configMaps, "changes", "3", "data", "key")
+				b.value(configMaps, "new2", "2", "data", "key")
+				owned := b.owned(configMaps)
+				if len(owned) != 3 || !owned["ConfigMap/stays"] {
+					t.Errorf("there are %v", owned)
+				}
+				shard := b.inventory()[0].Data["objects"]
+				if strings.Count(shard, "\n") != 3 || strings.Count(shard, `"uid"`) != 3 || strings.Count(shard, `"applied"`) != 3 {
+					t.Errorf("the inventory is %s", shard)
+				}
+			})
+		}
+	}
+}

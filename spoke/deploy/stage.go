@@ -1,0 +1,260 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/manifest"
+	"flotilla.dev/flotilla/spoke/apply"
+)
+
+const (
+	// parallel is how many objects of a group are under way at once.
+	parallel = 8
+	// definitionTimeout bounds the wait for a CustomResourceDefinition, as Flux's does.
+	definitionTimeout = 60 * time.Second
+	// patience is how long a request about a kind just defined is tried again: its handler may still have the old
+	// schema, or none.
+	patience = 5 * time.Second
+)
+
+// step is what a stage does with one object.
+type step struct {
+	wish
+	op      op
+	object  apply.Object
+	preview apply.Preview
+}
+
+// stage brings one stage of the Manifest into the cluster. If the API server refuses any of its changed objects,
+// nothing of it is written.
+func (p *pass) stage(ctx context.Context, entries []manifest.Entry) error {
+	steps, err := p.steps(ctx, entries)
+	if err != nil {
+		return err
+	}
+	if err := each(ctx, steps, p.dryRun); err != nil {
+		return err
+	}
+	for _, s := range steps {
+		p.announce(s)
+	}
+	if slices.ContainsFunc(steps, func(s *step) bool { return s.op == write }) {
+		if err := p.engine.store.Save(ctx, p.app.inv); err != nil {
+			p.app.reload = p.app.reload || isConflict(err)
+			return err
+		}
+	}
+	for _, group := range byGroup(steps) {
+		if err := each(ctx, group, p.apply); err != nil {
+			return err
+		}
+	}
+	return p.awaitDefinitions(ctx, steps)
+}
+
+// steps plans the stage and prepares what is sent.
+func (p *pass) steps(ctx context.Context, entries []manifest.Entry) ([]*step, error) {
+	var steps []*step
+	var problems []error
+	for _, entry := range entries {
+		w, err := p.place(ctx, entry)
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		p.desire(w.Ref)
+		s := &step{wish: w, op: plan(w, p.engine.sight(p.app, w), p.target.Verify)}
+		if s.op == verify || s.op == write {
+			if s.object, err = p.engine.prepare(p.app, w); err != nil {
+				problems = append(problems, err)
+				continue
+			}
+		}
+		steps = append(steps, s)
+	}
+	return steps, join(problems)
+}
+
+// desire notes that an object belongs to the App, even if it did not a pass ago.
+func (p *pass) desire(ref fleet.ObjectRef) {
+	p.desired[ref.ID()] = true
+	p.app.mu.Lock()
+	defer p.app.mu.Unlock()
+	delete(p.app.stale, ref.ID())
+}
+
+func (e *Engine) prepare(a *app, w wish) (apply.Object, error) {
+	content, err := e.config.Blob(w.Digest)
+	if err != nil {
+		return apply.Object{}, fmt.Errorf("%s: content %s: %w", w.Ref, w.Digest, err)
+	}
+	return e.marks.Prepare(content, w.Ref, w.Mapping, a.owner())
+}
+
+func (p *pass) dryRun(ctx context.Context, s *step) error {
+	if s.op != write {
+		return nil
+	}
+	deadline := time.Now().Add(patience)
+	for {
+		preview, err := p.engine.applier.DryRun(ctx, s.object)
+		if err == nil {
+			s.preview = preview
+			if preview.Leave {
+				s.op = restamp
+			}
+			return nil
+		}
+		if !p.defined[kindName{s.Ref.Group, s.Ref.Kind}] || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// announce notes in the inventory what is about to be done, so that no crash leaves an object without an owner, or
+// content that is not known.
+func (p *pass) announce(s *step) {
+	entry, has := p.app.inv.Get(s.Ref)
+	if s.op == leave && !has || s.op == keep || s.op == verify {
+		return
+	}
+	entry.Ref = s.Ref
+	entry.Kept = s.PruneDisabled || s.ReconcileDisabled || s.SSA == manifest.SSAIgnore
+	entry.Protected = s.Protected
+	entry.Fresh = entry.Fresh || !has
+	switch s.op {
+	case write:
+		entry.Applied = fleet.Digest{}
+	case restamp:
+		entry.Applied = s.Stamp
+		if s.preview.UID != "" {
+			entry.UID = string(s.preview.UID)
+		}
+		p.note(s)
+		p.engine.tracker.Leave(s.Ref)
+	}
+	p.app.inv.Put(entry)
+	p.engine.claim(s.Ref, p.app)
+}
+
+// apply writes one object, or finds that it needs no writing.
+func (p *pass) apply(ctx context.Context, s *step) error {
+	if s.op != write && s.op != verify {
+		return nil
+	}
+	e, a := p.engine, p.app
+	end, err := e.tracker.Begin(ctx, s.Ref)
+	if err != nil {
+		return err
+	}
+	if s.op == verify && !p.target.Verify && !e.tracker.Moved(s.Ref) {
+		end(nil, false)
+		return nil // put right since the pass was planned
+	}
+	known := e.tracker.Known(s.Ref)
+	meta, err := e.applier.Apply(ctx, s.object, nil)
+	if err != nil {
+		end(nil, !isRefusal(err))
+		return err
+	}
+	entry, _ := a.inv.Get(s.Ref)
+	another := entry.UID != string(meta.UID)
+	wrote := s.op == write && (s.preview.Create || meta.ResourceVersion != s.preview.Version)
+	drifted := s.op == verify && (another || e.wrote(s.Ref, known, nil, meta))
+	end(meta, false)
+	entry.Ref, entry.UID, entry.Applied = s.Ref, string(meta.UID), s.Stamp
+	a.inv.Put(entry)
+	p.note(s)
+	if wrote || drifted || another {
+		e.health.Applied(s.Ref, meta)
+	}
+	p.tally.count(s, wrote, drifted)
+	if drifted {
+		e.corrected(a, s.Ref, nil)
+	}
+	if s.Stage == manifest.StageDefinitions && meta.DeletionTimestamp != nil {
+		return fmt.Errorf("%s: it is being deleted; it is applied again when it is gone", s.Ref)
+	}
+	return nil
+}
+
+// note remembers the content of a Secret: the inventory does not tell.
+func (p *pass) note(s *step) {
+	if isSecret(s.Ref) {
+		p.app.mu.Lock()
+		defer p.app.mu.Unlock()
+		p.app.secrets[s.Ref.ID()] = s.Digest
+	}
+}
+
+// awaitDefinitions waits until the API server serves the kinds that were defined.
+func (p *pass) awaitDefinitions(ctx context.Context, steps []*step) error {
+	ctx, cancel := context.WithTimeout(ctx, definitionTimeout)
+	defer cancel()
+	for _, s := range steps {
+		if s.Ref.Group != apply.CRDs.Group || s.Ref.Kind != "CustomResourceDefinition" || s.op != write {
+			continue
+		}
+		crd, err := apply.Established(ctx, p.engine.dynamic, s.Ref.Name)
+		if err != nil {
+			return err
+		}
+		p.engine.mapper.Forget(crd.Spec.Group)
+		p.defined[kindName{crd.Spec.Group, crd.Spec.Names.Kind}] = true
+	}
+	return nil
+}
+
+func byGroup(steps []*step) (groups [][]*step) {
+	for len(steps) > 0 {
+		n := slices.IndexFunc(steps, func(s *step) bool { return s.Group != steps[0].Group })
+		if n < 0 {
+			n = len(steps)
+		}
+		groups = append(groups, steps[:n])
+		steps = steps[n:]
+	}
+	return groups
+}
+
+// each does something with every item, several at a time, and returns what went wrong with all of them.
+func each[T any](ctx context.Context, items []T, do func(context.Context, T) error) error {
+	var group errgroup.Group
+	group.SetLimit(parallel)
+	problems := make([]error, len(items))
+	for i, item := range items {
+		group.Go(func() error {
+			problems[i] = do(ctx, item)
+			return nil
+		})
+	}
+	_ = group.Wait() // the functions return nil
+	return join(slices.DeleteFunc(problems, func(err error) bool { return err == nil }))
+}
+
+// maxProblems bounds what one error tells.
+const maxProblems = 5
+
+func join(problems []error) error {
+	if len(problems) > maxProblems {
+		problems = append(slices.Clone(problems[:maxProblems]), fmt.Errorf("and %d more", len(problems)-maxProblems))
+	}
+	return errors.Join(problems...)
+}
+
+// isRefusal reports whether an error says for certain that nothing was written.
+func isRefusal(err error) bool {
+	return errors.Is(err, fleet.ErrInvalid) || errors.Is(err, fleet.ErrNotFound) || errors.Is(err, fleet.ErrDenied)
+}

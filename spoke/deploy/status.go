@@ -1,0 +1,147 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/spoke/health"
+)
+
+// Status is what is known of an App in the cluster, now.
+type Status struct {
+	// Objects the App has, how many are not ready, and at most fleet.MaxNotReady of those, the worst first.
+	Objects         int
+	ObjectsNotReady int
+	NotReady        []fleet.ObjectStatus
+	// Healthy is True when every applied object is, False when one has failed, else Unknown.
+	Healthy fleet.Condition
+	// Failed says that kstatus calls an object failed: waiting does not help.
+	Failed bool
+	// HeldPrune is set while deletions wait for an approval.
+	HeldPrune *fleet.HeldPrune
+	// Applied is the release whose objects are all applied; zero: none is known.
+	Applied fleet.Digest
+	// Conflicts are objects that others keep changing, or that cannot be put right. They are among NotReady too.
+	Conflicts []fleet.ObjectStatus
+	// DriftCorrections counts writes that undid what others did, since the start.
+	DriftCorrections uint64
+}
+
+// StatusConflict is the state of an object that somebody fights for.
+const StatusConflict = "Conflict"
+
+// Status returns what is known of an App.
+func (e *Engine) Status(key fleet.Key) Status {
+	a := e.known(key)
+	if a == nil {
+		return Status{Healthy: fleet.Condition{Status: fleet.Unknown, Reason: fleet.ReasonProgressing, Message: "nothing is applied yet"}}
+	}
+	a.mu.Lock()
+	s := Status{Applied: a.applied, DriftCorrections: a.corrections}
+	if a.held != nil {
+		held := *a.held
+		s.HeldPrune = &held
+	}
+	taken := a.manifest != nil
+	if taken {
+		s.Objects = len(a.manifest.Entries)
+	}
+	a.mu.Unlock()
+
+	conflicts := e.tracker.Conflicts()
+	for ref := range e.lost(a) {
+		conflicts[ref] = "another App has it too"
+	}
+	for ref, conflict := range conflicts {
+		if a.counts(e, ref) {
+			s.Conflicts = append(s.Conflicts, fleet.ObjectStatus{Object: ref, Status: StatusConflict, Message: conflict})
+		}
+	}
+	var sick []fleet.ObjectStatus
+	for _, status := range e.health.NotReady() {
+		if _, fought := conflicts[status.Object]; !fought && a.counts(e, status.Object) {
+			sick = append(sick, status)
+			s.Failed = s.Failed || status.Status == health.Failed
+		}
+	}
+	slices.SortFunc(s.Conflicts, byObject)
+	slices.SortFunc(sick, byObject)
+	slices.SortStableFunc(sick, func(a, b fleet.ObjectStatus) int { return severity(a) - severity(b) })
+	sick = slices.Concat(s.Conflicts, sick)
+	s.ObjectsNotReady = len(sick)
+	s.NotReady = sick[:min(len(sick), fleet.MaxNotReady)]
+	s.Healthy = healthy(s, sick, taken)
+	return s
+}
+
+func byObject(a, b fleet.ObjectStatus) int { return a.Object.Compare(b.Object) }
+
+// counts reports whether the state of an object is the App's concern. As in Flux, that of what is not to be touched is
+// not.
+func (a *app) counts(e *Engine, id fleet.ObjectRef) bool {
+	if e.tracker.Left(id) {
+		return false
+	}
+	owner := e.owner(id)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	entry, has := a.inv.Get(id)
+	return has && entry.UID != "" && (!a.stale[id] || a.removing) && (owner == a || a.lost[id])
+}
+
+func healthy(s Status, sick []fleet.ObjectStatus, taken bool) fleet.Condition {
+	switch {
+	case len(sick) == 0 && !taken:
+		return fleet.Condition{Status: fleet.Unknown, Reason: fleet.ReasonProgressing, Message: "not looked at yet"}
+	case len(sick) == 0:
+		return fleet.Condition{Status: fleet.True, Reason: fleet.ReasonSucceeded, Message: fmt.Sprintf("%d objects are ready", s.Objects)}
+	}
+	first := sick[0]
+	message := fmt.Sprintf("%s: %s: %s", first.Object, first.Status, first.Message)
+	if len(sick) > 1 {
+		message += fmt.Sprintf(", and %d more objects", len(sick)-1)
+	}
+	if s.Failed || len(s.Conflicts) > 0 {
+		return fleet.Condition{Status: fleet.False, Reason: fleet.ReasonHealthCheckFailed, Message: message}
+	}
+	return fleet.Condition{Status: fleet.Unknown, Reason: fleet.ReasonProgressing, Message: message}
+}
+
+// severity orders what a report has room for.
+func severity(s fleet.ObjectStatus) int {
+	return slices.Index([]string{health.Failed, health.NotFound, health.Terminating, health.InProgress}, s.Status)
+}
+
+// Held returns the deletions that are held.
+func (e *Engine) Held(key fleet.Key) []fleet.ObjectRef {
+	a := e.known(key)
+	if a == nil {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.heldRefs)
+}
+
+// SetSuspended stops or resumes the correction of an App's drift. What drifted meanwhile is put right on resuming.
+func (e *Engine) SetSuspended(key fleet.Key, suspended bool) {
+	a := e.app(key)
+	a.mu.Lock()
+	before := a.suspended
+	a.suspended = suspended
+	a.mu.Unlock()
+	if before && !suspended {
+		e.kick(a)
+	}
+}
+
+// ManagedByFlux reports whether this cluster has a Flux Kustomization of the App's namespace and name that is not
+// suspended. Two who apply the same objects would undo each other's work.
+func (e *Engine) ManagedByFlux(ctx context.Context, key fleet.Key) (bool, error) {
+	if err := e.flux.await(ctx); err != nil {
+		return false, err
+	}
+	return e.flux.manages(key), nil
+}

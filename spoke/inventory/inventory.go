@@ -1,0 +1,143 @@
+package inventory
+
+import (
+	"maps"
+	"slices"
+	"sync"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+// Entry is an object that an App owns, or is about to.
+type Entry struct {
+	Ref fleet.ObjectRef
+	// UID of the object; empty: intended, the object may not exist, or may not be ours.
+	UID string
+	// Applied names the content that was last applied; zero: not known, as while it is being written.
+	Applied fleet.Digest
+	// Kept objects are never pruned: they, or their Manifest entry, say so.
+	Kept bool
+	// Protected objects are not pruned without an approval.
+	Protected bool
+	// Fresh objects came in after the last pass that had nothing left to prune. The guard measures losses against the
+	// others, and a deletion may be paired with one of these.
+	Fresh bool
+}
+
+// Inventory is what one App owns in the cluster. It is safe for concurrent use; Store saves it.
+type Inventory struct {
+	app fleet.Key
+
+	mu     sync.Mutex
+	items  map[fleet.ObjectRef]*item // by reference without version
+	shards []*shard
+	broken error
+	saving sync.Mutex // held while shards are written
+}
+
+type item struct {
+	Entry
+	shard int
+}
+
+type shard struct {
+	// version is the ConfigMap's resourceVersion; empty: there is none.
+	version string
+	// content is the digest of what the ConfigMap holds.
+	content fleet.Digest
+	// size is an upper bound of the encoding's.
+	size  int
+	dirty bool
+}
+
+// New returns an empty inventory.
+func New(app fleet.Key) *Inventory {
+	return &Inventory{app: app, items: map[fleet.ObjectRef]*item{}}
+}
+
+// App is whose inventory it is.
+func (inv *Inventory) App() fleet.Key { return inv.app }
+
+// Broken says why the inventory in the cluster could not be read. It is then not to be written, nor anything deleted by
+// it.
+func (inv *Inventory) Broken() error { return inv.broken }
+
+// Len is the number of entries.
+func (inv *Inventory) Len() int {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	return len(inv.items)
+}
+
+// Get returns the entry of an object, whatever ref's version.
+func (inv *Inventory) Get(ref fleet.ObjectRef) (Entry, bool) {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	if it := inv.items[ref.ID()]; it != nil {
+		return it.Entry, true
+	}
+	return Entry{}, false
+}
+
+// Entries returns all entries, ordered by reference.
+func (inv *Inventory) Entries() []Entry {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	entries := make([]Entry, 0, len(inv.items))
+	for it := range maps.Values(inv.items) {
+		entries = append(entries, it.Entry)
+	}
+	slices.SortFunc(entries, func(a, b Entry) int { return a.Ref.Compare(b.Ref) })
+	return entries
+}
+
+// Put adds or replaces an entry. It is in the cluster after the next Save.
+func (inv *Inventory) Put(entry Entry) {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	inv.put(entry)
+}
+
+func (inv *Inventory) put(entry Entry) {
+	id := entry.Ref.ID()
+	it := inv.items[id]
+	if it == nil {
+		it = &item{Entry: entry, shard: inv.room(cost(entry))}
+		inv.items[id] = it
+		inv.shards[it.shard].size += cost(entry)
+		inv.shards[it.shard].dirty = true
+		return
+	}
+	if it.Entry == entry {
+		return
+	}
+	s := inv.shards[it.shard]
+	s.size += cost(entry) - cost(it.Entry)
+	s.dirty = true
+	it.Entry = entry
+}
+
+// Remove drops an entry. It is gone from the cluster after the next Save.
+func (inv *Inventory) Remove(ref fleet.ObjectRef) {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	it := inv.items[ref.ID()]
+	if it == nil {
+		return
+	}
+	delete(inv.items, ref.ID())
+	inv.shards[it.shard].size -= cost(it.Entry)
+	inv.shards[it.shard].dirty = true
+}
+
+// room returns a shard that has room for n bytes more. An entry stays in its shard, so that a change of one object
+// changes one shard.
+func (inv *Inventory) room(n int) int {
+	for i, s := range inv.shards {
+		if s.size+n <= maxShard {
+			return i
+		}
+	}
+	inv.shards = append(inv.shards, &shard{})
+	return len(inv.shards) - 1
+}

@@ -1,0 +1,108 @@
+package spoke
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/run"
+	"flotilla.dev/flotilla/pkg/telemetry"
+	"flotilla.dev/flotilla/spoke/cache"
+	"flotilla.dev/flotilla/spoke/deploy"
+	"flotilla.dev/flotilla/spoke/lease"
+	"flotilla.dev/flotilla/spoke/session"
+	"flotilla.dev/flotilla/spoke/worker"
+)
+
+// Run is a spoke until ctx ends. It serves metrics and probes all the time, and acts while it holds the Lease.
+func Run(ctx context.Context, config Config) error {
+	if err := config.Validate(); err != nil {
+		return err
+	}
+	config = config.withDefaults()
+	config.Log.Info("starting", "version", telemetry.Version(), "config", config)
+	registry := telemetry.NewRegistry()
+	probes, err := newProbes(config.HTTPListen, registry)
+	if err != nil {
+		return err
+	}
+	defer probes.close()
+	cluster, err := newCluster(config)
+	if err != nil {
+		return err
+	}
+	disk, err := cache.Open(cache.Config{Dir: config.DataDir, MaxBytes: config.CacheBytes, Log: config.Log, Metrics: registry})
+	if err != nil {
+		return err
+	}
+	defer disk.Close()
+	return run.All(ctx,
+		run.Named{Name: "HTTP", Task: probes.serve},
+		run.Named{Name: "agent", Task: func(ctx context.Context) error {
+			// Whatever ends the agent ends the process: without it there is nothing to serve.
+			defer probes.close()
+			if err := cluster.ensureNamespace(ctx); err != nil {
+				return err
+			}
+			probes.ready.Store(true)
+			return lease.Run(ctx, lease.Config{
+				Leases: cluster.leases, Name: ownName, Holder: disk.Holder(newHolder), Log: config.Log,
+			}, func(ctx context.Context) error { return act(ctx, config, cluster, disk, registry) })
+		}},
+	)
+}
+
+// act is the agent at work: it keeps the session with the hub, a worker for each Assignment, and the engine that they
+// share. Its parts live as long as the Lease is held.
+func act(ctx context.Context, config Config, cluster *cluster, disk *cache.Cache, registry prometheus.Registerer) error {
+	metrics := &temporary{Registerer: registry}
+	defer metrics.end()
+	var (
+		pool   *worker.Pool
+		client *session.Client
+	)
+	engine, err := deploy.New(deploy.Config{
+		REST: cluster.config, Namespace: config.Namespace, Dir: disk.Dir("engine"), Blob: disk.Blob, Log: config.Log, Metrics: metrics,
+		Event:   func(event fleet.Event) { client.Event(event) },
+		Changed: func(app fleet.Key) { pool.Changed(app) },
+	})
+	if err != nil {
+		return err
+	}
+	client, err = session.New(session.Config{
+		Store: session.NewSecret(cluster.secrets, ownName), Records: disk, Log: config.Log, Metrics: metrics,
+		Hub: config.Hub, Token: config.Token, Dialer: config.Dialer, Facts: cluster.facts,
+		Accept:  func(state session.State) { pool.Set(assignments(state, config.Log)) },
+		Reached: func() { pool.Retry() },
+		Unknown: func() []fleet.Key { return pool.Unknown() },
+		Held:    engine.Held,
+	})
+	if err != nil {
+		return err
+	}
+	pool, err = worker.New(worker.Config{
+		Engine: adapter{engine}, Blobs: disk, Records: disk, Fetch: fetcher(client), Log: config.Log, Metrics: metrics,
+		Report: client.Report, Forget: client.Forget, Event: client.Event, Concurrency: config.Concurrency,
+	})
+	if err != nil {
+		return err
+	}
+	return run.All(ctx,
+		run.Named{Name: "engine", Task: engine.Run},
+		run.Named{Name: "workers", Task: pool.Run},
+		run.Named{Name: "session", Task: client.Run},
+	)
+}
+
+// newHolder names this agent on the Lease, for people too.
+func newHolder() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "spoke"
+	}
+	return fmt.Sprintf("%s_%s", host, uuid.NewString())
+}

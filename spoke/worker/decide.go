@@ -1,0 +1,129 @@
+package worker
+
+import (
+	"time"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+// step is what a worker does next.
+type step int
+
+const (
+	rest step = iota
+	pass
+	remove
+)
+
+// decision is the next step and when it is due. A zero time is never: only something that moves can change it.
+type decision struct {
+	step   step
+	verify bool
+	at     time.Time
+}
+
+// progress is what a worker has done since the spoke started, and what it remembers from before.
+type progress struct {
+	// last is the latest pass or removal that came to its end, of whatever Assignment; nil: none yet.
+	last *outcome
+	// handled is the last reconcile request that a pass has served.
+	handled string
+	// unverified asks for a full pass: drift was not corrected for a while, or a full pass was cut off.
+	unverified bool
+	// removed is the generation whose tombstone is done; zero: none.
+	removed uint64
+	// nudged says that the engine's status changed since the last pass or removal began.
+	nudged bool
+}
+
+// outcome is how a pass or a removal ended.
+type outcome struct {
+	step step
+	// generation, release and approved are what it was told.
+	generation uint64
+	release    fleet.Digest
+	approved   fleet.Digest
+	verify     bool
+	// removed says that a removal is done.
+	removed      bool
+	began, ended time.Time
+	// failure is nil after a success; failures counts those in a row, for the same release.
+	failure  *Failure
+	failures int
+	// spread is the jitter of what follows: a fraction, from -0.1 to 0.1.
+	spread float64
+}
+
+const (
+	// firstPause and longestPause bound the fast retries of what may pass by itself.
+	firstPause   = time.Second
+	longestPause = 30 * time.Second
+	// nudgedPause is the pause where the engine says that something moved; removalPause is how often a removal that is
+	// not done is tried again without that.
+	nudgedPause  = time.Second
+	removalPause = 15 * time.Second
+)
+
+// decide says what to do next for an Assignment, and when.
+func decide(now time.Time, want Assigned, p progress) decision {
+	switch {
+	case want.Generation == 0: // nothing that is understood was ever assigned
+		return decision{}
+	case want.tombstone():
+		return decideRemoval(now, want, p)
+	case want.Suspend:
+		return decision{}
+	}
+	last := p.last
+	requested := want.RequestedAt != "" && want.RequestedAt != p.handled
+	switch {
+	case last == nil || last.step != pass:
+		return decision{step: pass, verify: requested || p.unverified, at: now}
+	case last.release != want.Release.Digest(), !want.ApprovedPrune.IsZero() && want.ApprovedPrune != last.approved, requested, p.unverified:
+		return decision{step: pass, verify: requested || p.unverified, at: now}
+	case last.failure != nil && last.failure.Reason == fleet.ReasonManagedByFlux && p.nudged:
+		return decision{step: pass, verify: last.verify, at: last.ended.Add(nudgedPause)} // Flux may have let go
+	case last.failure != nil:
+		return decision{step: pass, verify: last.verify, at: last.ended.Add(last.spreadOver(retryPause(want, last)))}
+	}
+	return decision{step: pass, verify: true, at: last.ended.Add(last.spreadOver(max(want.interval(), fullPeriod)))}
+}
+
+func decideRemoval(now time.Time, want Assigned, p progress) decision {
+	last := p.last
+	switch {
+	case p.removed == want.Generation:
+		return decision{}
+	case last == nil || last.step != remove || last.generation != want.Generation:
+		return decision{step: remove, at: now}
+	case p.nudged && last.failure == nil:
+		return decision{step: remove, at: last.ended.Add(nudgedPause)}
+	case last.failure != nil:
+		return decision{step: remove, at: last.ended.Add(last.spreadOver(min(removalPause, retryPause(want, last))))}
+	}
+	return decision{step: remove, at: last.ended.Add(last.spreadOver(removalPause))}
+}
+
+// retryPause is the time until the next try after a failure: short at first where it may pass by itself, and the whole
+// interval where no retry can help unless something else in the cluster changes.
+func retryPause(want Assigned, last *outcome) time.Duration {
+	switch {
+	case last.failure.Terminal:
+		return want.interval()
+	case last.failure.Transient:
+		return min(firstPause<<min(last.failures-1, 10), longestPause, want.retryInterval())
+	}
+	return want.retryInterval()
+}
+
+func (o *outcome) spreadOver(d time.Duration) time.Duration {
+	return d + time.Duration(o.spread*float64(d))
+}
+
+// overtakes reports whether a pass or removal that runs for one Assignment is pointless under another.
+func overtakes(running, want Assigned) bool {
+	return running.tombstone() != want.tombstone() ||
+		running.tombstone() && running.Generation != want.Generation ||
+		running.Release != want.Release ||
+		!running.Suspend && want.Suspend && !want.tombstone()
+}

@@ -1,0 +1,121 @@
+package worker
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+var (
+	t0   = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	here = fleet.Key{Home: fleet.HubHome, Kind: "Kustomization", Namespace: "apps", Name: "app"}
+)
+
+// assigned is an Assignment of release n, changed by edit.
+func assigned(n byte, edit func(*Assigned)) Assigned {
+	a := Assigned{Epoch: 1, Assignment: fleet.Assignment{
+		App: here, State: fleet.Active, Generation: uint64(n),
+		Release:  fleet.Release{App: here, Manifest: fleet.Digest{n}},
+		Controls: fleet.Controls{Interval: 10 * time.Minute, RetryInterval: 2 * time.Minute, Timeout: time.Minute},
+	}}
+	if edit != nil {
+		edit(&a)
+	}
+	return a
+}
+
+func removed(n byte) Assigned {
+	return assigned(n, func(a *Assigned) { a.State, a.Tombstone = fleet.Removed, &fleet.Tombstone{Delete: true} })
+}
+
+// ended is the outcome of a step for an Assignment, ten seconds ago.
+func ended(s step, want Assigned, failure *Failure, failures int) *outcome {
+	return &outcome{
+		step: s, generation: want.Generation, release: want.Release.Digest(), approved: want.ApprovedPrune,
+		ended: t0.Add(-10 * time.Second), failure: failure, failures: failures,
+	}
+}
+
+func TestNextStepFollowsFromTheAssignmentAndWhatWasDone(t *testing.T) {
+	t.Parallel()
+	a := assigned(1, nil)
+	requested := assigned(1, func(a *Assigned) { a.RequestedAt = "now" })
+	approved := assigned(1, func(a *Assigned) { a.ApprovedPrune = fleet.Digest{9} })
+	suspended := assigned(1, func(a *Assigned) { a.Suspend = true })
+	rare := assigned(1, func(a *Assigned) { a.Interval = 3 * time.Hour })
+	broken := &Failure{Err: errors.New("broken")}
+	transient := &Failure{Err: errors.New("429"), Transient: true}
+	terminal := &Failure{Err: errors.New("invalid"), Terminal: true}
+	flux := &Failure{Err: errors.New("flux"), Reason: fleet.ReasonManagedByFlux}
+	jittered := ended(pass, a, nil, 0)
+	jittered.spread = -0.1
+	in := func(d time.Duration) time.Time { return t0.Add(d - 10*time.Second) } // after the outcome
+	never := decision{}
+	for name, c := range map[string]struct {
+		want Assigned
+		progress
+		next decision
+	}{
+		"new":                          {a, progress{}, decision{step: pass, at: t0}},
+		"new with a request":           {requested, progress{}, decision{step: pass, verify: true, at: t0}},
+		"restart after the request":    {requested, progress{handled: "now"}, decision{step: pass, at: t0}},
+		"nothing assigned":             {Assigned{}, progress{}, never},
+		"done":                         {a, progress{last: ended(pass, a, nil, 0)}, decision{step: pass, verify: true, at: in(time.Hour)}},
+		"done, jittered":               {a, progress{last: jittered}, decision{step: pass, verify: true, at: in(54 * time.Minute)}},
+		"done, long interval":          {rare, progress{last: ended(pass, rare, nil, 0)}, decision{step: pass, verify: true, at: in(3 * time.Hour)}},
+		"another release":              {assigned(2, nil), progress{last: ended(pass, a, nil, 0)}, decision{step: pass, at: t0}},
+		"only another generation":      {assigned(1, func(a *Assigned) { a.Generation = 9 }), progress{last: ended(pass, a, nil, 0)}, decision{step: pass, verify: true, at: in(time.Hour)}},
+		"another release after error":  {assigned(2, nil), progress{last: ended(pass, a, terminal, 3)}, decision{step: pass, at: t0}},
+		"a request":                    {requested, progress{last: ended(pass, a, nil, 0)}, decision{step: pass, verify: true, at: t0}},
+		"a request that was handled":   {requested, progress{last: ended(pass, a, nil, 0), handled: "now"}, decision{step: pass, verify: true, at: in(time.Hour)}},
+		"a prune approved":             {approved, progress{last: ended(pass, a, nil, 0)}, decision{step: pass, at: t0}},
+		"an approval lapsed":           {a, progress{last: ended(pass, approved, nil, 0)}, decision{step: pass, verify: true, at: in(time.Hour)}},
+		"failed":                       {a, progress{last: ended(pass, a, broken, 1)}, decision{step: pass, at: in(2 * time.Minute)}},
+		"failed, by itself gone":       {a, progress{last: ended(pass, a, transient, 1)}, decision{step: pass, at: in(time.Second)}},
+		"failed again":                 {a, progress{last: ended(pass, a, transient, 4)}, decision{step: pass, at: in(8 * time.Second)}},
+		"failed over and over":         {a, progress{last: ended(pass, a, transient, 40)}, decision{step: pass, at: in(30 * time.Second)}},
+		"failed for good":              {a, progress{last: ended(pass, a, terminal, 1)}, decision{step: pass, at: in(10 * time.Minute)}},
+		"Flux has it":                  {a, progress{last: ended(pass, a, flux, 1)}, decision{step: pass, at: in(2 * time.Minute)}},
+		"Flux may have let go":         {a, progress{last: ended(pass, a, flux, 1), nudged: true}, decision{step: pass, at: in(time.Second)}},
+		"suspended":                    {suspended, progress{}, never},
+		"suspended with a request":     {assigned(1, func(a *Assigned) { a.Suspend, a.RequestedAt = true, "now" }), progress{last: ended(pass, a, broken, 1)}, never},
+		"resumed":                      {a, progress{last: ended(pass, a, nil, 0), unverified: true}, decision{step: pass, verify: true, at: t0}},
+		"a tombstone":                  {removed(2), progress{last: ended(pass, a, nil, 0)}, decision{step: remove, at: t0}},
+		"a tombstone while suspended":  {func() Assigned { a := removed(2); a.Suspend = true; return a }(), progress{}, decision{step: remove, at: t0}},
+		"a tombstone not done":         {removed(2), progress{last: ended(remove, removed(2), nil, 0)}, decision{step: remove, at: in(15 * time.Second)}},
+		"a tombstone, objects went":    {removed(2), progress{last: ended(remove, removed(2), nil, 0), nudged: true}, decision{step: remove, at: in(time.Second)}},
+		"a tombstone that failed":      {removed(2), progress{last: ended(remove, removed(2), broken, 1)}, decision{step: remove, at: in(15 * time.Second)}},
+		"a tombstone confirmed":        {removed(3), progress{last: ended(remove, removed(2), nil, 0)}, decision{step: remove, at: t0}},
+		"a tombstone that is done":     {removed(2), progress{last: ended(remove, removed(2), nil, 0), removed: 2}, never},
+		"assigned again after removal": {assigned(3, nil), progress{last: ended(remove, removed(2), nil, 0), removed: 2}, decision{step: pass, at: t0}},
+	} {
+		if got := decide(t0, c.want, c.progress); got != c.next {
+			t.Errorf("%s: %s verify=%t in %s, want %s verify=%t in %s", name,
+				got.step, got.verify, got.at.Sub(t0), c.next.step, c.next.verify, c.next.at.Sub(t0))
+		}
+	}
+}
+
+func TestPassIsCutOffOnlyByWhatMakesItPointless(t *testing.T) {
+	t.Parallel()
+	a := assigned(1, nil)
+	for name, c := range map[string]struct {
+		running, want Assigned
+		overtaken     bool
+	}{
+		"nothing":           {a, a, false},
+		"another interval":  {a, assigned(1, func(a *Assigned) { a.Generation, a.Interval = 2, time.Hour }), false},
+		"a request":         {a, assigned(1, func(a *Assigned) { a.Generation, a.RequestedAt = 2, "now" }), false},
+		"another release":   {a, assigned(2, nil), true},
+		"a suspension":      {a, assigned(1, func(a *Assigned) { a.Suspend = true }), true},
+		"a tombstone":       {a, removed(2), true},
+		"another tombstone": {removed(2), removed(3), true},
+		"a return":          {removed(2), assigned(2, nil), true},
+	} {
+		if got := overtakes(c.running, c.want); got != c.overtaken {
+			t.Errorf("%s: overtaken %t", name, got)
+		}
+	}
+}

@@ -1,0 +1,188 @@
+package worker
+
+import (
+	"fmt"
+	"time"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+// Status is what the engine knows of an App.
+type Status struct {
+	Objects         int
+	ObjectsNotReady int
+	// NotReady are at most fleet.MaxNotReady of those.
+	NotReady []fleet.ObjectStatus
+	Healthy  fleet.Condition
+	// Failed says that waiting for health does not help.
+	Failed    bool
+	HeldPrune *fleet.HeldPrune
+	// Applied is the release whose objects were all applied last.
+	Applied          fleet.Digest
+	DriftCorrections uint64
+}
+
+// view is all that a report is made of.
+type view struct {
+	want   Assigned
+	status Status
+	progress
+	// unreadable is the newest Assignment, when it is not understood; want is then the one before.
+	unreadable *Assigned
+	// applying says that a pass is past fetching.
+	applying bool
+	// settled says that the release was seen healthy before, whatever it is now.
+	settled bool
+	// unhealthySince is when the App became not healthy, or its release was applied, whichever was later.
+	unhealthySince time.Time
+	// ready is the Ready condition told last.
+	ready fleet.Condition
+	now   time.Time
+}
+
+// shownAfter is how many transient failures in a row are shown as a failure.
+const shownAfter = 3
+
+// describe says how an Assignment is doing. The report holds until next, if nothing else moves; zero: for ever.
+func describe(v view) (report fleet.Report, next time.Time) {
+	release := v.want.Release.Digest()
+	report = fleet.Report{
+		App:                v.want.App,
+		Epoch:              v.want.Epoch,
+		Generation:         v.want.Generation,
+		Release:            release,
+		Applied:            v.status.Applied,
+		Available:          v.status.Healthy.Status == fleet.True,
+		Waiting:            fleet.WaitingNone,
+		Healthy:            v.status.Healthy,
+		Objects:            v.status.Objects,
+		ObjectsNotReady:    v.status.ObjectsNotReady,
+		NotReady:           v.status.NotReady,
+		HeldPrune:          v.status.HeldPrune,
+		HandledReconcileAt: v.handled,
+		ObservedAt:         v.now,
+		DriftCorrections:   v.status.DriftCorrections,
+	}
+	if report.HeldPrune != nil {
+		report.Waiting = fleet.WaitingPruneHeld
+	}
+	switch {
+	case v.unreadable != nil:
+		report.App, report.Epoch, report.Generation = v.unreadable.App, v.unreadable.Epoch, v.unreadable.Generation
+		report.Release = v.unreadable.Release.Digest()
+		report.Stage, report.Terminal = fleet.StageFailed, true
+		report.Ready = condition(fleet.False, fleet.ReasonFailed, "this spoke does not understand the Assignment; is it older than the hub? "+v.unreadable.Err.Error())
+	case v.want.tombstone():
+		describeRemoval(&report, v)
+	case v.want.Suspend:
+		describeSuspended(&report, v)
+	default:
+		next = describeActive(&report, v)
+	}
+	return report, next
+}
+
+func describeActive(report *fleet.Report, v view) (next time.Time) {
+	attempted := v.last != nil && v.last.step == pass && v.last.release == report.Release
+	inPlace := v.status.Applied == report.Release
+	if attempted && v.last.failure != nil {
+		failure := v.last.failure
+		if !failure.Transient || v.last.failures >= shownAfter {
+			report.Stage, report.Terminal = fleet.StageFailed, failure.Terminal
+			report.Ready = condition(fleet.False, failure.Reason, failure.Error())
+			return time.Time{}
+		}
+		if !inPlace {
+			report.Stage = fleet.StageApplying
+			report.Ready = condition(fleet.Unknown, fleet.ReasonProgressing, "trying again: "+failure.Error())
+			return time.Time{}
+		}
+	}
+	if !attempted && !inPlace {
+		report.Stage, report.Ready = fleet.StageReceived, condition(fleet.Unknown, fleet.ReasonProgressing, "Waiting to be applied")
+		if v.applying {
+			report.Stage, report.Ready = fleet.StageApplying, condition(fleet.Unknown, fleet.ReasonProgressing, "Applying")
+		}
+		return time.Time{}
+	}
+	return describeHealth(report, v)
+}
+
+// describeHealth is for an App whose objects are all applied.
+func describeHealth(report *fleet.Report, v view) (next time.Time) {
+	applied := condition(fleet.True, fleet.ReasonSucceeded, fmt.Sprintf("Applied release %s", short(report.Release)))
+	if v.status.Healthy.Status == fleet.True {
+		report.Stage, report.Ready = fleet.StageSettled, applied
+		report.Converged = report.HeldPrune == nil && (v.last == nil || v.last.failure == nil)
+		return time.Time{}
+	}
+	deadline := v.unhealthySince.Add(v.want.timeout())
+	if failed := v.status.Failed || v.status.Healthy.Status == fleet.False; failed || !v.now.Before(deadline) {
+		report.Stage, report.Ready = fleet.StageFailed, applied
+		if v.want.Release.Wait {
+			message := v.status.Healthy.Message
+			if !failed {
+				message = fmt.Sprintf("not healthy within %s: %s", v.want.timeout(), message)
+			}
+			report.Ready = condition(fleet.False, fleet.ReasonHealthCheckFailed, message)
+		}
+		return time.Time{}
+	}
+	report.Stage, report.Ready = fleet.StageVerifying, applied
+	if v.want.Release.Wait && !v.settled {
+		report.Ready = condition(fleet.Unknown, fleet.ReasonProgressing, "Waiting for health: "+v.status.Healthy.Message)
+	}
+	return deadline
+}
+
+// describeSuspended keeps the Ready condition as it was.
+func describeSuspended(report *fleet.Report, v view) {
+	report.Ready = condition(fleet.Unknown, fleet.ReasonSuspended, "suspended before it was applied")
+	if v.status.Applied == report.Release {
+		describeHealth(report, v)
+	}
+	if v.ready.Status != "" {
+		report.Ready = v.ready
+	}
+	report.Stage = fleet.StageSuspended
+}
+
+func describeRemoval(report *fleet.Report, v view) {
+	report.Stage = fleet.StageRemoving
+	report.Ready = condition(fleet.Unknown, fleet.ReasonProgressing, "Being removed")
+	if v.removed == v.want.Generation {
+		report.Stage, report.HeldPrune, report.Waiting = fleet.StageRemoved, nil, fleet.WaitingNone
+		report.Ready = condition(fleet.Unknown, fleet.ReasonProgressing, "Removed")
+		return
+	}
+	last := v.last
+	if last == nil || last.step != remove || last.generation != v.want.Generation || last.failure == nil {
+		return
+	}
+	if !last.failure.Transient || last.failures >= shownAfter {
+		report.Ready = condition(fleet.False, fleet.ReasonPruneFailed, last.failure.Error())
+	}
+}
+
+func condition(status fleet.ConditionStatus, reason, message string) fleet.Condition {
+	return fleet.Condition{Status: status, Reason: reason, Message: message}
+}
+
+// short is the form of a digest that a person reads.
+func short(digest fleet.Digest) string {
+	text := digest.String()
+	return text[:min(len(text), len("sha256:")+12)]
+}
+
+// eventOf is what a change of the Ready condition is worth telling: a failure, its new reason, and its end.
+func eventOf(before, after fleet.Report) (fleet.Event, bool) {
+	event := fleet.Event{App: after.App, Reason: after.Ready.Reason, Message: after.Ready.Message, At: after.ObservedAt}
+	switch {
+	case after.Ready == before.Ready:
+		return event, false
+	case after.Ready.Status == fleet.False:
+		event.Warning = true
+		return event, true
+	}
+	return event, after.Ready.Status == fleet.True && before.Ready.Status == fleet.False
+}

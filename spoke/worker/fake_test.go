@@ -1,0 +1,358 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/manifest"
+)
+
+// call is one thing the engine was told.
+type call struct {
+	what   string // deploy, remove, load
+	target Target
+	at     time.Time
+}
+
+// engine does what the test says and notes what it is told.
+type engine struct {
+	mu     sync.Mutex
+	status map[fleet.Key]Status
+	apps   []fleet.Key
+	// deploy and remove replace what is done; nil: it succeeds.
+	deploy func(ctx context.Context, target Target) error
+	remove func(ctx context.Context) (bool, error)
+
+	calls     chan call
+	suspended map[fleet.Key]bool
+}
+
+func newEngine() *engine {
+	return &engine{status: map[fleet.Key]Status{}, calls: make(chan call, 1000), suspended: map[fleet.Key]bool{}}
+}
+
+func (e *engine) Deploy(ctx context.Context, target Target) error {
+	e.mu.Lock()
+	deploy := e.deploy
+	e.mu.Unlock()
+	e.calls <- call{"deploy", target, time.Now()}
+	if deploy != nil {
+		if err := deploy(ctx, target); err != nil {
+			return err
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := e.status[target.App]
+	s.Applied = target.Release.Digest()
+	if s.Healthy.Status == "" {
+		s.Healthy = fleet.Condition{Status: fleet.True}
+	}
+	e.status[target.App] = s
+	return nil
+}
+
+func (e *engine) Remove(ctx context.Context, app fleet.Key, _ fleet.Tombstone, approved fleet.Digest) (bool, error) {
+	e.mu.Lock()
+	remove := e.remove
+	e.mu.Unlock()
+	e.calls <- call{"remove", Target{App: app, ApprovedPrune: approved}, time.Now()}
+	if remove != nil {
+		return remove(ctx)
+	}
+	return true, nil
+}
+
+func (e *engine) Load(_ context.Context, app fleet.Key, m *manifest.Manifest, release fleet.Release) error {
+	e.calls <- call{"load", Target{App: app, Manifest: m, Release: release}, time.Now()}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.status[app] = Status{Applied: release.Digest(), Healthy: fleet.Condition{Status: fleet.True}}
+	return nil
+}
+
+func (e *engine) SetSuspended(app fleet.Key, suspended bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.suspended[app] = suspended
+}
+
+func (e *engine) Status(app fleet.Key) Status {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.status[app]
+}
+
+func (e *engine) Apps(context.Context) ([]fleet.Key, error) { return e.apps, nil }
+
+func (e *engine) set(app fleet.Key, change func(*Status)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := e.status[app]
+	change(&s)
+	e.status[app] = s
+}
+
+// on replaces what a pass does.
+func (e *engine) on(deploy func(ctx context.Context, target Target) error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.deploy = deploy
+}
+
+// blobs are a cache without a bound.
+type blobs struct {
+	mu      sync.Mutex
+	content map[fleet.Digest][]byte
+	pins    map[string][]fleet.Digest
+}
+
+func (b *blobs) Blob(digest fleet.Digest) ([]byte, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if content, found := b.content[digest]; found {
+		return content, nil
+	}
+	return nil, fleet.ErrNotFound
+}
+
+func (b *blobs) Has(digest fleet.Digest) bool {
+	_, err := b.Blob(digest)
+	return err == nil
+}
+
+func (b *blobs) Put(digest fleet.Digest, content []byte) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.content[digest] = content
+	return nil
+}
+
+func (b *blobs) Pin(owner string, digests []fleet.Digest) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pins[owner] = digests
+}
+
+func (b *blobs) Unpin(owner string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.pins, owner)
+}
+
+func (b *blobs) lose(digest fleet.Digest) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.content, digest)
+}
+
+// pinned is how many blobs an App holds.
+func (b *blobs) pinned(app fleet.Key) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.pins[app.String()])
+}
+
+type records struct {
+	mu      sync.Mutex
+	content map[string][]byte
+}
+
+func (r *records) Load(name string, into any) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.content[name] != nil && json.Unmarshal(r.content[name], into) == nil
+}
+
+func (r *records) Save(name string, value any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.content[name], _ = json.Marshal(value)
+}
+
+func (r *records) Remove(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.content, name)
+}
+
+// bench is a Pool with everything around it.
+type bench struct {
+	*testing.T
+	engine  *engine
+	blobs   *blobs
+	records *records
+	// built are the Manifests that the hub has; fetches is what was asked of it.
+	built   map[fleet.Digest]built
+	fetches chan fleet.Digest // the bases
+
+	mu sync.Mutex
+	// fetchErr is what a fetch fails with.
+	fetchErr error
+	told     map[fleet.Key][]fleet.Report
+	events   []fleet.Event
+
+	pool *Pool
+	stop func()
+}
+
+type built struct {
+	manifest *manifest.Manifest
+	blobs    manifest.Blobs
+}
+
+func newBench(t *testing.T) *bench {
+	b := &bench{
+		T: t, engine: newEngine(), blobs: &blobs{content: map[fleet.Digest][]byte{}, pins: map[string][]fleet.Digest{}},
+		records: &records{content: map[string][]byte{}}, built: map[fleet.Digest]built{}, fetches: make(chan fleet.Digest, 100),
+		told: map[fleet.Key][]fleet.Report{},
+	}
+	b.start()
+	return b
+}
+
+// start runs a Pool; again after stop, it is a restart.
+func (b *bench) start() {
+	pool, err := New(Config{
+		Engine: b.engine, Blobs: b.blobs, Records: b.records, Log: slog.New(slog.DiscardHandler),
+		Fetch: func(_ context.Context, a Assigned, base *manifest.Manifest) (*manifest.Manifest, manifest.Blobs, error) {
+			var has fleet.Digest
+			if base != nil {
+				has = base.Digest()
+			}
+			b.fetches <- has
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			one := b.built[a.Release.Manifest]
+			return one.manifest, one.blobs, b.fetchErr
+		},
+		Report: func(r fleet.Report) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.told[r.App] = append(b.told[r.App], r)
+		},
+		Forget: func(app fleet.Key) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			delete(b.told, app)
+		},
+		Event: func(e fleet.Event) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.events = append(b.events, e)
+		},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.pool = pool
+	ctx, cancel := context.WithCancel(b.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = pool.Run(ctx)
+	}()
+	b.stop = func() {
+		cancel()
+		<-done
+	}
+	b.Cleanup(b.stop)
+}
+
+// build makes the Manifest of n ConfigMaps, of which the first says what.
+func (b *bench) build(what string, n int) fleet.Digest {
+	b.Helper()
+	var documents [][]byte
+	for i := range n {
+		documents = append(documents, fmt.Appendf(nil, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c%d","namespace":"apps"},"data":{"k":%q}}`, i, what))
+		what = "same"
+	}
+	m, content, err := manifest.New(documents)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.built[m.Digest()] = built{m, content}
+	return m.Digest()
+}
+
+// assignment is one of the Manifest that build made.
+func (b *bench) assignment(name, what string, edit func(*Assigned)) Assigned {
+	b.Helper()
+	key := here
+	key.Name = name
+	a := assigned(1, nil)
+	a.App = key
+	a.Release = fleet.Release{App: key, Manifest: b.build(what, 3)}
+	if edit != nil {
+		edit(&a)
+	}
+	return a
+}
+
+func (b *bench) set(assigned ...Assigned) {
+	all := map[fleet.Key]Assigned{}
+	for _, a := range assigned {
+		all[a.App] = a
+	}
+	b.pool.Set(all)
+}
+
+// next is the next thing the engine is told, of that kind.
+func (b *bench) next(what string) call {
+	b.Helper()
+	select {
+	case c := <-b.engine.calls:
+		if c.what != what {
+			b.Fatalf("the engine was told to %s, want %s", c.what, what)
+		}
+		return c
+	case <-time.After(24 * time.Hour):
+		b.Fatalf("the engine was not told to %s", what)
+	}
+	return call{}
+}
+
+// cut has fetches fail; nil: no more.
+func (b *bench) cut(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.fetchErr = err
+}
+
+// idle fails the test when the engine was told anything.
+func (b *bench) idle(when string) {
+	b.Helper()
+	select {
+	case c := <-b.engine.calls:
+		b.Errorf("%s the engine was told to %s", when, c.what)
+	default:
+	}
+}
+
+// reports are all that the hub was told of an App, since it was told to forget it.
+func (b *bench) reports(app fleet.Key) []fleet.Report {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.told[app])
+}
+
+// last is what the hub was told last of an App.
+func (b *bench) last(app fleet.Key) fleet.Report {
+	reports := b.reports(app)
+	if len(reports) == 0 {
+		return fleet.Report{}
+	}
+	return reports[len(reports)-1]
+}
+
+var errBroken = errors.New("broken")

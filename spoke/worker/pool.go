@@ -1,0 +1,268 @@
+package worker
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/manifest"
+	"flotilla.dev/flotilla/pkg/run"
+	"flotilla.dev/flotilla/pkg/telemetry"
+)
+
+// DefaultConcurrency is how many passes run at once.
+const DefaultConcurrency = 4
+
+// Target is what a pass is told to make of an App.
+type Target struct {
+	App           fleet.Key
+	Generation    uint64
+	Release       fleet.Release
+	Manifest      *manifest.Manifest
+	ApprovedPrune fleet.Digest
+	Verify        bool
+}
+
+// Engine makes the cluster have what it should.
+type Engine interface {
+	// Deploy is one pass; it does not wait for health. Remove carries out a tombstone and is called until it is done.
+	Deploy(ctx context.Context, target Target) error
+	Remove(ctx context.Context, app fleet.Key, tombstone fleet.Tombstone, approved fleet.Digest) (done bool, err error)
+	// Load takes an App up after a restart, as it was applied last.
+	Load(ctx context.Context, app fleet.Key, m *manifest.Manifest, release fleet.Release) error
+	// SetSuspended stops and resumes the correction of drift.
+	SetSuspended(app fleet.Key, suspended bool)
+	Status(app fleet.Key) Status
+	// Apps are those that have objects in the cluster.
+	Apps(ctx context.Context) ([]fleet.Key, error)
+}
+
+// Blobs hold Manifests and objects by digest.
+type Blobs interface {
+	Blob(digest fleet.Digest) ([]byte, error)
+	Has(digest fleet.Digest) bool
+	Put(digest fleet.Digest, content []byte) error
+	Pin(owner string, digests []fleet.Digest)
+	Unpin(owner string)
+}
+
+// Records keep what a restart should find again, and may be lost.
+type Records interface {
+	Load(name string, into any) bool
+	Save(name string, value any)
+	Remove(name string)
+}
+
+// Fetch brings the Manifest of an Assignment generation with the blobs that base, which may be nil, does not have. Its
+// content is verified. An Assignment that was overtaken at the hub is ErrSuperseded.
+type Fetch func(ctx context.Context, assigned Assigned, base *manifest.Manifest) (*manifest.Manifest, manifest.Blobs, error)
+
+// Config is what a Pool is made of.
+type Config struct {
+	Engine  Engine
+	Blobs   Blobs
+	Records Records
+	Fetch   Fetch
+	// Report and Forget tell the hub, Event tells people. They must not block.
+	Report func(fleet.Report)
+	Forget func(fleet.Key)
+	Event  func(fleet.Event)
+	// Log defaults to slog.Default, Metrics to none.
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+	// Concurrency is how many passes run at once; zero: DefaultConcurrency.
+	Concurrency int
+}
+
+// Pool runs a worker for each Assignment. Set, Changed, Retry and Unknown are safe for concurrent use.
+type Pool struct {
+	Config
+	slots   chan struct{}
+	metrics *metrics
+	moved   run.Wake
+
+	mu       sync.Mutex
+	assigned map[fleet.Key]Assigned // nil until Set is called
+	workers  map[fleet.Key]*worker
+	// ending are closed when a worker has ended whose Assignment is gone: its App's next one waits for that.
+	ending map[fleet.Key]chan struct{}
+	// strays are the Apps that had objects in the cluster at the start, or were left with some; those assigned are still
+	// among them.
+	strays map[fleet.Key]bool
+}
+
+// New returns a Pool that does nothing until Run.
+func New(config Config) (*Pool, error) {
+	var problems []error
+	for name, missing := range map[string]bool{
+		"Engine": config.Engine == nil, "Blobs": config.Blobs == nil, "Records": config.Records == nil, "Fetch": config.Fetch == nil,
+		"Report": config.Report == nil, "Forget": config.Forget == nil, "Event": config.Event == nil,
+	} {
+		if missing {
+			problems = append(problems, errors.New("no "+name))
+		}
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, fmt.Errorf("worker pool: %w: %w", fleet.ErrInvalid, err)
+	}
+	config.Log = cmp.Or(config.Log, slog.Default())
+	return &Pool{
+		Config: config, slots: make(chan struct{}, cmp.Or(config.Concurrency, DefaultConcurrency)),
+		metrics: newMetrics(config.Metrics), moved: run.NewWake(), workers: map[fleet.Key]*worker{},
+		ending: map[fleet.Key]chan struct{}{}, strays: map[fleet.Key]bool{},
+	}, nil
+}
+
+// Run works until ctx ends, and returns when every worker has.
+func (p *Pool) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var working sync.WaitGroup
+	defer working.Wait()
+	defer cancel()
+	working.Go(func() { p.findStrays(ctx) })
+	p.moved.Set()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.moved.C():
+			p.arrange(ctx, &working)
+		}
+	}
+}
+
+// Set says what is assigned: all that the desired state names, and all that is kept. An Assignment that is not there
+// any more is forgotten; nothing happens to its objects.
+func (p *Pool) Set(assigned map[fleet.Key]Assigned) {
+	p.mu.Lock()
+	p.assigned = maps.Clone(assigned)
+	p.mu.Unlock()
+	p.moved.Set()
+}
+
+// Changed says that the engine's status of an App is another one.
+func (p *Pool) Changed(app fleet.Key) {
+	if w := p.worker(app); w != nil {
+		w.nudged.Store(true)
+		w.wake.Set()
+	}
+}
+
+// Retry has what waits for the hub tried again now.
+func (p *Pool) Retry() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.workers {
+		w.reached.Store(true)
+		w.wake.Set()
+	}
+}
+
+// Unknown are the Apps that have objects here and that the desired state does not name, sorted.
+func (p *Pool) Unknown() []fleet.Key {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var unknown []fleet.Key
+	for app, a := range p.assigned {
+		if a.Kept {
+			unknown = append(unknown, app)
+		}
+	}
+	for app := range p.strays {
+		if _, known := p.assigned[app]; !known {
+			unknown = append(unknown, app)
+		}
+	}
+	slices.SortFunc(unknown, fleet.Key.Compare)
+	return unknown
+}
+
+// arrange starts a worker for what is assigned newly, tells the others what they are to do now, and ends those whose
+// Assignment is gone.
+func (p *Pool) arrange(ctx context.Context, working *sync.WaitGroup) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for app, assigned := range p.assigned {
+		w := p.workers[app]
+		if w == nil {
+			w = newWorker(p, app)
+			p.workers[app] = w
+			running, cancel := context.WithCancel(ctx)
+			w.cancel = cancel
+			before := p.ending[app]
+			delete(p.ending, app)
+			working.Go(func() {
+				if before != nil {
+					<-before
+				}
+				w.run(running)
+			})
+		}
+		w.assign(assigned)
+	}
+	for app, w := range p.workers {
+		if _, stays := p.assigned[app]; !stays {
+			w.gone.Store(true)
+			w.cancel()
+			delete(p.workers, app)
+			p.ending[app] = w.ended
+			if !w.removed.Load() {
+				p.strays[app] = true // it left before its tombstone was done
+			}
+		}
+	}
+	p.metrics.assignments.Set(float64(len(p.workers)))
+}
+
+// findStrays asks the cluster which Apps have objects in it, until it answers.
+func (p *Pool) findStrays(ctx context.Context) {
+	back := run.Backoff{Min: time.Second, Max: time.Minute}
+	for {
+		apps, err := p.Engine.Apps(ctx)
+		if err == nil {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			for _, app := range apps {
+				p.strays[app] = true
+			}
+			return
+		}
+		if run.Sleep(ctx, back.Next()) != nil {
+			return
+		}
+		p.Log.Warn("the Apps in the cluster are not known yet; trying on", telemetry.KeyErr, err)
+	}
+}
+
+// slot waits for one of the places in which passes run.
+func (p *Pool) slot(ctx context.Context) (release func(), err error) {
+	select {
+	case p.slots <- struct{}{}:
+		return func() { <-p.slots }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// removed takes note that nothing of an App is the spoke's any more.
+func (p *Pool) removed(app fleet.Key) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.strays, app)
+}
+
+func (p *Pool) worker(app fleet.Key) *worker {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.workers[app]
+}

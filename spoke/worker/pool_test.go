@@ -1,0 +1,548 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+func bubble(t *testing.T, test func(b *bench)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) { test(newBench(t)) })
+}
+
+func TestAssignmentIsFetchedDeployedAndReported(t *testing.T) {
+	bubble(t, func(b *bench) {
+		a := b.assignment("a", "one", nil)
+		b.set(a)
+		got := b.next("deploy").target
+		if got.Manifest.Digest() != a.Release.Manifest || got.Release != a.Release || got.Generation != 1 || got.Verify {
+			b.Errorf("deployed %+v", got)
+		}
+		if base := <-b.fetches; !base.IsZero() {
+			b.Errorf("fetched against %s", base)
+		}
+		synctest.Wait()
+		if r := b.last(a.App); r.Stage != fleet.StageSettled || !r.Converged || r.Epoch != 1 {
+			b.Errorf("reported %+v", r)
+		}
+		if n := b.blobs.pinned(a.App); n != 4 {
+			b.Errorf("%d blobs are pinned, want the manifest and its 3 objects", n)
+		}
+	})
+}
+
+func TestNextReleaseIsFetchedAgainstTheOneBefore(t *testing.T) {
+	bubble(t, func(b *bench) {
+		first := b.assignment("a", "one", nil)
+		b.set(first)
+		b.next("deploy")
+		<-b.fetches
+		synctest.Wait()
+		second := b.assignment("a", "two", func(a *Assigned) { a.Generation = 2 })
+		b.set(second)
+		b.next("deploy")
+		if base := <-b.fetches; base != first.Release.Manifest {
+			b.Errorf("fetched against %s, want what is applied", base)
+		}
+		synctest.Wait()
+		back := first
+		back.Generation = 3
+		b.set(back)
+		if got := b.next("deploy").target; got.Manifest.Digest() != first.Release.Manifest {
+			b.Errorf("deployed %s", got.Manifest.Digest())
+		}
+		if len(b.fetches) != 0 {
+			b.Error("going back to a cached manifest asked the hub")
+		}
+	})
+}
+
+func TestOnlyAChangedControlStartsNoPassAndIsReported(t *testing.T) {
+	bubble(t, func(b *bench) {
+		a := b.assignment("a", "one", nil)
+		b.set(a)
+		b.next("deploy")
+		synctest.Wait()
+		a.Generation, a.Interval = 2, time.Hour
+		b.set(a)
+		synctest.Wait()
+		b.idle("for another interval")
+		if r := b.last(a.App); r.Generation != 2 || !r.Converged {
+			b.Errorf("reported %+v", r)
+		}
+	})
+}
+
+func TestRequestIsServedByAFullPassEvenIfNothingChanged(t *testing.T) {
+	bubble(t, func(b *bench) {
+		a := b.assignment("a", "one", nil)
+		b.set(a)
+		b.next("deploy")
+		synctest.Wait()
+		a.Generation, a.RequestedAt = 2, "2026-01-01T00:00:00Z"
+		serving := make(chan struct{})
+		b.engine.on(func(context.Context, Target) error { <-serving; return nil })
+		b.set(a)
+		if got := b.next("deploy").target; !got.Verify {
+			b.Error("the pass is not a full one")
+		}
+		synctest.Wait()
+		if r := b.last(a.App); r.HandledReconcileAt != "" {
+			b.Error("the request is called handled before the pass ended")
+		}
+		close(serving)
+		synctest.Wait()
+		if r := b.last(a.App); r.HandledReconcileAt != a.RequestedAt {
+			b.Errorf("handled is %q", r.HandledReconcileAt)
+		}
+		b.stop()
+		b.start()
+		b.set(a)
+		b.next("load")
+		if got := b.next("deploy").target; got.Verify {
+			b.Error("after a restart the request is served again")
+		}
+	})
+}
+
+func TestEverythingIsVerifiedHourlyAtMostWithJitter(t *testing.T) {
+	bubble(t, func(b *bench) {
+		b.set(b.assignment("a", "one", nil))
+		before := b.next("deploy").at
+		spread := map[time.Duration]bool{}
+		for range 10 {
+			c := b.next("deploy")
+			if took := c.at.Sub(before); !c.target.Verify || took < 54*time.Minute || took > 66*time.Minute {
+				b.Errorf("after %s a pass, full: %t", took, c.target.Verify)
+			}
+			spread[c.at.Sub(before)] = true
+			before = c.at
+		}
+		if len(spread) < 5 {
+			b.Error("there is no jitter")
+		}
+	})
+}
+
+func TestFailureIsReportedAndRetried(t *testing.T) {
+	bubble(t, func(b *bench) {
+		fails := 2
+		b.engine.on(func(context.Context, Target) error {
+			if fails > 0 {
+				fails--
+				return errBroken
+			}
+			return nil
+		})
+		a := b.assignment("a", "one", nil)
+		b.set(a)
+		before := b.next("deploy").at
+		synctest.Wait()
+		if r := b.last(a.App); r.Stage != fleet.StageFailed || r.Ready.Reason != fleet.ReasonFailed || r.Terminal || r.Ready.Message != "broken" {
+			b.Errorf("reported %+v", r)
+		}
+		for range 2 {
+			at := b.next("deploy").at
+			if took := at.Sub(before); took < 108*time.Second || took > 132*time.Second {
+				b.Errorf("retried after %s, want about 2m", took)
+			}
+			before = at
+		}
+		synctest.Wait()
+		if r := b.last(a.App); r.Stage != fleet.StageSettled {
+			b.Errorf("reported %+v", r)
+		}
+		if len(b.events) != 2 || !b.events[0].Warning || b.events[1].Warning {
+			b.Errorf("events %+v", b.events)
+		}
+	})
+}
+
+func TestBriefTroubleOfTheAPIServerIsRetriedSoonAndNotShown(t *testing.T) {
+	bubble(t, func(b *bench) {
+		fails := 2
+		b.engine.on(func(context.Context, Target) error {
+			if fails > 0 {
+				fails--
+				return &Failure{Err: errBroken, Transient: true}
+			}
+			return nil
+		})
+		a := b.assignment("a", "one", nil)
+		begun := time.Now()
+		b.set(a)
+		for range 3 {
+			b.next("deploy")
+		}
+		if took := time.Since(begun); took > 4*time.Second {
+			b.Errorf("it took %s", took)
+		}
+		synctest.Wait()
+		for _, r := range b.reports(a.App) {
+			if r.Stage == fleet.StageFailed {
+				b.Errorf("shown was %+v", r)
+			}
+		}
+	})
+}
+
+func TestPassThatPanicsFailsAndHarmsNobody(t *testing.T) {
+	bubble(t, func(b *bench) {
+		b.engine.on(func(_ context.Context, target Target) error {
+			if target.App.Name == "bad" {
+				panic("boom")
+			}
+			return nil
+		})
+		bad, good := b.assignment("bad", "one", nil), b.assignment("good", "one", nil)
+		b.set(bad, good)
+		synctest.Wait()
+		if r := b.last(bad.App); r.Stage != fleet.StageFailed || r.Ready.Message != "internal error of the spoke (its log has the details)" {
+			b.Errorf("reported %+v", r)
+		}
+		if r := b.last(good.App); r.Stage != fleet.StageSettled {
+			b.Errorf("the other: %+v", r)
+		}
+	})
+}
+
+func TestHealthIsAwaitedBesideThePassAndItsTimeoutReported(t *testing.T) {
+	bubble(t, func(b *bench) {
+		a := b.assignment("a", "one", func(a *Assigned) { a.Release.Wait = true })
+		b.engine.set(a.App, func(s *Status) { s.Healthy = fleet.Condition{Status: fleet.Unknown, Message: "0 of 1"} })
+		b.set(a)
+		b.next("deploy")
+		synctest.Wait()
+		if len(b.pool.slots) != 0 {
+			b.Error("the wait for health holds a slot")
+		}
+		stage := func(want fleet.Stage, ready fleet.ConditionStatus, when string) {
+			b.Helper()
+			synctest.Wait()
+			if r := b.last(a.App); r.Stage != want || r.Ready.Status != ready {
+				b.Errorf("%s: %s, Ready %s (%s)", when, r.Stage, r.Ready.Status, r.Ready.Message)
+			}
+		}
+		health := func(status fleet.ConditionStatus) {
+			b.engine.set(a.App, func(s *Status) { s.Healthy.Status = status })
+			b.pool.Changed(a.App)
+		}
+		stage(fleet.StageVerifying, fleet.Unknown, "at once")
+		time.Sleep(59 * time.Second)
+		stage(fleet.StageVerifying, fleet.Unknown, "before the timeout")
+		time.Sleep(time.Second)
+		stage(fleet.StageFailed, fleet.False, "after the timeout")
+		health(fleet.True)
+		stage(fleet.StageSettled, fleet.True, "when it got well after all")
+		health(fleet.Unknown)
+		stage(fleet.StageVerifying, fleet.True, "when it is not well again")
+		time.Sleep(time.Minute)
+		stage(fleet.StageFailed, fleet.False, "a timeout later")
+		b.idle("for health alone")
+	})
+}
+
+func TestNewReleaseCutsOffThePassOfTheOld(t *testing.T) {
+	bubble(t, func(b *bench) {
+		b.engine.on(func(ctx context.Context, target Target) error {
+			if target.Generation == 1 {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return nil
+		})
+		b.set(b.assignment("a", "one", nil))
+		b.next("deploy")
+		second := b.assignment("a", "two", func(a *Assigned) { a.Generation = 2 })
+		b.set(second)
+		if got := b.next("deploy").target; got.Generation != 2 {
+			b.Errorf("deployed generation %d", got.Generation)
+		}
+		synctest.Wait()
+		for _, r := range b.reports(second.App) {
+			if r.Stage == fleet.StageFailed {
+				b.Errorf("what was cut off is shown as failed: %+v", r)
+			}
+		}
+	})
+}
+
+func TestSuspensionStopsEverythingAndItsEndVerifiesAll(t *testing.T) {
+	bubble(t, func(b *bench) {
+		a := b.assignment("a", "one", nil)
+		b.set(a)
+		b.next("deploy")
+		synctest.Wait()
+		a.Suspend, a.Generation, a.RequestedAt = true, 2, "now"
+		b.set(a)
+		time.Sleep(5 * time.Hour)
+		b.idle("while suspended")
+		if r := b.last(a.App); r.Stage != fleet.StageSuspended || r.Ready.Status != fleet.True || !b.engine.suspended[a.App] {
+			b.Errorf("reported %+v, drift correction is off: %t", r, b.engine.suspended[a.App])
+		}
+		a.Suspend, a.Generation, a.RequestedAt = false, 3, ""
+		b.set(a)
+		if got := b.next("deploy").target; !got.Verify {
+			b.Error("the pass is not a full one")
+		}
+		synctest.Wait()
+		if b.engine.suspended[a.App] {
+			b.Error("drift correction is still off")
+		}
+	})
+}
+
+func TestTombstoneIsCarriedOutUntilDoneThenForgotten(t *testing.T) {
+	bubble(t, func(b *bench) {
+		a := b.assignment("a", "one", nil)
+		b.set(a)
+		b.next("deploy")
+		synctest.Wait()
+		tries := 0
+		b.engine.remove = func(context.Context) (bool, error) {
+			tries++
+			switch tries {
+			case 1:
+				return false, errBroken
+			case 2:
+				return false, nil
+			}
+			return true, nil
+		}
+		a.State, a.Generation, a.Tombstone, a.ApprovedPrune = fleet.Removed, 2, &fleet.Tombstone{Delete: true}, fleet.Digest{5}
+		b.set(a)
+		if got := b.next("remove").target; got.ApprovedPrune != a.ApprovedPrune {
+			b.Error("the approval is not passed on")
+		}
+		synctest.Wait()
+		if r := b.last(a.App); r.Stage != fleet.StageRemoving || r.Ready.Reason != fleet.ReasonPruneFailed {
+			b.Errorf("reported %+v", r)
+		}
+		second := b.next("remove").at
+		synctest.Wait()
+		b.pool.Changed(a.App)
+		if took := b.next("remove").at.Sub(second); took > 2*time.Second {
+			b.Errorf("told that something went, it looked after %s", took)
+		}
+		synctest.Wait()
+		if r := b.last(a.App); r.Stage != fleet.StageRemoved {
+			b.Errorf("reported %+v", r)
+		}
+		if len(b.records.content) != 0 || b.blobs.pinned(a.App) != 0 {
+			b.Error("something of it is kept")
+		}
+		time.Sleep(5 * time.Hour)
+		b.idle("after it was done")
+		b.set()
+		synctest.Wait()
+		if told := len(b.reports(a.App)) > 0; told || len(b.pool.Unknown()) != 0 {
+			b.Errorf("forgotten: %t, unknown: %v", !told, b.pool.Unknown())
+		}
+	})
+}
+
+func TestAssignmentThatLeftTheStateIsKeptAndNotReported(t *testing.T) {
+	bubble(t, func(b *bench) {
+		stray := here
+		stray.Name = "stray"
+		b.engine.apps = []fleet.Key{stray, here}
+		b.stop()
+		b.start()
+		a := b.assignment("app", "one", nil)
+		b.set(a)
+		b.next("deploy")
+		synctest.Wait()
+		a.Kept = true
+		b.set(a)
+		if c := b.next("deploy"); !c.target.Verify {
+			b.Error("the hourly pass is not a full one")
+		}
+		if len(b.reports(a.App)) > 0 {
+			b.Error("it is still reported")
+		}
+		if got := b.pool.Unknown(); len(got) != 2 || got[0] != a.App || got[1] != stray {
+			b.Errorf("unknown are %v", got)
+		}
+		a.Kept = false
+		b.set(a)
+		synctest.Wait()
+		if r := b.last(a.App); r.Stage != fleet.StageSettled {
+			b.Errorf("back in the state, reported is %+v", r)
+		}
+	})
+}
+
+func TestRestartTakesUpWhatWasAppliedWithoutTheHub(t *testing.T) {
+	bubble(t, func(b *bench) {
+		a := b.assignment("a", "one", func(a *Assigned) { a.Release.Wait = true })
+		b.set(a)
+		b.next("deploy")
+		<-b.fetches
+		synctest.Wait()
+		b.stop()
+		clear(b.told)
+		b.engine.status = map[fleet.Key]Status{}
+		b.cut(errors.New("no hub"))
+		b.start()
+		next := b.assignment("a", "two", func(a *Assigned) { a.Generation = 2 })
+		b.set(next)
+		if got := b.next("load").target; got.Release != a.Release || got.Manifest.Digest() != a.Release.Manifest {
+			b.Errorf("loaded %+v", got)
+		}
+		synctest.Wait()
+		if r := b.last(a.App); r.Ready.Reason != fleet.ReasonArtifactFailed || r.Applied != a.Release.Digest() || r.Generation != 2 {
+			b.Errorf("reported %+v", r)
+		}
+		if n := b.blobs.pinned(a.App); n != 4 {
+			b.Errorf("%d blobs are pinned", n)
+		}
+		b.set(a)
+		b.next("deploy")
+		synctest.Wait()
+		if r := b.last(a.App); r.Stage != fleet.StageSettled {
+			b.Errorf("reported %+v", r)
+		}
+	})
+}
+
+func TestRestartedSpokeDoesNotUnsayThatItWasReady(t *testing.T) {
+	bubble(t, func(b *bench) {
+		a := b.assignment("a", "one", func(a *Assigned) { a.Release.Wait = true })
+		b.set(a)
+		b.next("deploy")
+		synctest.Wait()
+		b.stop()
+		clear(b.told)
+		b.start()
+		b.set(a)
+		b.next("load")
+		b.engine.set(a.App, func(s *Status) { s.Healthy.Status = fleet.Unknown }) // not looked at yet
+		b.pool.Changed(a.App)
+		synctest.Wait()
+		for _, r := range b.reports(a.App) {
+			if r.Ready.Status != fleet.True {
+				b.Errorf("told was %+v", r)
+			}
+		}
+	})
+}
+
+func TestWhatWaitsForTheHubIsTriedWhenItIsReached(t *testing.T) {
+	bubble(t, func(b *bench) {
+		b.cut(&Failure{Err: errors.New("no hub"), Transient: true})
+		a := b.assignment("a", "one", nil)
+		b.set(a)
+		time.Sleep(10 * time.Minute)
+		b.idle("without a manifest")
+		if r := b.last(a.App); r.Ready.Reason != fleet.ReasonArtifactFailed || r.Stage != fleet.StageFailed {
+			b.Errorf("reported %+v", r)
+		}
+		b.cut(nil)
+		begun := time.Now()
+		b.pool.Retry()
+		if at := b.next("deploy").at; at != begun {
+			b.Errorf("tried after %s", at.Sub(begun))
+		}
+	})
+}
+
+func TestBlobLostOnDiskIsFetchedInTheSamePass(t *testing.T) {
+	bubble(t, func(b *bench) {
+		a := b.assignment("a", "one", nil)
+		lost := b.built[a.Release.Manifest].manifest.Entries[1].Digest
+		deploys := 0
+		b.engine.on(func(context.Context, Target) error {
+			if deploys++; deploys == 1 {
+				b.blobs.lose(lost)
+				return fleet.ErrNotFound
+			}
+			return nil
+		})
+		b.set(a)
+		begun := b.next("deploy").at
+		if at := b.next("deploy").at; at != begun {
+			b.Errorf("the second try came after %s", at.Sub(begun))
+		}
+		if len(b.fetches) != 2 {
+			b.Errorf("%d fetches, want 2", len(b.fetches))
+		}
+		synctest.Wait()
+		if r := b.last(a.App); r.Stage != fleet.StageSettled {
+			b.Errorf("reported %+v", r)
+		}
+	})
+}
+
+func TestFewPassesRunAtOnce(t *testing.T) {
+	bubble(t, func(b *bench) {
+		running, most := make(chan struct{}, 100), atomic.Int32{}
+		b.engine.on(func(context.Context, Target) error {
+			running <- struct{}{}
+			for now := int32(len(running)); ; {
+				if before := most.Load(); before >= now || most.CompareAndSwap(before, now) {
+					break
+				}
+			}
+			time.Sleep(time.Second)
+			<-running
+			return nil
+		})
+		var all []Assigned
+		for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h", "i"} {
+			all = append(all, b.assignment(name, "one", nil))
+		}
+		begun := time.Now()
+		b.set(all...)
+		for range all {
+			b.next("deploy")
+		}
+		if took := time.Since(begun); most.Load() != DefaultConcurrency || took != 2*time.Second {
+			b.Errorf("%d passes at once, the last one after %s", most.Load(), took)
+		}
+		time.Sleep(time.Second)
+	})
+}
+
+func TestAssignmentThatIsNotUnderstoodLeavesWhatIsThere(t *testing.T) {
+	bubble(t, func(b *bench) {
+		a := b.assignment("a", "one", nil)
+		b.set(a)
+		b.next("deploy")
+		synctest.Wait()
+		newer := a
+		newer.Generation, newer.State, newer.Err = 2, "Frozen", fleet.ErrInvalid
+		b.set(newer)
+		synctest.Wait()
+		if r := b.last(a.App); r.Generation != 2 || !r.Terminal || r.Ready.Status != fleet.False {
+			b.Errorf("reported %+v", r)
+		}
+		if got := b.next("deploy").target; got.Generation != 1 || !got.Verify {
+			b.Errorf("kept is %+v", got)
+		}
+	})
+}
+
+func TestSpokeStopsAtOnceWhateverRuns(t *testing.T) {
+	bubble(t, func(b *bench) {
+		b.engine.on(func(ctx context.Context, _ Target) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		a := b.assignment("a", "one", nil)
+		b.set(a)
+		b.next("deploy")
+		synctest.Wait()
+		begun := time.Now()
+		b.stop()
+		if r := b.last(a.App); time.Since(begun) != 0 || r.Stage == fleet.StageFailed {
+			b.Errorf("stopped after %s, reported %+v", time.Since(begun), r)
+		}
+	})
+}

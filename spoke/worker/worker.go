@@ -1,0 +1,291 @@
+package worker
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"path"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/manifest"
+	"flotilla.dev/flotilla/pkg/run"
+	"flotilla.dev/flotilla/pkg/telemetry"
+)
+
+// record is what a worker remembers of its App over a restart.
+type record struct {
+	App fleet.Key `json:"app"`
+	// Release is the last one whose objects were all applied; Settled says that they were seen healthy.
+	Release fleet.Release `json:"release"`
+	Settled bool          `json:"settled,omitempty"`
+	// HandledReconcileAt is the last reconcile request that a pass has served.
+	HandledReconcileAt string `json:"handledReconcileAt,omitempty"`
+}
+
+// worker carries out one Assignment. Its fields without a comment on sharing belong to the goroutine of run.
+type worker struct {
+	pool   *Pool
+	app    fleet.Key
+	log    *slog.Logger
+	wake   run.Wake
+	cancel context.CancelFunc
+	// gone says that the Assignment was ended, not the spoke; removed that nothing of it is left. ended is closed when
+	// run returns.
+	gone, removed atomic.Bool
+	ended         chan struct{}
+	// nudged says that the engine's status changed, reached that the hub was reached; applying is set by a pass.
+	nudged, reached, applying atomic.Bool
+
+	mu sync.Mutex
+	// given is the newest Assignment; shared.
+	given Assigned
+
+	want       Assigned
+	unreadable *Assigned
+	progress   progress
+	record     record
+	suspended  bool
+	healthy    bool
+	unhealthy  time.Time // since when
+	told       fleet.Report
+	// manifest is the one decoded last, used by one pass at a time.
+	manifest *manifest.Manifest
+	running  *running
+}
+
+// running is a pass or a removal under way.
+type running struct {
+	want   Assigned
+	cancel context.CancelCauseFunc
+	done   chan outcome
+}
+
+// errOvertaken is why a pass is cancelled that has become pointless.
+var errOvertaken = errors.New("overtaken by another Assignment")
+
+func newWorker(p *Pool, app fleet.Key) *worker {
+	return &worker{pool: p, app: app, log: p.Log.With(telemetry.KeyApp, app), wake: run.NewWake(), ended: make(chan struct{})}
+}
+
+// assign gives the worker its newest Assignment.
+func (w *worker) assign(assigned Assigned) {
+	w.mu.Lock()
+	w.given = assigned
+	w.mu.Unlock()
+	w.wake.Set()
+}
+
+// run works until ctx ends. Then what is under way is cancelled and waited for.
+func (w *worker) run(ctx context.Context) {
+	defer close(w.ended)
+	w.start(ctx)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		var done chan outcome
+		if w.running != nil {
+			done = w.running.done
+		}
+		select {
+		case <-ctx.Done():
+			w.stop()
+			return
+		case o := <-done:
+			w.finish(o)
+		case <-w.wake.C():
+		case <-timer.C:
+		}
+		if ctx.Err() != nil {
+			continue
+		}
+		now := time.Now()
+		timer.Stop()
+		if at := w.look(ctx, now); !at.IsZero() {
+			timer.Reset(max(at.Sub(now), 0))
+		}
+	}
+}
+
+// look does what is due and tells the hub what has changed. It returns when to look again; zero: when woken.
+func (w *worker) look(ctx context.Context, now time.Time) time.Time {
+	w.take()
+	if w.nudged.Swap(false) {
+		w.progress.nudged = true
+	}
+	if w.reached.Swap(false) && w.progress.last != nil && w.progress.last.failure != nil && w.progress.last.failure.Transient {
+		w.progress.last.ended = time.Time{} // due at once
+	}
+	w.suspend()
+	next := decide(now, w.want, w.progress)
+	switch {
+	case w.running != nil && overtakes(w.running.want, w.want):
+		w.running.cancel(errOvertaken)
+		next.at = time.Time{}
+	case w.running != nil:
+		next.at = time.Time{}
+	case next.step != rest && !next.at.After(now):
+		w.begin(ctx, next)
+		next.at = time.Time{}
+	}
+	expires := w.tell(now)
+	if next.at.IsZero() || !expires.IsZero() && expires.Before(next.at) {
+		return expires
+	}
+	return next.at
+}
+
+// take looks at the newest Assignment. One that is not understood leaves the one before in force.
+func (w *worker) take() {
+	w.mu.Lock()
+	given := w.given
+	w.mu.Unlock()
+	if given.Err != nil {
+		w.unreadable = &given
+		return
+	}
+	w.unreadable, w.want = nil, given
+}
+
+// suspend tells the engine whether drift is to be corrected.
+func (w *worker) suspend() {
+	suspend := w.want.Suspend && !w.want.tombstone()
+	if suspend == w.suspended {
+		return
+	}
+	w.pool.Engine.SetSuspended(w.app, suspend)
+	w.progress.unverified = w.progress.unverified || w.suspended
+	w.suspended = suspend
+}
+
+// begin starts what decide said.
+func (w *worker) begin(ctx context.Context, d decision) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	r := &running{want: w.want, cancel: cancel, done: make(chan outcome, 1)}
+	w.running = r
+	w.progress.nudged = false
+	if d.step == pass {
+		w.progress.unverified = false
+	}
+	applied := w.record.Release.Manifest
+	go func() { r.done <- w.carryOut(ctx, r.want, d, applied) }()
+}
+
+// finish takes note of what came of it.
+func (w *worker) finish(o outcome) {
+	r := w.running
+	w.running = nil
+	r.cancel(nil)
+	w.applying.Store(false)
+	p := &w.progress
+	if o.failure != nil && errors.Is(o.failure, errOvertaken) {
+		p.unverified = p.unverified || o.verify
+		return
+	}
+	if o.failure != nil {
+		o.failures = 1
+		if last := p.last; last != nil && last.failure != nil && last.step == o.step && last.release == o.release {
+			o.failures += last.failures
+		}
+	}
+	changed := p.last == nil || p.last.step != o.step || p.last.release != o.release || p.last.failure != nil
+	p.last = &o
+	w.pool.metrics.count(o)
+	switch {
+	case o.step == remove:
+		if o.failure == nil && o.removed {
+			p.removed = o.generation
+			w.removed.Store(true)
+			w.pool.removed(w.app)
+			w.pool.Records.Remove(recordName(w.app))
+			w.pool.Blobs.Unpin(w.app.String())
+			w.record = record{}
+		}
+		return
+	case o.failure == nil && changed:
+		w.healthy, w.unhealthy = false, o.ended
+	}
+	w.removed.Store(false)
+	p.handled = r.want.RequestedAt
+	w.remember(r.want, o)
+}
+
+// remember saves what a restart should find.
+func (w *worker) remember(want Assigned, o outcome) {
+	next := w.record
+	next.App, next.HandledReconcileAt = w.app, w.progress.handled
+	if o.failure == nil && next.Release != want.Release {
+		next.Release, next.Settled = want.Release, false
+	}
+	w.save(next)
+}
+
+func (w *worker) save(next record) {
+	if next == w.record {
+		return
+	}
+	w.record = next
+	if next.Release != (fleet.Release{}) {
+		w.pool.Records.Save(recordName(w.app), next)
+	}
+}
+
+// tell reports what has changed. The report holds until expires, if nothing else moves.
+func (w *worker) tell(now time.Time) (expires time.Time) {
+	status := w.pool.Engine.Status(w.app)
+	if healthy := status.Healthy.Status == fleet.True; healthy != w.healthy {
+		w.healthy = healthy
+		if !healthy {
+			w.unhealthy = now
+		}
+	}
+	inPlace := status.Applied == w.record.Release.Digest() && w.record.Release != (fleet.Release{})
+	if w.healthy && inPlace && !w.record.Settled {
+		settled := w.record
+		settled.Settled = true
+		w.save(settled)
+	}
+	if w.want.Kept || w.want.Generation == 0 && w.unreadable == nil {
+		if w.told.Generation != 0 {
+			w.pool.Forget(w.app)
+			w.told = fleet.Report{}
+		}
+		return time.Time{}
+	}
+	report, expires := describe(view{
+		want: w.want, status: status, progress: w.progress, unreadable: w.unreadable, applying: w.applying.Load(),
+		settled: w.record.Settled && w.record.Release == w.want.Release, unhealthySince: w.unhealthy,
+		ready: w.told.Ready, now: now,
+	})
+	if event, worth := eventOf(w.told, report); worth {
+		w.pool.Event(event)
+	}
+	w.told = report
+	w.pool.Report(report)
+	return expires
+}
+
+// stop ends what is under way, because the spoke stops or the Assignment is gone.
+func (w *worker) stop() {
+	if w.running != nil {
+		w.running.cancel(context.Canceled)
+		<-w.running.done
+	}
+	if w.gone.Load() {
+		w.pool.Forget(w.app)
+		w.pool.Blobs.Unpin(w.app.String())
+		w.pool.Records.Remove(recordName(w.app))
+	}
+}
+
+// jitter is the spread of what follows an outcome.
+func jitter() float64 { return (2*rand.Float64() - 1) / 10 }
+
+func recordName(app fleet.Key) string {
+	digest := fleet.DigestOf([]byte(app.String()))
+	return path.Join("apps", hex.EncodeToString(digest[:]))
+}

@@ -1,0 +1,2 @@
+// Package arch holds the import table as a test: who may import whom.
+package arch

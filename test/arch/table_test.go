@@ -1,0 +1,71 @@
+package arch
+
+// table has a row for every package of the module, by its path in it: the packages of the module that it may import, as
+// patterns of path.Match. The proto packages appear at the edges only, and hub and spoke never meet.
+//
+// A new package gets a row, beside the packages that do work of its sort.
+var table = map[string][]string{
+	// The wire: generated.
+	"proto/flotilla/admin/v1": {},
+	"proto/flotilla/spoke/v1": {},
+
+	// What all share. The nouns import nothing.
+	"pkg/fleet":                 {},
+	"pkg/artifact":              {"pkg/fleet"},
+	"pkg/artifact/artifacttest": {"pkg/artifact", "pkg/fleet"},
+	"pkg/build":                 {"pkg/artifact", "pkg/fleet", "pkg/manifest"},
+	"pkg/flux":                  {"pkg/fleet"},
+	"pkg/identity":              {"pkg/fleet"},
+	"pkg/manifest":              {"pkg/fleet"},
+	"pkg/postgres":              {},
+	"pkg/render":                {"pkg/artifact", "pkg/build", "pkg/fleet"},
+	"pkg/resource":              {"pkg/fleet", "pkg/flux"},
+	"pkg/rpc":                   {"pkg/fleet", "pkg/run", "pkg/telemetry"},
+	"pkg/rpc/rpctest":           {"pkg/rpc"},
+	"pkg/run":                   {},
+	"pkg/telemetry":             {},
+
+	// The hub's parts meet in the database and in package hub, not in each other.
+	"hub":                      {"pkg/*", "hub/*"},
+	"hub/api":                  {"pkg/*", "proto/flotilla/admin/v1"},
+	"hub/auth":                 {"pkg/*", "proto/flotilla/admin/v1"},
+	"hub/release":              {"pkg/*", "hub/source"},
+	"hub/rollout":              {"pkg/*"},
+	"hub/session":              {"pkg/*", "proto/flotilla/spoke/v1"},
+	"hub/source":               {"pkg/*"},
+	"hub/store":                {"pkg/*", "hub/rollout"},
+	"hub/web":                  {"pkg/*"},
+	"hub/cmd/flotilla-hub":     {"pkg/*", "hub"},
+	"hub/cmd/fleetctl":         {"pkg/*", "proto/flotilla/admin/v1", "hub/cmd/fleetctl/*"},
+	"hub/cmd/fleetctl/config":  {},
+	"hub/cmd/fleetctl/printer": {},
+
+	// The spoke's parts reach each other through interfaces that package spoke fills in; a pass has its engine.
+	"spoke":                    {"pkg/*", "spoke/*"},
+	"spoke/apply":              {"pkg/*"},
+	"spoke/cache":              {"pkg/*"},
+	"spoke/deploy":             {"pkg/*", "spoke/apply", "spoke/drift", "spoke/health", "spoke/inventory"},
+	"spoke/drift":              {"pkg/*"},
+	"spoke/health":             {"pkg/*"},
+	"spoke/inventory":          {"pkg/*"},
+	"spoke/lease":              {"pkg/*"},
+	"spoke/session":            {"pkg/*", "proto/flotilla/spoke/v1"},
+	"spoke/worker":             {"pkg/*"},
+	"spoke/cmd/flotilla-spoke": {"pkg/*", "spoke"},
+
+	// Real parts for tests, benchmarks and the demo, which know Flotilla from outside: by its binaries.
+	"test/arch":  {},
+	"test/demo":  {"test/lab"},
+	"test/e2e":   {"test/lab"},
+	"test/lab":   {"pkg/postgres"},
+	"test/setup": {"test/lab"},
+}
+
+// unlinked are modules, or parts of them, that a package must not link, not even through others.
+var unlinked = map[string][]string{
+	// It starts in 50 ms, and what needs a cluster is another program's work.
+	"hub/cmd/fleetctl": {"k8s.io/client-go", "helm.sh/helm", "github.com/getsops/sops", "sigs.k8s.io/kustomize"},
+}
+
+// vague names say nothing of what a package owns.
+var vague = []string{"util", "utils", "common", "helper", "helpers", "types", "manager"}

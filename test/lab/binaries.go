@@ -1,0 +1,65 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// The programs that BuildBinaries makes, by the names that users run them by.
+const (
+	hubBinary      = "flotilla-hub"
+	spokeBinary    = "flotilla-spoke"
+	fleetctlBinary = "fleetctl"
+)
+
+// BuildBinaries builds flotilla-hub, flotilla-spoke and fleetctl from the source as it is now into a directory, made
+// when absent. Lines about a long build go to progress; nil drops them.
+func BuildBinaries(ctx context.Context, dir string, progress io.Writer) error {
+	root, err := ModuleRoot()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	stop := report(progress, fmt.Sprintf("building %s, %s and %s", hubBinary, spokeBinary, fleetctlBinary))
+	defer stop()
+	build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", dir+string(filepath.Separator),
+		"./hub/cmd/"+hubBinary, "./spoke/cmd/"+spokeBinary, "./hub/cmd/"+fleetctlBinary)
+	build.Dir = root
+	build.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	build.Cancel = func() error { return syscall.Kill(-build.Process.Pid, syscall.SIGKILL) }
+	if output, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build Flotilla: %w\n%s", errors.Join(context.Cause(ctx), err), output)
+	}
+	return nil
+}
+
+// TestBinaries is the directory of the binaries that the tests of this process share.
+func TestBinaries(t testing.TB) (dir string) {
+	t.Helper()
+	return sharedBinaries.get(t, func(ctx context.Context) (*binaries, error) {
+		w, err := newWorkspace()
+		if err != nil {
+			return nil, err
+		}
+		if err := BuildBinaries(ctx, w.dir, nil); err != nil {
+			return nil, errors.Join(err, w.remove())
+		}
+		return &binaries{w}, nil
+	}).workspace.dir
+}
+
+var sharedBinaries share[*binaries]
+
+// binaries last as long as the tests that share them.
+type binaries struct{ workspace *workspace }
+
+func (b *binaries) Stop() error { return b.workspace.remove() }

@@ -1,0 +1,115 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// hubAddresses are chosen before the hub's first start and stay.
+type hubAddresses struct{ spoke, admin, http string }
+
+// hubFile is what the hub's ready file holds.
+type hubFile struct {
+	CAPin string `json:"caPin"`
+	PID   int    `json:"pid"`
+}
+
+// startHub starts the database and the hub, and has fleetctl know it.
+func (f *Fleet) startHub(ctx context.Context) error {
+	env := []string{}
+	if !f.config.PrivatePostgres {
+		var err error
+		if f.Postgres, err = StartPostgres(ctx, PostgresConfig{Dir: f.file("postgres")}); err != nil {
+			return err
+		}
+		url, err := f.Postgres.CreateDatabase(ctx, "flotilla")
+		if err != nil {
+			return err
+		}
+		env = append(env, "FLOTILLA_DATABASE_URL="+url)
+	}
+	if err := f.placeHub(ctx, env); err != nil {
+		return err
+	}
+	ready, err := f.readHubFile()
+	if err != nil {
+		return err
+	}
+	context := []string{"config", "set-context", f.config.Name,
+		"--hub", f.hub.admin, "--ca-pin", ready.CAPin, "--token-file", f.adminTokenFile()}
+	if f.config.Namespace != "" {
+		context = append(context, "--namespace", f.config.Namespace)
+	}
+	if err := f.Fleetctl(ctx, context...).Err(); err != nil {
+		return err
+	}
+	f.say("hub: ready for spokes at %s, for fleetctl at %s", f.hub.spoke, f.hub.admin)
+	return nil
+}
+
+// placeHub starts the hub on ports that it finds.
+func (f *Fleet) placeHub(ctx context.Context, env []string) error {
+	for attempt := 0; ; attempt++ {
+		var ports [3]string
+		for i := range ports {
+			port, err := freePort()
+			if err != nil {
+				return err
+			}
+			ports[i] = loopback(port)
+		}
+		f.hub = hubAddresses{spoke: ports[0], admin: ports[1], http: ports[2]}
+		f.Hub = f.hubProgram(env)
+		err := f.Hub.Start(ctx)
+		if err == nil || attempt == 4 || !strings.Contains(err.Error(), "address already in use") {
+			return err
+		}
+	}
+}
+
+func (f *Fleet) hubProgram(env []string) *Program {
+	args := []string{
+		"serve", "--data-dir", f.file("hub"),
+		"--spoke-listen", f.hub.spoke, "--admin-listen", f.hub.admin, "--http-listen", f.hub.http,
+		"--ready-file", f.readyFile(), "--admin-token-file", f.adminTokenFile(),
+	}
+	return &Program{
+		name: "hub",
+		path: filepath.Join(f.config.Binaries, hubBinary),
+		args: append(args, f.config.HubArgs...),
+		env:  env,
+		log:  f.file("log/hub.log"),
+		http: f.hub.http,
+		prepare: func() error {
+			if err := os.Remove(f.readyFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return err
+			}
+			return nil
+		},
+		ready: func(_ context.Context, pid int) error {
+			ready, err := f.readHubFile()
+			if err == nil && ready.PID != pid {
+				err = fmt.Errorf("%s is of process %d, not %d", f.readyFile(), ready.PID, pid)
+			}
+			return err
+		},
+	}
+}
+
+func (f *Fleet) readyFile() string { return f.file("hub/ready.json") }
+
+func (f *Fleet) adminTokenFile() string { return f.file("hub/admin-token") }
+
+func (f *Fleet) readHubFile() (hubFile, error) {
+	content, err := os.ReadFile(f.readyFile())
+	if err != nil {
+		return hubFile{}, err
+	}
+	var ready hubFile
+	return ready, json.Unmarshal(content, &ready)
+}

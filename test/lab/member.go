@@ -1,0 +1,60 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Member is a cluster of a fleet and its spoke.
+type Member struct {
+	// Cluster is the Kubernetes control plane.
+	*Cluster
+	// Spoke is the agent's process.
+	Spoke *Program
+	// Labels are those that the cluster was registered with.
+	Labels map[string]string
+
+	name string
+}
+
+// Name is the cluster's name.
+func (m *Member) Name() string { return m.name }
+
+func (f *Fleet) startCluster(ctx context.Context, m *Member) error {
+	started := time.Now()
+	var err error
+	m.Cluster, err = StartCluster(ctx, ClusterConfig{
+		Name: m.name, Dir: f.file(filepath.Join("clusters", m.name)), Progress: f.config.Progress, Audit: f.config.Audit, Podlet: true,
+	})
+	if err != nil {
+		return err
+	}
+	f.say("cluster %s: API server ready after %s", m.name, time.Since(started).Round(100*time.Millisecond))
+	return nil
+}
+
+// join registers the cluster as a person does, and starts its spoke with the token that this gives.
+func (f *Fleet) join(ctx context.Context, m *Member) error {
+	register := []string{"cluster", "register", m.name, "--print", "token", "--ttl", "1h"}
+	for _, key := range slices.Sorted(maps.Keys(m.Labels)) {
+		register = append(register, "--label", key+"="+m.Labels[key])
+	}
+	registered := f.Fleetctl(ctx, register...)
+	if err := registered.Err(); err != nil {
+		return err
+	}
+	if err := f.placeSpoke(ctx, m, strings.TrimSpace(registered.Stdout)); err != nil {
+		return err
+	}
+	connected := f.Fleetctl(ctx, "wait", "cluster/"+m.name, "--for=connected", "--timeout", programStart.String())
+	if err := connected.Err(); err != nil {
+		return fmt.Errorf("%w; the end of %s:\n%s", err, m.Spoke.log, m.Spoke.process.tail())
+	}
+	f.say("cluster %s: spoke connected", m.name)
+	return nil
+}
