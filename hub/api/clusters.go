@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -29,12 +30,9 @@ const (
 
 // Register makes a Cluster and a join token for it.
 func (s *clusters) Register(ctx context.Context, req *adminv1.RegisterRequest) (*adminv1.RegisterResponse, error) {
-	ttl := defaultTokenTTL
-	if req.GetTtl() != nil {
-		ttl = req.GetTtl().AsDuration()
-	}
-	if ttl <= 0 || ttl > maxTokenTTL {
-		return nil, fmt.Errorf("ttl %s: %w: a join token is good for more than zero and at most %s", ttl, fleet.ErrInvalid, maxTokenTTL)
+	ttl := cmp.Or(req.GetTtl().AsDuration(), defaultTokenTTL)
+	if ttl < 0 || ttl > maxTokenTTL {
+		return nil, fmt.Errorf("ttl %s: %w: a join token is good for at most %s", ttl, fleet.ErrInvalid, maxTokenTTL)
 	}
 	declared := &resource.Object{APIVersion: resource.Cluster.APIVersion, Kind: resource.Cluster.Name}
 	declared.Metadata.Name, declared.Metadata.Labels = req.GetName(), req.GetLabels()

@@ -46,6 +46,9 @@ func statusOfApp(object *resource.Object, state fleet.AppState, instances []flee
 	for i, instance := range instances {
 		at = latest(at, instance.ReportedAt)
 		c := readyOf(instance)
+		if instance.Assignment.State == fleet.Active && instance.Assignment.Release.Digest() != state.Release && c.Reason != fleet.ReasonUnreachable {
+			c = fleet.Condition{Status: fleet.Unknown, Reason: fleet.ReasonProgressing, Message: "waiting to be rolled out there"}
+		}
 		status.Fleet.add(instance, c)
 		switch c.Status {
 		case fleet.False:

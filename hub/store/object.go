@@ -83,7 +83,7 @@ func (s *Store) writeObject(ctx context.Context, tx pgx.Tx, old, object *resourc
 		_, err := tx.Exec(ctx, insert, fleet.HubHome, object.Kind, m.Namespace, m.Name, orEmpty(m.Labels), orEmpty(m.Annotations), spec, sealed)
 		return resource.Created, explain("insert "+object.String(), err)
 	}
-	sameSpec := sameJSON(old.Spec, spec) && sameSecret
+	sameSpec := sameSecret && (object.Kind == resource.Secret.Name || sameJSON(old.Spec, spec))
 	if sameSpec && maps.Equal(old.Metadata.Labels, m.Labels) && maps.Equal(old.Metadata.Annotations, m.Annotations) {
 		return resource.Unchanged, nil
 	}

@@ -322,3 +322,17 @@ func TestPublishedTopicWakesItsWatchers(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestSameSecretAgainIsUnchanged(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	const secret = `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"git","namespace":"apps"},"stringData":{"password":"%s"}}`
+	for _, step := range []struct {
+		password string
+		want     resource.Change
+	}{{"a", resource.Created}, {"a", resource.Unchanged}, {"b", resource.Configured}} {
+		if got, _ := b.apply(strings.Replace(secret, "%s", step.password, 1)); got != step.want {
+			t.Errorf("password %s: %s, want %s", step.password, got, step.want)
+		}
+	}
+}

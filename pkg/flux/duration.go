@@ -5,30 +5,33 @@ import (
 	"fmt"
 	"regexp"
 	"time"
-
-	"flotilla.dev/flotilla/pkg/fleet"
 )
 
 // Duration is a length of time as Flux writes it: "90s", "1h30m", "500ms".
-type Duration struct{ time.Duration }
+type Duration struct {
+	time.Duration
+	// problem says why the text was not understood; validation reports it with the field's path.
+	problem string
+}
 
 var durationPattern = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`)
 
 // MarshalJSON encodes d as Go prints durations.
 func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(d.String()) }
 
-// UnmarshalJSON reads a duration; its errors wrap fleet.ErrInvalid.
+// UnmarshalJSON reads a duration. One that is not understood is no error here but in the validation of the spec, which
+// knows its path.
 func (d *Duration) UnmarshalJSON(data []byte) error {
+	*d = Duration{}
 	var text string
-	if err := json.Unmarshal(data, &text); err != nil {
-		return fmt.Errorf("%w: %s is not a duration such as \"10m\"", fleet.ErrInvalid, data)
-	}
-	if !durationPattern.MatchString(text) {
-		return fmt.Errorf("%w: %q is not a duration such as \"10m\" (units ms, s, m, h)", fleet.ErrInvalid, text)
+	if err := json.Unmarshal(data, &text); err != nil || !durationPattern.MatchString(text) {
+		d.problem = fmt.Sprintf("%s is not a duration such as \"10m\" (units ms, s, m, h)", data)
+		return nil
 	}
 	parsed, err := time.ParseDuration(text)
 	if err != nil {
-		return fmt.Errorf("%w: duration %q: %w", fleet.ErrInvalid, text, err)
+		d.problem = fmt.Sprintf("%s is too long", data)
+		return nil
 	}
 	d.Duration = parsed
 	return nil

@@ -94,6 +94,8 @@ func positive(fields *fleet.Fields, path string, d *Duration, need presence) {
 	switch {
 	case d == nil && need == required:
 		fields.Require(path, "")
+	case d != nil && d.problem != "":
+		fields.Refuse(path, "%s", d.problem)
 	case d != nil && d.Duration <= 0:
 		fields.Refuse(path, "must be more than zero")
 	}

@@ -2,7 +2,9 @@ package resource
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
 	"strings"
 	"time"
@@ -103,7 +105,7 @@ func strictSpec[T any](o *Object) (spec T, err error) {
 	}
 	strict, err := kjson.UnmarshalStrict(o.Spec, &spec)
 	if err != nil {
-		return spec, &fleet.FieldError{Path: "spec", Problem: trimDecode(err)}
+		return spec, decodeError(err)
 	}
 	var fields fleet.Fields
 	refuseUnknown(&fields, "spec.", strict)
@@ -125,9 +127,29 @@ func refuseUnknown(fields *fleet.Fields, prefix string, strict []error) {
 	}
 }
 
-func trimDecode(err error) string {
-	text := strings.TrimPrefix(err.Error(), "json: ")
-	return strings.TrimPrefix(text, fleet.ErrInvalid.Error()+": ")
+// decodeError names the field that has another type than it should.
+func decodeError(err error) error {
+	var mistyped *json.UnmarshalTypeError
+	if errors.As(err, &mistyped) && mistyped.Field != "" {
+		return &fleet.FieldError{Path: "spec." + mistyped.Field, Problem: "is a " + yamlNames.Replace(mistyped.Value) + " and should be a " + kindName(mistyped.Type.Kind())}
+	}
+	return &fleet.FieldError{Path: "spec", Problem: strings.TrimPrefix(err.Error(), "json: ")}
+}
+
+// yamlNames turns JSON's names of types into YAML's.
+var yamlNames = strings.NewReplacer("object", "mapping", "array", "list", "bool", "boolean")
+
+// kindName is what YAML calls a Go type.
+func kindName(kind reflect.Kind) string {
+	switch kind {
+	case reflect.Bool:
+		return "boolean"
+	case reflect.Struct, reflect.Map:
+		return "mapping"
+	case reflect.Slice:
+		return "list"
+	}
+	return kind.String()
 }
 
 var (

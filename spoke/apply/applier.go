@@ -19,6 +19,10 @@ import (
 // maxParallel bounds the requests under way at once, of all Apps together. More only queue up in the API server.
 const maxParallel = 8
 
+// requestTimeout is longer than what an API server allows itself for a request (60 s), as is the wait for it when it
+// is busy.
+const requestTimeout = 2 * time.Minute
+
 // Applier writes objects under one set of marks. It is safe for concurrent use; who writes the same object twice at
 // once has to serialise that.
 type Applier struct {
@@ -52,8 +56,10 @@ func (a *Applier) DryRun(ctx context.Context, o Object) (Preview, error) {
 	if !preview.Create {
 		preview.UID, preview.Version = meta.UID, meta.ResourceVersion
 	}
-	// A dry-run's answer is the live object with our fields on top, so it has the annotations that people set there.
-	preview.Leave = !preview.Create && (o.Mode.SSA == manifest.SSAIfNotPresent || ModeOf(meta.Labels, meta.Annotations).Untouched())
+	// A dry-run's answer is the live object with our fields on top, so it has the annotations that people set there, and
+	// ours.
+	mode := ModeOf(meta.Labels, meta.Annotations)
+	preview.Leave = !preview.Create && (mode.Untouched() || mode.SSA == manifest.SSAIfNotPresent)
 	return preview, nil
 }
 
@@ -61,7 +67,7 @@ func (a *Applier) DryRun(ctx context.Context, o Object) (Preview, error) {
 // is written and the resourceVersion stays. Live is the object's metadata if the caller has it, else nil: with it,
 // fields of a manager that Flux takes over go in two requests instead of three.
 func (a *Applier) Apply(ctx context.Context, o Object, live *metav1.PartialObjectMetadata) (*metav1.PartialObjectMetadata, error) {
-	if live != nil && a.Disowned(live, o.Mode) {
+	if live != nil && a.Disowned(live) {
 		if err := a.takeOver(ctx, o, live); err != nil {
 			return nil, err
 		}
@@ -72,7 +78,7 @@ func (a *Applier) Apply(ctx context.Context, o Object, live *metav1.PartialObjec
 		if err != nil {
 			return nil, Explain(o.Ref, "apply", err)
 		}
-		if attempt == attempts || !a.Disowned(meta, o.Mode) {
+		if attempt == attempts || !a.Disowned(meta) {
 			return meta, nil
 		}
 		if err := a.takeOver(ctx, o, meta); err != nil {
@@ -96,7 +102,7 @@ func (a *Applier) takeOver(ctx context.Context, o Object, live *metav1.PartialOb
 
 // Get returns the metadata of an object; the error wraps fleet.ErrNotFound when the object does not exist.
 func (a *Applier) Get(ctx context.Context, ref fleet.ObjectRef, mapping Mapping) (*metav1.PartialObjectMetadata, error) {
-	release, err := a.slot(ctx)
+	ctx, release, err := a.slot(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +115,7 @@ func (a *Applier) Get(ctx context.Context, ref fleet.ObjectRef, mapping Mapping)
 // Delete asks for the deletion of exactly that object in exactly that state; what depends on it goes in the
 // background. The error wraps fleet.ErrNotFound when it is gone already and fleet.ErrConflict when it is another one.
 func (a *Applier) Delete(ctx context.Context, ref fleet.ObjectRef, mapping Mapping, live *metav1.PartialObjectMetadata) error {
-	release, err := a.slot(ctx)
+	ctx, release, err := a.slot(ctx)
 	if err != nil {
 		return err
 	}
@@ -124,7 +130,7 @@ func (a *Applier) Delete(ctx context.Context, ref fleet.ObjectRef, mapping Mappi
 }
 
 func (a *Applier) patch(ctx context.Context, o Object, kind types.PatchType, body []byte, dryRun ...string) (*metav1.PartialObjectMetadata, error) {
-	release, err := a.slot(ctx)
+	ctx, release, err := a.slot(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -149,12 +155,14 @@ func (a *Applier) patch(ctx context.Context, o Object, kind types.PatchType, bod
 	}
 }
 
-func (a *Applier) slot(ctx context.Context) (release func(), err error) {
+// slot waits until one more request may be under way, and bounds its time.
+func (a *Applier) slot(ctx context.Context) (bounded context.Context, release func(), err error) {
 	select {
 	case a.slots <- struct{}{}:
-		return func() { <-a.slots }, nil
+		bounded, cancel := context.WithTimeout(ctx, requestTimeout)
+		return bounded, func() { cancel(); <-a.slots }, nil
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return ctx, nil, context.Cause(ctx)
 	}
 }
 

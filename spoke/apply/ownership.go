@@ -20,9 +20,10 @@ type operation struct {
 }
 
 // Disowned reports whether live has something that Flux takes over or strips: managers that it takes over, or
-// annotations it removes. With ssa: Merge everybody keeps what is theirs.
-func (m Marks) Disowned(live *metav1.PartialObjectMetadata, mode Mode) bool {
-	if mode.SSA == manifest.SSAMerge || ModeOf(live.Labels, live.Annotations).SSA == manifest.SSAMerge {
+// annotations it removes. With ssa: Merge everybody keeps what is theirs; live has that annotation as soon as the
+// object was applied.
+func (m Marks) Disowned(live *metav1.PartialObjectMetadata) bool {
+	if ModeOf(live.Labels, live.Annotations).SSA == manifest.SSAMerge {
 		return false
 	}
 	return slices.ContainsFunc(live.ManagedFields, m.TakesOver) ||

@@ -50,7 +50,7 @@ func TestTakeoverUnitesFieldsAndKeepsTheOthers(t *testing.T) {
 		entry("kustomize-controller", metav1.ManagedFieldsOperationApply, "", `{"f:data":{"f:a":{}}}`),
 		entry("kubectl", metav1.ManagedFieldsOperationApply, "", `{"f:data":{"f:c":{}}}`),
 	}
-	if !Kustomize.Disowned(live, Mode{}) {
+	if !Kustomize.Disowned(live) {
 		t.Fatal("nothing is taken over")
 	}
 	patch, err := Kustomize.takeover(live)

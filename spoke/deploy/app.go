@@ -112,6 +112,13 @@ func (a *app) wants(id fleet.ObjectRef) bool {
 	return has && !a.stale[id] && !a.removing
 }
 
+// inventory returns the App's inventory; a pass may use the field, as only a pass replaces it.
+func (a *app) inventory() *inventory.Inventory {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.inv
+}
+
 // lost returns the objects that other Apps have taken over.
 func (e *Engine) lost(a *app) map[fleet.ObjectRef]bool {
 	a.mu.Lock()

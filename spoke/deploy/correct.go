@@ -45,9 +45,10 @@ func (e *Engine) correct(ctx context.Context, f drift.Finding) (drift.Correction
 	if err != nil {
 		return drift.Correction{}, err
 	}
-	if entry, has := a.inv.Get(ref); has && entry.UID != string(meta.UID) {
+	inv := a.inventory()
+	if entry, has := inv.Get(ref); has && entry.UID != string(meta.UID) {
 		entry.UID = string(meta.UID) // saved with the next pass; until then the labels tell
-		a.inv.Put(entry)
+		inv.Put(entry)
 	}
 	wrote := f.Verdict == drift.Missing || e.wrote(ref, f.Known, f.Live, meta)
 	if wrote {
@@ -150,7 +151,7 @@ func (e *Engine) facts(meta *metav1.PartialObjectMetadata) drift.Facts {
 	f := drift.FactsOf(meta, e.marks.Entry(meta.ManagedFields))
 	mode := apply.ModeOf(meta.Labels, meta.Annotations)
 	f.Left = mode.Untouched() || mode.SSA == manifest.SSAIfNotPresent
-	f.Disowned = e.marks.Disowned(meta, mode)
+	f.Disowned = e.marks.Disowned(meta)
 	return f
 }
 
@@ -173,10 +174,7 @@ func (e *Engine) read(ctx context.Context, ref fleet.ObjectRef) (*unstructured.U
 	if a == nil {
 		return nil, fleet.ErrNotFound
 	}
-	a.mu.Lock()
-	inv := a.inv
-	a.mu.Unlock()
-	if entry, has := inv.Get(ref); has {
+	if entry, has := a.inventory().Get(ref); has {
 		ref = entry.Ref
 	}
 	mapping, err := e.mapper.Served(ctx, ref)

@@ -110,7 +110,7 @@ func (p *pass) conclude(ctx context.Context, err error) {
 
 // kick has drift corrections made that waited for the pass.
 func (e *Engine) kick(a *app) {
-	entries := a.inv.Entries()
+	entries := a.inventory().Entries()
 	refs := make([]fleet.ObjectRef, len(entries))
 	for i, entry := range entries {
 		refs[i] = entry.Ref

@@ -242,3 +242,26 @@ func TestAVolumeSourceSwappedWithKubectlIsPutBack(t *testing.T) {
 		return err
 	})
 }
+
+func TestWhatAFailedPassDidNotReachIsKeptAsItWas(t *testing.T) {
+	b := newBundle(t)
+	b.intercept(func(r *http.Request) int {
+		if r.Method == http.MethodPatch && r.URL.Query().Get("dryRun") == "" && strings.HasSuffix(r.URL.Path, "/refused") {
+			return http.StatusForbidden
+		}
+		return 0
+	})
+	b.start()
+	web := b.deployment("web", "")
+	b.deploy(web)
+	refused := fmt.Sprintf(`{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"refused","namespace":%q}}`, b.namespace)
+	err := b.try(b.target(refused, strings.Replace(web, `"revisionHistoryLimit":3`, `"revisionHistoryLimit":4`, 1)))
+	if !errors.Is(err, fleet.ErrDenied) || !strings.Contains(err.Error(), "ServiceAccount/"+b.namespace+"/refused") {
+		t.Errorf("error %v", err)
+	}
+	if shard := b.inventory()[0].Data["objects"]; strings.Contains(shard, "refused") || !strings.Contains(shard, `"applied"`) {
+		t.Errorf("the inventory is %s", shard)
+	}
+	b.patch(deployments, "web", "kubectl-edit", `{"spec":{"revisionHistoryLimit":7}}`)
+	b.value(deployments, "web", 3, "spec", "revisionHistoryLimit")
+}

@@ -103,7 +103,8 @@ func New(config Config) (*Engine, error) {
 // connect makes the clients; it asks nothing of the cluster.
 func (e *Engine) connect() error {
 	config := rest.CopyConfig(e.config.REST)
-	config.QPS = -1 // requests are bounded by apply; the API server's own fairness does the rest
+	config.Timeout = 0 // it would end watches; apply bounds its own requests
+	config.QPS = -1    // requests are bounded by apply; the API server's own fairness does the rest
 	config.WarningHandler = rest.NoWarnings{}
 	http, err := rest.HTTPClientFor(config)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -186,6 +187,8 @@ func TestModes(t *testing.T) {
 		b.value(configMaps, "a", "3", "data", "key")
 		b.delete(configMaps, "a")
 		b.value(configMaps, "a", "2", "data", "key")
+		b.deploy(b.configMap("a", "4")) // the Manifest does not say so any more
+		b.value(configMaps, "a", "4", "data", "key")
 	})
 	t.Run("IfNotPresent leaves what is there, and does not own it", func(t *testing.T) {
 		b := newBundle(t).start()
@@ -248,8 +251,10 @@ func TestWhatKubectlAppliedBeforeIsTakenOver(t *testing.T) {
 	}
 	b.deploy(b.configMapsNamed("a", "b", "c")...)
 	for name, extra := range map[string]any{"a": nil, "b": nil, "c": "x"} {
-		b.value(configMaps, name, "1", "data", "key")
-		b.value(configMaps, name, extra, "data", "extra")
+		data, _, err := unstructured.NestedMap(b.get(configMaps, name).Object, "data")
+		if err != nil || data["key"] != "1" || data["extra"] != extra { // at once, not by a correction
+			t.Errorf("%s has %v, %v", name, data, err)
+		}
 		if has := b.get(configMaps, name).GetAnnotations(); len(has) != 0 {
 			t.Errorf("%s has %v", name, has)
 		}

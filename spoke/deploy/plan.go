@@ -54,9 +54,7 @@ func plan(w wish, s sight, all bool) op {
 		return leave
 	case same && s.Lost:
 		return keep // it changes hands again when one of the two Apps changes it
-	case s.Owned && s.Left && !same:
-		return restamp
-	case s.Owned && s.Left:
+	case same && s.Left:
 		return keep
 	case s.Owned && w.SSA == manifest.SSAIfNotPresent && !s.Moved && !all:
 		if same {
@@ -66,7 +64,7 @@ func plan(w wish, s sight, all bool) op {
 	case s.Owned && w.SSA == manifest.SSAIfNotPresent:
 		return write // a dry-run tells whether it is still there
 	case !same:
-		return write
+		return write // of what is not to be touched too: it may be the Manifest that has said so
 	case s.Moved, all:
 		return verify
 	}

@@ -37,7 +37,7 @@ func TestPlan(t *testing.T) {
 		{name: "another App's", sight: owned(one, lost), all: true, want: keep},
 		{name: "another App's, and changed here", sight: owned(two, lost), want: write},
 		{name: "not to be touched", sight: owned(one, left), all: true, want: keep},
-		{name: "not to be touched, and changed", sight: owned(two, left), want: restamp},
+		{name: "not to be touched, and changed", sight: owned(two, left), want: write},
 		{name: "Ignore", entry: manifest.Entry{SSA: manifest.SSAIgnore}, sight: owned(two, nil), all: true, want: leave},
 		{name: "reconcile: disabled", entry: manifest.Entry{ReconcileDisabled: true}, want: leave},
 		{name: "IfNotPresent, new", entry: manifest.Entry{SSA: manifest.SSAIfNotPresent}, want: write},

@@ -12,6 +12,7 @@ import (
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/manifest"
 	"flotilla.dev/flotilla/spoke/apply"
+	"flotilla.dev/flotilla/spoke/inventory"
 )
 
 const (
@@ -30,6 +31,11 @@ type step struct {
 	op      op
 	object  apply.Object
 	preview apply.Preview
+	// before is the inventory's entry before the pass announced a write; had says that there was one.
+	before inventory.Entry
+	had    bool
+	// unsure says that the object was, or may have been, written.
+	unsure bool
 }
 
 // stage brings one stage of the Manifest into the cluster. If the API server refuses any of its changed objects,
@@ -53,6 +59,7 @@ func (p *pass) stage(ctx context.Context, entries []manifest.Entry) error {
 	}
 	for _, group := range byGroup(steps) {
 		if err := each(ctx, group, p.apply); err != nil {
+			p.withdraw(steps)
 			return err
 		}
 	}
@@ -127,6 +134,7 @@ func (p *pass) dryRun(ctx context.Context, s *step) error {
 // content that is not known.
 func (p *pass) announce(s *step) {
 	entry, has := p.app.inv.Get(s.Ref)
+	s.before, s.had = entry, has
 	if s.op == leave && !has || s.op == keep || s.op == verify {
 		return
 	}
@@ -149,6 +157,21 @@ func (p *pass) announce(s *step) {
 	p.engine.claim(s.Ref, p.app)
 }
 
+// withdraw takes back what was announced of objects that were not written after all: what was applied before still is,
+// and its drift is corrected.
+func (p *pass) withdraw(steps []*step) {
+	for _, s := range steps {
+		switch {
+		case s.op != write || s.unsure:
+		case s.had:
+			p.app.inv.Put(s.before)
+		default:
+			p.app.inv.Remove(s.Ref)
+			p.engine.disown(p.app, s.Ref)
+		}
+	}
+}
+
 // apply writes one object, or finds that it needs no writing.
 func (p *pass) apply(ctx context.Context, s *step) error {
 	if s.op != write && s.op != verify {
@@ -165,8 +188,9 @@ func (p *pass) apply(ctx context.Context, s *step) error {
 	}
 	known := e.tracker.Known(s.Ref)
 	meta, err := e.applier.Apply(ctx, s.object, nil)
+	s.unsure = err == nil || !isRefusal(err)
 	if err != nil {
-		end(nil, !isRefusal(err))
+		end(nil, s.unsure)
 		return err
 	}
 	entry, _ := a.inv.Get(s.Ref)

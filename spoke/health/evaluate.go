@@ -42,9 +42,13 @@ func Stateless(ref fleet.ObjectRef) bool {
 	switch ref.Group {
 	case "":
 		switch ref.Kind {
-		case "ConfigMap", "Secret", "ServiceAccount", "Service", "LimitRange", "Endpoints", "PodTemplate":
-			return true // a Service has its address as soon as it exists
+		case "ConfigMap", "Secret", "ServiceAccount", "LimitRange", "Endpoints", "PodTemplate",
+			// A Service has its address as soon as it exists; kstatus asks nothing more of the others' status.
+			"Service", "Namespace", "ResourceQuota", "PersistentVolume":
+			return true
 		}
+	case "autoscaling":
+		return ref.Kind == "HorizontalPodAutoscaler"
 	case "apps":
 		return ref.Kind == "ControllerRevision"
 	case "batch":

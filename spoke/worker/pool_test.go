@@ -274,6 +274,29 @@ func TestNewReleaseCutsOffThePassOfTheOld(t *testing.T) {
 	})
 }
 
+func TestFullPassThatIsCutOffIsMadeUpFor(t *testing.T) {
+	bubble(t, func(b *bench) {
+		a := b.assignment("a", "one", nil)
+		b.set(a)
+		b.next("deploy")
+		synctest.Wait()
+		b.engine.on(func(ctx context.Context, target Target) error {
+			if target.Generation == 2 {
+				<-ctx.Done()
+			}
+			return ctx.Err()
+		})
+		a.Generation, a.RequestedAt = 2, "now"
+		b.set(a)
+		b.next("deploy")
+		next := b.assignment("a", "two", func(a *Assigned) { a.Generation = 3 }) // of another that is asked for nothing
+		b.set(next)
+		if got := b.next("deploy").target; !got.Verify || got.Generation != 3 {
+			b.Errorf("after the full pass was cut off came %+v", got)
+		}
+	})
+}
+
 func TestSuspensionStopsEverythingAndItsEndVerifiesAll(t *testing.T) {
 	bubble(t, func(b *bench) {
 		a := b.assignment("a", "one", nil)

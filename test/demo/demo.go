@@ -17,9 +17,10 @@ import (
 
 // demo is what runs.
 type demo struct {
-	dir string // of everything
-	bin string // of the binaries
-	out *narrator
+	root string // of the checkout
+	dir  string // of everything
+	bin  string // of the binaries; empty until they are built
+	out  *narrator
 
 	fleet  *lab.Fleet
 	repo   *lab.Repo
@@ -66,8 +67,11 @@ func (d *demo) prepare(ctx context.Context) error {
 		return err
 	}
 	d.out.say("Postgres: %s", postgres)
-	if err := lab.BuildBinaries(ctx, d.bin, d.out); err != nil {
-		return err
+	if d.bin == "" {
+		d.bin = filepath.Join(d.root, "bin")
+		if err := lab.BuildBinaries(ctx, d.bin, d.out); err != nil {
+			return err
+		}
 	}
 	if _, err := lab.KubeBinary(ctx, d.out); err != nil {
 		return err

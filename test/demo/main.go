@@ -12,6 +12,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -25,12 +26,16 @@ import (
 )
 
 func main() {
-	exit := flag.Bool("exit", false, "end when all clusters are ready: with 0, or with 1 when they do not become so")
-	dir := flag.String("dir", "", "where the demo keeps everything (default: .demo in the checkout)")
+	var o options
+	flag.BoolVar(&o.exit, "exit", false, "end when all clusters are ready: with 0, or with 1 when they do not become so")
+	flag.StringVar(&o.dir, "dir", "", "where the demo keeps everything (default: .demo in the checkout)")
+	flag.StringVar(&o.bin, "bin", "", "where Flotilla's binaries are (default: bin in the checkout, built anew)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), signals()...)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once, and all that it started with it
-	if err := run(ctx, *dir, *exit); err != nil {
+	// Whoever reads the output may go first; the demo still cleans up.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
@@ -45,37 +50,42 @@ func signals() []os.Signal {
 	return all
 }
 
+// options are the command line.
+type options struct {
+	exit     bool
+	dir, bin string
+}
+
 // run is the demo from a clean place to a clean place.
-func run(ctx context.Context, dir string, exit bool) error {
+func run(ctx context.Context, o options) error {
 	root, err := lab.ModuleRoot()
 	if err != nil {
 		return err
 	}
-	if dir == "" {
-		dir = filepath.Join(root, ".demo")
-	}
-	place, err := takePlace(dir)
+	place, err := takePlace(cmp.Or(o.dir, filepath.Join(root, ".demo")))
 	if err != nil {
 		return err
 	}
 	defer place.release()
 	ctx, stop := withParent(ctx)
 	defer stop()
-	d := &demo{dir: place.dir, bin: filepath.Join(root, "bin"), out: newNarrator(os.Stdout)}
+	d := &demo{root: root, dir: place.dir, bin: o.bin, out: newNarrator(os.Stdout)}
 	err = d.start(ctx)
 	if err == nil {
-		d.explain(ctx)
-		if !exit {
-			d.keepRunning(ctx)
-			d.out.plain("\nStopping.")
-		}
+		err = d.explain(ctx, !o.exit)
 	}
-	if ctx.Err() != nil && err != nil {
+	switch {
+	case ctx.Err() != nil && err != nil:
 		err = errors.New("interrupted before all clusters were ready")
+	case err == nil && !o.exit:
+		d.keepRunning(ctx)
 	}
+	d.out.plain("")
+	d.out.say("stopping")
 	if stopErr := d.stop(); stopErr != nil {
 		d.out.plain("not all ended in order: %v", stopErr)
 	}
+	d.out.say("nothing of it runs any more")
 	if err != nil {
 		place.keep()
 		d.out.plain("The logs of what ran are in %s", filepath.Join(place.dir, "log"))

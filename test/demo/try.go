@@ -10,34 +10,43 @@ import (
 )
 
 // explain says what there is now, and what to try with it.
-func (d *demo) explain(ctx context.Context) {
-	d.out.plain("\nAll clusters are ready after %s. The hub fetched the commit once and built it once:\n",
-		time.Since(d.out.started).Round(100*time.Millisecond))
-	if shown := d.fleet.Fleetctl(ctx, "get", "ks/app@*"); shown.Err() == nil {
-		d.out.plain("%s", strings.TrimRight(shown.Stdout, "\n"))
+func (d *demo) explain(ctx context.Context, stays bool) error {
+	fetches, err := d.fleet.Hub.Metric(ctx, "flotilla_source_calls_total", "call=fetch", "result=ok")
+	if err != nil {
+		return err
 	}
-	_, err := exec.LookPath("kubectl")
+	builds, err := d.fleet.Hub.Metric(ctx, "flotilla_hub_builds_total", "result=built")
+	if err != nil {
+		return err
+	}
+	instances := d.fleet.Fleetctl(ctx, "get", "ks/app@*")
+	if err := instances.Err(); err != nil {
+		return err
+	}
+	d.out.plain("\nAll clusters are ready after %s. For the %d of them, the hub fetched %.0f time and built %.0f time:\n\n%s",
+		time.Since(d.out.started).Round(100*time.Millisecond), len(d.fleet.Members), fetches, builds, instances.Stdout)
+	_, err = exec.LookPath("kubectl")
 	var text strings.Builder
 	if err := try.Execute(&text, struct {
-		Demo    string
-		Kubectl bool
-	}{d.relative(), err == nil}); err != nil {
-		d.out.plain("%v", err)
-		return
+		Demo           string
+		Stays, Kubectl bool
+	}{d.relative(), stays, err == nil}); err != nil {
+		return err
 	}
-	d.out.plain("%s", text.String())
+	d.out.plain("%s", strings.TrimSuffix(text.String(), "\n"))
+	return nil
 }
 
 // relative is the demo's directory as one types it in the checkout.
 func (d *demo) relative() string {
-	if root := filepath.Dir(d.bin); filepath.Dir(d.dir) == root {
+	if filepath.Dir(d.dir) == d.root {
 		return filepath.Base(d.dir)
 	}
 	return quote(d.dir)
 }
 
-var try = template.Must(template.New("try").Parse(`
-Five things to try, in another terminal, in this directory:
+var try = template.Must(template.New("try").Parse(`{{if .Stays}}Five things to try, in another terminal, in this directory:
+{{- else}}Without --exit, the demo would stay up now, with five things to try:{{end}}
 
   source {{.Demo}}/env      # once: fleetctl on the PATH, and set to this hub
 
@@ -70,16 +79,19 @@ Five things to try, in another terminal, in this directory:
   git -C {{.Demo}}/repo revert --no-edit HEAD && git -C {{.Demo}}/repo push -q
   fleetctl reconcile ks/app --with-source --wait
 {{if .Kubectl}}
-5. Kill the hub, and meddle with a cluster while it is gone; its spoke puts it right. The demo starts the hub again:
+5. Kill the hub, and meddle with a cluster while it is gone: the spoke puts it right. After 10 seconds the hub is back:
 
   kill -9 $(cat {{.Demo}}/hub.pid)
   kubectl --kubeconfig {{.Demo}}/clusters/prod-1/kubeconfig -n hello delete deployment hello
   kubectl --kubeconfig {{.Demo}}/clusters/prod-1/kubeconfig -n hello get deployment hello
+  until fleetctl status; do sleep 2; done
 {{else}}
-5. Kill the hub: the clusters stay as they are, and connect again when the demo has started it again, 10 seconds later.
-   (With kubectl, change something meanwhile: the spokes put it right. The kubeconfigs are {{.Demo}}/clusters/*/kubeconfig.)
+5. Kill the hub: the clusters stay as they are. After 10 seconds it is back, and knows them:
 
   kill -9 $(cat {{.Demo}}/hub.pid)
-  fleetctl wait cluster/canary-1 cluster/prod-1 cluster/prod-2 --for=connected
-{{end}}
-Ctrl-C ends the demo and everything it started.`))
+  until fleetctl status; do sleep 2; done
+
+   With kubectl, meddle with a cluster meanwhile; the spoke puts it right: {{.Demo}}/clusters/prod-1/kubeconfig
+{{end}}{{if .Stays}}
+Ctrl-C ends the demo and everything it started.
+{{end}}`))

@@ -22,6 +22,7 @@ type app struct {
 	t         testing.TB
 	fleet     *lab.Fleet
 	namespace string
+	url       string
 	repo      *lab.Repo
 }
 
@@ -43,10 +44,17 @@ func newApp(t testing.TB, fleet *lab.Fleet) *app {
 		"deploy/namespace.yaml": "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: " + a.namespace + "\n",
 		"deploy/app.yaml":       a.configMap("app", "first"),
 	})
-	if err := fleet.Apply(t.Context(), strings.NewReplacer("NAMESPACE", a.namespace, "URL", url).Replace(declared)); err != nil {
-		t.Fatal(err)
-	}
+	a.url = url
+	a.declareAgain()
 	return a
+}
+
+// declareAgain applies what newApp applied.
+func (a *app) declareAgain() {
+	a.t.Helper()
+	if err := a.fleet.Apply(a.t.Context(), strings.NewReplacer("NAMESPACE", a.namespace, "URL", a.url).Replace(declared)); err != nil {
+		a.t.Fatal(err)
+	}
 }
 
 // The intervals are long, so that a test sees what was asked for and not what would have come anyway.
@@ -71,7 +79,7 @@ spec:
 
 // configMap is a ConfigMap of the app's namespace, as a file.
 func (a *app) configMap(name, value string) string {
-	return fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: %s\n  namespace: %s\ndata:\n  value: %s\n", name, a.namespace, value)
+	return fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: %s\n  namespace: %s\ndata:\n  value: %q\n", name, a.namespace, value)
 }
 
 // push commits files, by path, and returns the commit's hash.

@@ -19,15 +19,7 @@ func metric(a *app, p *lab.Program, name string, labels ...string) float64 {
 // Counts need a fleet that nobody else uses.
 func TestOneCommitIsFetchedAndBuiltOnceAndShipsWhatChanged(t *testing.T) {
 	t.Parallel()
-	fleet, err := lab.StartFleet(t.Context(), lab.FleetConfig{Clusters: lab.ThreeClusters(), Audit: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := fleet.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	fleet := startFleet(t, lab.ThreeClusters()...)
 	a := newApp(t, fleet)
 	files := map[string]string{"elsewhere/readme": "1"}
 	for i := range 1000 {

@@ -59,6 +59,7 @@ type Fleet struct {
 	config    FleetConfig
 	workspace *workspace // nil when the directory is the caller's
 	hub       hubAddresses
+	rivals    []*Program // second spokes
 
 	progress sync.Mutex
 }
@@ -158,7 +159,7 @@ func (f *Fleet) Programs() []*Program {
 			all = append(all, m.Spoke)
 		}
 	}
-	return all
+	return append(all, f.rivals...)
 }
 
 // Dir is where everything is, the log directory included.

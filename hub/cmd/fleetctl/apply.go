@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/status"
 
 	"flotilla.dev/flotilla/hub/cmd/fleetctl/printer"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
@@ -95,7 +96,7 @@ func (a *app) planApply(ctx context.Context, h *hub, declared []declaration) ([]
 			if f.code == exitUnreachable || f.code == exitDenied || f.code == exitInterrupted || f.code == exitTimeout {
 				return nil, f // it is the same for all of them
 			}
-			wrong.addHub(d, f)
+			wrong.addHub(d, err, f)
 			code = max(code, f.code)
 		}
 		planned = append(planned, response)
@@ -106,9 +107,12 @@ func (a *app) planApply(ctx context.Context, h *hub, declared []declaration) ([]
 	return planned, nil
 }
 
-// addHub records what the hub refuses in a declaration.
-func (p *problems) addHub(d declaration, f *failure) {
+// addHub records what the hub refuses in a declaration: err, which f explains.
+func (p *problems) addHub(d declaration, err error, f *failure) {
 	p.add(d.manifest, d.long(), errors.New(f.what))
+	if s, ok := status.FromError(err); ok && details(s) != "" {
+		*p = append(*p, details(s))
+	}
 }
 
 // failure tells all problems at once.
@@ -160,7 +164,7 @@ func (a *app) applyAll(ctx context.Context, h *hub, declared []declaration, plan
 			if first == nil {
 				first = f
 			}
-			wrong.addHub(d, f)
+			wrong.addHub(d, err, f)
 			continue
 		}
 		a.warnings(d, response)

@@ -1,0 +1,78 @@
+package flux_test
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/flux"
+)
+
+func TestEveryFieldOfASpecStandsInItsTable(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		spec  any
+		table []flux.Field
+	}{{flux.Kustomization{}, flux.KustomizationFields}, {flux.GitRepository{}, flux.GitRepositoryFields}} {
+		kind := reflect.TypeOf(test.spec)
+		var taken, listed []string
+		for i := range kind.NumField() {
+			name, _, _ := strings.Cut(kind.Field(i).Tag.Get("json"), ",")
+			taken = append(taken, name)
+		}
+		for _, field := range test.table {
+			listed = append(listed, field.Path)
+		}
+		slices.Sort(taken)
+		slices.Sort(listed)
+		if !slices.Equal(taken, listed) {
+			t.Errorf("%s takes %v, its table lists %v", kind.Name(), taken, listed)
+		}
+	}
+}
+
+func duration(d time.Duration) *flux.Duration { return &flux.Duration{Duration: d} }
+
+func TestTimeoutAndRetryIntervalDefaultAsInFlux(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		spec           flux.Kustomization
+		timeout, retry time.Duration
+	}{
+		{flux.Kustomization{Interval: duration(10 * time.Minute)}, 9*time.Minute + 30*time.Second, 10 * time.Minute},
+		{flux.Kustomization{Interval: duration(40 * time.Second)}, 30 * time.Second, 40 * time.Second},
+		{flux.Kustomization{Interval: duration(time.Minute), Timeout: duration(2 * time.Second), RetryInterval: duration(5 * time.Second)}, 2 * time.Second, 5 * time.Second},
+	} {
+		if got := test.spec.GetTimeout(); got != test.timeout {
+			t.Errorf("timeout %s, want %s", got, test.timeout)
+		}
+		if got := test.spec.GetRetryInterval(); got != test.retry {
+			t.Errorf("retry interval %s, want %s", got, test.retry)
+		}
+	}
+}
+
+func TestDeletionOfAnAppDeletesAsItsPolicySays(t *testing.T) {
+	t.Parallel()
+	yes, no := true, false
+	for _, test := range []struct {
+		spec flux.Kustomization
+		want bool
+	}{
+		{flux.Kustomization{Prune: &yes}, true},
+		{flux.Kustomization{Prune: &no}, false},
+		{flux.Kustomization{Prune: &yes, DeletionPolicy: fleet.MirrorPrune}, true},
+		{flux.Kustomization{Prune: &no, DeletionPolicy: fleet.DeleteObjects}, true},
+		{flux.Kustomization{Prune: &no, DeletionPolicy: fleet.WaitForTermination}, true},
+		{flux.Kustomization{Prune: &yes, DeletionPolicy: fleet.OrphanObjects}, false},
+		{flux.Kustomization{Prune: &yes, Suspend: true}, false},
+		{flux.Kustomization{Prune: &yes, Suspend: true, DeletionPolicy: fleet.DeleteObjects}, false},
+	} {
+		if got := test.spec.Deletes(); got != test.want {
+			t.Errorf("%+v deletes: %t", test.spec, got)
+		}
+	}
+}
