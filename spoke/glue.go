@@ -94,7 +94,7 @@ func (a adapter) Status(app fleet.Key) worker.Status {
 	s := a.Engine.Status(app)
 	return worker.Status{
 		Objects: s.Objects, ObjectsNotReady: s.ObjectsNotReady, NotReady: s.NotReady, Healthy: s.Healthy, Failed: s.Failed,
-		HeldPrune: s.HeldPrune, Applied: s.Applied, DriftCorrections: s.DriftCorrections,
+		HeldPrune: s.HeldPrune, Applied: s.Applied, DriftCorrections: s.DriftCorrections, ManagedByFlux: s.ManagedByFlux,
 	}
 }
 

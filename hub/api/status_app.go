@@ -209,6 +209,9 @@ func statusOfInstance(i fleet.Instance, declared int64) instanceStatus {
 		Fleet: instanceFleet{Generation: i.Assignment.Generation, Release: i.Assignment.Release.Digest().String(), Connected: i.Connected}}
 	at := i.CreatedAt
 	c := readyOf(i)
+	if c.Status == fleet.True && i.Applied != "" {
+		c.Message = "applied revision " + string(i.Applied) // of which the spoke knows the Release only
+	}
 	if r := i.Report; r != nil {
 		at = i.ReportedAt
 		reported := i.ReportedAt.UTC()

@@ -46,11 +46,13 @@ type querier interface {
 
 // snapshot runs f in a read-only transaction that sees one state of the database.
 func (s *Store) snapshot(ctx context.Context, doing string, f func(tx pgx.Tx) error) error {
-	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	tx, err := s.pool.BeginTx(ctx, options)
-	if err != nil {
-		return explain(doing, err)
-	}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // nothing was written
-	return f(tx)
+	return retry(ctx, func() error {
+		options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+		tx, err := s.pool.BeginTx(ctx, options)
+		if err != nil {
+			return lost(explain(doing, err))
+		}
+		defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // nothing was written
+		return lost(f(tx))
+	})
 }

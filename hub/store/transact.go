@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/run"
 )
 
 // System is the hub itself as a caller: what it does of its own accord leaves no audit row.
@@ -30,12 +31,7 @@ const retries = 5
 // transact runs f in one transaction on behalf of a caller. A person's change writes its audit row there too. f may
 // run again when the transaction lost against another one, so it has no effect outside it.
 func (s *Store) transact(ctx context.Context, by fleet.Caller, act action, f func(tx pgx.Tx) error) error {
-	var err error
-	for range retries {
-		if err = s.transactOnce(ctx, by, act, f); !errors.Is(err, errLost) {
-			break
-		}
-	}
+	err := retry(ctx, func() error { return s.transactOnce(ctx, by, act, f) })
 	if err != nil {
 		return err
 	}
@@ -43,13 +39,25 @@ func (s *Store) transact(ctx context.Context, by fleet.Caller, act action, f fun
 	return nil
 }
 
-// errLost marks a transaction that another one made fail, and that may succeed when it is tried again.
-var errLost = errors.New("lost against another transaction")
+// errLost marks a transaction that had no effect and may succeed when it is tried again: another one made it fail, or
+// its connection was one that the database had closed.
+var errLost = errors.New("the transaction was lost")
+
+// retry calls f until it does something else than lose, a few times.
+func retry(ctx context.Context, f func() error) error {
+	backoff := run.Backoff{Min: 10 * time.Millisecond, Max: 500 * time.Millisecond}
+	for n := 0; ; n++ {
+		err := f()
+		if !errors.Is(err, errLost) || n == retries || run.Sleep(ctx, backoff.Next()) != nil {
+			return err
+		}
+	}
+}
 
 func (s *Store) transactOnce(ctx context.Context, by fleet.Caller, act action, f func(tx pgx.Tx) error) error {
 	tx, err := s.pool.Begin(ctx)
 	if err != nil {
-		return explain(act.doing(), err)
+		return lost(explain(act.doing(), err))
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // no effect after a commit
 	if err := f(tx); err != nil {
@@ -63,14 +71,15 @@ func (s *Store) transactOnce(ctx context.Context, by fleet.Caller, act action, f
 	commit, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
 	if err := tx.Commit(commit); err != nil {
-		return lost(explain(act.doing()+": commit", err))
+		return explain(act.doing()+": commit", err) // whether it took effect is not known
 	}
 	return nil
 }
 
+// lost marks the errors of what has not been committed that another try may not meet.
 func lost(err error) error {
 	var pg interface{ SQLState() string }
-	if errors.As(err, &pg) && (pg.SQLState() == serializationFailure || pg.SQLState() == deadlockDetected) {
+	if errors.Is(err, fleet.ErrUnavailable) || errors.As(err, &pg) && (pg.SQLState() == serializationFailure || pg.SQLState() == deadlockDetected) {
 		return fmt.Errorf("%w: %w", errLost, err)
 	}
 	return err

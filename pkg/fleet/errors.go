@@ -15,6 +15,8 @@ var (
 	ErrConflict = errors.New("conflict")
 	// ErrDenied says that the caller may not do this.
 	ErrDenied = errors.New("denied")
+	// ErrUnavailable says that something the operation needs, such as the database, does not answer now.
+	ErrUnavailable = errors.New("not available now")
 	// ErrTerminal says that no retry can help until something is changed by a person.
 	ErrTerminal = errors.New("needs a change")
 )

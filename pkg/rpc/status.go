@@ -28,6 +28,7 @@ var sentinels = []struct {
 	{fleet.ErrDenied, codes.PermissionDenied, "DENIED"},
 	{fleet.ErrConflict, codes.FailedPrecondition, "CONFLICT"},
 	{fleet.ErrTerminal, codes.FailedPrecondition, "TERMINAL"},
+	{fleet.ErrUnavailable, codes.Unavailable, "UNAVAILABLE"},
 	{context.Canceled, codes.Canceled, ""},
 	{context.DeadlineExceeded, codes.DeadlineExceeded, ""},
 }

@@ -122,6 +122,7 @@ func (e *Engine) corrected(a *app, ref fleet.ObjectRef, live *metav1.PartialObje
 		text += "; last written by " + who
 	}
 	e.event(a, ref, false, reasonDrift, text)
+	e.log.Info("drift corrected", "app", a.key.String(), "object", ref.String())
 	e.config.Changed(a.key)
 }
 

@@ -201,3 +201,33 @@ func TestAKillAtAnyWriteLeavesNoOrphanAndConverges(t *testing.T) {
 		}
 	}
 }
+
+func TestAnIntendedObjectThatSomebodyElseMadeIsNotDeleted(t *testing.T) {
+	b := newBundle(t)
+	b.start().deploy(b.configMap("stays", "1"))
+	b.kill()
+	left, broken := &atomic.Int64{}, &atomic.Bool{}
+	left.Store(1) // the inventory
+	b.wrap = func(next http.RoundTripper) http.RoundTripper {
+		return cut{next: next, left: left, lost: true, broken: broken}
+	}
+	b.start()
+	if err := b.try(b.target(b.configMap("stays", "1"), b.configMap("theirs", "1"))); err == nil {
+		t.Fatal("nothing was cut")
+	}
+	b.kill()
+	b.wrap = nil
+	if shard := b.inventory()[0].Data["objects"]; !strings.Contains(shard, "theirs") {
+		t.Fatalf("the inventory is %s", shard)
+	}
+	theirs := b.configMap("theirs", "0", fmt.Sprintf(`,"labels":{%q:"app",%q:%q}`, ownerName, ownerNamespace, b.namespace))
+	if err := b.create(configMaps, theirs); err != nil {
+		t.Fatal(err)
+	}
+	b.start().deploy(b.configMap("stays", "1"))
+	b.settled()
+	b.value(configMaps, "theirs", "0", "data", "key")
+	if shard := b.inventory()[0].Data["objects"]; strings.Contains(shard, "theirs") {
+		t.Errorf("the inventory is %s", shard)
+	}
+}

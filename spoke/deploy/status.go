@@ -27,6 +27,8 @@ type Status struct {
 	Conflicts []fleet.ObjectStatus
 	// DriftCorrections counts writes that undid what others did, since the start.
 	DriftCorrections uint64
+	// ManagedByFlux says that a Flux in the cluster manages the App, unsuspended: Deploy refuses it.
+	ManagedByFlux bool
 }
 
 // StatusConflict is the state of an object that somebody fights for.
@@ -39,7 +41,7 @@ func (e *Engine) Status(key fleet.Key) Status {
 		return Status{Healthy: fleet.Condition{Status: fleet.Unknown, Reason: fleet.ReasonProgressing, Message: "nothing is applied yet"}}
 	}
 	a.mu.Lock()
-	s := Status{Applied: a.applied, DriftCorrections: a.corrections}
+	s := Status{Applied: a.applied, DriftCorrections: a.corrections, ManagedByFlux: e.flux.manages(key)}
 	if a.held != nil {
 		held := *a.held
 		s.HeldPrune = &held

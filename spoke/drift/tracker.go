@@ -170,12 +170,11 @@ func (t *Tracker) Run(ctx context.Context) error {
 func (t *Tracker) Track(ref fleet.ObjectRef) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	k, o := t.find(ref)
-	if o != nil {
+	if _, o := t.find(ref); o != nil {
 		return
 	}
-	o = t.add(ref)
-	if k = t.kinds[groupKind(ref)]; k.synced {
+	o := t.add(ref)
+	if t.kinds[groupKind(ref)].synced {
 		// The list that would have shown it is over.
 		o.seen = 0
 		t.note(o, Finding{Ref: ref.ID(), Verdict: Doubtful})

@@ -298,3 +298,28 @@ func TestForgottenObjectsAreNotCorrected(t *testing.T) {
 		}
 	})
 }
+
+func TestADoubtThatWasNotSettledSurvivesARestart(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, openMemory(t, dir))
+		r.applied(t, 10)
+		r.mu.Lock()
+		r.kind.trusted = true
+		r.mu.Unlock()
+		r.Doubt(it)
+		r.event(r.kind, watch.Modified, seenAt(11)) // status, after which the object looks clean
+		r.found()
+	})
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, openMemory(t, dir))
+		r.Track(it)
+		r.mu.Lock()
+		r.kind = r.kinds[groupKind(it)]
+		r.mu.Unlock()
+		r.listed(r.kind, []metav1.Object{seenAt(11)}, 30, false)
+		if got := r.found(); got != fmt.Sprint(Doubtful) {
+			t.Errorf("found %q", got)
+		}
+	})
+}

@@ -110,9 +110,11 @@ func (w *Watcher) Run(ctx context.Context) error {
 	}
 }
 
-// Expect notes an object of which nothing is known yet.
+// Expect notes an object of which nothing is known yet. Changed is not told.
 func (w *Watcher) Expect(ref fleet.ObjectRef) {
-	w.set(ref.ID(), InProgress, "not looked at yet")
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.notReady[ref.ID()] = &patient{state: InProgress, message: "not looked at yet"}
 }
 
 // Applied notes that an object was written: its state is what its controller makes of it from now on.

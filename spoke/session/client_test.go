@@ -9,11 +9,9 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"flotilla.dev/flotilla/pkg/fleet"
-	"flotilla.dev/flotilla/pkg/identity"
 	spokev1 "flotilla.dev/flotilla/proto/flotilla/spoke/v1"
 )
 
@@ -73,62 +71,6 @@ func TestSpokeEnrolsConnectsAndFollowsTheState(t *testing.T) {
 		if mine, _ := s.store.Load(t.Context()); mine.Mark.Compare(second) != 0 {
 			t.Errorf("the mark kept is %s, want %s", mine.Mark, second)
 		}
-	})
-}
-
-func TestEnrolmentWhoseAnswerWasLostGoesOnWithTheSameKeyOverARestart(t *testing.T) {
-	bubble(t, func(t *testing.T, h *hub, s *spoke) {
-		h.fail(&h.failEnrol, errLostAnswer, errLostAnswer, errLostAnswer)
-		s.start(t, h)
-		for lost := false; !lost; time.Sleep(10 * time.Millisecond) {
-			h.mu.Lock()
-			lost = h.enrols > 0
-			h.mu.Unlock()
-		}
-		if err := s.stop(); err != nil && !errors.Is(err, t.Context().Err()) {
-			t.Logf("stopped with %v", err)
-		}
-		s.start(t, h)
-		<-h.hellos
-	})
-}
-
-func TestTokenThatAnotherHasRedeemedEndsTheSpokeAndSaysSo(t *testing.T) {
-	bubble(t, func(t *testing.T, h *hub, s *spoke) {
-		s.start(t, h)
-		<-h.hellos
-		thief := newSpoke(h.token)
-		thief.start(t, h)
-		err := thief.await()
-		if !errors.Is(err, fleet.ErrTerminal) || !strings.Contains(err.Error(), "join token t1") || !strings.Contains(err.Error(), "used") {
-			t.Errorf("Run = %v", err)
-		}
-	})
-}
-
-func TestSpokeThatIsNotEnrolledAndHasNoTokenEndsAndSaysSo(t *testing.T) {
-	bubble(t, func(t *testing.T, h *hub, s *spoke) {
-		s.token = ""
-		s.start(t, h)
-		if err := s.await(); !errors.Is(err, fleet.ErrTerminal) || !strings.Contains(err.Error(), "join token") {
-			t.Errorf("Run = %v", err)
-		}
-	})
-}
-
-func TestHubThatIsNotTheTokensIsNeverGivenTheToken(t *testing.T) {
-	bubble(t, func(t *testing.T, h *hub, s *spoke) {
-		other := newHub(t)
-		s.start(t, other)
-		time.Sleep(time.Minute)
-		if other.enrols != 0 {
-			t.Error("the token was given to another hub")
-		}
-		if got := s.log.String(); !strings.Contains(got, "not the hub that the pin names") {
-			t.Errorf("the log does not say why:\n%s", got)
-		}
-		s.start(t, h) // the address was put right
-		<-h.hellos
 	})
 }
 
@@ -369,85 +311,6 @@ func TestQuestionIsAnsweredFromTheEngine(t *testing.T) {
 		}
 		if got := ask("x"); got.GetError() == "" {
 			t.Errorf("of no App: %v", got)
-		}
-	})
-}
-
-func TestCertificateIsRenewedAtHalfItsLifeAndUsed(t *testing.T) {
-	bubble(t, func(t *testing.T, h *hub, s *spoke) {
-		h.welcome.HeartbeatPeriod = durationpb.New(5 * time.Minute)
-		s.start(t, h)
-		<-h.hellos
-		begun, before := time.Now(), s.store.identity.Certificate
-		for range 3 {
-			<-h.renewed
-			if took := time.Since(begun); took < 10*time.Hour || took > 14*time.Hour {
-				t.Errorf("renewed after %s, want about half of 24h", took)
-			}
-			begun = time.Now()
-			<-h.hellos
-			if time.Since(begun) > time.Second {
-				t.Error("the new certificate is not used at once")
-			}
-			mine, _ := s.store.Load(t.Context())
-			if string(mine.Certificate) == string(before) {
-				t.Error("the new certificate is not kept")
-			}
-			before = mine.Certificate
-		}
-	})
-}
-
-func TestClusterThatTheHubRefusesKeepsItsStateAndJoinsAgainWithANewToken(t *testing.T) {
-	bubble(t, func(t *testing.T, h *hub, s *spoke) {
-		s.start(t, h)
-		<-h.hellos
-		h.send(h.message(fleet.StateID{}, h.set(desired(1)), 1))
-		<-s.accepted
-		h.fail(&h.failConnect, fleet.ErrDenied, fleet.ErrDenied)
-		h.down <- nil
-		<-h.hellos
-		begun := time.Now()
-		<-h.hellos
-		if time.Since(begun) < 30*time.Second {
-			t.Error("a refusal is not given time")
-		}
-		if got := s.log.String(); !strings.Contains(got, "the hub refuses this cluster") {
-			t.Errorf("log:\n%s", got)
-		}
-		synctest.Wait()
-		if err := s.stop(); err != nil {
-			t.Errorf("Run = %v", err)
-		}
-		h.fail(&h.failConnect, fleet.ErrDenied)
-		h.mu.Lock()
-		h.redeemed = fleet.Digest{}
-		h.token, _ = identity.NewJoinToken("t2", h.root.Authority().Pin())
-		h.mu.Unlock()
-		s.token = h.token
-		s.start(t, h)
-		if got := <-s.accepted; got.ID != h.latest {
-			t.Errorf("from disk came %s", got.ID)
-		}
-		<-h.hellos // refused with the old certificate
-		<-h.hellos
-		if mine, _ := s.store.Load(t.Context()); mine.EnrolToken != "t2" {
-			t.Errorf("enrolled with token %s", mine.EnrolToken)
-		}
-	})
-}
-
-func TestTokenOfAnotherHubDoesNotMoveACluster(t *testing.T) {
-	bubble(t, func(t *testing.T, h *hub, s *spoke) {
-		s.start(t, h)
-		<-h.hellos
-		_ = s.stop()
-		other := newHub(t)
-		s.token = other.token
-		s.start(t, h)
-		<-h.hellos
-		if got := s.log.String(); !strings.Contains(got, "the join token is another hub's") {
-			t.Errorf("log:\n%s", got)
 		}
 	})
 }

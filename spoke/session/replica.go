@@ -123,7 +123,7 @@ func (r *replica) restore(saved State) error {
 
 // verify checks that next is what the hub signed for this cluster, whole, and newer than all accepted before.
 func (r *replica) verify(next State) error {
-	if order := next.ID.Compare(r.mark); order < -9 {
+	if order := next.ID.Compare(r.mark); order < 0 || order == 0 && !r.held.ID.IsZero() {
 		return fmt.Errorf("%w: %s after %s", errLower, next.ID, r.mark)
 	}
 	if fleet.DesiredDigest(next.Items.Digests()) != next.ID.Digest {

@@ -34,6 +34,8 @@ type progress struct {
 	removed uint64
 	// nudged says that the engine's status changed since the last pass or removal began.
 	nudged bool
+	// flux says that a Flux in the cluster manages the App, unsuspended.
+	flux bool
 }
 
 // outcome is how a pass or a removal ended.
@@ -85,6 +87,8 @@ func decide(now time.Time, want Assigned, p progress) decision {
 		return decision{step: pass, verify: last.verify, at: last.ended.Add(nudgedPause)} // Flux may have let go
 	case last.failure != nil:
 		return decision{step: pass, verify: last.verify, at: last.ended.Add(last.spreadOver(retryPause(want, last)))}
+	case p.flux:
+		return decision{step: pass, at: now} // to be refused, and to say so
 	}
 	return decision{step: pass, verify: true, at: last.ended.Add(last.spreadOver(max(want.interval(), fullPeriod)))}
 }

@@ -78,6 +78,7 @@ func TestNextStepFollowsFromTheAssignmentAndWhatWasDone(t *testing.T) {
 		"failed over and over":         {a, progress{last: ended(pass, a, transient, 40)}, decision{step: pass, at: in(30 * time.Second)}},
 		"failed for good":              {a, progress{last: ended(pass, a, terminal, 1)}, decision{step: pass, at: in(10 * time.Minute)}},
 		"Flux has it":                  {a, progress{last: ended(pass, a, flux, 1)}, decision{step: pass, at: in(2 * time.Minute)}},
+		"Flux has taken it":            {a, progress{last: ended(pass, a, nil, 0), flux: true}, decision{step: pass, at: t0}},
 		"Flux may have let go":         {a, progress{last: ended(pass, a, flux, 1), nudged: true}, decision{step: pass, at: in(time.Second)}},
 		"suspended":                    {suspended, progress{}, never},
 		"suspended with a request":     {assigned(1, func(a *Assigned) { a.Suspend, a.RequestedAt = true, "now" }), progress{last: ended(pass, a, broken, 1)}, never},

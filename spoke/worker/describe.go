@@ -20,6 +20,8 @@ type Status struct {
 	// Applied is the release whose objects were all applied last.
 	Applied          fleet.Digest
 	DriftCorrections uint64
+	// ManagedByFlux says that a Flux in the cluster manages the App, unsuspended: passes are refused.
+	ManagedByFlux bool
 }
 
 // view is all that a report is made of.

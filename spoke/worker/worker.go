@@ -116,6 +116,7 @@ func (w *worker) look(ctx context.Context, now time.Time) time.Time {
 	w.take()
 	if w.nudged.Swap(false) {
 		w.progress.nudged = true
+		w.progress.flux = w.pool.Engine.Status(w.app).ManagedByFlux
 	}
 	if w.reached.Swap(false) && w.progress.last != nil && w.progress.last.failure != nil && w.progress.last.failure.Transient {
 		w.progress.last.ended = time.Time{} // due at once
@@ -191,6 +192,8 @@ func (w *worker) finish(o outcome) {
 		if last := p.last; last != nil && last.failure != nil && last.step == o.step && last.release == o.release {
 			o.failures += last.failures
 		}
+		w.pool.Log.Warn("App not as it should be", telemetry.KeyApp, w.app.String(), telemetry.KeyRelease, o.release.String(),
+			"reason", o.failure.Reason, "tries", o.failures, telemetry.KeyErr, o.failure.Err)
 	}
 	changed := p.last == nil || p.last.step != o.step || p.last.release != o.release || p.last.failure != nil
 	p.last = &o

@@ -33,9 +33,13 @@ func TestBadCommitIsNamedAndTheLastGoodStateStays(t *testing.T) {
 		if described := a.fleetctl("describe", "ks/app"); !strings.Contains(described, test.words) {
 			t.Errorf("%s: describe does not name %s:\n%s", test.name, test.words, described)
 		}
-		if log, err := test.log(); err != nil || !strings.Contains(log, test.words) {
-			t.Errorf("%s: the log does not name %s; error %v", test.name, test.words, err)
-		}
+		lab.Eventually(t, patience, test.name+" is named in the log", func() error {
+			log, err := test.log()
+			if err == nil && !strings.Contains(log, test.words) {
+				err = errors.New("the log does not name " + test.words)
+			}
+			return err
+		})
 		a.data(m, "app", map[string]string{"value": "first"})
 		other.push(map[string]string{"deploy/app.yaml": other.configMap("app", test.name)})
 		other.settle()
@@ -90,6 +94,7 @@ func TestAppThatAnUnsuspendedFluxManagesIsRefusedByName(t *testing.T) {
 	a.settle()
 	m := fleet.Members[0]
 	flux := a.flux(m, false)
+	a.says("ks/app@"+m.Name(), "Ready", "ManagedByFlux")
 	a.push(map[string]string{"deploy/app.yaml": a.configMap("app", "second")})
 	a.lookNow()
 	a.says("ks/app@"+m.Name(), "Ready", "ManagedByFlux")
@@ -130,7 +135,7 @@ func TestSecondAgentOfAClusterWaitsAndTakesOver(t *testing.T) {
 	}
 	lab.Eventually(t, patience, "the second agent waits and says so", func() error {
 		log, err := second.Log()
-		if err == nil && !strings.Contains(log, "Lease") {
+		if err == nil && !strings.Contains(log, "another agent acts for this cluster") {
 			err = errors.New(log)
 		}
 		return err

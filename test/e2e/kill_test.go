@@ -154,7 +154,7 @@ func TestRestoredOrEmptiedDatabaseIsSafeModeUntilRecovered(t *testing.T) {
 			if err := fleet.Postgres.RestoreDatabase(t.Context(), "older", "flotilla"); err != nil {
 				t.Fatal(err)
 			}
-			if err := fleet.Hub.Start(t.Context()); err != nil {
+			if err := errors.Join(fleet.Hub.Start(t.Context()), fleet.Login(t.Context())); err != nil {
 				t.Fatal(err)
 			}
 			a.says("cluster/prod-1", "SafeMode", "True")
@@ -194,7 +194,7 @@ func TestAppThatOnlyTheSpokeKnowsIsKeptUntilItIsEndedByName(t *testing.T) {
 	if err := fleet.Postgres.RestoreDatabase(t.Context(), "empty", "flotilla"); err != nil {
 		t.Fatal(err)
 	}
-	if err := fleet.Hub.Start(t.Context()); err != nil {
+	if err := errors.Join(fleet.Hub.Start(t.Context()), fleet.Login(t.Context())); err != nil {
 		t.Fatal(err)
 	}
 	a.says("cluster/prod-1", "SafeMode", "True")

@@ -62,7 +62,15 @@ func (a *app) get(ref string) shown {
 func (a *app) says(ref, condition, words string) {
 	a.t.Helper()
 	lab.Eventually(a.t, patience, ref+" says "+words, func() error {
-		if got := a.get(ref).condition(condition); !strings.Contains(got, words) {
+		out := a.fleet.Fleetctl(a.t.Context(), "get", ref, "-o", "json", "-n", a.namespace)
+		if err := out.Err(); err != nil {
+			return err
+		}
+		var s shown
+		if err := json.Unmarshal([]byte(out.Stdout), &s); err != nil {
+			return err
+		}
+		if got := s.condition(condition); !strings.Contains(got, words) {
 			return errors.New(got)
 		}
 		return nil

@@ -36,6 +36,15 @@ func (f *Fleet) startHub(ctx context.Context) error {
 	if err := f.placeHub(ctx, env); err != nil {
 		return err
 	}
+	if err := f.Login(ctx); err != nil {
+		return err
+	}
+	f.say("hub: ready for spokes at %s, for fleetctl at %s", f.hub.spoke, f.hub.admin)
+	return nil
+}
+
+// Login has fleetctl use the hub's newest admin token: a hub on an emptied database makes another one.
+func (f *Fleet) Login(ctx context.Context) error {
 	ready, err := f.readHubFile()
 	if err != nil {
 		return err
@@ -45,11 +54,7 @@ func (f *Fleet) startHub(ctx context.Context) error {
 	if f.config.Namespace != "" {
 		context = append(context, "--namespace", f.config.Namespace)
 	}
-	if err := f.Fleetctl(ctx, context...).Err(); err != nil {
-		return err
-	}
-	f.say("hub: ready for spokes at %s, for fleetctl at %s", f.hub.spoke, f.hub.admin)
-	return nil
+	return f.Fleetctl(ctx, context...).Err()
 }
 
 // placeHub starts the hub on ports that it finds.

@@ -40,7 +40,7 @@ func (f *Fleet) startCluster(ctx context.Context, m *Member) error {
 
 // join registers the cluster as a person does, and starts its spoke with the token that this gives.
 func (f *Fleet) join(ctx context.Context, m *Member) error {
-	register := []string{"cluster", "register", m.name, "--print", "token", "--ttl", "1h"}
+	register := []string{"cluster", "register", m.name, "--print", "token"}
 	for _, key := range slices.Sorted(maps.Keys(m.Labels)) {
 		register = append(register, "--label", key+"="+m.Labels[key])
 	}

@@ -1,0 +1,208 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+func TestSuspensionStopsEverythingAndItsEndVerifiesAll(t *testing.T) {
+	bubble(t, func(b *bench) {
+		a := b.assignment("a", "one", nil)
+		b.set(a)
+		b.next("deploy")
+		synctest.Wait()
+		a.Suspend, a.Generation, a.RequestedAt = true, 2, "now"
+		b.set(a)
+		time.Sleep(5 * time.Hour)
+		b.idle("while suspended")
+		if r := b.last(a.App); r.Stage != fleet.StageSuspended || r.Ready.Status != fleet.True || !b.engine.suspended[a.App] {
+			b.Errorf("reported %+v, drift correction is off: %t", r, b.engine.suspended[a.App])
+		}
+		a.Suspend, a.Generation, a.RequestedAt = false, 3, ""
+		b.set(a)
+		if got := b.next("deploy").target; !got.Verify {
+			b.Error("the pass is not a full one")
+		}
+		synctest.Wait()
+		if b.engine.suspended[a.App] {
+			b.Error("drift correction is still off")
+		}
+	})
+}
+
+func TestTombstoneIsCarriedOutUntilDoneThenForgotten(t *testing.T) {
+	bubble(t, func(b *bench) {
+		a := b.assignment("a", "one", nil)
+		b.set(a)
+		b.next("deploy")
+		synctest.Wait()
+		tries := 0
+		b.engine.remove = func(context.Context) (bool, error) {
+			tries++
+			switch tries {
+			case 1:
+				return false, errBroken
+			case 2:
+				return false, nil
+			}
+			return true, nil
+		}
+		a.State, a.Generation, a.Tombstone, a.ApprovedPrune = fleet.Removed, 2, &fleet.Tombstone{Delete: true}, fleet.Digest{5}
+		b.set(a)
+		if got := b.next("remove").target; got.ApprovedPrune != a.ApprovedPrune {
+			b.Error("the approval is not passed on")
+		}
+		synctest.Wait()
+		if r := b.last(a.App); r.Stage != fleet.StageRemoving || r.Ready.Reason != fleet.ReasonPruneFailed {
+			b.Errorf("reported %+v", r)
+		}
+		second := b.next("remove").at
+		synctest.Wait()
+		b.pool.Changed(a.App)
+		if took := b.next("remove").at.Sub(second); took > 2*time.Second {
+			b.Errorf("told that something went, it looked after %s", took)
+		}
+		synctest.Wait()
+		if r := b.last(a.App); r.Stage != fleet.StageRemoved {
+			b.Errorf("reported %+v", r)
+		}
+		if len(b.records.content) != 0 || b.blobs.pinned(a.App) != 0 {
+			b.Error("something of it is kept")
+		}
+		time.Sleep(5 * time.Hour)
+		b.idle("after it was done")
+		b.set()
+		synctest.Wait()
+		if told := len(b.reports(a.App)) > 0; told || len(b.pool.Unknown()) != 0 {
+			b.Errorf("forgotten: %t, unknown: %v", !told, b.pool.Unknown())
+		}
+	})
+}
+
+func TestAssignmentThatLeftTheStateIsKeptAndNotReported(t *testing.T) {
+	bubble(t, func(b *bench) {
+		stray := here
+		stray.Name = "stray"
+		b.engine.apps = []fleet.Key{stray, here}
+		b.stop()
+		b.start()
+		a := b.assignment("app", "one", nil)
+		b.set(a)
+		b.next("deploy")
+		synctest.Wait()
+		a.Kept = true
+		b.set(a)
+		if c := b.next("deploy"); !c.target.Verify {
+			b.Error("the hourly pass is not a full one")
+		}
+		if len(b.reports(a.App)) > 0 {
+			b.Error("it is still reported")
+		}
+		if got := b.pool.Unknown(); len(got) != 2 || got[0] != a.App || got[1] != stray {
+			b.Errorf("unknown are %v", got)
+		}
+		a.Kept = false
+		b.set(a)
+		synctest.Wait()
+		if r := b.last(a.App); r.Stage != fleet.StageSettled {
+			b.Errorf("back in the state, reported is %+v", r)
+		}
+	})
+}
+
+func TestRestartTakesUpWhatWasAppliedWithoutTheHub(t *testing.T) {
+	bubble(t, func(b *bench) {
+		a := b.assignment("a", "one", func(a *Assigned) { a.Release.Wait = true })
+		b.set(a)
+		b.next("deploy")
+		<-b.fetches
+		synctest.Wait()
+		b.stop()
+		clear(b.told)
+		b.engine.status = map[fleet.Key]Status{}
+		b.cut(errors.New("no hub"))
+		b.start()
+		next := b.assignment("a", "two", func(a *Assigned) { a.Generation = 2 })
+		b.set(next)
+		if got := b.next("load").target; got.Release != a.Release || got.Manifest.Digest() != a.Release.Manifest {
+			b.Errorf("loaded %+v", got)
+		}
+		synctest.Wait()
+		if r := b.last(a.App); r.Ready.Reason != fleet.ReasonArtifactFailed || r.Applied != a.Release.Digest() || r.Generation != 2 {
+			b.Errorf("reported %+v", r)
+		}
+		if n := b.blobs.pinned(a.App); n != 4 {
+			b.Errorf("%d blobs are pinned", n)
+		}
+		b.set(a)
+		b.next("deploy")
+		synctest.Wait()
+		if r := b.last(a.App); r.Stage != fleet.StageSettled {
+			b.Errorf("reported %+v", r)
+		}
+	})
+}
+
+func TestRestartedSpokeDoesNotUnsayThatItWasReady(t *testing.T) {
+	bubble(t, func(b *bench) {
+		a := b.assignment("a", "one", func(a *Assigned) { a.Release.Wait = true })
+		b.set(a)
+		b.next("deploy")
+		synctest.Wait()
+		b.stop()
+		clear(b.told)
+		b.start()
+		b.set(a)
+		b.next("load")
+		b.engine.set(a.App, func(s *Status) { s.Healthy.Status = fleet.Unknown }) // not looked at yet
+		b.pool.Changed(a.App)
+		synctest.Wait()
+		for _, r := range b.reports(a.App) {
+			if r.Ready.Status != fleet.True {
+				b.Errorf("told was %+v", r)
+			}
+		}
+	})
+}
+
+func TestAssignmentThatIsNotUnderstoodLeavesWhatIsThere(t *testing.T) {
+	bubble(t, func(b *bench) {
+		a := b.assignment("a", "one", nil)
+		b.set(a)
+		b.next("deploy")
+		synctest.Wait()
+		newer := a
+		newer.Generation, newer.State, newer.Err = 2, "Frozen", fleet.ErrInvalid
+		b.set(newer)
+		synctest.Wait()
+		if r := b.last(a.App); r.Generation != 2 || !r.Terminal || r.Ready.Status != fleet.False {
+			b.Errorf("reported %+v", r)
+		}
+		if got := b.next("deploy").target; got.Generation != 1 || !got.Verify {
+			b.Errorf("kept is %+v", got)
+		}
+	})
+}
+
+func TestSpokeStopsAtOnceWhateverRuns(t *testing.T) {
+	bubble(t, func(b *bench) {
+		b.engine.on(func(ctx context.Context, _ Target) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		a := b.assignment("a", "one", nil)
+		b.set(a)
+		b.next("deploy")
+		synctest.Wait()
+		begun := time.Now()
+		b.stop()
+		if r := b.last(a.App); time.Since(begun) != 0 || r.Stage == fleet.StageFailed {
+			b.Errorf("stopped after %s, reported %+v", time.Since(begun), r)
+		}
+	})
+}
