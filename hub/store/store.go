@@ -55,6 +55,8 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	poolConfig.MaxConns = cmp.Or(config.MaxConnections, 20)
 	poolConfig.ConnConfig.RuntimeParams["application_name"] = "flotilla-hub"
 	poolConfig.ConnConfig.ConnectTimeout = 5 * time.Second
+	// A connection that the database closed is found out before it is used, at the price of a round trip.
+	poolConfig.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return true }
 	if err := migrate(ctx, poolConfig.ConnConfig); err != nil {
 		return nil, fmt.Errorf("migrate the database: %w", err)
 	}

@@ -97,7 +97,7 @@ func (r *running) file(name string) string { return filepath.Join(r.dir, name) }
 
 func TestDemoKeepsItsContractAndLeavesNothing(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "demo")
+	dir := filepath.Join(t.TempDir(), "a demo")
 	first := startDemo(t, dir)
 	first.awaitReady(t)
 
@@ -144,7 +144,7 @@ func TestDemoKeepsItsContractAndLeavesNothing(t *testing.T) {
 
 func TestInterruptedDemoLeavesNothing(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "demo")
+	dir := filepath.Join(t.TempDir(), "a demo")
 	d := startDemo(t, dir)
 	lab.Eventually(t, patience, "the hub runs", func() error {
 		_, err := os.Stat(d.file("hub/ready.json"))

@@ -170,6 +170,7 @@ func TestRestoredOrEmptiedDatabaseIsSafeModeUntilRecovered(t *testing.T) {
 					return nil
 				})
 				a.declareAgain()
+				a.fleetctlWith(`{"apiVersion":"fleet.flotilla.dev/v1alpha1","kind":"Cluster","metadata":{"name":"prod-1","labels":{"tier":"prod"}}}`, "apply", "-f", "-")
 			}
 			a.settle()
 			a.says("ks/app", "Ready", "True")
