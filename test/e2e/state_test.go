@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -173,13 +172,6 @@ func (a *app) flux(m *lab.Member, suspended bool) dynamic.ResourceInterface {
 		return err
 	})
 	return resource
-}
-
-// within is a context for what must not take longer than patience.
-func (a *app) within() context.Context {
-	ctx, cancel := context.WithTimeout(a.t.Context(), patience)
-	a.t.Cleanup(cancel)
-	return ctx
 }
 
 // quiet returns once the API servers of the members have had no write for a second: what was to be written is.

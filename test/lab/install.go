@@ -63,8 +63,6 @@ func installPostgres(ctx context.Context, progress io.Writer) error {
 	return aptGet(ctx, "install", "postgresql")
 }
 
-var candidatePattern = regexp.MustCompile(`(?m)^\s*Candidate: (\d+)`)
-
 // checkCandidate refuses a release of the system whose Postgres is too old, before anything is installed.
 func checkCandidate(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, "apt-cache", "policy", "postgresql")
@@ -73,11 +71,17 @@ func checkCandidate(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("apt-cache policy postgresql: %w", err)
 	}
-	match := candidatePattern.FindSubmatch(output)
+	return judgeCandidate(string(output))
+}
+
+var candidatePattern = regexp.MustCompile(`(?m)^\s*Candidate: (\d+)`)
+
+func judgeCandidate(policy string) error {
+	match := candidatePattern.FindStringSubmatch(policy)
 	if match == nil {
 		return errors.New("apt-get knows no package postgresql")
 	}
-	if major, err := strconv.Atoi(string(match[1])); err != nil || major < postgres.OldestMajor {
+	if major, err := strconv.Atoi(match[1]); err != nil || major < postgres.OldestMajor {
 		return fmt.Errorf("this system packages Postgres %s, and Flotilla needs %d or later: install one from the Postgres project's own packages",
 			match[1], postgres.OldestMajor)
 	}
