@@ -154,7 +154,8 @@ func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.client.received.Add(float64(n))
 	if b.left -= int64(n); b.left < 0 {
-		return n, b.limit
+		// Not a byte more than the limit: a reader that has all it needs would not look at the error.
+		return int(max(int64(n)+b.left, 0)), b.limit
 	}
 	if err != nil && err != io.EOF && b.stalled.Load() {
 		err = &stalledError{}

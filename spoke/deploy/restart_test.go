@@ -39,6 +39,8 @@ func TestARestartedEngineCorrectsDriftWithoutAnyPass(t *testing.T) {
 	b.delete(configMaps, "gone")
 	b.patch(configMaps, "a", "someone", `{"data":{"key":"2"}}`)
 	b.start()
+	b.settled() // it is seen, and waits for what it should be
+	b.value(configMaps, "a", "2", "data", "key")
 	b.load(target)
 	b.value(configMaps, "a", "1", "data", "key")
 	b.value(configMaps, "gone", "1", "data", "key")
@@ -174,10 +176,11 @@ func TestAKillAtAnyWriteLeavesNoOrphanAndConverges(t *testing.T) {
 				}
 
 				b.start()
-				if n%3 == 0 { // the same again first
+				if n%3 != 0 { // the same again first
 					if err := b.try(second); err != nil {
 						t.Fatal(err)
 					}
+					b.value(configMaps, "changes", "2", "data", "key")
 					before := b.get(configMaps, "new1").GetResourceVersion()
 					if err := b.try(second); err != nil {
 						t.Fatal(err)

@@ -55,6 +55,7 @@ var table = map[string][]string{
 
 	// Real parts for tests, benchmarks and the demo, which know Flotilla from outside: by its binaries.
 	"test/arch":  {},
+	"test/bench": {"test/lab"},
 	"test/demo":  {"test/lab"},
 	"test/e2e":   {"test/lab"},
 	"test/lab":   {"pkg/postgres"},

@@ -106,8 +106,8 @@ metadata: {name: app}
 `)
 	good := b.write("good.yaml", declared)
 	b.fails(exitUsage, []string{
-		"Error: nothing was applied: 6 problems",
-		bad + `, document 1 (line 1): Kustomization/apps/app: spec: "soon" is not a duration`,
+		"Error: nothing was applied: 8 problems",
+		bad + `, document 1 (line 1): Kustomization/apps/app: spec.interval: "soon" is not a duration`,
 		bad + ", document 2 (line 8): GitRepository/apps/app: spec.ref.semver: not supported yet",
 		bad + ", document 3 (line 13): yaml: line 13: did not find expected ',' or ']'",
 		bad + ", document 4 (line 15): HelmRelease app: kind HelmRelease of helm.toolkit.fluxcd.io/v2 is not supported yet",
