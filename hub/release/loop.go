@@ -24,7 +24,7 @@ type Store interface {
 
 	SourceStates(ctx context.Context, kind string) (map[string]fleet.SourceState, error)
 	BindSource(ctx context.Context, kind, namespace, name string, generation int64, upstream fleet.Digest, reason, message string) error
-	ClaimUpstreams(ctx context.Context, limit int) ([]fleet.Digest, error)
+	ClaimUpstreams(ctx context.Context, limit int, busy []fleet.Digest) ([]fleet.Digest, error)
 	MakeDue(ctx context.Context, upstream fleet.Digest) error
 	UpstreamFailures(ctx context.Context, upstream fleet.Digest) (int, error)
 	SaveLook(ctx context.Context, upstream fleet.Digest, look fleet.Looked, next time.Duration) error
@@ -116,7 +116,7 @@ func (l *Loop) look(ctx context.Context) error {
 	if err := l.serve(ctx, view); err != nil {
 		return err
 	}
-	due, err := l.Store.ClaimUpstreams(ctx, l.Parallel)
+	due, err := l.Store.ClaimUpstreams(ctx, l.Parallel, l.lookingAt())
 	if err != nil {
 		return err
 	}
@@ -127,6 +127,19 @@ func (l *Loop) look(ctx context.Context) error {
 		l.begin(ctx, app.Key, func() { l.build(ctx, app) })
 	}
 	return nil
+}
+
+// lookingAt are the upstreams that are being looked at.
+func (l *Loop) lookingAt() []fleet.Digest {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var ids []fleet.Digest
+	for about := range l.busy {
+		if id, isUpstream := about.(fleet.Digest); isUpstream {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // begin runs f in a goroutine unless what it is about is being worked at, and looks again when it is done.

@@ -328,3 +328,48 @@ func TestSourceThatCannotBeFetchedSaysWhyAndRecovers(t *testing.T) {
 	b.reconcile("app")
 	b.eventually("app", at(hash))
 }
+
+// A look whose outcome could not be saved, as when the database was away for a moment, leaves a claim behind; the
+// replica that made it takes it again, and another one does not.
+func TestClaimWhoseLookWasNotSavedIsTakenAgainByItsReplica(t *testing.T) {
+	t.Parallel()
+	url := lab.TestDatabase(t)
+	root, err := identity.CreateKey(t.TempDir() + "/hub.key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	replica := func() *store.Store {
+		s, err := store.Open(t.Context(), store.Config{URL: url, Sealer: root, KeyFingerprint: root.Fingerprint(), Log: slog.New(slog.DiscardHandler), MaxConnections: 4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+		done := make(chan error, 1)
+		go func() { done <- s.Run(ctx) }()
+		t.Cleanup(func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			s.Close()
+		})
+		wake, stop := s.Watch(store.TopicObjects)
+		defer stop()
+		<-wake // it is alive
+		return s
+	}
+	one, other := replica(), replica()
+	id := fleet.DigestOf([]byte("upstream"))
+	if err := one.BindSource(t.Context(), "GitRepository", "apps", "app", 1, id, "", ""); err != nil {
+		t.Fatal(err)
+	}
+	for i, step := range []struct {
+		by   *store.Store
+		busy []fleet.Digest
+		want int
+	}{{one, nil, 1}, {other, nil, 0}, {one, []fleet.Digest{id}, 0}, {one, nil, 1}, {other, nil, 0}} {
+		if ids, err := step.by.ClaimUpstreams(t.Context(), 10, step.busy); err != nil || len(ids) != step.want {
+			t.Errorf("step %d: claimed %v, error %v; want %d", i, ids, err, step.want)
+		}
+	}
+}

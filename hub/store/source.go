@@ -84,15 +84,20 @@ func (s *Store) holdsClaims(ctx context.Context, conn *pgx.Conn) error {
 	return explain("mark the replica as alive", err)
 }
 
-// ClaimUpstreams takes at most limit of those upstreams that are due and that no replica has taken, the longest due
-// first.
-func (s *Store) ClaimUpstreams(ctx context.Context, limit int) ([]fleet.Digest, error) {
+// ClaimUpstreams takes at most limit of those upstreams that are due, the longest due first. What another living
+// replica has taken is left to it, and so is what this one is busy with; a claim of its own beyond those is from a look
+// whose outcome could not be saved.
+func (s *Store) ClaimUpstreams(ctx context.Context, limit int, busy []fleet.Digest) ([]fleet.Digest, error) {
 	const claim = `UPDATE upstream SET claimed_by = $1, claimed_until = now() + $2::interval WHERE id IN (
-			SELECT id FROM upstream u WHERE due_at <= now() AND NOT ` + claimedLive + `
+			SELECT id FROM upstream u WHERE due_at <= now() AND (NOT ` + claimedLive + ` OR claimed_by = $1) AND id <> ALL($4)
 				AND EXISTS (SELECT FROM source WHERE source.upstream = u.id)
 			ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED)
 		RETURNING id`
-	rows, err := s.pool.Query(ctx, claim, s.replica, claimTime, limit)
+	raw := make([][]byte, len(busy))
+	for i, id := range busy {
+		raw[i] = id.Bytes()
+	}
+	rows, err := s.pool.Query(ctx, claim, s.replica, claimTime, limit, raw)
 	if err != nil {
 		return nil, explain("claim upstreams", err)
 	}
