@@ -128,7 +128,7 @@ func key(name string) fleet.Key {
 func (b *bundle) eventually(name string, check func(fleet.AppState) error) fleet.AppState {
 	b.t.Helper()
 	var state fleet.AppState
-	lab.Eventually(b.t, 30*time.Second, "App "+name, func() error {
+	lab.Eventually(b.t, 2*time.Minute, "App "+name, func() error {
 		states, err := b.AppStates(b.t.Context())
 		if err != nil {
 			return err
@@ -164,7 +164,7 @@ func (b *bundle) reconcile(name string) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	lab.Eventually(b.t, 30*time.Second, "the request is served", func() error {
+	lab.Eventually(b.t, 2*time.Minute, "the request is served", func() error {
 		states, err := b.SourceStates(b.t.Context(), "GitRepository")
 		if err != nil {
 			return err
@@ -236,7 +236,7 @@ func TestSourcesOfOneUpstreamAreFetchedOnce(t *testing.T) {
 	b.applyGit("other", "")
 	b.applyApp("app", "deploy")
 	b.eventually("app", at(hash))
-	lab.Eventually(t, 30*time.Second, "both are fetched", func() error {
+	lab.Eventually(t, 2*time.Minute, "both are fetched", func() error {
 		states, err := b.SourceStates(t.Context(), "GitRepository")
 		if err != nil {
 			return err
@@ -304,7 +304,7 @@ func TestSourceThatCannotBeFetchedSaysWhyAndRecovers(t *testing.T) {
 	b.applyGit("app", `,"secretRef":{"name":"git"}`)
 	source := func(want string) {
 		t.Helper()
-		lab.Eventually(t, 30*time.Second, "the source says "+want, func() error {
+		lab.Eventually(t, 2*time.Minute, "the source says "+want, func() error {
 			states, err := b.SourceStates(t.Context(), "GitRepository")
 			if err != nil {
 				return err

@@ -30,10 +30,10 @@ func (l *Loop) serve(ctx context.Context, v *view) error {
 			if s.state.Claimed {
 				continue // the look under way began before the request
 			}
-			l.asked[s.name()] = asked{request: request, checked: s.state.CheckedAt}
 			if err := l.Store.MakeDue(ctx, s.state.Upstream); err != nil {
 				return err
 			}
+			l.asked[s.name()] = asked{request: request, checked: s.state.CheckedAt}
 			continue
 		case !s.state.CheckedAt.After(seen.checked) || v.building(s):
 			continue

@@ -265,3 +265,26 @@ func TestWhatAFailedPassDidNotReachIsKeptAsItWas(t *testing.T) {
 	b.patch(deployments, "web", "kubectl-edit", `{"spec":{"revisionHistoryLimit":7}}`)
 	b.value(deployments, "web", 3, "spec", "revisionHistoryLimit")
 }
+
+func TestAKindJustDefinedMayTakeAMomentToBeServed(t *testing.T) {
+	b := newBundle(t)
+	var refused atomic.Int64
+	b.intercept(func(r *http.Request) int {
+		if r.Method == http.MethodPatch && strings.HasPrefix(r.URL.Path, "/apis/"+b.group()) && refused.Add(1) <= 2 {
+			return http.StatusNotFound
+		}
+		return 0
+	})
+	b.start().deploy(b.gadget("g", 1), fmt.Sprintf(widgetDefinition, "gadget", b.group(), "Gadget"))
+	b.value(b.gadgets(), "g", 1, "spec", "size")
+}
+
+func TestTheHealthOfWhatIsNotToBeTouchedIsNotTheApps(t *testing.T) {
+	b := newBundle(t).start()
+	b.deploy(b.deployment("web", ""), b.configMap("a", "1"))
+	b.healthy(fleet.True)
+	b.patch(deployments, "web", "someone", `{"metadata":{"annotations":{"kustomize.toolkit.fluxcd.io/reconcile":"disabled"}},
+		"spec":{"replicas":2,"template":{"metadata":{"annotations":{"demo/fail":"image"}}}}}`)
+	b.settled()
+	b.healthy(fleet.True)
+}

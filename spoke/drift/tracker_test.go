@@ -21,6 +21,7 @@ type rig struct {
 	*Tracker
 	kind     *kind
 	findings []Finding
+	seen     []string // resourceVersions that were told
 	answer   func(Finding) (Correction, error)
 	fought   atomic.Int64
 }
@@ -44,6 +45,13 @@ func newRig(t *testing.T, memory *Memory) *rig {
 			answer := r.answer
 			r.mu.Unlock()
 			return answer(f)
+		},
+		Seen: func(_ fleet.ObjectRef, live *metav1.PartialObjectMetadata, _ bool) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if live != nil {
+				r.seen = append(r.seen, live.ResourceVersion)
+			}
 		},
 		Fought: func(fleet.ObjectRef) { r.fought.Add(1) },
 		Memory: memory,
@@ -127,6 +135,23 @@ func TestEventsOfAnObjectBeingWrittenAreHeldAndThenJudged(t *testing.T) {
 		end(seenAt(14), false)
 		if got := r.found(); got != fmt.Sprint(Drifted) {
 			t.Errorf("found %s", got)
+		}
+	})
+}
+
+func TestWhatOurWriteCoversIsToldWithIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.applied(t, 10)
+		end, err := r.Begin(t.Context(), it)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.event(r.kind, watch.Modified, seenAt(12)) // a status, say
+		end(seenAt(12), false)                      // which our write that wrote nothing has in its answer
+		r.found()
+		if got := fmt.Sprint(r.seen); got != "[10 12]" {
+			t.Errorf("told %s", got)
 		}
 	})
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // patience is how long anything may take on a busy machine. Nothing waits for it when all is well.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // app is a test's own: a repository with a path, and a GitRepository, a Kustomization and a Placement, all named app, in
 // a namespace that no other test has. Its objects are in the same namespace of each cluster.
