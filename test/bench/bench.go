@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"flotilla.dev/flotilla/test/lab"
+)
+
+// patience is how long anything may take on a busy machine. Nothing waits for it when all is well.
+const patience = 5 * time.Minute
+
+// bench is a run: what was started for it, and what was measured.
+type bench struct {
+	settings settings
+	report   report
+
+	fleet   *lab.Fleet
+	member  *lab.Member
+	client  *kubernetes.Clientset
+	app     *app
+	bare    *bareLoop
+	machine calibration
+	began   time.Time
+}
+
+// benchmark is one thing to measure. It adds figures to the report.
+type benchmark struct {
+	name    string
+	measure func(*bench, context.Context) error
+}
+
+// benchmarks run in this order: memory is that of programs which have worked.
+var benchmarks = []benchmark{
+	{"commit", (*bench).commit},
+	{"rest", (*bench).rest},
+	{"drift", (*bench).drift},
+	{"memory", (*bench).memory},
+}
+
+// benchmarkNames are what -only takes.
+func benchmarkNames() []string {
+	var names []string
+	for _, m := range benchmarks {
+		names = append(names, m.name)
+	}
+	return names
+}
+
+// start returns when both sides have all their objects in the cluster. What it has started is the bench's to stop, with
+// an error too.
+func start(ctx context.Context, s settings) (*bench, error) {
+	b := &bench{settings: s, began: time.Now()}
+	return b, step(ctx, "start", b.start(ctx))
+}
+
+func (b *bench) start(ctx context.Context) error {
+	load, err := loadAverage()
+	if err != nil {
+		return err
+	}
+	b.report = report{Objects: b.settings.objects, CPUs: runtime.NumCPU(), LoadBefore: load}
+	b.fleet, err = lab.StartFleet(ctx, lab.FleetConfig{
+		Clusters:        []lab.FleetCluster{{Name: clusterName}},
+		PrivatePostgres: true,
+		Audit:           true,
+		Progress:        os.Stderr,
+	})
+	if err != nil {
+		return err
+	}
+	b.member = b.fleet.Members[0]
+	if b.client, err = kubernetes.NewForConfig(b.member.REST()); err != nil {
+		return err
+	}
+	if b.bare, err = newBareLoop(ctx, b.client, b.settings.objects); err != nil {
+		return fmt.Errorf("bare loop: %w", err)
+	}
+	b.say("%d ConfigMaps stand that a bare loop applied", b.settings.objects)
+	if b.app, err = newApp(ctx, b.fleet, b.client, b.settings.objects); err != nil {
+		return fmt.Errorf("app: %w", err)
+	}
+	b.say("%d ConfigMaps stand that Flotilla applied", b.settings.objects)
+	return nil
+}
+
+// measure runs what was asked for, and calibrates before, between and after.
+func (b *bench) measure(ctx context.Context) error {
+	if err := b.calibrate(ctx); err != nil {
+		return step(ctx, "calibration", err)
+	}
+	for _, m := range benchmarks {
+		if b.settings.only != "" && b.settings.only != m.name {
+			continue
+		}
+		if err := m.measure(b, ctx); err != nil {
+			return step(ctx, m.name, err)
+		}
+		if err := b.calibrate(ctx); err != nil {
+			return step(ctx, "calibration", err)
+		}
+	}
+	return nil
+}
+
+// finish completes the report with what is known last. A calibration alone is no report.
+func (b *bench) finish() error {
+	if len(b.report.Figures) == 0 {
+		return nil
+	}
+	var err error
+	b.report.Figures = append(b.machine.figures(), b.report.Figures...)
+	b.report.Seconds = time.Since(b.began).Seconds()
+	b.report.LoadAfter, err = loadAverage()
+	return err
+}
+
+// stop ends everything. It may be called whatever was started.
+func (b *bench) stop() error {
+	if b.app != nil {
+		b.app.view.stop()
+	}
+	if b.bare != nil {
+		b.bare.view.stop()
+	}
+	if b.fleet == nil {
+		return nil
+	}
+	b.say("stopping")
+	if err := b.fleet.Stop(); err != nil {
+		return fmt.Errorf("stop: %w", err)
+	}
+	return nil
+}
+
+// add puts a row into the report.
+func (b *bench) add(f figure) { b.report.Figures = append(b.report.Figures, f) }
+
+// say tells whoever waits what goes on.
+func (b *bench) say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+
+// step is an error with where it happened; what fails because of an interrupt is no more than that.
+func step(ctx context.Context, name string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return errors.New(name + ": interrupted")
+	}
+	return fmt.Errorf("%s: %w", name, err)
+}
+
+// pause waits, or returns an error when the context ends first.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func createNamespace(ctx context.Context, client kubernetes.Interface, name string) error {
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	_, err := client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{})
+	return err
+}
+
+// loadAverage is the machine's, of the last minute.
+func loadAverage() (float64, error) {
+	content, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0, err
+	}
+	var load float64
+	if _, err := fmt.Sscan(string(content), &load); err != nil {
+		return 0, fmt.Errorf("/proc/loadavg: %w", err)
+	}
+	return load, nil
+}

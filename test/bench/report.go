@@ -1,0 +1,70 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+)
+
+// report is what a run came to.
+type report struct {
+	// Objects is how many ConfigMaps each side has.
+	Objects int `json:"objects"`
+	CPUs    int `json:"cpus"`
+	// LoadBefore and LoadAfter are the machine's load average of a minute, this run's own load included.
+	LoadBefore float64 `json:"loadBefore"`
+	LoadAfter  float64 `json:"loadAfter"`
+	// Seconds is what the run took, from the start of the first part.
+	Seconds float64  `json:"seconds"`
+	Figures []figure `json:"figures"`
+}
+
+// print writes the report as a table or as json.
+func (r report) print(w io.Writer, output string) error {
+	if output == "json" {
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(r)
+	}
+	_, err := io.WriteString(w, r.table())
+	return err
+}
+
+func (r report) table() string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "\nOne hub, one cluster with its spoke, an app of %d ConfigMaps of 600 bytes, all intervals 1m.\n", r.Objects)
+	fmt.Fprintf(&text, "%d CPUs; load average %.1f before and %.1f after; %.0f s in all.\n\n", r.CPUs, r.LoadBefore, r.LoadAfter, r.Seconds)
+	rows := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(rows, "FIGURE\tVALUE\tMIN .. MAX\tN\tRATIO\tWHAT IT IS")
+	for _, f := range r.Figures {
+		fmt.Fprintf(rows, "%s\t%s\t%s\t%d\t%s\t%s\n", f.Name, f.Unit.format(f.Value), f.spread(), f.N, f.ratio(), f.Means)
+	}
+	_ = rows.Flush() // into memory
+	text.WriteString(legend)
+	return text.String()
+}
+
+const legend = `
+VALUE   the median of N measurements, but for p99.
+RATIO   the bare loop's time by Flotilla's: above 1, Flotilla is the faster. The bare loop is client-go with forced
+        server-side applies, timed in turn with Flotilla (A-B-B-A) at the same API server, whose etcd does not fsync.
+Times end when the benchmark's own watch has seen the last object as it should be; an edit undone before its answer was
+read counts as 0 ms.
+`
+
+// spread is empty for a single measurement.
+func (f figure) spread() string {
+	if f.N == 1 {
+		return ""
+	}
+	return f.Unit.format(f.Min) + " .. " + f.Unit.format(f.Max)
+}
+
+func (f figure) ratio() string {
+	if f.Ratio == 0 {
+		return ""
+	}
+	return digits(f.Ratio)
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"flotilla.dev/flotilla/test/lab"
+)
+
+// rest counts what the spoke asks of the API server while nothing changes.
+func (b *bench) rest(ctx context.Context) error {
+	if err := b.quiet(ctx); err != nil {
+		return err
+	}
+	before, err := b.member.Requests(ctx)
+	if err != nil {
+		return err
+	}
+	b.say("rest: counting requests for %s", b.settings.rest)
+	began := time.Now()
+	if err := pause(ctx, b.settings.rest); err != nil {
+		return err
+	}
+	all, err := b.member.Requests(ctx)
+	if err != nil {
+		return err
+	}
+	minutes := time.Since(began).Minutes()
+	requests := all[len(before):].Where(ofSpoke)
+	b.add(figureOf("rest, API calls", perMinute, sample{float64(len(requests)) / minutes},
+		"the spoke's, by the audit log of "+seconds.format(b.settings.rest.Seconds())))
+	counts := countRequests(requests)
+	for _, what := range slices.Sorted(maps.Keys(counts)) {
+		b.add(figureOf("rest, "+what, perMinute, sample{float64(counts[what]) / minutes}, "of these"))
+	}
+	return nil
+}
+
+// quietFor is how long the spoke asks for nothing but its Lease before it counts as resting.
+const quietFor = 5 * time.Second
+
+func (b *bench) quiet(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	last, since := -1, time.Now()
+	for {
+		all, err := b.member.Requests(ctx)
+		if err != nil {
+			return err
+		}
+		busy := all.Where(func(r lab.Request) bool { return ofSpoke(r) && r.Resource != "leases" })
+		if len(busy) != last {
+			last, since = len(busy), time.Now()
+		}
+		if time.Since(since) >= quietFor {
+			return nil
+		}
+		if pause(ctx, quietFor/10) != nil {
+			latest := slices.Collect(maps.Keys(countRequests(busy[max(0, len(busy)-1):])))
+			return errors.New("the spoke does not come to rest: the latest request is " + strings.Join(latest, ""))
+		}
+	}
+}
+
+func ofSpoke(r lab.Request) bool { return strings.HasPrefix(r.UserAgent, "flotilla-spoke/") }
+
+// countRequests counts by verb and resource: "update leases.coordination.k8s.io".
+func countRequests(requests lab.Requests) map[string]int {
+	counts := map[string]int{}
+	for _, r := range requests {
+		what := r.Resource
+		if r.Group != "" {
+			what += "." + r.Group
+		}
+		if r.Subresource != "" {
+			what += "/" + r.Subresource
+		}
+		counts[r.Verb+" "+cmp.Or(what, r.Path)]++
+	}
+	return counts
+}
