@@ -65,7 +65,7 @@ func parseSettings(args []string) (settings, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.IntVar(&s.objects, "objects", 1000, "how many ConfigMaps the app has")
 	flags.IntVar(&s.rounds, "rounds", 6, "commit: how often each commit and each bare loop is timed")
-	flags.IntVar(&s.edits, "edits", 200, "drift: how many edits by hand, each of another object")
+	flags.IntVar(&s.edits, "edits", 0, "drift: how many edits by hand, each of another object (default 200, or as many as there are objects)")
 	flags.DurationVar(&s.rest, "rest", time.Minute, "rest: how long requests are counted")
 	flags.StringVar(&s.only, "only", "", "run one benchmark: "+strings.Join(benchmarkNames(), ", "))
 	flags.StringVar(&s.output, "o", "table", "output: table or json")
@@ -74,6 +74,9 @@ func parseSettings(args []string) (settings, error) {
 	}
 	if flags.NArg() > 0 {
 		return s, fmt.Errorf("%q is no flag", flags.Arg(0))
+	}
+	if s.edits == 0 {
+		s.edits = min(200, s.objects)
 	}
 	return s, s.validate()
 }

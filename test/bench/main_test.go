@@ -23,7 +23,9 @@ func TestEveryWrongSettingIsReportedAtOnce(t *testing.T) {
 
 func TestDefaultSettingsAreValid(t *testing.T) {
 	t.Parallel()
-	if _, err := parseSettings(nil); err != nil {
-		t.Error(err)
+	for _, args := range [][]string{nil, {"-objects=10"}} {
+		if _, err := parseSettings(args); err != nil {
+			t.Errorf("%v: %v", args, err)
+		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 )
 
@@ -34,9 +33,7 @@ func BuildBinaries(ctx context.Context, dir string, progress io.Writer) error {
 	build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", dir+string(filepath.Separator),
 		"./hub/cmd/"+hubBinary, "./spoke/cmd/"+spokeBinary, "./hub/cmd/"+fleetctlBinary)
 	build.Dir = root
-	build.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	build.Cancel = func() error { return syscall.Kill(-build.Process.Pid, syscall.SIGKILL) }
-	if output, err := build.CombinedOutput(); err != nil {
+	if output, err := runBuild(build); err != nil {
 		return fmt.Errorf("build Flotilla: %w\n%s", errors.Join(context.Cause(ctx), err), output)
 	}
 	return nil

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -66,17 +65,3 @@ func (f *Fleet) Apply(ctx context.Context, objects string) error {
 
 // ConfigFile is fleetctl's configuration for this fleet: what FLOTILLA_CONFIG has to name.
 func (f *Fleet) ConfigFile() string { return f.file("fleetctl/config.yaml") }
-
-// runAndWait runs a command that dies with this process.
-func runAndWait(cmd *exec.Cmd) error {
-	cmd.SysProcAttr = &syscall.SysProcAttr{}
-	dieWithParent(cmd.SysProcAttr)
-	ended := make(chan error, 1)
-	go func() {
-		// The kernel takes the end of the thread that forked for the death of the parent, so the thread must stay.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		ended <- cmd.Run()
-	}()
-	return <-ended
-}

@@ -67,10 +67,7 @@ func kubeBinary(ctx context.Context, progress io.Writer) (string, error) {
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags="+flags, "-o", partial, ".")
 	build.Dir = source
 	build.Env = append(os.Environ(), "GOWORK=off", "GOOS=", "GOARCH=", "GOFLAGS=")
-	// An interrupted build leaves its compilers running unless their group goes too.
-	build.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	build.Cancel = func() error { return syscall.Kill(-build.Process.Pid, syscall.SIGKILL) }
-	if output, err := build.CombinedOutput(); err != nil {
+	if output, err := runBuild(build); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, output)
 	}
 	return path, os.Rename(partial, path)

@@ -34,7 +34,7 @@ type Program struct {
 
 // Times within which a program starts and ends on a busy machine.
 const (
-	programStart = time.Minute
+	programStart = 2 * time.Minute
 	programStop  = 20 * time.Second
 )
 
