@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/test/lab"
@@ -116,7 +117,7 @@ func TestRetentionTakesWhatIsPastItsBoundOnly(t *testing.T) {
 		"release": {[]string{blob, app, `INSERT INTO release (digest, app, content, manifest, used_at)
 				SELECT ('r' || n)::bytea, 'hub/Kustomization/apps/app', '', 'new', now() - n * interval '1 day' - interval '2 days' FROM generate_series(1, 9) n`,
 			`INSERT INTO release (digest, app, content, manifest, used_at) VALUES ('gone', 'hub/Kustomization/apps/gone', '', 'new', now() - interval '2 days')`}, `digest BETWEEN 'r1' AND 'r5'`, 5},
-		"build":   {[]string{blob, `INSERT INTO build (key, manifest, used_at) VALUES ('old', 'old', now() - interval '40 days'), ('new', 'new', now())`}, `key = 'new'`, 1},
+		"build": {[]string{blob, `INSERT INTO build (key, manifest, used_at) VALUES ('old', 'old', now() - interval '40 days'), ('new', 'new', now())`}, `key = 'new'`, 1},
 		"blob": {[]string{blob, `INSERT INTO blob (digest, size, used_at) VALUES ('part', 1, now() - interval '2 days'), ('young', 1, now())`,
 			`INSERT INTO blob_part (whole, part) VALUES ('new', 'part')`, `INSERT INTO build (key, manifest) VALUES ('k', 'new')`}, `digest <> 'old'`, 3},
 	}
@@ -293,6 +294,24 @@ func TestMigrationsKeepData(t *testing.T) {
 	}
 	if n := s.count(t, `object WHERE key = 'hub/Kustomization/apps/app'`); n != 1 {
 		t.Errorf("%d objects have the key of a row older than the column", n)
+	}
+}
+
+func TestReplicasThatStartAtOnceMigrateOnce(t *testing.T) {
+	t.Parallel()
+	url := lab.TestDatabase(t)
+	group, ctx := errgroup.WithContext(t.Context())
+	for range 4 {
+		group.Go(func() error {
+			s, err := Open(ctx, Config{URL: url, Sealer: noSeal{}, KeyFingerprint: fleet.DigestOf([]byte("key")), Log: slog.New(slog.DiscardHandler), MaxConnections: 2})
+			if err == nil {
+				s.Close()
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Error(err)
 	}
 }
 
