@@ -12,8 +12,8 @@ import (
 	"flotilla.dev/flotilla/pkg/resource"
 )
 
-// RegisterCluster declares a Cluster, when there is none of that name, and stores a join token for it, which ends the
-// unused ones before. A cluster whose spoke has enrolled is fleet.ErrExists unless rejoin is set.
+// RegisterCluster declares a Cluster, when there is none of that name, and stores a join token for it, which ends all
+// before it, used or not. A cluster whose spoke has enrolled is fleet.ErrExists unless rejoin is set.
 func (s *Store) RegisterCluster(ctx context.Context, by fleet.Caller, object *resource.Object, token fleet.JoinToken, rejoin bool) (*resource.Object, time.Time, error) {
 	var stored *resource.Object
 	var expires time.Time
@@ -54,7 +54,7 @@ func storeToken(ctx context.Context, tx pgx.Tx, cluster string, token fleet.Join
 	if enrolled && !rejoin {
 		return expires, fmt.Errorf("Cluster/%s: %w: its spoke has enrolled: use --rejoin to let it enrol anew", cluster, fleet.ErrExists)
 	}
-	if _, err := tx.Exec(ctx, `DELETE FROM join_token WHERE cluster = $1 AND used_at IS NULL`, id); err != nil {
+	if _, err := tx.Exec(ctx, `DELETE FROM join_token WHERE cluster = $1`, id); err != nil {
 		return expires, explain("end the tokens of Cluster/"+cluster, err)
 	}
 	const insert = `INSERT INTO join_token (id, secret_hash, cluster, expires_at) VALUES ($1, $2, $3, now() + $4::interval) RETURNING expires_at`
