@@ -27,7 +27,10 @@ func (s *Store) Admit(ctx context.Context, cluster, serial string) (name string,
 	var none bool
 	err = s.pool.QueryRow(ctx, query, cluster, serial).Scan(&name, &current, &next, &none)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return "", s.whyUnknown(ctx, cluster)
+		if _, err := isKnown(ctx, s.pool, cluster); err != nil {
+			return "", err
+		}
+		return "", fmt.Errorf("cluster %s: %w", cluster, fleet.ErrNotFound)
 	}
 	switch {
 	case err != nil:
@@ -40,15 +43,4 @@ func (s *Store) Admit(ctx context.Context, cluster, serial string) (name string,
 		return name, nil
 	}
 	return "", fmt.Errorf("Cluster/%s: %w: the certificate was replaced by a newer one", name, fleet.ErrDenied)
-}
-
-func (s *Store) whyUnknown(ctx context.Context, cluster string) error {
-	var revoked bool
-	if err := s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM revoked_cluster WHERE id = $1)`, cluster).Scan(&revoked); err != nil {
-		return explain("admit cluster "+cluster, err)
-	}
-	if revoked {
-		return fmt.Errorf("cluster %s: %w: it was deleted from the fleet", cluster, fleet.ErrDenied)
-	}
-	return fmt.Errorf("cluster %s: %w", cluster, fleet.ErrNotFound)
 }
