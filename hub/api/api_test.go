@@ -66,7 +66,7 @@ func newBundle(t *testing.T) *bundle {
 	server := api.New(api.Config{Store: s, Caller: auth.Caller, Watch: watch, Pin: root.Authority().Pin(), SpokeAddress: "hub:8443", Version: "v1", Log: log,
 		WatchEvents: func() (run.Wake, func()) { return s.Watch(store.TopicEvents) }})
 	guard := auth.New(s)
-	served := rpctest.Serve(t, rpc.ServerConfig{Name: "admin", Log: log, Unary: []grpc.UnaryServerInterceptor{guard.Unary}, Stream: []grpc.StreamServerInterceptor{guard.Stream}}, server.Register)
+	served := rpctest.Serve(t, rpc.ServerConfig{Name: "admin", Log: log, Authorize: guard.Authorize}, server.Register)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() {

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -82,7 +81,7 @@ func newBundleOf(t *testing.T, root identity.Root) *bundle {
 		}
 	})
 	b.server = rpctest.Serve(t, rpc.ServerConfig{Name: "spoke", TLS: root.Authority().ServerTLS([]string{"localhost"}), Log: log,
-		Unary: []grpc.UnaryServerInterceptor{sessions.Unary}, Stream: []grpc.StreamServerInterceptor{sessions.Stream}}, sessions.Register)
+		Authorize: sessions.Authorize}, sessions.Register)
 	return b
 }
 
