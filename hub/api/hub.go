@@ -3,15 +3,11 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"runtime"
 	"slices"
-	"strings"
-	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
-	"flotilla.dev/flotilla/pkg/flux"
 	"flotilla.dev/flotilla/pkg/resource"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
@@ -149,98 +145,4 @@ func (s *hub) troubles(ctx context.Context) ([]*adminv1.Trouble, error) {
 	}
 	slices.SortStableFunc(troubles, func(a, b *adminv1.Trouble) int { return len(b.GetClusters()) - len(a.GetClusters()) })
 	return troubles, nil
-}
-
-// recoverTimeout bounds the wait for the sources, and recoverPoll is how often they are looked at without a wake-up.
-const (
-	recoverTimeout = 50 * time.Second
-	recoverPoll    = time.Second
-)
-
-// Recover leads out of safe mode. The epoch is raised only when every source was resolved anew and every App on it was
-// built, so that no spoke is told to go back to what an older database still holds.
-func (s *hub) Recover(ctx context.Context, _ *adminv1.RecoverRequest) (*adminv1.RecoverResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, recoverTimeout)
-	defer cancel()
-	started, err := s.Store.BeginRecovery(ctx, s.Caller(ctx))
-	if err != nil {
-		return nil, err
-	}
-	wake, stop := s.Watch()
-	defer stop()
-	tick := time.NewTicker(recoverPoll)
-	defer tick.Stop()
-	for {
-		sources, behind, err := s.behind(ctx, started)
-		if err != nil {
-			return nil, err
-		}
-		if behind == "" {
-			names, err := s.Store.EndRecovery(ctx, s.Caller(ctx))
-			return &adminv1.RecoverResponse{Clusters: names, Sources: uint32(sources)}, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("recover: %w: %s; mend or suspend it and try again", fleet.ErrConflict, behind)
-		case <-wake:
-		case <-tick.C:
-		}
-	}
-}
-
-// behind names a Source that was not resolved since started, or an App that is not built from what its Source has.
-func (s *hub) behind(ctx context.Context, started time.Time) (sources int, behind string, err error) {
-	declared, _, err := s.Store.Objects(ctx, resource.Query{Kind: resource.GitRepository.Name})
-	if err != nil {
-		return 0, "", err
-	}
-	states, err := s.Store.SourceStates(ctx, resource.GitRepository.Name)
-	if err != nil {
-		return 0, "", err
-	}
-	for _, o := range declared {
-		if refuseSuspended(o) != nil {
-			continue
-		}
-		state := states[o.Metadata.Namespace+"/"+o.Metadata.Name]
-		if state.CheckedAt.Before(started) || state.Reason != "" {
-			return 0, o.String() + " could not be resolved yet: " + strings.TrimSpace(state.Reason+" "+state.Message), nil
-		}
-		sources++
-	}
-	behind, err = s.unreleased(ctx, states)
-	return sources, behind, err
-}
-
-// unreleased names an App that is not built from what its Source has, or whose Release is not assigned everywhere.
-func (s *hub) unreleased(ctx context.Context, states map[string]fleet.SourceState) (string, error) {
-	declared, _, err := s.Store.Objects(ctx, resource.Query{Kind: resource.Kustomization.Name})
-	if err != nil {
-		return "", err
-	}
-	built, err := s.Store.AppStates(ctx)
-	if err != nil {
-		return "", err
-	}
-	for _, o := range declared {
-		spec, err := resource.Spec[flux.Kustomization](o)
-		if err != nil {
-			return "", err
-		}
-		source, exists := states[o.Metadata.Namespace+"/"+spec.SourceRef.Name]
-		if state := built[o.Key()]; exists && !spec.Suspend && state.Reason == "" && state.Revision != source.Revision {
-			return o.String() + " is not built yet", nil
-		}
-	}
-	instances, _, err := s.Store.Instances(ctx, fleet.InstanceQuery{Kind: resource.Kustomization.Name})
-	if err != nil {
-		return "", err
-	}
-	for _, i := range instances {
-		release := built[i.Assignment.App].Release
-		if i.Assignment.State == fleet.Active && !release.IsZero() && i.Assignment.Release.Digest() != release {
-			return i.Assignment.App.String() + "@" + i.Cluster + " is not assigned yet", nil
-		}
-	}
-	return "", nil
 }

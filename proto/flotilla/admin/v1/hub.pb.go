@@ -401,9 +401,11 @@ func (x *Trouble) GetMessage() string {
 	return ""
 }
 
-// RecoverRequest is empty.
+// RecoverRequest asks for the way out of safe mode.
 type RecoverRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Tell what would happen: resolve no source and raise no epoch.
+	DryRun        bool `protobuf:"varint,1,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -438,12 +440,19 @@ func (*RecoverRequest) Descriptor() ([]byte, []int) {
 	return file_flotilla_admin_v1_hub_proto_rawDescGZIP(), []int{6}
 }
 
+func (x *RecoverRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
 // RecoverResponse says what was done.
 type RecoverResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Clusters that left safe mode.
 	Clusters []string `protobuf:"bytes,1,rep,name=clusters,proto3" json:"clusters,omitempty"`
-	// Sources that will be resolved anew.
+	// Sources that were resolved anew, or would be.
 	Sources       uint32 `protobuf:"varint,2,opt,name=sources,proto3" json:"sources,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -527,8 +536,9 @@ const file_flotilla_admin_v1_hub_proto_rawDesc = "" +
 	"\aTrouble\x12\x16\n" +
 	"\x06object\x18\x01 \x01(\tR\x06object\x12\x1a\n" +
 	"\bclusters\x18\x02 \x03(\tR\bclusters\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"\x10\n" +
-	"\x0eRecoverRequest\"G\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\")\n" +
+	"\x0eRecoverRequest\x12\x17\n" +
+	"\adry_run\x18\x01 \x01(\bR\x06dryRun\"G\n" +
 	"\x0fRecoverResponse\x12\x1a\n" +
 	"\bclusters\x18\x01 \x03(\tR\bclusters\x12\x18\n" +
 	"\asources\x18\x02 \x01(\rR\asources2\xff\x01\n" +
