@@ -56,11 +56,15 @@ func (s *hub) Status(ctx context.Context, _ *adminv1.StatusRequest) (*adminv1.St
 			}
 		}
 	}
-	troubles, err := s.troubles(ctx)
+	instances, _, err := s.Store.Instances(ctx, fleet.InstanceQuery{Kind: resource.Kustomization.Name})
 	if err != nil {
 		return nil, err
 	}
-	resp.Troubles = append(resp.Troubles, troubles...)
+	troubles, err := s.troubles(ctx, instances)
+	if err != nil {
+		return nil, err
+	}
+	resp.Troubles, resp.Held = append(resp.Troubles, troubles...), held(instances)
 	statuses, err := s.Store.ClusterStatuses(ctx)
 	if err != nil {
 		return nil, err
@@ -114,35 +118,52 @@ func countReady(objects []*resource.Object) (*adminv1.Counts, error) {
 }
 
 // troubles are the Apps that are not ready, the same trouble in several clusters being one; most clusters first.
-func (s *hub) troubles(ctx context.Context) ([]*adminv1.Trouble, error) {
-	instances, _, err := s.Store.Instances(ctx, fleet.InstanceQuery{Kind: resource.Kustomization.Name})
-	if err != nil {
-		return nil, err
-	}
+func (s *hub) troubles(ctx context.Context, instances []fleet.Instance) ([]*adminv1.Trouble, error) {
 	apps, err := s.Store.AppStates(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var troubles []*adminv1.Trouble
-	name := func(key fleet.Key) string { return key.Kind + "/" + key.Namespace + "/" + key.Name }
 	for _, key := range slices.SortedFunc(maps.Keys(apps), fleet.Key.Compare) {
 		if apps[key].Reason != "" {
-			troubles = append(troubles, &adminv1.Trouble{Object: name(key), Message: apps[key].Message})
+			troubles = append(troubles, &adminv1.Trouble{Object: appName(key), Message: apps[key].Message})
 		}
 	}
 	for _, i := range instances {
-		c := readyOf(i)
-		if c.Status != fleet.False {
-			continue
+		if c := readyOf(i); c.Status == fleet.False {
+			troubles = alsoIn(troubles, i, c.Message)
 		}
-		object := name(i.Assignment.App)
-		n := slices.IndexFunc(troubles, func(t *adminv1.Trouble) bool { return t.GetObject() == object && t.GetMessage() == c.Message })
-		if n < 0 {
-			n = len(troubles)
-			troubles = append(troubles, &adminv1.Trouble{Object: object, Message: c.Message})
-		}
-		troubles[n].Clusters = append(troubles[n].Clusters, i.Cluster)
 	}
-	slices.SortStableFunc(troubles, func(a, b *adminv1.Trouble) int { return len(b.GetClusters()) - len(a.GetClusters()) })
+	mostClustersFirst(troubles)
 	return troubles, nil
 }
+
+// held are the deletions that the prune guard holds, the same of an App in several clusters being one.
+func held(instances []fleet.Instance) []*adminv1.Trouble {
+	var held []*adminv1.Trouble
+	for _, i := range instances {
+		if i.Report != nil && i.Report.HeldPrune != nil {
+			held = alsoIn(held, i, plural(i.Report.HeldPrune.Count, "deletion")+": "+i.Report.HeldPrune.Reason)
+		}
+	}
+	mostClustersFirst(held)
+	return held
+}
+
+// alsoIn adds an instance to the trouble of its App and that message, which it makes when it is the first.
+func alsoIn(troubles []*adminv1.Trouble, i fleet.Instance, message string) []*adminv1.Trouble {
+	object := appName(i.Assignment.App)
+	n := slices.IndexFunc(troubles, func(t *adminv1.Trouble) bool { return t.GetObject() == object && t.GetMessage() == message })
+	if n < 0 {
+		n = len(troubles)
+		troubles = append(troubles, &adminv1.Trouble{Object: object, Message: message})
+	}
+	troubles[n].Clusters = append(troubles[n].Clusters, i.Cluster)
+	return troubles
+}
+
+func mostClustersFirst(troubles []*adminv1.Trouble) {
+	slices.SortStableFunc(troubles, func(a, b *adminv1.Trouble) int { return len(b.GetClusters()) - len(a.GetClusters()) })
+}
+
+func appName(key fleet.Key) string { return key.Kind + "/" + key.Namespace + "/" + key.Name }
