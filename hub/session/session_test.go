@@ -92,7 +92,7 @@ func (b *bundle) token(name string, rejoin bool) string {
 	token, hash := identity.NewJoinToken(id, b.root.Authority().Pin())
 	o := &resource.Object{APIVersion: resource.Cluster.APIVersion, Kind: "Cluster"}
 	o.Metadata.Name = name
-	if _, _, err := b.RegisterCluster(b.t.Context(), admin, o, fleet.JoinToken{ID: id, SecretHash: hash, TTL: time.Hour}, rejoin); err != nil {
+	if _, _, err := b.RegisterCluster(b.t.Context(), admin, o, fleet.JoinToken{ID: id, SecretHash: hash, TTL: time.Hour}, rejoin, false); err != nil {
 		b.t.Fatal(err)
 	}
 	return token
@@ -454,7 +454,7 @@ func TestSpokeOfAnEmptiedDatabaseIsTakenInAgainInSafeMode(t *testing.T) {
 	if err != nil || statuses["prod-1"].ID != s.cluster || statuses["prod-1"].SafeMode == "" {
 		t.Fatalf("clusters %+v, error %v", statuses, err)
 	}
-	if _, err := after.EndRecovery(t.Context(), admin); err != nil {
+	if _, err := after.EndRecovery(t.Context(), admin, false); err != nil {
 		t.Fatal(err)
 	}
 	if got := session.desired(); got.GetResult().GetEpoch() != held.GetEpoch()+1 {

@@ -42,15 +42,19 @@ func TestEveryChangeByAPersonIsAudited(t *testing.T) {
 			return err
 		}},
 		{"RequestReconcile", "reconcile", "Kustomization/apps/app", "", func(ctx context.Context, b *bundle) error {
-			_, err := b.RequestReconcile(ctx, admin, "Kustomization", "apps", "app", nil)
+			_, err := b.RequestReconcile(ctx, admin, "Kustomization", "apps", "app", nil, false)
 			return err
 		}},
 		{"RequestInstance", "reconcile", "Kustomization/apps/app@prod-1", "", func(ctx context.Context, b *bundle) error {
-			_, err := b.RequestInstance(ctx, admin, appKey, "prod-1")
+			_, err := b.RequestInstance(ctx, admin, appKey, "prod-1", false)
 			return err
 		}},
-		{"SetSuspend", "suspend", "Kustomization/apps/app", "", func(ctx context.Context, b *bundle) error {
-			_, err := b.SetSuspend(ctx, admin, "Kustomization", "apps", "app", true)
+		{"Suspend", "suspend", "Kustomization/apps/app", "", func(ctx context.Context, b *bundle) error {
+			_, _, err := b.Suspend(ctx, admin, "Kustomization", "apps", "app", false)
+			return err
+		}},
+		{"Resume", "resume", "Kustomization/apps/app", "", func(ctx context.Context, b *bundle) error {
+			_, _, err := b.Resume(ctx, admin, "Kustomization", "apps", "app", false)
 			return err
 		}},
 		{"ApprovePrune", "approve the prune of", "Kustomization/apps/app", held.String(), func(ctx context.Context, b *bundle) error {
@@ -59,11 +63,11 @@ func TestEveryChangeByAPersonIsAudited(t *testing.T) {
 			if err := b.StoreReports(ctx, session.Cluster, fleet.ReportBatch{Session: session.Number, Sequence: 1, Reports: []fleet.Report{report}}); err != nil {
 				return err
 			}
-			_, err := b.ApprovePrune(ctx, admin, appKey, held, 1)
+			_, err := b.ApprovePrune(ctx, admin, appKey, held, fleet.Order{Confirm: &one})
 			return err
 		}},
 		{"RegisterCluster", "register", "Cluster/prod-2", "", func(ctx context.Context, b *bundle) error {
-			_, _, err := b.RegisterCluster(ctx, admin, object(b.t, clusterYAML("prod-2", "prod")), fleet.JoinToken{ID: "t", SecretHash: held, TTL: time.Hour}, false)
+			_, _, err := b.RegisterCluster(ctx, admin, object(b.t, clusterYAML("prod-2", "prod")), fleet.JoinToken{ID: "t", SecretHash: held, TTL: time.Hour}, false, false)
 			return err
 		}},
 		{"AddAdminToken", "add a token", "user:other", "", func(ctx context.Context, b *bundle) error {
@@ -74,7 +78,7 @@ func TestEveryChangeByAPersonIsAudited(t *testing.T) {
 			return err
 		}},
 		{"EndRecovery", "raise the epoch", "hub", "", func(ctx context.Context, b *bundle) error {
-			_, err := b.EndRecovery(ctx, admin)
+			_, err := b.EndRecovery(ctx, admin, false)
 			return err
 		}},
 	}

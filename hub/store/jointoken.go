@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,12 +16,13 @@ import (
 )
 
 // RegisterCluster declares a Cluster, when there is none of that name, and stores a join token for it, which ends all
-// before it, used or not. A cluster whose spoke has enrolled is fleet.ErrExists unless rejoin is set.
-func (s *Store) RegisterCluster(ctx context.Context, by fleet.Caller, object *resource.Object, token fleet.JoinToken, rejoin bool) (*resource.Object, time.Time, error) {
+// before it, used or not. A cluster whose spoke has enrolled is fleet.ErrExists unless rejoin is set; a Cluster that is
+// there with other labels than the object has, fleet.ErrConflict. A dry run stores nothing and returns what would be.
+func (s *Store) RegisterCluster(ctx context.Context, by fleet.Caller, object *resource.Object, token fleet.JoinToken, rejoin, dryRun bool) (*resource.Object, time.Time, error) {
 	var stored *resource.Object
 	var expires time.Time
 	name := object.Metadata.Name
-	err := s.transact(ctx, by, action{verb: "register", object: object.String()}, func(tx pgx.Tx) error {
+	err := s.transact(ctx, by, action{verb: "register", object: object.String(), dryRun: dryRun}, func(tx pgx.Tx) error {
 		old, err := lockObject(ctx, tx, object.Kind, "", name)
 		switch {
 		case errors.Is(err, fleet.ErrNotFound):
@@ -29,6 +33,9 @@ func (s *Store) RegisterCluster(ctx context.Context, by fleet.Caller, object *re
 			return err
 		case old.Metadata.DeletionTimestamp != nil:
 			return fmt.Errorf("%s: %w: it is being deleted", object, fleet.ErrConflict)
+		case len(object.Metadata.Labels) > 0 && !maps.Equal(object.Metadata.Labels, old.Metadata.Labels):
+			return fmt.Errorf("%s: %w: it is there with other labels (%s): apply the Cluster to change them, or register it without --label",
+				object, fleet.ErrConflict, labelText(old.Metadata.Labels))
 		}
 		if err := ensureCluster(ctx, tx, name); err != nil {
 			return err
@@ -42,6 +49,17 @@ func (s *Store) RegisterCluster(ctx context.Context, by fleet.Caller, object *re
 		return publish(ctx, tx, TopicObjects)
 	})
 	return stored, expires, err
+}
+
+func labelText(labels map[string]string) string {
+	if len(labels) == 0 {
+		return "none"
+	}
+	var pairs []string
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		pairs = append(pairs, key+"="+labels[key])
+	}
+	return strings.Join(pairs, ",")
 }
 
 func storeToken(ctx context.Context, tx pgx.Tx, cluster string, token fleet.JoinToken, rejoin bool) (expires time.Time, err error) {

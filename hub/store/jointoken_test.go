@@ -12,7 +12,7 @@ import (
 func (b *bundle) register(cluster, id string, ttl time.Duration, rejoin bool) error {
 	b.t.Helper()
 	token := fleet.JoinToken{ID: id, SecretHash: fleet.DigestOf([]byte(id)), TTL: ttl}
-	_, _, err := b.RegisterCluster(b.t.Context(), admin, object(b.t, clusterYAML(cluster, "prod")), token, rejoin)
+	_, _, err := b.RegisterCluster(b.t.Context(), admin, object(b.t, clusterYAML(cluster, "prod")), token, rejoin, false)
 	return err
 }
 

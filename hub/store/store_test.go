@@ -206,7 +206,7 @@ func TestControlsReachTheSpokeWithoutANewPin(t *testing.T) {
 	b.release("main@sha1:1", "one")
 	b.roll()
 	before := b.instances()["prod-1"].Assignment
-	if _, err := b.SetSuspend(t.Context(), admin, "Kustomization", "apps", "app", true); err != nil {
+	if _, _, err := b.Suspend(t.Context(), admin, "Kustomization", "apps", "app", false); err != nil {
 		t.Fatal(err)
 	}
 	b.roll()
@@ -273,7 +273,7 @@ func TestStateOfAnOlderDatabaseIsSafeMode(t *testing.T) {
 	if _, _, safe, err := b.DesiredState(t.Context(), session); err != nil || safe == "" {
 		t.Errorf("state sent in safe mode; error %v", err)
 	}
-	if _, err := b.EndRecovery(t.Context(), admin); err != nil {
+	if _, err := b.EndRecovery(t.Context(), admin, false); err != nil {
 		t.Fatal(err)
 	}
 	_, next, safe, err := b.DesiredState(t.Context(), session)
