@@ -259,7 +259,7 @@ func TestWhatAFailedPassDidNotReachIsKeptAsItWas(t *testing.T) {
 	if !errors.Is(err, fleet.ErrDenied) || !strings.Contains(err.Error(), "ServiceAccount/"+b.namespace+"/refused") {
 		t.Errorf("error %v", err)
 	}
-	if shard := b.inventory()[0].Data["objects"]; strings.Contains(shard, "refused") || !strings.Contains(shard, `"applied"`) {
+	if shard := b.entries(); strings.Contains(shard, "refused") || !strings.Contains(shard, `"applied"`) {
 		t.Errorf("the inventory is %s", shard)
 	}
 	b.patch(deployments, "web", "kubectl-edit", `{"spec":{"revisionHistoryLimit":7}}`)

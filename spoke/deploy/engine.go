@@ -125,7 +125,7 @@ func (e *Engine) connect() error {
 	}
 	e.client, e.dynamic = core, full
 	e.mapper = apply.NewMapper(asker, meta)
-	e.applier = apply.NewApplier(e.marks, meta)
+	e.applier = apply.NewApplier(e.marks, meta, 8)
 	e.store = inventory.NewStore(core.ConfigMaps(e.config.Namespace))
 	e.tracker = drift.NewTracker(drift.Config{
 		Client:   meta,

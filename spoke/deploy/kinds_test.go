@@ -8,7 +8,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -85,7 +84,7 @@ func TestADefinitionThatIsGoneDoesNotHoldUpTheApp(t *testing.T) {
 		if err := b.try(b.target(b.configMap("a", "1"))); err != nil {
 			return err
 		}
-		if shard := b.inventory()[0].Data["objects"]; strings.Contains(shard, "Gadget") {
+		if shard := b.entries(); strings.Contains(shard, "Gadget") {
 			return errors.New(shard)
 		}
 		return nil
@@ -141,8 +140,8 @@ func TestANamespacedObjectWithoutNamespaceGoesToDefault(t *testing.T) {
 	b := newBundle(t).start()
 	name := "from-" + b.namespace
 	b.deploy(fmt.Sprintf(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":%q}}`, name))
-	if b.getIn("default", configMaps, name) == nil || !strings.Contains(b.inventory()[0].Data["objects"], `"namespace":"default"`) {
-		t.Errorf("the inventory is %s", b.inventory()[0].Data["objects"])
+	if b.getIn("default", configMaps, name) == nil || !strings.Contains(b.entries(), `"namespace":"default"`) {
+		t.Errorf("the inventory is %s", b.entries())
 	}
 	b.release.PruneGuard = "off"
 	b.deploy()
@@ -163,7 +162,7 @@ func TestSecretsLeaveNoTraceOfTheirContent(t *testing.T) {
 	b := newBundle(t).start()
 	secret := fmt.Sprintf(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s","namespace":%q},"stringData":{"key":"s3cr3t"}}`, b.namespace)
 	target := b.deploy(secret)
-	if digest := target.Manifest.Entries[0].Digest.String(); strings.Contains(b.inventory()[0].Data["objects"], digest) {
+	if digest := target.Manifest.Entries[0].Digest.String(); strings.Contains(b.entries(), digest) {
 		t.Error("the inventory names the content by its plain digest")
 	}
 	b.value(secrets, "s", "czNjcjN0", "data", "key")
@@ -237,28 +236,6 @@ func TestModes(t *testing.T) {
 		b.patch(configMaps, "a", "someone", `{"metadata":{"annotations":{"kustomize.toolkit.fluxcd.io/reconcile":null}}}`)
 		b.value(configMaps, "a", "2", "data", "key")
 	})
-}
-
-func TestWhatKubectlAppliedBeforeIsTakenOver(t *testing.T) {
-	b := newBundle(t).start()
-	for name, manager := range map[string]string{"a": "kubectl-client-side-apply", "b": "before-first-apply", "c": "helm"} {
-		object := b.configMap(name, "0", annotations("kubectl.kubernetes.io/last-applied-configuration", "{}"))
-		u := b.unstructured(strings.Replace(object, `"data":{`, `"data":{"extra":"x",`, 1))
-		_, err := b.client.Resource(configMaps).Namespace(b.namespace).Create(b.Context(), u, metav1.CreateOptions{FieldManager: manager})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	b.deploy(b.configMapsNamed("a", "b", "c")...)
-	for name, extra := range map[string]any{"a": nil, "b": nil, "c": "x"} {
-		data, _, err := unstructured.NestedMap(b.get(configMaps, name).Object, "data")
-		if err != nil || data["key"] != "1" || data["extra"] != extra { // at once, not by a correction
-			t.Errorf("%s has %v, %v", name, data, err)
-		}
-		if has := b.get(configMaps, name).GetAnnotations(); len(has) != 0 {
-			t.Errorf("%s has %v", name, has)
-		}
-	}
 }
 
 func TestAnObjectFoughtOverIsAConflict(t *testing.T) {

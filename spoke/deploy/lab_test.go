@@ -315,6 +315,16 @@ func (b *bundle) inventory() []corev1.ConfigMap {
 	return list.Items
 }
 
+// entries are the lines of the inventory.
+func (b *bundle) entries() string {
+	b.Helper()
+	var all strings.Builder
+	for _, shard := range b.inventory() {
+		all.WriteString(shard.Data["objects"])
+	}
+	return all.String()
+}
+
 func (b *bundle) eventsOf(reason string) (found []fleet.Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

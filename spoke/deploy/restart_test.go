@@ -196,7 +196,7 @@ func TestAKillAtAnyWriteLeavesNoOrphanAndConverges(t *testing.T) {
 				if len(owned) != 3 || !owned["ConfigMap/stays"] {
 					t.Errorf("there are %v", owned)
 				}
-				shard := b.inventory()[0].Data["objects"]
+				shard := b.entries()
 				if strings.Count(shard, "\n") != 3 || strings.Count(shard, `"uid"`) != 3 || strings.Count(shard, `"applied"`) != 3 {
 					t.Errorf("the inventory is %s", shard)
 				}
@@ -220,7 +220,7 @@ func TestAnIntendedObjectThatSomebodyElseMadeIsNotDeleted(t *testing.T) {
 	}
 	b.kill()
 	b.wrap = nil
-	if shard := b.inventory()[0].Data["objects"]; !strings.Contains(shard, "theirs") {
+	if shard := b.entries(); !strings.Contains(shard, "theirs") {
 		t.Fatalf("the inventory is %s", shard)
 	}
 	theirs := b.configMap("theirs", "0", fmt.Sprintf(`,"labels":{%q:"app",%q:%q}`, ownerName, ownerNamespace, b.namespace))
@@ -230,7 +230,7 @@ func TestAnIntendedObjectThatSomebodyElseMadeIsNotDeleted(t *testing.T) {
 	b.start().deploy(b.configMap("stays", "1"))
 	b.settled()
 	b.value(configMaps, "theirs", "0", "data", "key")
-	if shard := b.inventory()[0].Data["objects"]; strings.Contains(shard, "theirs") {
+	if shard := b.entries(); strings.Contains(shard, "theirs") {
 		t.Errorf("the inventory is %s", shard)
 	}
 }
