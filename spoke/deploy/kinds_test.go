@@ -95,15 +95,23 @@ func TestAChangedDefinitionHasItsObjectsLookedAt(t *testing.T) {
 	b := newBundle(t).start()
 	definition := fmt.Sprintf(widgetDefinition, "gadget", b.group(), "Gadget")
 	b.deploy(definition, b.gadget("g", 1))
-	b.settled()
-	made := b.requests(func() {
-		b.deploy(strings.Replace(definition, `"colour"`, `"shape":{"type":"string"},"colour"`, 1), b.gadget("g", 1))
-		b.settled()
-	})
-	verified := made.Where(func(r labRequest) bool { return r.Resource == "gadgets" && r.Verb == "patch" && !r.DryRun })
-	if len(verified) != 1 {
-		t.Errorf("requests %v", made)
+	verified := func() int {
+		all, err := b.cluster.Requests(b.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all.Where(func(r labRequest) bool {
+			return r.Group == b.group() && r.Verb == "patch" && !r.DryRun && r.UserAgent == b.agent && r.Code < 300
+		}))
 	}
+	before := verified()
+	b.deploy(strings.Replace(definition, `"colour"`, `"shape":{"type":"string"},"colour"`, 1), b.gadget("g", 1))
+	b.eventually("the object is looked at", func() error {
+		if n := verified() - before; n != 1 {
+			return fmt.Errorf("%d times", n)
+		}
+		return nil
+	})
 }
 
 func TestObjectsAreAppliedInOrder(t *testing.T) {
@@ -182,7 +190,7 @@ func TestModes(t *testing.T) {
 		b.deploy(b.configMap("a", "1", annotations(ssa, "IfNotPresent")))
 		b.deploy(b.configMap("a", "2", annotations(ssa, "IfNotPresent")))
 		b.patch(configMaps, "a", "kubectl-edit", `{"data":{"key":"3"}}`)
-		b.settled()
+		b.judged()
 		b.value(configMaps, "a", "3", "data", "key")
 		b.delete(configMaps, "a")
 		b.value(configMaps, "a", "2", "data", "key")
@@ -198,7 +206,7 @@ func TestModes(t *testing.T) {
 		b.deploy(b.configMap("a", "1", annotations(ssa, "IfNotPresent")))
 		b.value(configMaps, "a", "0", "data", "key")
 		b.deploy()
-		b.settled()
+		b.canary()
 		b.value(configMaps, "a", "0", "data", "key")
 	})
 	t.Run("Ignore neither applies nor prunes", func(t *testing.T) {
@@ -218,7 +226,7 @@ func TestModes(t *testing.T) {
 		b := newBundle(t).start()
 		b.deploy(b.configMap("a", "1", annotations(ssa, "Merge")))
 		b.patch(configMaps, "a", "kubectl-edit", `{"data":{"extra":"x"}}`)
-		b.settled()
+		b.judged()
 		b.value(configMaps, "a", "x", "data", "extra")
 		b.patch(configMaps, "a", "kubectl-edit", `{"data":{"key":"2"}}`)
 		b.value(configMaps, "a", "1", "data", "key")
@@ -227,11 +235,11 @@ func TestModes(t *testing.T) {
 		b := newBundle(t).start()
 		b.deploy(b.configMap("a", "1"))
 		b.patch(configMaps, "a", "someone", `{"metadata":{"annotations":{"kustomize.toolkit.fluxcd.io/reconcile":"disabled"}},"data":{"key":"mine"}}`)
-		b.settled()
+		b.judged()
 		b.value(configMaps, "a", "mine", "data", "key")
 		b.deploy(b.configMap("a", "2"))
 		b.deploy(b.configMap("a", "2"))
-		b.settled()
+		b.judged()
 		b.value(configMaps, "a", "mine", "data", "key")
 		b.patch(configMaps, "a", "someone", `{"metadata":{"annotations":{"kustomize.toolkit.fluxcd.io/reconcile":null}}}`)
 		b.value(configMaps, "a", "2", "data", "key")
@@ -242,12 +250,17 @@ func TestAnObjectFoughtOverIsAConflict(t *testing.T) {
 	b := newBundle(t).start()
 	b.deploy(b.configMap("a", "1"))
 	deadline := time.Now().Add(patienceOfTest)
-	for i := 0; len(b.status().Conflicts) == 0; i++ {
+	for i := 1; len(b.status().Conflicts) == 0; i++ {
 		if time.Now().After(deadline) {
 			t.Fatalf("no conflict after %d rounds: %+v", i, b.status())
 		}
 		b.patch(configMaps, "a", "someone", `{"data":{"key":"2"}}`)
-		b.settleValue("a", "1")
+		b.eventually("it is put back, or that is given up", func() error {
+			if s := b.status(); s.DriftCorrections < uint64(i) && len(s.Conflicts) == 0 {
+				return fmt.Errorf("%+v", s)
+			}
+			return nil
+		})
 	}
 	if s := b.status(); s.Healthy.Status != fleet.False || s.NotReady[0].Status != deploy.StatusConflict {
 		t.Errorf("status %+v", s)
