@@ -99,6 +99,7 @@ func (w *fluxWatch) listed(ctx context.Context, running *sync.WaitGroup, items [
 	for _, name := range gone {
 		w.gone(name)
 	}
+	w.engine.tracker.Memory().KeepDefinitions(present)
 	if !present[fluxDefinition] {
 		w.once.Do(func() { close(w.synced) })
 	}
@@ -117,6 +118,11 @@ func (w *fluxWatch) defined(ctx context.Context, running *sync.WaitGroup, crd me
 		running.Go(func() { w.follow(watching) })
 	}
 	w.mu.Unlock()
+	memory := w.engine.tracker.Memory()
+	if !known { // since the start: what it was before that counts
+		before = memory.Definition(name)
+		known = before != 0
+	}
 	if known && before == crd.GetGeneration() {
 		return
 	}
@@ -125,6 +131,7 @@ func (w *fluxWatch) defined(ctx context.Context, running *sync.WaitGroup, crd me
 	if known {
 		w.engine.tracker.DoubtKind(func(gk schema.GroupKind) bool { return gk.Group == group })
 	}
+	memory.SetDefinition(name, crd.GetGeneration())
 }
 
 func (w *fluxWatch) gone(name string) {
@@ -138,6 +145,7 @@ func (w *fluxWatch) gone(name string) {
 	if name == fluxDefinition {
 		w.replace(nil)
 	}
+	w.engine.tracker.Memory().SetDefinition(name, 0)
 	_, group, _ := strings.Cut(name, ".")
 	w.engine.mapper.Forget(group)
 }

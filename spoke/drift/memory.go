@@ -136,6 +136,21 @@ func (m *Memory) drop(ref fleet.ObjectRef) {
 	m.unsaved[ref] = nil
 }
 
+// KeepDefinitions forgets all but those present.
+func (m *Memory) KeepDefinitions(present map[string]bool) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name := range m.definitions {
+		if !present[name] {
+			delete(m.definitions, name)
+			m.redefined[name] = true
+		}
+	}
+}
+
 // dropUnclaimed forgets the objects that nobody has taken up since the start: their Apps are gone.
 func (m *Memory) dropUnclaimed() {
 	if m == nil {

@@ -68,10 +68,13 @@ func TestDefinitionsSurviveARestart(t *testing.T) {
 		flush(t, m, nil)
 	}
 	m.SetDefinition("gone", 0)
+	m.SetDefinition("absent", 1)
+	flush(t, m, nil)
+	m.KeepDefinitions(map[string]bool{"a": true, "b": true})
 	flush(t, m, nil)
 	m = openMemory(t, dir)
-	if a, b, gone, never := m.Definition("a"), m.Definition("b"), m.Definition("gone"), m.Definition("never"); a != 2999 || b != 7 || gone != 0 || never != 0 {
-		t.Errorf("a is %d, b %d, one that is gone %d, one that never was %d", a, b, gone, never)
+	if a, b, gone, absent := m.Definition("a"), m.Definition("b"), m.Definition("gone"), m.Definition("absent"); a != 2999 || b != 7 || gone != 0 || absent != 0 {
+		t.Errorf("a is %d, b %d, one that is gone %d, one that is absent %d", a, b, gone, absent)
 	}
 	if info, err := os.Stat(filepath.Join(dir, "seen")); err != nil || info.Size() > 200_000 {
 		t.Errorf("the file has %d bytes (%v)", info.Size(), err)
