@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/grpc"
 
 	"flotilla.dev/flotilla/hub/api"
 	"flotilla.dev/flotilla/hub/auth"
@@ -126,7 +125,7 @@ func assemble(config Config, root identity.Root, fleet *store.Store, listeners *
 func serveSpokes(ctx context.Context, config Config, root identity.Root, registry prometheus.Registerer, sessions *session.Server, listener net.Listener) error {
 	server := rpc.NewServer(rpc.ServerConfig{
 		Name: "spoke", TLS: root.Authority().ServerTLS(config.Hosts), Log: config.Log, Metrics: registry,
-		Unary: []grpc.UnaryServerInterceptor{sessions.Unary}, Stream: []grpc.StreamServerInterceptor{sessions.Stream},
+		Authorize: sessions.Authorize,
 	})
 	sessions.Register(server)
 	return rpc.Serve(ctx, server, listener)
@@ -135,7 +134,7 @@ func serveSpokes(ctx context.Context, config Config, root identity.Root, registr
 func serveAdmin(ctx context.Context, config Config, root identity.Root, registry prometheus.Registerer, guard *auth.Guard, admin *api.Server, listener net.Listener) error {
 	server := rpc.NewServer(rpc.ServerConfig{
 		Name: "admin", TLS: root.Authority().AdminServerTLS(config.Hosts), Log: config.Log, Metrics: registry,
-		Unary: []grpc.UnaryServerInterceptor{guard.Unary}, Stream: []grpc.StreamServerInterceptor{guard.Stream},
+		Authorize: guard.Authorize,
 	})
 	admin.Register(server)
 	return rpc.Serve(ctx, server, listener)

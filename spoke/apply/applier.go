@@ -16,9 +16,6 @@ import (
 	"flotilla.dev/flotilla/pkg/manifest"
 )
 
-// maxParallel bounds the requests under way at once, of all Apps together. More only queue up in the API server.
-const maxParallel = 8
-
 // requestTimeout is longer than what an API server allows itself for a request (60 s), as is the wait for it when it
 // is busy.
 const requestTimeout = 2 * time.Minute
@@ -31,9 +28,10 @@ type Applier struct {
 	slots  chan struct{}
 }
 
-// NewApplier returns an Applier that writes by client.
-func NewApplier(marks Marks, client metadata.Interface) *Applier {
-	return &Applier{Marks: marks, client: client, slots: make(chan struct{}, maxParallel)}
+// NewApplier returns an Applier that writes by client, with at most so many requests under way at once: more only queue
+// up in the API server.
+func NewApplier(marks Marks, client metadata.Interface, parallel int) *Applier {
+	return &Applier{Marks: marks, client: client, slots: make(chan struct{}, parallel)}
 }
 
 // Preview is what a dry-run says would become of an object.
@@ -64,30 +62,35 @@ func (a *Applier) DryRun(ctx context.Context, o Object) (Preview, error) {
 }
 
 // Apply makes the cluster's object what o says and returns its metadata as it is then. When it is so already, nothing
-// is written and the resourceVersion stays. Live is the object's metadata if the caller has it, else nil: with it,
-// fields of a manager that Flux takes over go in two requests instead of three.
+// is written and the resourceVersion stays. Metadata that comes with an error is that of an object which was written,
+// and from which the fields of others were not taken over. Live is the object's metadata if the caller has it, else nil:
+// with it, fields of a manager that Flux takes over go in two requests instead of three.
 func (a *Applier) Apply(ctx context.Context, o Object, live *metav1.PartialObjectMetadata) (*metav1.PartialObjectMetadata, error) {
-	if live != nil && a.Disowned(live) {
-		if err := a.takeOver(ctx, o, live); err != nil {
+	if live != nil && o.Mode.SSA != manifest.SSAMerge && a.Disowned(live) {
+		if err := a.takeOver(ctx, o, live); err != nil && !isInvalid(err) {
 			return nil, err
 		}
 	}
 	const attempts = 4 // someone with kubectl may be faster; what is left then is seen by the watch
+	var refused error
 	for attempt := 1; ; attempt++ {
 		meta, err := a.patch(ctx, o, types.ApplyPatchType, o.data)
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, Explain(o.Ref, "apply", err)
-		}
-		if attempt == attempts || !a.Disowned(meta) {
+		case !a.Disowned(meta):
 			return meta, nil
+		case attempt == attempts:
+			return meta, refused
 		}
-		if err := a.takeOver(ctx, o, meta); err != nil {
-			return nil, err
+		if refused = a.takeOver(ctx, o, meta); refused != nil && !isInvalid(refused) {
+			return meta, refused
 		}
 	}
 }
 
 // takeOver makes ours what Flux makes its own. That somebody wrote in between is no error: the next answer shows it.
+// Where that somebody removed what the patch removes too, the error wraps fleet.ErrInvalid.
 func (a *Applier) takeOver(ctx context.Context, o Object, live *metav1.PartialObjectMetadata) error {
 	patch, err := a.takeover(live)
 	if err != nil {

@@ -75,3 +75,5 @@ func withoutValues(err error) error {
 }
 
 func isNotFound(err error) bool { return errors.Is(err, fleet.ErrNotFound) }
+
+func isInvalid(err error) bool { return errors.Is(err, fleet.ErrInvalid) }

@@ -14,6 +14,7 @@ func entry(manager string, operation metav1.ManagedFieldsOperationType, subresou
 }
 
 func TestTakesOverWhatFluxTakesOver(t *testing.T) {
+	t.Parallel()
 	const apply, update = metav1.ManagedFieldsOperationApply, metav1.ManagedFieldsOperationUpdate
 	for _, test := range []struct {
 		manager     string
@@ -41,6 +42,7 @@ func TestTakesOverWhatFluxTakesOver(t *testing.T) {
 }
 
 func TestTakeoverUnitesFieldsAndKeepsTheOthers(t *testing.T) {
+	t.Parallel()
 	live := &metav1.PartialObjectMetadata{}
 	live.ResourceVersion = "7"
 	live.Annotations = map[string]string{"kubectl.kubernetes.io/last-applied-configuration": "{}"}

@@ -14,6 +14,7 @@ import (
 var owner = apply.Owner{Name: "app", Namespace: "apps"}
 
 func TestPrepare(t *testing.T) {
+	t.Parallel()
 	const labels = `{"kustomize.toolkit.fluxcd.io/name":"app","kustomize.toolkit.fluxcd.io/namespace":"apps"}`
 	namespaced := apply.Mapping{Namespaced: true}
 	for _, test := range []struct {
@@ -79,6 +80,7 @@ func TestPrepare(t *testing.T) {
 }
 
 func TestPrepareRefusesWhatIsNoObject(t *testing.T) {
+	t.Parallel()
 	ref := fleet.ObjectRef{Version: "v1", Kind: "Secret", Namespace: "n", Name: "x"}
 	for _, content := range []string{`[]`, `{"metadata":[]}`, `{"metadata":{"name":"x"},"stringData":{"a":{"s3cr3t":1}}}`} {
 		_, err := apply.Kustomize.Prepare([]byte(content), ref, apply.Mapping{Namespaced: true}, owner)
@@ -89,6 +91,7 @@ func TestPrepareRefusesWhatIsNoObject(t *testing.T) {
 }
 
 func TestModeOfReadsLabelsAndAnnotationsInAnyCase(t *testing.T) {
+	t.Parallel()
 	const prefix = "kustomize.toolkit.fluxcd.io/"
 	for _, test := range []struct {
 		key, value      string

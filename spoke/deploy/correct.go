@@ -7,6 +7,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -185,6 +186,8 @@ func (e *Engine) read(ctx context.Context, ref fleet.ObjectRef) (*unstructured.U
 	object, err := e.dynamic.Resource(mapping.Resource).Namespace(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
 	return object, apply.Explain(ref, "get", err)
 }
+
+var podResource = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
 
 // watchPods is health.Config.Pods.
 func (e *Engine) watchPods(ctx context.Context, namespace, selector string) (watch.Interface, error) {

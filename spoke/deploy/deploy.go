@@ -9,7 +9,6 @@ import (
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/manifest"
-	"flotilla.dev/flotilla/spoke/apply"
 )
 
 // Target is what an App should be.
@@ -129,37 +128,6 @@ func byStage(entries []manifest.Entry) (stages [][]manifest.Entry) {
 		entries = entries[n:]
 	}
 	return stages
-}
-
-// place finds where an entry goes.
-func (p *pass) place(ctx context.Context, entry manifest.Entry) (wish, error) {
-	mapping, err := p.engine.mapper.Map(ctx, entry.Ref)
-	if errors.Is(err, fleet.ErrNotFound) && p.defined[kindName{entry.Ref.Group, entry.Ref.Kind}] {
-		ctx, cancel := context.WithTimeout(ctx, definitionTimeout)
-		defer cancel()
-		mapping, err = p.engine.mapper.Await(ctx, entry.Ref)
-	}
-	if err != nil {
-		return wish{}, fmt.Errorf("%s: %w", entry.Ref, err)
-	}
-	return p.engine.wish(entry, mapping), nil
-}
-
-func (e *Engine) wish(entry manifest.Entry, mapping apply.Mapping) wish {
-	ref := mapping.Place(entry.Ref)
-	return wish{Entry: entry, Ref: ref, Mapping: mapping, Stamp: e.stamps.of(ref, entry.Digest)}
-}
-
-func (e *Engine) sight(a *app, w wish) sight {
-	entry, has := a.inv.Get(w.Ref)
-	owner := e.owner(w.Ref)
-	return sight{
-		Entry: entry,
-		Owned: has && entry.UID != "",
-		Lost:  owner != nil && owner != a,
-		Moved: e.tracker.Moved(w.Ref),
-		Left:  e.tracker.Left(w.Ref),
-	}
 }
 
 func isConflict(err error) bool { return errors.Is(err, fleet.ErrConflict) }

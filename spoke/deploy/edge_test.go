@@ -108,8 +108,7 @@ func TestADeletionThatFailsIsTriedAgainAndDoesNotUndoThePass(t *testing.T) {
 func TestAnObjectOfTwoAppsIsTheLastOnesAndNobodyFights(t *testing.T) {
 	b := newBundle(t).start()
 	first := b.target(b.configMap("shared", "1"), b.configMap("a", "1"))
-	second := b.target(b.configMap("shared", "2"))
-	second.App.Name, second.Release.App.Name = "other", "other"
+	second := b.of("other", b.target(b.configMap("shared", "2")))
 	for _, target := range []deploy.Target{first, second} {
 		if err := b.try(target); err != nil {
 			t.Fatal(err)
@@ -119,7 +118,7 @@ func TestAnObjectOfTwoAppsIsTheLastOnesAndNobodyFights(t *testing.T) {
 	if err := b.try(first); err != nil {
 		t.Fatal(err)
 	}
-	b.settled()
+	b.canary()
 	b.value(configMaps, "shared", "2", "data", "key")
 	if s := b.status(); len(s.Conflicts) != 1 || s.Conflicts[0].Object.Name != "shared" {
 		t.Errorf("conflicts %+v", s.Conflicts)
@@ -131,12 +130,10 @@ func TestAnObjectOfTwoAppsIsTheLastOnesAndNobodyFights(t *testing.T) {
 	b.deploy(b.configMap("shared", "3"), b.configMap("a", "1"))
 	b.value(configMaps, "shared", "3", "data", "key")
 	b.release.PruneGuard = "off"
-	nothing := b.target()
-	nothing.App.Name, nothing.Release.App.Name = "other", "other"
-	if err := b.try(nothing); err != nil {
+	if err := b.try(b.of("other", b.target())); err != nil {
 		t.Fatal(err)
 	}
-	b.settled()
+	b.canary()
 	b.value(configMaps, "shared", "3", "data", "key")
 	if s := b.status(); len(s.Conflicts) != 0 {
 		t.Errorf("conflicts %+v", s.Conflicts)
@@ -157,9 +154,7 @@ func TestAnInventoryThatCannotBeReadStopsItsAppAlone(t *testing.T) {
 	if err := b.try(b.target(b.configMap("a", "1"))); err == nil || b.get(configMaps, "b") == nil {
 		t.Errorf("error %v", err)
 	}
-	other := b.target(b.configMap("c", "1"))
-	other.App.Name, other.Release.App.Name = "other", "other"
-	if err := b.try(other); err != nil {
+	if err := b.try(b.of("other", b.target(b.configMap("c", "1")))); err != nil {
 		t.Error(err)
 	}
 	b.rewriteShard(shard.Name, good)
@@ -194,7 +189,6 @@ func TestAJobThatRemovesItselfRunsAgainWithAFullPassOnly(t *testing.T) {
 		return nil
 	})
 	b.healthy(fleet.True)
-	b.settled()
 	if err := b.try(target); err != nil || b.get(jobs, "once") != nil {
 		t.Fatalf("it runs again, error %v", err)
 	}
@@ -207,7 +201,7 @@ func TestAJobThatRemovesItselfRunsAgainWithAFullPassOnly(t *testing.T) {
 func TestAnEditHiddenByRestoredManagedFieldsIsFoundAfterAGap(t *testing.T) {
 	b := newBundle(t).start()
 	target := b.deploy(b.configMap("a", "1"), b.deployment("web", ""))
-	b.settled()
+	b.judged()
 	b.kill()
 	for name, edit := range map[string]string{"a": `{"data":{"key":"2"}}`, "web": `{"spec":{"revisionHistoryLimit":7}}`} {
 		resource := configMaps
@@ -259,7 +253,7 @@ func TestWhatAFailedPassDidNotReachIsKeptAsItWas(t *testing.T) {
 	if !errors.Is(err, fleet.ErrDenied) || !strings.Contains(err.Error(), "ServiceAccount/"+b.namespace+"/refused") {
 		t.Errorf("error %v", err)
 	}
-	if shard := b.inventory()[0].Data["objects"]; strings.Contains(shard, "refused") || !strings.Contains(shard, `"applied"`) {
+	if shard := b.entries(); strings.Contains(shard, "refused") || !strings.Contains(shard, `"applied"`) {
 		t.Errorf("the inventory is %s", shard)
 	}
 	b.patch(deployments, "web", "kubectl-edit", `{"spec":{"revisionHistoryLimit":7}}`)
@@ -285,6 +279,6 @@ func TestTheHealthOfWhatIsNotToBeTouchedIsNotTheApps(t *testing.T) {
 	b.healthy(fleet.True)
 	b.patch(deployments, "web", "someone", `{"metadata":{"annotations":{"kustomize.toolkit.fluxcd.io/reconcile":"disabled"}},
 		"spec":{"replicas":2,"template":{"metadata":{"annotations":{"demo/fail":"image"}}}}}`)
-	b.settled()
+	b.judged()
 	b.healthy(fleet.True)
 }

@@ -54,6 +54,7 @@ type Engine struct {
 	tracker *drift.Tracker
 	health  *health.Watcher
 	flux    *fluxWatch
+	crds    *definitions
 	stamps  stamps
 	metrics *metrics
 	log     *slog.Logger
@@ -124,7 +125,7 @@ func (e *Engine) connect() error {
 	}
 	e.client, e.dynamic = core, full
 	e.mapper = apply.NewMapper(asker, meta)
-	e.applier = apply.NewApplier(e.marks, meta)
+	e.applier = apply.NewApplier(e.marks, meta, 8)
 	e.store = inventory.NewStore(core.ConfigMaps(e.config.Namespace))
 	e.tracker = drift.NewTracker(drift.Config{
 		Client:   meta,
@@ -145,7 +146,8 @@ func (e *Engine) connect() error {
 		Judged:  e.tracker.SetReady,
 		Log:     e.log,
 	})
-	e.flux = newFluxWatch(e, meta)
+	e.flux = newFluxWatch(e)
+	e.crds = newDefinitions(e, meta)
 	return nil
 }
 
@@ -171,6 +173,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return e.tracker.Run(ctx) })
 	group.Go(func() error { return e.health.Run(ctx) })
+	group.Go(func() error { return e.crds.run(ctx) })
 	group.Go(func() error { return e.flux.run(ctx) })
 	return group.Wait()
 }

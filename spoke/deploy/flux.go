@@ -5,16 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"strings"
 	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/metadata"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/spoke/apply"
@@ -31,132 +28,84 @@ const (
 	fluxTimeout    = 30 * time.Second
 )
 
-var podResource = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+// ManagedByFlux reports whether this cluster has a Flux Kustomization of the App's namespace and name that is not
+// suspended. Two who apply the same objects would undo each other's work.
+func (e *Engine) ManagedByFlux(ctx context.Context, key fleet.Key) (bool, error) {
+	if err := e.flux.await(ctx); err != nil {
+		return false, err
+	}
+	return e.flux.manages(key), nil
+}
 
-// fluxWatch watches definitions: for one, whether there is a Flux and what it manages; for another, because objects of
-// a kind whose schema changed have to be looked at, and no event of theirs says so.
+// fluxWatch knows which Kustomizations a Flux in the cluster manages. It is told whether there is their definition.
 type fluxWatch struct {
 	engine *Engine
-	client metadata.Interface
-
+	wake   chan struct{}
 	synced chan struct{} // closed when it is known what Flux manages
 	once   sync.Once
 
-	mu          sync.Mutex
-	generations map[string]int64   // of definitions
-	active      map[fluxName]bool  // Kustomizations that are not suspended
-	stop        context.CancelFunc // of the watch of Kustomizations
+	mu      sync.Mutex
+	defined bool
+	stop    context.CancelFunc // of the watch under way
+	active  map[fluxName]bool  // Kustomizations that are not suspended
 }
 
 type fluxName struct{ namespace, name string }
 
-func newFluxWatch(e *Engine, client metadata.Interface) *fluxWatch {
-	return &fluxWatch{
-		engine: e, client: client, synced: make(chan struct{}),
-		generations: map[string]int64{}, active: map[fluxName]bool{},
-	}
+func newFluxWatch(e *Engine) *fluxWatch {
+	return &fluxWatch{engine: e, wake: make(chan struct{}, 1), synced: make(chan struct{}), active: map[fluxName]bool{}}
 }
 
-func (w *fluxWatch) run(ctx context.Context) error {
-	var running sync.WaitGroup
-	defer running.Wait()
-	resource := w.client.Resource(apply.CRDs)
-	drift.Follow(ctx, drift.Source{
-		List: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-			return resource.List(ctx, options)
-		},
-		Watch: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-			return resource.Watch(ctx, options)
-		},
-	}, drift.Follower{
-		Listed: func(items []metav1.Object, _ uint64) { w.listed(ctx, &running, items) },
-		Event: func(kind watch.EventType, object metav1.Object) {
-			if kind == watch.Deleted {
-				w.gone(object.GetName())
-				return
-			}
-			w.defined(ctx, &running, object)
-		},
-		Failed: func(err error) { w.engine.log.Warn("definitions are not watched for now", "err", err) },
-	})
-	return nil
-}
-
-func (w *fluxWatch) listed(ctx context.Context, running *sync.WaitGroup, items []metav1.Object) {
-	present := map[string]bool{}
-	for _, item := range items {
-		present[item.GetName()] = true
-		w.defined(ctx, running, item)
-	}
+// present says that Flux's Kustomizations are defined, absent that they are not.
+func (w *fluxWatch) present() {
 	w.mu.Lock()
-	var gone []string
-	for name := range w.generations {
-		if !present[name] {
-			gone = append(gone, name)
-		}
-	}
-	w.mu.Unlock()
-	for _, name := range gone {
-		w.gone(name)
-	}
-	if !present[fluxDefinition] {
-		w.once.Do(func() { close(w.synced) })
-	}
-}
-
-// defined takes in a definition as it is now.
-func (w *fluxWatch) defined(ctx context.Context, running *sync.WaitGroup, crd metav1.Object) {
-	name := crd.GetName()
-	w.mu.Lock()
-	before, known := w.generations[name]
-	w.generations[name] = crd.GetGeneration()
-	follow := name == fluxDefinition && w.stop == nil
-	if follow {
-		var watching context.Context
-		watching, w.stop = context.WithCancel(ctx)
-		running.Go(func() { w.follow(watching) })
-	}
-	w.mu.Unlock()
-	if known && before == crd.GetGeneration() {
+	defer w.mu.Unlock()
+	if w.defined {
 		return
 	}
-	_, group, _ := strings.Cut(name, ".")
-	w.engine.mapper.Forget(group)
-	if known {
-		w.engine.tracker.DoubtKind(func(gk schema.GroupKind) bool { return gk.Group == group })
+	w.defined = true
+	select {
+	case w.wake <- struct{}{}:
+	default:
 	}
 }
 
-func (w *fluxWatch) gone(name string) {
+func (w *fluxWatch) absent() {
 	w.mu.Lock()
-	delete(w.generations, name)
-	if name == fluxDefinition && w.stop != nil {
+	w.defined = false
+	if w.stop != nil {
 		w.stop()
-		w.stop = nil
 	}
 	w.mu.Unlock()
-	if name == fluxDefinition {
-		w.replace(nil)
+	w.replace(nil)
+	w.once.Do(func() { close(w.synced) })
+}
+
+// run watches Kustomizations while they are defined.
+func (w *fluxWatch) run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-w.wake:
+		}
+		watching, stop := context.WithCancel(ctx)
+		w.mu.Lock()
+		w.stop = stop
+		if !w.defined {
+			stop()
+		}
+		w.mu.Unlock()
+		w.follow(watching)
+		stop()
 	}
-	_, group, _ := strings.Cut(name, ".")
-	w.engine.mapper.Forget(group)
 }
 
 // follow watches Flux's Kustomizations until the context ends.
 func (w *fluxWatch) follow(ctx context.Context) {
-	var mapping apply.Mapping
-	for {
-		var err error
-		ref := fleet.ObjectRef{Group: fluxGroup, Version: "v1", Kind: "Kustomization"}
-		if mapping, err = w.engine.mapper.Served(ctx, ref); err == nil {
-			break
-		}
-		w.engine.mapper.Forget(fluxGroup)
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(time.Second): // the definition may be younger than what serves it
-		}
+	mapping, err := w.served(ctx)
+	if err != nil {
+		return
 	}
 	resource := w.engine.dynamic.Resource(mapping.Resource)
 	drift.Follow(ctx, drift.Source{
@@ -189,6 +138,23 @@ func (w *fluxWatch) follow(ctx context.Context) {
 		},
 		Failed: func(err error) { w.engine.log.Warn("Flux's Kustomizations are not watched for now", "err", err) },
 	})
+}
+
+// served waits until Kustomizations are served: their definition may be younger than what serves it.
+func (w *fluxWatch) served(ctx context.Context) (apply.Mapping, error) {
+	ref := fleet.ObjectRef{Group: fluxGroup, Version: "v1", Kind: "Kustomization"}
+	for {
+		mapping, err := w.engine.mapper.Served(ctx, ref)
+		if err == nil {
+			return mapping, nil
+		}
+		w.engine.mapper.Forget(fluxGroup)
+		select {
+		case <-ctx.Done():
+			return mapping, context.Cause(ctx)
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 func isActive(kustomization metav1.Object) bool {

@@ -39,7 +39,8 @@ func TestAnAppThatFluxManagesIsRefusedUntilItIsSuspended(t *testing.T) {
 	}
 	b.value(configMaps, "a", "1", "data", "key")
 	b.patch(configMaps, "a", "kustomize-controller", `{"data":{"key":"3"}}`)
-	b.settled()
+	b.moved("a")
+	b.canary()
 	b.value(configMaps, "a", "3", "data", "key") // nor is drift corrected
 
 	b.start() // known at once after a restart

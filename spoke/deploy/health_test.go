@@ -26,8 +26,9 @@ func TestADeploymentIsHealthyWhenItsPodsAre(t *testing.T) {
 	}
 	b.healthy(fleet.True)
 
-	b.settled()
-	made := b.requests(b.settled)
+	b.judged()
+	b.canary() // with it ConfigMaps are watched, if they were not
+	made := b.requests(b.atRest)
 	if len(made) != 0 {
 		t.Errorf("at rest there are requests: %v", made)
 	}
@@ -52,8 +53,9 @@ func TestADeploymentThatCannotPullItsImageSaysSo(t *testing.T) {
 	})
 	b.deploy(b.deployment("web", ""))
 	b.healthy(fleet.True)
-	b.settled()
-	made := b.requests(b.settled)
+	b.judged()
+	b.canary() // with it ConfigMaps are watched, if they were not
+	made := b.requests(b.atRest)
 	if len(made) != 0 {
 		t.Errorf("at rest there are requests: %v", made)
 	}

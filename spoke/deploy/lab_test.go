@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -60,6 +61,8 @@ type bundle struct {
 
 	engine *deploy.Engine
 	stop   func()
+
+	canaries int
 
 	mu      sync.Mutex
 	blobs   manifest.Blobs
@@ -287,7 +290,7 @@ func (b *bundle) requests(f func()) lab.Requests {
 	}
 	return after[len(before):].Where(func(r lab.Request) bool {
 		flux := r.Resource == "kustomizations" || r.Name == "kustomizations.kustomize.toolkit.fluxcd.io" // of another test
-		return r.UserAgent == b.agent && r.Resource != "" && r.Namespace != b.system && !flux
+		return r.UserAgent == b.agent && r.Resource != "" && r.Namespace != b.system && !flux && !strings.HasPrefix(r.Name, "canary")
 	})
 }
 
@@ -306,13 +309,26 @@ func (b *bundle) ownRequests(f func()) lab.Requests {
 	return after[len(before):].Where(func(r lab.Request) bool { return r.UserAgent == b.agent && r.Namespace == b.system })
 }
 
+// inventory is what the engine keeps of the App, and of the others but the canary.
 func (b *bundle) inventory() []corev1.ConfigMap {
 	b.Helper()
 	list, err := b.typed.CoreV1().ConfigMaps(b.system).List(b.Context(), metav1.ListOptions{LabelSelector: "fleet.flotilla.dev/inventory"})
 	if err != nil {
 		b.Fatal(err)
 	}
-	return list.Items
+	return slices.DeleteFunc(list.Items, func(shard corev1.ConfigMap) bool {
+		return strings.HasSuffix(shard.Annotations["fleet.flotilla.dev/app"], "/canary")
+	})
+}
+
+// entries are the lines of the inventory.
+func (b *bundle) entries() string {
+	b.Helper()
+	var all strings.Builder
+	for _, shard := range b.inventory() {
+		all.WriteString(shard.Data["objects"])
+	}
+	return all.String()
 }
 
 func (b *bundle) eventsOf(reason string) (found []fleet.Event) {
@@ -348,14 +364,4 @@ func (b *bundle) unstructured(object string) *unstructured.Unstructured {
 		b.Fatal(err)
 	}
 	return u
-}
-
-// settleValue gives the engine a moment to put a ConfigMap back; a fight is not won every time.
-func (b *bundle) settleValue(name, want string) {
-	deadline := time.Now().Add(300 * time.Millisecond)
-	for time.Now().Before(deadline) {
-		if value, _, _ := unstructured.NestedString(b.get(configMaps, name).Object, "data", "key"); value == want {
-			return
-		}
-	}
 }

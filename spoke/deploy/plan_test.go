@@ -11,6 +11,7 @@ import (
 )
 
 func TestPlan(t *testing.T) {
+	t.Parallel()
 	one, two := fleet.DigestOf([]byte("1")), fleet.DigestOf([]byte("2"))
 	owned := func(applied fleet.Digest, change func(*sight)) sight {
 		s := sight{Owned: true, Entry: inventory.Entry{UID: "u", Applied: applied}}
@@ -46,6 +47,7 @@ func TestPlan(t *testing.T) {
 		{name: "IfNotPresent, in a full pass", entry: manifest.Entry{SSA: manifest.SSAIfNotPresent}, sight: owned(one, nil), all: true, want: write},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			if got := plan(wish{Entry: test.entry, Stamp: one}, test.sight, test.all); got != test.want {
 				t.Errorf("op %d, not %d", got, test.want)
 			}
@@ -56,6 +58,7 @@ func TestPlan(t *testing.T) {
 // An unchanged object costs nothing unless it moved or a full pass is asked for; an object whose content is not the
 // wanted one is never kept as it is, unless somebody said so.
 func TestPlanProperties(t *testing.T) {
+	t.Parallel()
 	digests := []fleet.Digest{{}, fleet.DigestOf([]byte("1")), fleet.DigestOf([]byte("2"))}
 	rapid.Check(t, func(t *rapid.T) {
 		w := wish{Stamp: digests[1], Entry: manifest.Entry{SSA: manifest.SSA(rapid.IntRange(0, 3).Draw(t, "ssa"))}}

@@ -213,7 +213,7 @@ func TestAStuckFinalizerDoesNotBlockThePass(t *testing.T) {
 		}
 		return nil
 	})
-	b.settled()
+	b.canary()
 	if b.get(configMaps, "stuck") != nil {
 		t.Error("it came back")
 	}
@@ -243,7 +243,7 @@ func TestTombstones(t *testing.T) {
 			t.Errorf("objects %v, %d shards", b.owned(configMaps), len(b.inventory()))
 		}
 		b.patch(configMaps, "b", "someone", `{"data":{"key":"2"}}`)
-		b.settled()
+		b.canary()
 		b.value(configMaps, "b", "2", "data", "key")
 		if b.get(configMaps, "a").GetResourceVersion() != before {
 			t.Error("it was written")

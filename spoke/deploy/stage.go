@@ -188,12 +188,16 @@ func (p *pass) apply(ctx context.Context, s *step) error {
 	}
 	known := e.tracker.Known(s.Ref)
 	meta, err := e.applier.Apply(ctx, s.object, nil)
-	s.unsure = err == nil || !isRefusal(err)
+	s.unsure = meta != nil || !isRefusal(err)
+	entry, _ := a.inv.Get(s.Ref)
 	if err != nil {
-		end(nil, s.unsure)
+		if meta != nil {
+			entry.Ref, entry.UID, entry.Applied = s.Ref, string(meta.UID), fleet.Digest{}
+			a.inv.Put(entry)
+		}
+		end(meta, s.unsure)
 		return err
 	}
-	entry, _ := a.inv.Get(s.Ref)
 	another := entry.UID != string(meta.UID)
 	wrote := s.op == write && (s.preview.Create || meta.ResourceVersion != s.preview.Version)
 	drifted := s.op == verify && (another || e.wrote(s.Ref, known, nil, meta))

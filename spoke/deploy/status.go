@@ -1,7 +1,6 @@
 package deploy
 
 import (
-	"context"
 	"fmt"
 	"slices"
 
@@ -137,13 +136,4 @@ func (e *Engine) SetSuspended(key fleet.Key, suspended bool) {
 	if before && !suspended {
 		e.kick(a)
 	}
-}
-
-// ManagedByFlux reports whether this cluster has a Flux Kustomization of the App's namespace and name that is not
-// suspended. Two who apply the same objects would undo each other's work.
-func (e *Engine) ManagedByFlux(ctx context.Context, key fleet.Key) (bool, error) {
-	if err := e.flux.await(ctx); err != nil {
-		return false, err
-	}
-	return e.flux.manages(key), nil
 }

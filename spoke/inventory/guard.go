@@ -9,18 +9,20 @@ import (
 
 // Change is what a pass would do to an App's objects.
 type Change struct {
-	// Going are the objects to be deleted.
+	// Going are the objects to be deleted, of which nobody was asked yet.
 	Going []Entry
 	// Created are the objects that are new.
 	Created []fleet.ObjectRef
-	// Desired is how many objects the App consists of from now on, Total how many it had.
+	// Desired is how many objects the App consists of from now on, Total how many it had: fresh ones, and those let go
+	// before, do not count.
 	Desired int
 	Total   int
 }
 
 // Guard says why a change's deletions, all of them, have to wait for an approval; empty: they may go. A deletion
-// paired with a creation of the same kind, namespace and name, but for kustomize's hash suffix, is no loss. Switched
-// off, it still holds what is protected: that is said of the object itself.
+// paired with a creation of the same kind, namespace and name, but for kustomize's hash suffix, is no loss, nor is that of
+// a fresh object: half of a commit is undone. Switched off, it still holds what is protected: that is said of the object
+// itself.
 func Guard(c Change, guard fleet.PruneGuard) string {
 	for _, entry := range c.Going {
 		if entry.Protected {
@@ -31,7 +33,7 @@ func Guard(c Change, guard fleet.PruneGuard) string {
 		return ""
 	}
 	if c.Desired == 0 {
-		return fmt.Sprintf("no object would be left of %d", c.Total)
+		return fmt.Sprintf("no object would be left of %d", max(c.Total, len(c.Going)))
 	}
 	for _, entry := range c.Going {
 		if precious(entry.Ref) {
@@ -63,6 +65,9 @@ func losses(going []Entry, created []fleet.ObjectRef) int {
 	}
 	lost := 0
 	for _, entry := range going {
+		if entry.Fresh {
+			continue
+		}
 		if successors[stem(entry.Ref)] > 0 {
 			successors[stem(entry.Ref)]--
 			continue

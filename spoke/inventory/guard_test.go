@@ -19,6 +19,15 @@ func ref(kind, name string) fleet.ObjectRef {
 	return r
 }
 
+// fresh are entries of objects that the pass, or a failed one before it, has brought.
+func fresh(refs ...fleet.ObjectRef) []inventory.Entry {
+	all := entries(refs...)
+	for i := range all {
+		all[i].Fresh = true
+	}
+	return all
+}
+
 func entries(refs ...fleet.ObjectRef) (all []inventory.Entry) {
 	for _, r := range refs {
 		all = append(all, inventory.Entry{Ref: r, UID: "u"})
@@ -34,6 +43,7 @@ func some(n int, format string) (all []fleet.ObjectRef) {
 }
 
 func TestGuard(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name   string
 		change inventory.Change
@@ -64,12 +74,17 @@ func TestGuard(t *testing.T) {
 			change: inventory.Change{Going: entries(append(some(6, "x%d"), ref("ConfigMap", "c-2456789bcd"), ref("ConfigMap", "c-2456789bcf"))...), Created: some(1, "c-fghkmt245%d"), Desired: 1, Total: 8},
 			want:   "8 of 8", // 1 is not in kustomize's alphabet: c-fghkmt2450 is no hashed name
 		},
+		{name: "half of a commit undone", change: inventory.Change{Going: fresh(some(30, "c%d")...), Desired: 10, Total: 10}},
+		{name: "half of a commit undone, and more", change: inventory.Change{Going: append(fresh(some(30, "c%d")...), entries(some(6, "d%d")...)...), Desired: 4, Total: 10}, want: "6 of 10"},
+		{name: "half of a first commit undone", change: inventory.Change{Going: fresh(some(3, "c%d")...), Desired: 0, Total: 0}, want: "no object would be left"},
+		{name: "a fresh Namespace", change: inventory.Change{Going: fresh(ref("Namespace", "n")), Desired: 9, Total: 10}, want: "Namespace/"},
 		{
 			name:   "creations under other names do not pair",
 			change: inventory.Change{Going: entries(some(6, "a%d")...), Created: some(6, "b%d"), Desired: 6, Total: 6}, want: "6 of 6",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			got := inventory.Guard(test.change, fleet.ParsePruneGuard(test.guard))
 			if (got == "") != (test.want == "") || !strings.Contains(got, test.want) {
 				t.Errorf("the guard says %q, not %q", got, test.want)
@@ -80,18 +95,20 @@ func TestGuard(t *testing.T) {
 
 // The guard never lets more go unasked than it allows, whatever was created meanwhile, and never holds what fits.
 func TestGuardProperties(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		total := rapid.IntRange(1, 60).Draw(t, "total")
 		going := rapid.IntRange(0, total).Draw(t, "going")
 		hashed := rapid.IntRange(0, going).Draw(t, "hashed")
 		paired := rapid.IntRange(0, hashed).Draw(t, "paired")
+		undone := rapid.IntRange(0, 60).Draw(t, "undone")
 		created := append(some(paired, "h%d-bcdfghkmt2"), some(rapid.IntRange(0, 60).Draw(t, "others"), "other%d")...)
 		change := inventory.Change{
-			Going:   entries(append(some(hashed, "h%d-2456789bcd"), some(going-hashed, "plain%d")...)...),
+			Going:   append(entries(append(some(hashed, "h%d-2456789bcd"), some(going-hashed, "plain%d")...)...), fresh(some(undone, "undone%d")...)...),
 			Created: created, Desired: total - going + len(created), Total: total,
 		}
 		lost := going - paired
-		want := going > 0 && (change.Desired == 0 || lost > 5 && lost*5 > total)
+		want := going+undone > 0 && change.Desired == 0 || lost > 5 && lost*5 > total
 		if got := inventory.Guard(change, fleet.DefaultPruneGuard) != ""; got != want {
 			t.Fatalf("held is %t, not %t: %d lost of %d", got, want, lost, total)
 		}

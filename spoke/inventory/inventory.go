@@ -22,6 +22,9 @@ type Entry struct {
 	// Fresh objects came in after the last pass that had nothing left to prune. The guard measures losses against the
 	// others, and a deletion may be paired with one of these.
 	Fresh bool
+	// Going objects were let go: the guard, or a person, has agreed to their deletion, which is under way or still to be
+	// sent. Saved before the first deletion, the mark outlives a crash: they are not put back, and nobody is asked again.
+	Going bool
 }
 
 // Inventory is what one App owns in the cluster. It is safe for concurrent use; Store saves it.

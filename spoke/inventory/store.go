@@ -108,7 +108,8 @@ func take(byApp map[fleet.Key]*Inventory, cm *corev1.ConfigMap) {
 		byApp[app] = inv
 	}
 	if err := inv.take(cm); err != nil {
-		inv.broken = fmt.Errorf("inventory in ConfigMap/%s/%s: %w", cm.Namespace, cm.Name, err)
+		inv.broken = fmt.Errorf("inventory in ConfigMap/%s/%s: %w; restore its content, or delete it: "+
+			"what Git still has is then taken up again, and what it has no more stays in the cluster", cm.Namespace, cm.Name, err)
 	}
 }
 
@@ -151,6 +152,8 @@ func merge(a, b Entry) Entry {
 	}
 	a.Kept = a.Kept || b.Kept
 	a.Protected = a.Protected || b.Protected
+	a.Fresh = a.Fresh && b.Fresh
+	a.Going = a.Going && b.Going
 	return a
 }
 

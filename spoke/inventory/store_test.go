@@ -93,7 +93,7 @@ func TestTwentyThousandObjectsAreKeptAndOneChangeWritesOneShard(t *testing.T) {
 	}
 	changed := full(12_345)
 	changed.Applied = fleet.DigestOf([]byte("other"))
-	changed.Kept, changed.Protected, changed.Fresh = true, true, true
+	changed.Kept, changed.Protected, changed.Fresh, changed.Going = true, true, true, true
 	loaded.Put(changed)
 	loaded.Put(full(1)) // as it is
 	save(t, store, loaded)
@@ -184,6 +184,40 @@ func TestAShardThatSomebodyDeletedIsWrittenAgain(t *testing.T) {
 	}
 }
 
+// An object that was deleted and made anew may be in two shards after a crash. It must not take over the mark by which
+// its predecessor was let go.
+func TestAnEntryInTwoShardsIsMarkedOnlyIfBothSay(t *testing.T) {
+	store, configMaps := newStore(t)
+	inv := inventory.New(app)
+	one := full(1)
+	one.Going, one.Fresh = true, true
+	two := full(2)
+	two.Going, two.Fresh = true, true
+	inv.Put(one)
+	inv.Put(two)
+	save(t, store, inv)
+	for name := range versions(t, configMaps) {
+		cm, err := configMaps.Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(cm.Data["objects"], "\n")
+		lines[0] = strings.NewReplacer(`,"going":true`, "", `,"fresh":true`, "").Replace(lines[0])
+		cm.Name, cm.ResourceVersion = strings.TrimSuffix(cm.Name, "0")+"1", ""
+		cm.Data["objects"] = strings.Join(lines, "\n")
+		if _, err := configMaps.Create(t.Context(), cm, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	loaded := load(t, store)
+	if got, _ := loaded.Get(one.Ref); got.Going || got.Fresh {
+		t.Errorf("the shards disagree, and it is %+v", got)
+	}
+	if got, _ := loaded.Get(two.Ref); got != two {
+		t.Errorf("the shards agree, and it is %+v", got)
+	}
+}
+
 func TestAnInventoryThatCannotBeReadIsNotTakenForAnEmptyOne(t *testing.T) {
 	store, configMaps := newStore(t)
 	inv := inventory.New(app)
@@ -211,6 +245,9 @@ func TestAnInventoryThatCannotBeReadIsNotTakenForAnEmptyOne(t *testing.T) {
 	}
 	if all[0].Broken() == nil || all[1].Broken() != nil {
 		t.Errorf("broken: %v, %v", all[0].Broken(), all[1].Broken())
+	}
+	if err := all[0].Broken(); !strings.Contains(err.Error(), "ConfigMap/") || !strings.Contains(err.Error(), "delete it") {
+		t.Errorf("there is no way out in %q", err)
 	}
 	if err := store.Save(t.Context(), all[0]); err == nil {
 		t.Error("it was saved")

@@ -1,0 +1,9 @@
+package deploy
+
+import "flotilla.dev/flotilla/pkg/fleet"
+
+// Judged returns the resourceVersion up to which an object is known to be as applied, or not to be touched, and whether
+// there is a finding about it that is not dealt with.
+func (e *Engine) Judged(ref fleet.ObjectRef) (clean uint64, moved bool) {
+	return e.tracker.Known(ref).Clean, e.tracker.Moved(ref)
+}
