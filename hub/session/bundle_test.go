@@ -43,17 +43,18 @@ type bundle struct {
 	url    string
 }
 
-func newBundle(t *testing.T) *bundle {
+// newBundle is one whose sessions are as the changes make them.
+func newBundle(t *testing.T, changes ...func(*session.Config)) *bundle {
 	t.Helper()
 	root, err := identity.CreateKey(t.TempDir() + "/hub.key")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newBundleOf(t, root)
+	return newBundleOf(t, root, changes...)
 }
 
 // newBundleOf is a hub with a given key on an empty database.
-func newBundleOf(t *testing.T, root identity.Root) *bundle {
+func newBundleOf(t *testing.T, root identity.Root, changes ...func(*session.Config)) *bundle {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	b := &bundle{t: t, root: root, url: lab.TestDatabase(t)}
@@ -63,10 +64,14 @@ func newBundleOf(t *testing.T, root identity.Root) *bundle {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Close)
-	sessions := session.New(session.Config{
+	config := session.Config{
 		Store: b.Store, Blobs: b.Blobs(), Authority: root.Authority(), StateKey: root.StateKey(), TrustDomain: identity.DefaultTrustDomain, Log: log,
 		Watch: func(cluster string) (run.Wake, func()) { return b.Watch(store.TopicCluster(cluster)) },
-	})
+	}
+	for _, change := range changes {
+		change(&config)
+	}
+	sessions := session.New(config)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() {
@@ -104,6 +109,8 @@ type spoke struct {
 	cert    *tls.Certificate
 	cluster string
 	name    string
+	// sequence of the last report.
+	sequence uint64
 }
 
 func (b *bundle) dial(cert *tls.Certificate) spokev1.SpokeServiceClient {
