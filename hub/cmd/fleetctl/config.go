@@ -213,7 +213,7 @@ func (a *app) newToken(cmd *cobra.Command, fromStdin bool) (string, error) {
 		a.say(symbolWait, "paste the token, then Enter")
 		return a.readLine(cmd.Context())
 	}
-	data, err := io.ReadAll(io.LimitReader(a.stdin, 64<<10))
+	data, err := readInput(cmd.Context(), func() ([]byte, error) { return io.ReadAll(io.LimitReader(a.stdin, 64<<10)) })
 	if err != nil {
 		return "", fmt.Errorf("read the token: %w", err)
 	}

@@ -61,13 +61,14 @@ func (a *app) connect() (*hub, error) {
 		return nil, &failure{code: exitUsage, what: "cannot use the hub's address", why: err.Error(), next: "--hub HOST:PORT"}
 	}
 	a.conn = conn
+	noted := noting{conn, &a.asked}
 	return &hub{
-		objects:  adminv1.NewObjectsServiceClient(conn),
-		apps:     adminv1.NewAppsServiceClient(conn),
-		clusters: adminv1.NewClustersServiceClient(conn),
-		events:   adminv1.NewEventsServiceClient(conn),
-		prunes:   adminv1.NewPrunesServiceClient(conn),
-		admin:    adminv1.NewHubServiceClient(conn),
+		objects:  adminv1.NewObjectsServiceClient(noted),
+		apps:     adminv1.NewAppsServiceClient(noted),
+		clusters: adminv1.NewClustersServiceClient(noted),
+		events:   adminv1.NewEventsServiceClient(noted),
+		prunes:   adminv1.NewPrunesServiceClient(noted),
+		admin:    adminv1.NewHubServiceClient(noted),
 		conn:     conn,
 	}, nil
 }

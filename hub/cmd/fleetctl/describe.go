@@ -52,20 +52,19 @@ func (a *app) runDescribe(ctx context.Context, refs []ref) error {
 	ctx, cancel := a.bounded(ctx, callTimeout)
 	defer cancel()
 	first := true
-	return a.each(refs, "describe", func(i int) error {
+	return a.each(refs, "describe", func(i int) (any, error) {
 		d, err := h.describe(ctx, refs[i])
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if a.machine() {
-			a.collect(d.document())
-			return nil
+			return d.document(), nil
 		}
 		if !first {
 			fmt.Fprint(a.stdout, "\n\n")
 		}
 		first = false
-		return a.printDescription(d)
+		return nil, a.printDescription(d)
 	})
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 func newResumeCommand(a *app) *cobra.Command {
-	var wait bool
+	var wait, dryRun bool
 	cmd := &cobra.Command{
 		Use:         "resume KIND/NAME...",
 		Short:       "Look after suspended sources or apps again",
@@ -22,34 +22,36 @@ func newResumeCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.runResume(cmd.Context(), refs, wait)
+			return a.runResume(cmd.Context(), refs, wait, dryRun)
 		},
 		ValidArgsFunction: a.completeObjects(refsOnly),
 	}
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait until it is done")
+	addDryRunFlag(cmd, &dryRun)
 	return cmd
 }
 
-func (a *app) runResume(ctx context.Context, refs []ref, wait bool) error {
+func (a *app) runResume(ctx context.Context, refs []ref, wait, dryRun bool) error {
 	h, err := a.connect()
 	if err != nil {
 		return err
 	}
 	defer h.close()
-	return a.each(refs, "resume", func(i int) error {
+	return a.each(refs, "resume", func(i int) (any, error) {
 		r := refs[i]
 		callCtx, cancel := a.bounded(ctx, callTimeout)
 		defer cancel()
-		response, err := h.apps.Resume(callCtx, &adminv1.ResumeRequest{Kind: r.kind.Name, Namespace: r.namespace, Name: r.name})
+		response, err := h.apps.Resume(callCtx, &adminv1.ResumeRequest{Kind: r.kind.Name, Namespace: r.namespace, Name: r.name, DryRun: dryRun})
 		if err != nil {
-			return err
+			return nil, err
 		}
+		a.sayClusters(r, "is looked after again", response.GetClusters())
 		if !wait {
-			return a.printStored(r, "resumed", response.GetObject())
+			return a.printStored(r, done("resumed", dryRun), response.GetObject())
 		}
 		final, err := a.waitHandled(ctx, h, r, nil, response.GetRequestedAt())
 		if err != nil {
-			return err
+			return nil, err
 		}
 		a.say(symbolDone, "%s is at revision %s", r, printer.Revision(final.revision()))
 		return a.printStored(r, "resumed", final.raw)

@@ -96,6 +96,9 @@ func (a *app) prepare(cmd *cobra.Command) error {
 	if !slices.Contains([]string{"auto", "always", "never"}, a.flags.color) {
 		return usagef(cmd, "--color %q is not auto, always or never", a.flags.color)
 	}
+	if err := checkDryRun(cmd); err != nil {
+		return err
+	}
 	return a.checkOutput(cmd, fromEnv["output"])
 }
 

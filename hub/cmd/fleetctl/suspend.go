@@ -9,7 +9,8 @@ import (
 )
 
 func newSuspendCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	var dryRun bool
+	cmd := &cobra.Command{
 		Use:   "suspend KIND/NAME...",
 		Short: "Stop looking after sources or apps",
 		Long:  "Stop looking after sources or apps: what is in the clusters stays as it is, and drift is not undone.",
@@ -22,10 +23,12 @@ func newSuspendCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.runSuspend(cmd.Context(), refs)
+			return a.runSuspend(cmd.Context(), refs, dryRun)
 		},
 		ValidArgsFunction: a.completeObjects(refsOnly),
 	}
+	addDryRunFlag(cmd, &dryRun)
+	return cmd
 }
 
 // parseReconcilable reads refs of what can be suspended and resumed, which acts on the whole fleet.
@@ -42,32 +45,40 @@ func (a *app) parseReconcilable(cmd *cobra.Command, args []string) ([]ref, error
 	return refs, fleetWide(cmd, refs)
 }
 
-func (a *app) runSuspend(ctx context.Context, refs []ref) error {
+func (a *app) runSuspend(ctx context.Context, refs []ref, dryRun bool) error {
 	h, err := a.connect()
 	if err != nil {
 		return err
 	}
 	defer h.close()
-	ctx, cancel := a.bounded(ctx, callTimeout)
-	defer cancel()
-	return a.each(refs, "suspend", func(i int) error {
+	return a.each(refs, "suspend", func(i int) (any, error) {
 		r := refs[i]
-		response, err := h.apps.Suspend(ctx, &adminv1.SuspendRequest{Kind: r.kind.Name, Namespace: r.namespace, Name: r.name})
+		ctx, cancel := a.bounded(ctx, callTimeout)
+		defer cancel()
+		response, err := h.apps.Suspend(ctx, &adminv1.SuspendRequest{Kind: r.kind.Name, Namespace: r.namespace, Name: r.name, DryRun: dryRun})
 		if err != nil {
-			return err
+			return nil, err
 		}
-		return a.printStored(r, "suspended", response.GetObject())
+		a.sayClusters(r, "stays as it is", response.GetClusters())
+		return a.printStored(r, done("suspended", dryRun), response.GetObject())
 	})
 }
 
-// printStored says what was done to an object, or gives the object to a program.
-func (a *app) printStored(r ref, done string, raw []byte) error {
+// sayClusters tells where a change of an App takes effect.
+func (a *app) sayClusters(r ref, effect string, clusters []string) {
+	if len(clusters) > 0 {
+		a.say(symbolDo, "%s %s%s", r, effect, inClustersText(clusters))
+	}
+}
+
+// printStored says what was done to an object, or returns the object for a program.
+func (a *app) printStored(r ref, done string, raw []byte) (document any, err error) {
 	if !a.machine() {
-		return a.printRefs([]ref{r}, done)
+		return nil, a.printRefs([]ref{r}, done)
 	}
 	o, err := readObject(raw)
-	if err == nil {
-		a.collect(o.raw)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	return o.raw, nil
 }
