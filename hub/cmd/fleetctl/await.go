@@ -213,7 +213,9 @@ func (a *app) tooLate(h *hub, g goal, w *awaiting) error {
 		next: "fleetctl describe " + g.ref.command(),
 	}
 	if g.ref.cluster == everyCluster {
-		f.next = "fleetctl get " + g.ref.command()
+		everywhere := g.ref
+		everywhere.cluster = ""
+		f.next = "fleetctl get " + everywhere.command() + " -c '*'"
 	}
 	if a.looksOnce() {
 		f.what = fmt.Sprintf("not yet: %s should %s", g.ref, g.text())

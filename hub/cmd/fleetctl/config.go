@@ -72,7 +72,7 @@ func (a *app) printContexts() error {
 	list := struct {
 		Items []contextDocument `json:"items"`
 	}{Items: []contextDocument{}}
-	t := a.table("CURRENT", "NAME", "HUB", "NAMESPACE", "TOKEN")
+	t := a.table(nil, "CURRENT", "NAME", "HUB", "NAMESPACE", "TOKEN")
 	for _, c := range a.config.Contexts {
 		_, err := os.Stat(config.TokenPath(a.configPath, c.Name))
 		document := contextDocument{Context: c, Current: c.Name == a.config.CurrentContext, Token: err == nil}

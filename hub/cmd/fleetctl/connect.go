@@ -116,7 +116,7 @@ func parsePin(text string) (fleet.Digest, error) {
 	pin, err := fleet.ParseDigest("sha256:" + strings.ToLower(strings.TrimPrefix(text, "sha256:")))
 	if err != nil || pin.IsZero() {
 		return fleet.Digest{}, &failure{
-			code: exitUsage, what: "the CA pin is not 64 hex digits", next: "copy the pin that the hub prints at its start",
+			code: exitUsage, what: "the CA pin is not 64 hex digits", next: "copy " + whereThePinIs,
 		}
 	}
 	return pin, nil

@@ -82,7 +82,7 @@ func TestDeleteThatTimesOutSaysWhereTheAppStillIs(t *testing.T) {
 	t.Parallel()
 	b := newFleet(t)
 	r := b.timesOut("delete", "ks/app", "--wait")
-	wantTexts(t, "stderr", r.stderr, "waiting for ks/app@* to be gone", "  is still in canary-1, prod-1", "try: fleetctl get ks/app@* -n apps")
+	wantTexts(t, "stderr", r.stderr, "waiting for ks/app@* to be gone", "  is still in canary-1, prod-1", "try: fleetctl get ks/app -n apps -c '*'")
 }
 
 // The order is one thing, and the instance that it makes and ends another, which comes later.

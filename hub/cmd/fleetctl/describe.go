@@ -217,7 +217,7 @@ func (a *app) describeConditions(o *object) error {
 		return nil
 	}
 	fmt.Fprintln(a.stdout, "Conditions:")
-	t := a.table("TYPE", "STATUS", "AGE", "REASON", "MESSAGE")
+	t := a.table(statusMeaning, "TYPE", "STATUS", "AGE", "REASON", "MESSAGE")
 	t.Indent = "  "
 	for _, c := range o.Status.Conditions {
 		t.Add(c.Type, c.Status, printer.Age(moment(c.LastTransitionTime), a.now()), c.Reason, c.Message)
@@ -225,12 +225,20 @@ func (a *app) describeConditions(o *object) error {
 	return t.Flush(a.stdout)
 }
 
+// statusMeaning is what the status of a condition means, which depends on its type.
+func statusMeaning(row []string, column int) printer.Meaning {
+	if column == 1 {
+		return conditionMeaning(row[0])
+	}
+	return printer.Plain
+}
+
 func (a *app) describeEvents(events []*adminv1.Event) error {
 	if len(events) == 0 {
 		return nil
 	}
 	fmt.Fprintln(a.stdout, "Events:")
-	t := a.table("LAST SEEN", "TYPE", "REASON", "CLUSTER", "OBJECT", "MESSAGE")
+	t := a.table(inColumn(1, printer.Notable), "LAST SEEN", "TYPE", "REASON", "CLUSTER", "OBJECT", "MESSAGE")
 	t.Indent = "  "
 	for _, e := range events {
 		t.Add(printer.Age(e.GetAt().AsTime(), a.now()), eventType(e), e.GetReason(), e.GetCluster(), e.GetObject(), e.GetMessage())

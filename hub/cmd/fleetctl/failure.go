@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"flotilla.dev/flotilla/hub/cmd/fleetctl/printer"
 )
 
 // failure is an error as a person reads it, in three parts, with its exit code.
@@ -40,9 +42,12 @@ func (a *app) report(ctx context.Context, err error) exitCode {
 		f = a.interrupted()
 	}
 	var text strings.Builder
-	text.WriteString("Error: " + strings.TrimSpace(f.what) + "\n")
-	for line := range strings.Lines(strings.TrimSpace(f.why)) {
-		text.WriteString("  " + strings.TrimRight(line, "\n") + "\n")
+	what, more, _ := strings.Cut(strings.TrimSpace(f.what), "\n")
+	text.WriteString("Error: " + printer.Fold(what) + "\n")
+	for line := range strings.Lines(more + "\n" + f.why) {
+		if line = printer.Fold(line); line != "" {
+			text.WriteString("  " + line + "\n")
+		}
 	}
 	if f.next != "" {
 		text.WriteString("  try: " + f.next + "\n")
