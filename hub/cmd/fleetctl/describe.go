@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"flotilla.dev/flotilla/hub/cmd/fleetctl/printer"
+	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/resource"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
@@ -148,7 +149,7 @@ func (a *app) describeMetadata(o *object) {
 	a.field("Type", o.Type)
 	a.field("Labels", labelText(o.Metadata.Labels))
 	annotations := maps.Clone(o.Metadata.Annotations)
-	delete(annotations, clusterAnnotation)
+	delete(annotations, fleet.ClusterAnnotation)
 	for i, key := range slices.Sorted(maps.Keys(annotations)) {
 		label := ""
 		if i == 0 {

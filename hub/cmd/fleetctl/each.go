@@ -8,6 +8,14 @@ import (
 // each does something with every ref, whatever becomes of the others, and tells all that failed at once. What do returns
 // besides, unless it is nil, goes into the one document that a program reads.
 func (a *app) each(refs []ref, doing string, do func(i int) (document any, err error)) error {
+	return a.eachOf(refs, len(refs) == 1, doing, do)
+}
+
+// eachOf is each; single: one object was asked for, so that the document is no list.
+func (a *app) eachOf(refs []ref, single bool, doing string, do func(i int) (document any, err error)) error {
+	if len(refs) == 0 && a.machine() {
+		return a.printRefs(nil, doing)
+	}
 	var documents []any
 	var failures []*failure
 	why := ""
@@ -21,12 +29,12 @@ func (a *app) each(refs []ref, doing string, do func(i int) (document any, err e
 		}
 		f := a.explain(doing+" "+r.String(), err)
 		if f.code == exitUnreachable || f.code == exitInterrupted { // it is the same for the rest
-			return errors.Join(f, a.emitEach(documents, len(refs) == 1))
+			return errors.Join(f, a.emitEach(documents, single))
 		}
 		failures = append(failures, f)
 		why += f.what + "\n"
 	}
-	if err := a.emitEach(documents, len(refs) == 1); err != nil {
+	if err := a.emitEach(documents, single); err != nil {
 		return err
 	}
 	switch {

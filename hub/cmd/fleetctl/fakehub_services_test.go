@@ -102,7 +102,8 @@ type fakeEvents struct {
 func eventMatches(f *adminv1.EventFilter, e *adminv1.Event) bool {
 	return (f.GetKind() == "" || f.GetKind() == e.GetKind()) && (f.GetName() == "" || f.GetName() == e.GetName()) &&
 		(f.GetNamespace() == "" || f.GetNamespace() == e.GetNamespace()) &&
-		(f.GetCluster() == "" || f.GetCluster() == e.GetCluster()) && (!f.GetWarnings() || e.GetWarning())
+		(f.GetCluster() == "" || f.GetCluster() == e.GetCluster()) && (!f.GetWarnings() || e.GetWarning()) &&
+		(f.GetSince() == nil || !e.GetAt().AsTime().Before(f.GetSince().AsTime()))
 }
 
 func (f *fakeEvents) List(_ context.Context, r *adminv1.EventsServiceListRequest) (*adminv1.EventsServiceListResponse, error) {

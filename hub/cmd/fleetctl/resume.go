@@ -10,34 +10,40 @@ import (
 )
 
 func newResumeCommand(a *app) *cobra.Command {
-	var wait, dryRun bool
+	var all, wait, dryRun bool
 	cmd := &cobra.Command{
-		Use:         "resume KIND/NAME...",
-		Short:       "Look after suspended sources or apps again",
-		Example:     `  fleetctl resume ks/podinfo --wait`,
+		Use:   "resume KIND/NAME... | KIND --all",
+		Short: "Look after suspended sources or apps again",
+		Example: `  fleetctl resume ks/podinfo --wait
+  fleetctl resume ks --all -n apps`,
 		Annotations: outputs("json", "yaml", "name"),
-		Args:        between(1, -1),
+		Args:        between(0, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			refs, err := a.parseReconcilable(cmd, args)
+			chosen, err := a.parseReconcilable(cmd, args, all)
 			if err != nil {
 				return err
 			}
-			return a.runResume(cmd.Context(), refs, wait, dryRun)
+			return a.runResume(cmd.Context(), chosen, wait, dryRun)
 		},
 		ValidArgsFunction: a.completeObjects(refsOnly),
 	}
+	cmd.Flags().BoolVar(&all, "all", false, "all of a kind in the namespace")
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait until it is done")
 	addDryRunFlag(cmd, &dryRun)
 	return cmd
 }
 
-func (a *app) runResume(ctx context.Context, refs []ref, wait, dryRun bool) error {
+func (a *app) runResume(ctx context.Context, s selection, wait, dryRun bool) error {
 	h, err := a.connect()
 	if err != nil {
 		return err
 	}
 	defer h.close()
-	return a.each(refs, "resume", func(i int) (any, error) {
+	refs, err := a.chosen(ctx, h, s)
+	if err != nil {
+		return err
+	}
+	return a.eachOf(refs, len(s.refs) == 1, "resume", func(i int) (any, error) {
 		r := refs[i]
 		callCtx, cancel := a.bounded(ctx, callTimeout)
 		defer cancel()

@@ -251,6 +251,31 @@ gitrepository.source.toolkit.fluxcd.io/app suspended`)
 	wantTexts(t, "stderr", b.ok("resume", "ks/app", "--wait").stderr, "✔ ks/app is at revision main@sha1:696f056d")
 }
 
+func TestSuspendAndResumeTakeAllOfAKindInTheNamespace(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t)
+	b.hub.put(t, strings.Replace(ksApp, "name: app, namespace: apps", "name: second, namespace: apps", 1)+"\n---\n"+
+		strings.Replace(ksApp, "name: app, namespace: apps", "name: app, namespace: other", 1))
+	for _, verb := range []string{"suspend", "resume"} {
+		want(t, verb, b.ok(verb, "ks", "--all", "-o", "name").stdout, `
+kustomization.kustomize.toolkit.fluxcd.io/app
+kustomization.kustomize.toolkit.fluxcd.io/second`)
+	}
+	for _, request := range requestsOf[*adminv1.SuspendRequest](b.hub) {
+		if request.GetNamespace() != "apps" {
+			t.Errorf("sent %v", request)
+		}
+	}
+	r := b.ok("suspend", "sources", "--all", "-n", "empty")
+	want(t, "stdout", r.stdout, "")
+	wantTexts(t, "stderr", r.stderr, "No gitrepositories found in namespace empty")
+	for args, n := range map[string]int{"resume ks --all": 2, "resume ks --all -n other": 1, "suspend ks --all -n empty": 0} {
+		if items, ok := parseJSON(t, b.ok(append(strings.Fields(args), "-o", "json")...).stdout)["items"].([]any); !ok || len(items) != n {
+			t.Errorf("%s -o json gives %v", args, items)
+		}
+	}
+}
+
 func TestInterruptedWaitSaysThatTheHubGoesOn(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)

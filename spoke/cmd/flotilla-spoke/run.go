@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/klog/v2"
 
+	"flotilla.dev/flotilla/pkg/environ"
 	"flotilla.dev/flotilla/pkg/telemetry"
 	"flotilla.dev/flotilla/spoke"
 )
@@ -29,7 +30,7 @@ func runCommand() *cobra.Command {
 		Use: "run", Short: "Run the spoke", Args: cobra.NoArgs,
 		Long: "Run the spoke until SIGINT or SIGTERM. Every flag can be set by environment: --data-dir by FLOTILLA_DATA_DIR.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := s.complete(cmd.Flags(), os.LookupEnv, cmd.ErrOrStderr()); err != nil {
+			if err := s.complete(cmd.Flags(), os.Getenv, cmd.ErrOrStderr()); err != nil {
 				return err
 			}
 			klog.SetSlogLogger(s.config.Log) // client-go's own words
@@ -55,22 +56,12 @@ func (s *settings) register(flags *pflag.FlagSet) {
 }
 
 // complete takes what no flag said from the environment, and reports every problem at once.
-func (s *settings) complete(flags *pflag.FlagSet, lookup func(string) (string, bool), logTo io.Writer) error {
-	var errs []error
-	flags.VisitAll(func(f *pflag.Flag) {
-		name := "FLOTILLA_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		value, set := lookup(name)
-		if f.Changed || !set {
-			return
-		}
-		if err := flags.Set(f.Name, value); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
-		}
-	})
-	errs = append(errs, s.readToken())
-	log, err := telemetry.NewLogger(logTo, s.logLevel, s.logFormat)
+func (s *settings) complete(flags *pflag.FlagSet, getenv func(string) string, logTo io.Writer) error {
+	_, envErr := environ.Fill(flags, getenv)
+	tokenErr := s.readToken()
+	log, logErr := telemetry.NewLogger(logTo, s.logLevel, s.logFormat)
 	s.config.Log = log
-	return errors.Join(append(errs, err, s.config.Validate())...)
+	return errors.Join(envErr, tokenErr, logErr, s.config.Validate())
 }
 
 func (s *settings) readToken() error {
