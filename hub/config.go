@@ -7,6 +7,9 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
 
 	"flotilla.dev/flotilla/pkg/identity"
 )
@@ -24,7 +27,8 @@ type Config struct {
 	// SpokeListen is for spokes (default :8443), AdminListen for fleetctl (:9443), HTTPListen for metrics and probes
 	// (:8080).
 	SpokeListen, AdminListen, HTTPListen string
-	// SpokeAddress is where spokes reach the hub, for join commands; default: the listener's address.
+	// SpokeAddress is where spokes reach the hub, host:port, for join commands; default: the listener's address, or, of
+	// one that listens on every address, its port at the first of Hosts that is not this machine alone.
 	SpokeAddress string
 	// Hosts are the names and addresses that certificates are issued for; clients trust the pinned CA, whatever the
 	// name.
@@ -62,22 +66,45 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// validate reports every problem at once.
-func (c Config) validate() error {
+// Validate reports every problem at once.
+func (c Config) Validate() error {
+	c = c.withDefaults()
 	var errs []error
 	if c.DataDir == "" {
 		errs = append(errs, errors.New("--data-dir is required"))
 	}
+	if _, err := pgx.ParseConfig(c.DatabaseURL); c.DatabaseURL != "" && err != nil {
+		errs = append(errs, errors.New("--database-url is no URL of a Postgres database")) // the parser's text may hold the password
+	}
 	if err := identity.CheckTrustDomain(c.TrustDomain); err != nil {
 		errs = append(errs, fmt.Errorf("--trust-domain: %w", err))
 	}
-	for flag, address := range map[string]string{"--spoke-listen": c.SpokeListen, "--admin-listen": c.AdminListen, "--http-listen": c.HTTPListen} {
-		if _, _, err := net.SplitHostPort(address); err != nil {
-			errs = append(errs, fmt.Errorf("%s %q is not host:port", flag, address))
+	for _, address := range []struct{ flag, value string }{
+		{"--spoke-listen", c.SpokeListen}, {"--admin-listen", c.AdminListen}, {"--http-listen", c.HTTPListen},
+	} {
+		if _, _, err := net.SplitHostPort(address.value); err != nil {
+			errs = append(errs, fmt.Errorf("%s %q is not host:port", address.flag, address.value))
 		}
+	}
+	if host, _, err := net.SplitHostPort(c.SpokeAddress); c.SpokeAddress != "" && (err != nil || host == "") {
+		errs = append(errs, fmt.Errorf("--spoke-address %q is not host:port", c.SpokeAddress))
+	}
+	for _, host := range c.Hosts {
+		if net.ParseIP(host) == nil && strings.ContainsAny(host, ":/ ") {
+			errs = append(errs, fmt.Errorf("--host %q is not a name or an address, without a port", host))
+		}
+	}
+	if c.RenderMemory != 0 && c.RenderMemory < minRenderMemory {
+		errs = append(errs, fmt.Errorf("--render-memory %d: at least %d bytes", c.RenderMemory, minRenderMemory))
+	}
+	if len(c.AllowSources) > 0 && !c.DenyPrivateSources {
+		errs = append(errs, errors.New("--allow-sources says nothing without --deny-private-sources"))
 	}
 	return errors.Join(errs...)
 }
+
+// minRenderMemory is what a build worker needs to start at all.
+const minRenderMemory = 64 << 20
 
 // LogValue is the effective configuration, without secrets.
 func (c Config) LogValue() slog.Value {
@@ -89,6 +116,7 @@ func (c Config) LogValue() slog.Value {
 		slog.String("dataDir", c.DataDir), slog.String("database", database), slog.String("keyFile", c.KeyFile),
 		slog.String("trustDomain", c.TrustDomain), slog.String("spokeListen", c.SpokeListen),
 		slog.String("adminListen", c.AdminListen), slog.String("httpListen", c.HTTPListen),
-		slog.Bool("denyPrivateSources", c.DenyPrivateSources),
+		slog.String("spokeAddress", c.SpokeAddress), slog.Any("hosts", c.Hosts), slog.Int64("renderMemory", c.RenderMemory),
+		slog.Bool("denyPrivateSources", c.DenyPrivateSources), slog.Any("allowSources", c.AllowSources),
 	)
 }

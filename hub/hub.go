@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/grpc"
 
 	"flotilla.dev/flotilla/hub/api"
 	"flotilla.dev/flotilla/hub/auth"
@@ -29,10 +28,10 @@ import (
 
 // Run is a hub until ctx ends.
 func Run(ctx context.Context, config Config) error {
-	config = config.withDefaults()
-	if err := config.validate(); err != nil {
+	if err := config.Validate(); err != nil {
 		return err
 	}
+	config = config.withDefaults()
 	config.Log.Info("starting", "version", telemetry.Version(), "config", config)
 	if err := os.MkdirAll(config.DataDir, 0o700); err != nil {
 		return fmt.Errorf("make the data directory: %w", err)
@@ -59,19 +58,24 @@ func Run(ctx context.Context, config Config) error {
 	if err := ensureAdminToken(ctx, config, fleet, root); err != nil {
 		return err
 	}
-	tasks, err := assemble(config, root, fleet, listeners)
+	joinAddress, known := listeners.spokeAddress(config)
+	if !known {
+		config.Log.Warn("spokes have to be told where this hub is: set --spoke-address, or fill it in", "joinAddress", joinAddress)
+	}
+	tasks, err := assemble(config, root, fleet, listeners, joinAddress)
 	if err != nil {
 		return err
 	}
 	if err := listeners.announce(config, root); err != nil {
 		return err
 	}
-	config.Log.Info("ready", "spoke", listeners.spoke.Addr().String(), "admin", listeners.admin.Addr().String(), "http", listeners.http.Addr().String())
+	config.Log.Info("ready", "spoke", listeners.spoke.Addr().String(), "admin", listeners.admin.Addr().String(),
+		"http", listeners.http.Addr().String(), "joinAddress", joinAddress, "caPin", root.Authority().Pin().String())
 	return run.All(ctx, append(tasks, database.task())...)
 }
 
-// assemble makes the hub's parts and returns their tasks.
-func assemble(config Config, root identity.Root, fleet *store.Store, listeners *listeners) ([]run.Named, error) {
+// assemble makes the hub's parts and returns their tasks. Join commands name joinAddress.
+func assemble(config Config, root identity.Root, fleet *store.Store, listeners *listeners, joinAddress string) ([]run.Named, error) {
 	log, registry := config.Log, telemetry.NewRegistry()
 	builder, err := render.New(render.Config{Memory: config.RenderMemory, Log: log, Metrics: registry})
 	if err != nil {
@@ -93,7 +97,7 @@ func assemble(config Config, root identity.Root, fleet *store.Store, listeners *
 		Watch: func(cluster string) (run.Wake, func()) { return fleet.Watch(store.TopicCluster(cluster)) },
 	})
 	admin := api.New(api.Config{
-		Store: fleet, Caller: auth.Caller, Pin: root.Authority().Pin(), SpokeAddress: listeners.spokeAddress(config), Version: telemetry.Version(), Schema: store.SchemaVersion(), Log: log,
+		Store: fleet, Caller: auth.Caller, Pin: root.Authority().Pin(), SpokeAddress: joinAddress, Version: telemetry.Version(), Schema: store.SchemaVersion(), Log: log,
 		Watch: func() (run.Wake, func()) {
 			return fleet.Watch(store.TopicObjects, store.TopicSources, store.TopicApps, store.TopicReports)
 		},
@@ -121,7 +125,7 @@ func assemble(config Config, root identity.Root, fleet *store.Store, listeners *
 func serveSpokes(ctx context.Context, config Config, root identity.Root, registry prometheus.Registerer, sessions *session.Server, listener net.Listener) error {
 	server := rpc.NewServer(rpc.ServerConfig{
 		Name: "spoke", TLS: root.Authority().ServerTLS(config.Hosts), Log: config.Log, Metrics: registry,
-		Unary: []grpc.UnaryServerInterceptor{sessions.Unary}, Stream: []grpc.StreamServerInterceptor{sessions.Stream},
+		Authorize: sessions.Authorize,
 	})
 	sessions.Register(server)
 	return rpc.Serve(ctx, server, listener)
@@ -130,7 +134,7 @@ func serveSpokes(ctx context.Context, config Config, root identity.Root, registr
 func serveAdmin(ctx context.Context, config Config, root identity.Root, registry prometheus.Registerer, guard *auth.Guard, admin *api.Server, listener net.Listener) error {
 	server := rpc.NewServer(rpc.ServerConfig{
 		Name: "admin", TLS: root.Authority().AdminServerTLS(config.Hosts), Log: config.Log, Metrics: registry,
-		Unary: []grpc.UnaryServerInterceptor{guard.Unary}, Stream: []grpc.StreamServerInterceptor{guard.Stream},
+		Authorize: guard.Authorize,
 	})
 	admin.Register(server)
 	return rpc.Serve(ctx, server, listener)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 
 	"flotilla.dev/flotilla/hub/store"
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -31,10 +30,10 @@ func loadKey(ctx context.Context, config Config, url string) (identity.Root, err
 
 // AddAdminToken makes another admin token for the hub whose data the configuration names.
 func AddAdminToken(ctx context.Context, config Config) error {
-	config = config.withDefaults()
-	if err := config.validate(); err != nil {
+	if err := config.Validate(); err != nil {
 		return err
 	}
+	config = config.withDefaults()
 	database, err := openDatabase(ctx, config)
 	if err != nil {
 		return err
@@ -68,7 +67,7 @@ const adminPrincipal = "user:admin"
 func makeAdminToken(ctx context.Context, config Config, s *store.Store, root identity.Root) error {
 	token, hash := identity.NewAdminToken()
 	if config.AdminTokenFile != "" {
-		if err := os.WriteFile(config.AdminTokenFile, []byte(token+"\n"), 0o600); err != nil {
+		if err := replaceFile(config.AdminTokenFile, []byte(token+"\n"), 0o600); err != nil {
 			return fmt.Errorf("write the admin token: %w", err)
 		}
 	}

@@ -5,8 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
+	"net/netip"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"flotilla.dev/flotilla/pkg/identity"
 )
@@ -45,11 +49,33 @@ func (l *listeners) close() {
 	}
 }
 
-func (l *listeners) spokeAddress(config Config) string {
+// unknownHost stands in join commands for what nobody has told the hub. It is no name that resolves.
+const unknownHost = "REPLACE_WITH_HUB_HOST"
+
+// spokeAddress is where spokes reach the hub, for join commands; known is false when whoever uses one has to fill in the
+// host.
+func (l *listeners) spokeAddress(config Config) (address string, known bool) {
 	if config.SpokeAddress != "" {
-		return config.SpokeAddress
+		return config.SpokeAddress, true
 	}
-	return l.spoke.Addr().String()
+	host, port, err := net.SplitHostPort(l.spoke.Addr().String())
+	if ip, ipErr := netip.ParseAddr(host); err != nil || ipErr != nil || !ip.IsUnspecified() {
+		return l.spoke.Addr().String(), true
+	}
+	for _, host := range config.Hosts {
+		if isElsewhere(host) {
+			return net.JoinHostPort(host, port), true
+		}
+	}
+	return net.JoinHostPort(unknownHost, port), false
+}
+
+// isElsewhere reports whether a host of a certificate is one that other machines can dial.
+func isElsewhere(host string) bool {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return !ip.IsLoopback() && !ip.IsUnspecified()
+	}
+	return host != "localhost" && !strings.Contains(host, "*")
 }
 
 // readyFile is what programs that started the hub read.
@@ -74,9 +100,24 @@ func (l *listeners) announce(config Config, root identity.Root) error {
 	if err != nil {
 		return err
 	}
-	next := config.ReadyFile + ".new"
-	if err := os.WriteFile(next, data, 0o644); err != nil {
+	if err := replaceFile(config.ReadyFile, data, 0o644); err != nil {
 		return fmt.Errorf("write the ready file: %w", err)
 	}
-	return os.Rename(next, config.ReadyFile)
+	return nil
+}
+
+// replaceFile puts a file in place whole, with that mode whatever the one before had.
+func replaceFile(path string, data []byte, mode fs.FileMode) error {
+	next, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // for its owner alone
+	if err != nil {
+		return err
+	}
+	_, err = next.Write(data)
+	if err = errors.Join(err, next.Chmod(mode), next.Close()); err == nil {
+		err = os.Rename(next.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(next.Name())
+	}
+	return err
 }

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
@@ -34,7 +37,8 @@ type Config struct {
 	Kubeconfig string
 	// REST replaces Kubeconfig.
 	REST *rest.Config
-	// DataDir is a directory on a volume that may be lost. Required; one spoke at a time uses it.
+	// DataDir is a directory on a volume that may be lost; one spoke at a time uses it. Default: /var/lib/flotilla-spoke
+	// with the service account of the Pod, else $XDG_STATE_HOME/flotilla-spoke/SERVER, which has to be writable.
 	DataDir string
 	// Namespace holds the spoke's Secret, Lease and inventories; default flotilla-system, made when absent.
 	Namespace string
@@ -73,9 +77,6 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("--token: %w", err))
 		}
 	}
-	if c.DataDir == "" {
-		errs = append(errs, errors.New("--data-dir is required"))
-	}
 	if problems := validation.IsDNS1123Label(c.Namespace); len(problems) > 0 {
 		errs = append(errs, fmt.Errorf("--namespace %q is not a DNS label: lower-case letters, digits and dashes, at most 63", c.Namespace))
 	}
@@ -91,6 +92,73 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("--cache-bytes %d is less than nothing", c.CacheBytes))
 	}
 	return errors.Join(errs...)
+}
+
+// withDataDir fills in the default of DataDir. A directory that was given is the cache's to complain about, which can do
+// without; of one that nobody has chosen nobody would notice.
+func (c Config) withDataDir(env func(string) string) (Config, error) {
+	if c.DataDir != "" {
+		return c, nil
+	}
+	server := ""
+	if c.Kubeconfig != "" || c.REST != nil {
+		how, err := c.rest()
+		if err != nil {
+			return c, err
+		}
+		server = how.Host
+	}
+	var err error
+	if c.DataDir, err = defaultDataDir(server, env); err == nil {
+		err = checkWritable(c.DataDir)
+	}
+	if err != nil {
+		return c, fmt.Errorf("data directory: %w; give another one with --data-dir", err)
+	}
+	return c, nil
+}
+
+// podDataDir is where a Pod has its volume.
+const podDataDir = "/var/lib/flotilla-spoke"
+
+// defaultDataDir is the directory for the cluster of an API server, the Pod's own when it is not named.
+func defaultDataDir(server string, env func(string) string) (string, error) {
+	if server == "" {
+		return podDataDir, nil
+	}
+	state := env("XDG_STATE_HOME")
+	if state == "" {
+		if state = env("HOME"); state == "" {
+			return "", errors.New("neither XDG_STATE_HOME nor HOME is set")
+		}
+		state = filepath.Join(state, ".local", "state")
+	}
+	_, address, found := strings.Cut(server, "://")
+	if !found {
+		address = server
+	}
+	name := strings.Map(func(r rune) rune {
+		if strings.ContainsRune("/:[]", r) {
+			return '_'
+		}
+		return r
+	}, strings.TrimRight(address, "/"))
+	if strings.HasPrefix(name, ".") {
+		name = "_" + name
+	}
+	return filepath.Join(state, "flotilla-spoke", name), nil
+}
+
+// checkWritable makes a directory and tries to write there.
+func checkWritable(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	file, err := os.CreateTemp(dir, ".writable-*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Close(), os.Remove(file.Name()))
 }
 
 // rest returns how to reach the cluster.

@@ -23,7 +23,10 @@ func Run(ctx context.Context, config Config) error {
 	if err := config.Validate(); err != nil {
 		return err
 	}
-	config = config.withDefaults()
+	config, err := config.withDefaults().withDataDir(os.Getenv)
+	if err != nil {
+		return err
+	}
 	config.Log.Info("starting", "version", telemetry.Version(), "config", config)
 	registry := telemetry.NewRegistry()
 	probes, err := newProbes(config.HTTPListen, registry)
@@ -37,7 +40,7 @@ func Run(ctx context.Context, config Config) error {
 	}
 	disk, err := cache.Open(cache.Config{Dir: config.DataDir, MaxBytes: config.CacheBytes, Log: config.Log, Metrics: registry})
 	if err != nil {
-		return err
+		return fmt.Errorf("--data-dir: %w", err)
 	}
 	defer disk.Close()
 	return run.All(ctx,

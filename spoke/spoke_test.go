@@ -310,7 +310,7 @@ func TestProbesAndMetricsAreServed(t *testing.T) {
 func TestConfigReportsEveryProblemAtOnceAndNeverTheToken(t *testing.T) {
 	t.Parallel()
 	err := spoke.Run(t.Context(), spoke.Config{Hub: "x", Token: "fl1.hunter2", Namespace: "A", HTTPListen: "y", Concurrency: -1})
-	for _, want := range []string{"--hub", "--token", "--data-dir", "--namespace", "--http-listen", "--concurrency"} {
+	for _, want := range []string{"--hub", "--token", "--namespace", "--http-listen", "--concurrency"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("no %s in %v", want, err)
 		}

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"flotilla.dev/flotilla/hub/api"
 	"flotilla.dev/flotilla/hub/auth"
@@ -38,6 +39,7 @@ var appKey = fleet.Key{Home: fleet.HubHome, Kind: "Kustomization", Namespace: "a
 type bundle struct {
 	*store.Store
 	t       *testing.T
+	url     string // of the database
 	ctx     context.Context
 	conn    *grpc.ClientConn
 	objects adminv1.ObjectsServiceClient
@@ -51,7 +53,8 @@ func newBundle(t *testing.T) *bundle {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	s, err := store.Open(t.Context(), store.Config{URL: lab.TestDatabase(t), Sealer: root, KeyFingerprint: root.Fingerprint(), Log: log, MaxConnections: 6})
+	url := lab.TestDatabase(t)
+	s, err := store.Open(t.Context(), store.Config{URL: url, Sealer: root, KeyFingerprint: root.Fingerprint(), Log: log, MaxConnections: 6})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +69,7 @@ func newBundle(t *testing.T) *bundle {
 	server := api.New(api.Config{Store: s, Caller: auth.Caller, Watch: watch, Pin: root.Authority().Pin(), SpokeAddress: "hub:8443", Version: "v1", Log: log,
 		WatchEvents: func() (run.Wake, func()) { return s.Watch(store.TopicEvents) }})
 	guard := auth.New(s)
-	served := rpctest.Serve(t, rpc.ServerConfig{Name: "admin", Log: log, Unary: []grpc.UnaryServerInterceptor{guard.Unary}, Stream: []grpc.StreamServerInterceptor{guard.Stream}}, server.Register)
+	served := rpctest.Serve(t, rpc.ServerConfig{Name: "admin", Log: log, Authorize: guard.Authorize}, server.Register)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() {
@@ -79,7 +82,7 @@ func newBundle(t *testing.T) *bundle {
 		}
 	})
 	conn := served.Dial(t, rpc.DialConfig{UserAgent: "test"})
-	return &bundle{Store: s, t: t, conn: conn, ctx: metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+token),
+	return &bundle{Store: s, t: t, url: url, conn: conn, ctx: metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+token),
 		objects: adminv1.NewObjectsServiceClient(conn), apps: adminv1.NewAppsServiceClient(conn)}
 }
 
@@ -663,5 +666,54 @@ func TestEventIsWatchedOnce(t *testing.T) {
 		if got := resp.GetEvent().GetReason(); got != fmt.Sprint(i) {
 			t.Errorf("event %s, want %d", got, i)
 		}
+	}
+}
+
+func TestRegisterRefusesToChangeTheLabelsOfAClusterThatIsThere(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	clusters := adminv1.NewClustersServiceClient(b.conn)
+	b.apply(clusterYAML("prod-1", "prod"))
+	for _, labels := range []map[string]string{nil, {"tier": "prod"}} {
+		if _, err := clusters.Register(b.ctx, &adminv1.RegisterRequest{Name: "prod-1", Labels: labels}); err != nil {
+			t.Errorf("with labels %v: %v", labels, err)
+		}
+	}
+	_, err := clusters.Register(b.ctx, &adminv1.RegisterRequest{Name: "prod-1", Labels: map[string]string{"tier": "canary"}})
+	wantCode(t, err, codes.FailedPrecondition, "Cluster/prod-1: conflict: it is there with other labels (tier=prod): apply the Cluster to change them, or register it without --label")
+}
+
+func TestEventsAreFilteredByTime(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	client := adminv1.NewEventsServiceClient(b.conn)
+	at := time.Now().Truncate(time.Second)
+	for reason, age := range map[string]time.Duration{"Old": 2 * time.Hour, "New": time.Minute} {
+		if err := b.AddEvent(b.ctx, fleet.FleetEvent{At: at.Add(-age), Kind: "Kustomization", Namespace: "apps", Name: "app", Reason: reason}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for since, want := range map[*timestamppb.Timestamp]int{nil: 2, timestamppb.New(at.Add(-time.Hour)): 1, timestamppb.New(at): 0} {
+		list, err := client.List(b.ctx, &adminv1.EventsServiceListRequest{Filter: &adminv1.EventFilter{Since: since}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(list.GetEvents()); got != want {
+			t.Errorf("since %v: %d events, want %d", since, got, want)
+		}
+	}
+}
+
+func TestStatusNamesWhatIsHeldAndWhere(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.heldAndBehind()
+	status, err := adminv1.NewHubServiceClient(b.conn).Status(b.ctx, &adminv1.StatusRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if held := status.GetHeld(); len(held) != 1 || held[0].GetObject() != "Kustomization/apps/app" ||
+		!slices.Equal(held[0].GetClusters(), []string{"prod-1", "prod-2"}) || held[0].GetMessage() != "1 deletion: everything would go" {
+		t.Errorf("held %v", held)
 	}
 }

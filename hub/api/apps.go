@@ -48,11 +48,11 @@ func (s *apps) Reconcile(ctx context.Context, req *adminv1.ReconcileRequest) (*a
 			return nil, err
 		}
 	}
-	at, err := s.Store.RequestReconcile(ctx, s.Caller(ctx), kind.Name, req.GetNamespace(), req.GetName(), source)
+	request, err := s.Store.RequestReconcile(ctx, s.Caller(ctx), kind.Name, req.GetNamespace(), req.GetName(), source, req.GetDryRun())
 	if err != nil {
 		return nil, err
 	}
-	resp := &adminv1.ReconcileResponse{RequestedAt: at}
+	resp := reconcileResponse(req, request)
 	if source != nil {
 		resp.SourceKind, resp.SourceNamespace, resp.SourceName = source.Kind, req.GetNamespace(), source.Name
 	}
@@ -63,46 +63,52 @@ func (s *apps) reconcileInstance(ctx context.Context, kind resource.Kind, object
 	if !kind.App || req.GetWithSource() {
 		return nil, fmt.Errorf("%w: only an App can be reconciled in one cluster, and without its source", fleet.ErrInvalid)
 	}
-	at, err := s.Store.RequestInstance(ctx, s.Caller(ctx), object.Key(), req.GetCluster())
+	request, err := s.Store.RequestInstance(ctx, s.Caller(ctx), object.Key(), req.GetCluster(), req.GetDryRun())
 	if err != nil {
 		return nil, err
 	}
-	return &adminv1.ReconcileResponse{RequestedAt: at}, nil
+	return reconcileResponse(req, request), nil
+}
+
+// reconcileResponse is what was recorded, or after a dry run, what would be: there is nothing to wait for then.
+func reconcileResponse(req *adminv1.ReconcileRequest, request fleet.LookRequest) *adminv1.ReconcileResponse {
+	resp := &adminv1.ReconcileResponse{RequestedAt: request.At, Clusters: request.Clusters}
+	if req.GetDryRun() {
+		resp.RequestedAt = ""
+	}
+	return resp
 }
 
 // Suspend sets spec.suspend.
 func (s *apps) Suspend(ctx context.Context, req *adminv1.SuspendRequest) (*adminv1.SuspendResponse, error) {
-	raw, err := s.setSuspend(ctx, req.GetKind(), req.GetNamespace(), req.GetName(), true)
-	return &adminv1.SuspendResponse{Object: raw}, err
-}
-
-// Resume clears spec.suspend and asks for a look now.
-func (s *apps) Resume(ctx context.Context, req *adminv1.ResumeRequest) (*adminv1.ResumeResponse, error) {
-	if _, err := s.setSuspend(ctx, req.GetKind(), req.GetNamespace(), req.GetName(), false); err != nil {
-		return nil, err
-	}
-	at, err := s.Store.RequestReconcile(ctx, s.Caller(ctx), req.GetKind(), req.GetNamespace(), req.GetName(), nil)
+	kind, err := reconcilable(req.GetKind())
 	if err != nil {
 		return nil, err
 	}
-	object, err := s.Store.Object(ctx, req.GetKind(), req.GetNamespace(), req.GetName())
+	object, clusters, err := s.Store.Suspend(ctx, s.Caller(ctx), kind.Name, req.GetNamespace(), req.GetName(), req.GetDryRun())
 	if err != nil {
 		return nil, err
 	}
 	raw, err := json.Marshal(object)
-	return &adminv1.ResumeResponse{Object: raw, RequestedAt: at}, err
+	return &adminv1.SuspendResponse{Object: raw, Clusters: clusters}, err
 }
 
-func (s *apps) setSuspend(ctx context.Context, kindName, namespace, name string, suspend bool) ([]byte, error) {
-	kind, err := reconcilable(kindName)
+// Resume clears spec.suspend and asks for a look now.
+func (s *apps) Resume(ctx context.Context, req *adminv1.ResumeRequest) (*adminv1.ResumeResponse, error) {
+	kind, err := reconcilable(req.GetKind())
 	if err != nil {
 		return nil, err
 	}
-	object, err := s.Store.SetSuspend(ctx, s.Caller(ctx), kind.Name, namespace, name, suspend)
+	object, request, err := s.Store.Resume(ctx, s.Caller(ctx), kind.Name, req.GetNamespace(), req.GetName(), req.GetDryRun())
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(object)
+	raw, err := json.Marshal(object)
+	resp := &adminv1.ResumeResponse{Object: raw, RequestedAt: request.At, Clusters: request.Clusters}
+	if req.GetDryRun() {
+		resp.RequestedAt = ""
+	}
+	return resp, err
 }
 
 // reconcilable returns the kind of that name when there is something to reconcile in it.

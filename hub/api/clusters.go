@@ -28,7 +28,7 @@ const (
 	maxTokenTTL     = 24 * time.Hour
 )
 
-// Register makes a Cluster and a join token for it.
+// Register makes a Cluster and a join token for it. A dry run gives no token away: it would be good for nothing.
 func (s *clusters) Register(ctx context.Context, req *adminv1.RegisterRequest) (*adminv1.RegisterResponse, error) {
 	ttl := cmp.Or(req.GetTtl().AsDuration(), defaultTokenTTL)
 	if ttl < 0 || ttl > maxTokenTTL {
@@ -45,12 +45,15 @@ func (s *clusters) Register(ctx context.Context, req *adminv1.RegisterRequest) (
 	}
 	id := uuid.NewString()
 	token, secret := identity.NewJoinToken(id, s.Pin)
-	stored, expires, err := s.Store.RegisterCluster(ctx, s.Caller(ctx), declared, fleet.JoinToken{ID: id, SecretHash: secret, TTL: ttl}, req.GetRejoin())
+	stored, expires, err := s.Store.RegisterCluster(ctx, s.Caller(ctx), declared, fleet.JoinToken{ID: id, SecretHash: secret, TTL: ttl}, req.GetRejoin(), req.GetDryRun())
 	if err != nil {
 		return nil, err
 	}
 	if raw, err = json.Marshal(stored); err != nil {
 		return nil, err
+	}
+	if req.GetDryRun() {
+		token = ""
 	}
 	return &adminv1.RegisterResponse{Token: token, ExpiresAt: timestamppb.New(expires), SpokeAddress: s.SpokeAddress, Cluster: raw}, nil
 }

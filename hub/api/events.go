@@ -76,7 +76,11 @@ func (s *events) Watch(req *adminv1.EventsServiceWatchRequest, stream grpc.Serve
 }
 
 func eventQuery(f *adminv1.EventFilter) fleet.EventQuery {
-	return fleet.EventQuery{Kind: f.GetKind(), Namespace: f.GetNamespace(), Name: f.GetName(), Cluster: f.GetCluster(), Warnings: f.GetWarnings()}
+	query := fleet.EventQuery{Kind: f.GetKind(), Namespace: f.GetNamespace(), Name: f.GetName(), Cluster: f.GetCluster(), Warnings: f.GetWarnings()}
+	if f.GetSince() != nil {
+		query.NotBefore = f.GetSince().AsTime()
+	}
+	return query
 }
 
 func eventMessage(e fleet.FleetEvent) *adminv1.Event {

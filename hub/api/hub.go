@@ -3,15 +3,11 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"runtime"
 	"slices"
-	"strings"
-	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
-	"flotilla.dev/flotilla/pkg/flux"
 	"flotilla.dev/flotilla/pkg/resource"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
@@ -60,11 +56,15 @@ func (s *hub) Status(ctx context.Context, _ *adminv1.StatusRequest) (*adminv1.St
 			}
 		}
 	}
-	troubles, err := s.troubles(ctx)
+	instances, _, err := s.Store.Instances(ctx, fleet.InstanceQuery{Kind: resource.Kustomization.Name})
 	if err != nil {
 		return nil, err
 	}
-	resp.Troubles = append(resp.Troubles, troubles...)
+	troubles, err := s.troubles(ctx, instances)
+	if err != nil {
+		return nil, err
+	}
+	resp.Troubles, resp.Held = append(resp.Troubles, troubles...), held(instances)
 	statuses, err := s.Store.ClusterStatuses(ctx)
 	if err != nil {
 		return nil, err
@@ -118,129 +118,52 @@ func countReady(objects []*resource.Object) (*adminv1.Counts, error) {
 }
 
 // troubles are the Apps that are not ready, the same trouble in several clusters being one; most clusters first.
-func (s *hub) troubles(ctx context.Context) ([]*adminv1.Trouble, error) {
-	instances, _, err := s.Store.Instances(ctx, fleet.InstanceQuery{Kind: resource.Kustomization.Name})
-	if err != nil {
-		return nil, err
-	}
+func (s *hub) troubles(ctx context.Context, instances []fleet.Instance) ([]*adminv1.Trouble, error) {
 	apps, err := s.Store.AppStates(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var troubles []*adminv1.Trouble
-	name := func(key fleet.Key) string { return key.Kind + "/" + key.Namespace + "/" + key.Name }
 	for _, key := range slices.SortedFunc(maps.Keys(apps), fleet.Key.Compare) {
 		if apps[key].Reason != "" {
-			troubles = append(troubles, &adminv1.Trouble{Object: name(key), Message: apps[key].Message})
+			troubles = append(troubles, &adminv1.Trouble{Object: appName(key), Message: apps[key].Message})
 		}
 	}
 	for _, i := range instances {
-		c := readyOf(i)
-		if c.Status != fleet.False {
-			continue
+		if c := readyOf(i); c.Status == fleet.False {
+			troubles = alsoIn(troubles, i, c.Message)
 		}
-		object := name(i.Assignment.App)
-		n := slices.IndexFunc(troubles, func(t *adminv1.Trouble) bool { return t.GetObject() == object && t.GetMessage() == c.Message })
-		if n < 0 {
-			n = len(troubles)
-			troubles = append(troubles, &adminv1.Trouble{Object: object, Message: c.Message})
-		}
-		troubles[n].Clusters = append(troubles[n].Clusters, i.Cluster)
 	}
-	slices.SortStableFunc(troubles, func(a, b *adminv1.Trouble) int { return len(b.GetClusters()) - len(a.GetClusters()) })
+	mostClustersFirst(troubles)
 	return troubles, nil
 }
 
-// recoverTimeout bounds the wait for the sources, and recoverPoll is how often they are looked at without a wake-up.
-const (
-	recoverTimeout = 50 * time.Second
-	recoverPoll    = time.Second
-)
-
-// Recover leads out of safe mode. The epoch is raised only when every source was resolved anew and every App on it was
-// built, so that no spoke is told to go back to what an older database still holds.
-func (s *hub) Recover(ctx context.Context, _ *adminv1.RecoverRequest) (*adminv1.RecoverResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, recoverTimeout)
-	defer cancel()
-	started, err := s.Store.BeginRecovery(ctx, s.Caller(ctx))
-	if err != nil {
-		return nil, err
-	}
-	wake, stop := s.Watch()
-	defer stop()
-	tick := time.NewTicker(recoverPoll)
-	defer tick.Stop()
-	for {
-		sources, behind, err := s.behind(ctx, started)
-		if err != nil {
-			return nil, err
-		}
-		if behind == "" {
-			names, err := s.Store.EndRecovery(ctx, s.Caller(ctx))
-			return &adminv1.RecoverResponse{Clusters: names, Sources: uint32(sources)}, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("recover: %w: %s; mend or suspend it and try again", fleet.ErrConflict, behind)
-		case <-wake:
-		case <-tick.C:
-		}
-	}
-}
-
-// behind names a Source that was not resolved since started, or an App that is not built from what its Source has.
-func (s *hub) behind(ctx context.Context, started time.Time) (sources int, behind string, err error) {
-	declared, _, err := s.Store.Objects(ctx, resource.Query{Kind: resource.GitRepository.Name})
-	if err != nil {
-		return 0, "", err
-	}
-	states, err := s.Store.SourceStates(ctx, resource.GitRepository.Name)
-	if err != nil {
-		return 0, "", err
-	}
-	for _, o := range declared {
-		if refuseSuspended(o) != nil {
-			continue
-		}
-		state := states[o.Metadata.Namespace+"/"+o.Metadata.Name]
-		if state.CheckedAt.Before(started) || state.Reason != "" {
-			return 0, o.String() + " could not be resolved yet: " + strings.TrimSpace(state.Reason+" "+state.Message), nil
-		}
-		sources++
-	}
-	behind, err = s.unreleased(ctx, states)
-	return sources, behind, err
-}
-
-// unreleased names an App that is not built from what its Source has, or whose Release is not assigned everywhere.
-func (s *hub) unreleased(ctx context.Context, states map[string]fleet.SourceState) (string, error) {
-	declared, _, err := s.Store.Objects(ctx, resource.Query{Kind: resource.Kustomization.Name})
-	if err != nil {
-		return "", err
-	}
-	built, err := s.Store.AppStates(ctx)
-	if err != nil {
-		return "", err
-	}
-	for _, o := range declared {
-		spec, err := resource.Spec[flux.Kustomization](o)
-		if err != nil {
-			return "", err
-		}
-		source, exists := states[o.Metadata.Namespace+"/"+spec.SourceRef.Name]
-		if state := built[o.Key()]; exists && !spec.Suspend && state.Reason == "" && state.Revision != source.Revision {
-			return o.String() + " is not built yet", nil
-		}
-	}
-	instances, _, err := s.Store.Instances(ctx, fleet.InstanceQuery{Kind: resource.Kustomization.Name})
-	if err != nil {
-		return "", err
-	}
+// held are the deletions that the prune guard holds, the same of an App in several clusters being one.
+func held(instances []fleet.Instance) []*adminv1.Trouble {
+	var held []*adminv1.Trouble
 	for _, i := range instances {
-		release := built[i.Assignment.App].Release
-		if i.Assignment.State == fleet.Active && !release.IsZero() && i.Assignment.Release.Digest() != release {
-			return i.Assignment.App.String() + "@" + i.Cluster + " is not assigned yet", nil
+		if i.Report != nil && i.Report.HeldPrune != nil {
+			held = alsoIn(held, i, plural(i.Report.HeldPrune.Count, "deletion")+": "+i.Report.HeldPrune.Reason)
 		}
 	}
-	return "", nil
+	mostClustersFirst(held)
+	return held
 }
+
+// alsoIn adds an instance to the trouble of its App and that message, which it makes when it is the first.
+func alsoIn(troubles []*adminv1.Trouble, i fleet.Instance, message string) []*adminv1.Trouble {
+	object := appName(i.Assignment.App)
+	n := slices.IndexFunc(troubles, func(t *adminv1.Trouble) bool { return t.GetObject() == object && t.GetMessage() == message })
+	if n < 0 {
+		n = len(troubles)
+		troubles = append(troubles, &adminv1.Trouble{Object: object, Message: message})
+	}
+	troubles[n].Clusters = append(troubles[n].Clusters, i.Cluster)
+	return troubles
+}
+
+func mostClustersFirst(troubles []*adminv1.Trouble) {
+	slices.SortStableFunc(troubles, func(a, b *adminv1.Trouble) int { return len(b.GetClusters()) - len(a.GetClusters()) })
+}
+
+func appName(key fleet.Key) string { return key.Kind + "/" + key.Namespace + "/" + key.Name }

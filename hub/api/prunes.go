@@ -106,7 +106,11 @@ func (s *prunes) Approve(ctx context.Context, req *adminv1.ApproveRequest) (*adm
 		return nil, err
 	}
 	key := fleet.Key{Home: fleet.HubHome, Kind: kind.Name, Namespace: req.GetNamespace(), Name: req.GetName()}
-	names, err := s.Store.ApprovePrune(ctx, s.Caller(ctx), key, digest, int(req.GetConfirm()))
+	order := fleet.Order{DryRun: req.GetDryRun()}
+	if confirm := req.GetConfirm(); confirm > 0 || !order.DryRun {
+		order.Confirm = &confirm
+	}
+	names, err := s.Store.ApprovePrune(ctx, s.Caller(ctx), key, digest, order)
 	if err != nil {
 		return nil, err
 	}

@@ -28,16 +28,17 @@ type Store interface {
 	WatchToken(h fleet.Horizon) string
 	ParseWatchToken(token string) (fleet.Horizon, error)
 
-	RequestReconcile(ctx context.Context, by fleet.Caller, kind, namespace, name string, source *flux.SourceRef) (string, error)
-	RequestInstance(ctx context.Context, by fleet.Caller, app fleet.Key, cluster string) (string, error)
-	SetSuspend(ctx context.Context, by fleet.Caller, kind, namespace, name string, suspend bool) (*resource.Object, error)
-	ApprovePrune(ctx context.Context, by fleet.Caller, app fleet.Key, digest fleet.Digest, confirm int) ([]string, error)
+	RequestReconcile(ctx context.Context, by fleet.Caller, kind, namespace, name string, source *flux.SourceRef, dryRun bool) (fleet.LookRequest, error)
+	RequestInstance(ctx context.Context, by fleet.Caller, app fleet.Key, cluster string, dryRun bool) (fleet.LookRequest, error)
+	Suspend(ctx context.Context, by fleet.Caller, kind, namespace, name string, dryRun bool) (*resource.Object, []string, error)
+	Resume(ctx context.Context, by fleet.Caller, kind, namespace, name string, dryRun bool) (*resource.Object, fleet.LookRequest, error)
+	ApprovePrune(ctx context.Context, by fleet.Caller, app fleet.Key, digest fleet.Digest, order fleet.Order) ([]string, error)
 	Ask(ctx context.Context, cluster string, app fleet.Key, within time.Duration) (fleet.Question, error)
 	Answer(ctx context.Context, question fleet.Question) ([]byte, error)
-	RegisterCluster(ctx context.Context, by fleet.Caller, object *resource.Object, token fleet.JoinToken, rejoin bool) (*resource.Object, time.Time, error)
+	RegisterCluster(ctx context.Context, by fleet.Caller, object *resource.Object, token fleet.JoinToken, rejoin, dryRun bool) (*resource.Object, time.Time, error)
 	Events(ctx context.Context, q fleet.EventQuery) ([]fleet.FleetEvent, fleet.Horizon, error)
 	BeginRecovery(ctx context.Context, by fleet.Caller) (time.Time, error)
-	EndRecovery(ctx context.Context, by fleet.Caller) ([]string, error)
+	EndRecovery(ctx context.Context, by fleet.Caller, dryRun bool) ([]string, error)
 }
 
 // Config is what a Server needs.

@@ -6,8 +6,6 @@ import (
 	"context"
 	"fmt"
 
-	"google.golang.org/grpc"
-
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/identity"
 	"flotilla.dev/flotilla/pkg/rpc"
@@ -53,34 +51,8 @@ func Caller(ctx context.Context) fleet.Caller {
 	return caller
 }
 
-// Unary authorizes unary calls.
-func (g *Guard) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	ctx, err := g.authorize(ctx, info.FullMethod)
-	if err != nil {
-		return nil, err
-	}
-	return handler(ctx, req)
-}
-
-// Stream authorizes streaming calls.
-func (g *Guard) Stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	ctx, err := g.authorize(stream.Context(), info.FullMethod)
-	if err != nil {
-		return err
-	}
-	return handler(srv, &authorized{ServerStream: stream, context: ctx})
-}
-
-// authorized is a stream whose context holds the caller.
-type authorized struct {
-	grpc.ServerStream
-	context context.Context
-}
-
-// Context returns the context that holds the caller.
-func (a *authorized) Context() context.Context { return a.context }
-
-func (g *Guard) authorize(ctx context.Context, method string) (context.Context, error) {
+// Authorize authorizes the calls of the admin API.
+func (g *Guard) Authorize(ctx context.Context, method string) (context.Context, error) {
 	token := rpc.BearerToken(ctx)
 	if token == "" {
 		return nil, fmt.Errorf("%w: this call needs a bearer token", fleet.ErrDenied)

@@ -160,7 +160,7 @@ func failing(words string) func(fleet.AppState) error {
 // reconcile asks for a look at the source and waits until it is served.
 func (b *bundle) reconcile(name string) {
 	b.t.Helper()
-	request, err := b.RequestReconcile(b.t.Context(), admin, "GitRepository", "apps", name, nil)
+	request, err := b.RequestReconcile(b.t.Context(), admin, "GitRepository", "apps", name, nil, false)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -169,8 +169,8 @@ func (b *bundle) reconcile(name string) {
 		if err != nil {
 			return err
 		}
-		if got := states["apps/"+name].HandledReconcileAt; got != request {
-			return fmt.Errorf("handled %q, asked %q", got, request)
+		if got := states["apps/"+name].HandledReconcileAt; got != request.At {
+			return fmt.Errorf("handled %q, asked %q", got, request.At)
 		}
 		return nil
 	})

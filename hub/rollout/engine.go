@@ -3,7 +3,6 @@ package rollout
 import (
 	"cmp"
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -33,6 +32,8 @@ type Config struct {
 	Metrics prometheus.Registerer
 	// Period between looks without a wake-up; default 5 s.
 	Period time.Duration
+	// FullPeriod is how often every App is looked at, changed or not; default 10 minutes.
+	FullPeriod time.Duration
 }
 
 // Engine keeps Assignments as they should be.
@@ -40,14 +41,29 @@ type Engine struct {
 	Config
 	metrics *metrics
 	horizon fleet.Horizon
-	// again are Apps whose step failed.
-	again map[fleet.Key]bool
+	// full is when every App was looked at last.
+	full time.Time
+	// behind are the Apps to step.
+	behind map[fleet.Key]*behind
 }
+
+// behind is an App whose step is to be made, and is not before due if it failed.
+type behind struct {
+	back run.Backoff
+	due  time.Time
+}
+
+// retryMin and retryMax bound the pauses between tries of one App's step.
+const (
+	retryMin = time.Second
+	retryMax = time.Minute
+)
 
 // New returns an Engine.
 func New(config Config) *Engine {
 	config.Period = cmp.Or(config.Period, 5*time.Second)
-	return &Engine{Config: config, metrics: newMetrics(config.Metrics), again: map[fleet.Key]bool{}}
+	config.FullPeriod = cmp.Or(config.FullPeriod, 10*time.Minute)
+	return &Engine{Config: config, metrics: newMetrics(config.Metrics), behind: map[fleet.Key]*behind{}}
 }
 
 // Run steps until ctx ends.
@@ -59,32 +75,53 @@ func (e *Engine) Run(ctx context.Context) error {
 	})
 }
 
-// look steps every App about which something changed since the last look.
+// look steps every App about which something changed since the last look, and those whose turn has come again.
 func (e *Engine) look(ctx context.Context) error {
-	changed, next, err := e.Store.AppsChanged(ctx, e.horizon)
+	now := time.Now()
+	since := e.horizon
+	all := now.Sub(e.full) >= e.FullPeriod
+	if all {
+		since = 0
+	}
+	changed, next, err := e.Store.AppsChanged(ctx, since)
 	if err != nil {
 		return err
 	}
-	for _, app := range changed {
-		e.again[app] = true
-	}
 	e.horizon = next
-	for app := range e.again {
-		rows, err := e.Store.Roll(ctx, app, Next)
-		switch {
-		case errors.Is(err, context.Canceled):
-			return err
-		case err != nil:
-			e.metrics.failures.Inc()
-			e.Log.Error("rollout step", "app", app.String(), "err", err)
-			continue // tried again at the next look
-		case rows > 0:
-			e.metrics.rows.Add(float64(rows))
-			e.Log.Info("assignments changed", "app", app.String(), "rows", rows)
+	if all {
+		e.full = now
+	}
+	for _, app := range changed {
+		if e.behind[app] == nil {
+			e.behind[app] = &behind{back: run.Backoff{Min: retryMin, Max: retryMax}}
 		}
-		delete(e.again, app)
+		e.behind[app].due = now
+	}
+	for app, b := range e.behind {
+		if b.due.After(now) {
+			continue
+		}
+		if err := e.step(ctx, app); err != nil {
+			if ctx.Err() != nil {
+				return err
+			}
+			e.metrics.failures.Inc()
+			b.due = time.Now().Add(b.back.Next())
+			e.Log.Error("rollout step", "app", app.String(), "err", err, "retryAt", b.due)
+			continue
+		}
+		delete(e.behind, app)
 	}
 	return e.Store.FinishClusters(ctx)
+}
+
+func (e *Engine) step(ctx context.Context, app fleet.Key) error {
+	rows, err := e.Store.Roll(ctx, app, Next)
+	if err == nil && rows > 0 {
+		e.metrics.rows.Add(float64(rows))
+		e.Log.Info("assignments changed", "app", app.String(), "rows", rows)
+	}
+	return err
 }
 
 type metrics struct {

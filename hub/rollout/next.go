@@ -14,15 +14,27 @@ func Next(s State) Step {
 		if row.Assignment == nil && !s.places(cluster) && row.Ending == nil {
 			continue
 		}
-		switch put, drop := s.decide(cluster, row); {
+		put, drop := s.decide(cluster, row)
+		switch {
 		case drop:
 			step.Drop = append(step.Drop, cluster.ID)
 		case put != nil && (!exists || changes(row, *put)):
 			s.number(&put.Assignment, row.Assignment)
 			step.Put[cluster.ID] = *put
 		}
+		if (row.Confirmed || row.Ending != nil) && !drop && staysActive(put, row) {
+			step.Lapse = append(step.Lapse, cluster.ID)
+		}
 	}
 	return step
+}
+
+// staysActive reports whether the row is Active once put, if any, is written.
+func staysActive(put *Put, row Row) bool {
+	if put != nil {
+		return put.Assignment.State == fleet.Active
+	}
+	return row.Assignment != nil && row.Assignment.State == fleet.Active
 }
 
 // places reports whether the App should run in the cluster.
@@ -34,11 +46,15 @@ func (s State) places(cluster Cluster) bool {
 // decide returns what the cluster's row should be; nil leaves it as it is, drop ends it.
 func (s State) decide(cluster Cluster, row Row) (put *Put, drop bool) {
 	current := row.Assignment
+	done := current != nil && current.State == fleet.Removed && row.Removed
 	switch {
-	case current != nil && current.State == fleet.Removed && row.Removed:
-		return nil, true
 	case s.places(cluster):
-		return s.active(row), false
+		// Before a finished tombstone is dropped: a row that only goes would leave the App without one, and nothing that
+		// changes later would name it.
+		put = s.active(row)
+		return put, done && put == nil
+	case done:
+		return nil, true
 	case current == nil || current.State == fleet.Removed:
 		return s.ending(row), false
 	}
@@ -56,11 +72,12 @@ func (s State) decide(cluster Cluster, row Row) (put *Put, drop bool) {
 // active is the row of a cluster the App is placed on; nil while there is no Release to run.
 func (s State) active(row Row) *Put {
 	next := fleet.Assignment{App: s.Key, State: fleet.Active, Controls: s.App.Controls}
+	current := row.Assignment
 	switch {
 	case s.App.Release != nil:
 		next.Release = *s.App.Release
-	case row.Assignment != nil: // declared anew and not built yet
-		next.Release = row.Assignment.Release
+	case current != nil && !row.Removed && !current.Release.Manifest.IsZero(): // declared anew and not built yet
+		next.Release = current.Release
 	default:
 		return nil
 	}

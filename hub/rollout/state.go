@@ -76,6 +76,9 @@ type Step struct {
 	Put map[string]Put
 	// Drop are clusters whose row goes: its tombstone is done.
 	Drop []string
+	// Lapse are clusters in which a person's order to end the App, or its confirmation, is void: the App stays. What
+	// deletes there later needs one of its own.
+	Lapse []string
 }
 
 // Put is one Assignment to write.
@@ -85,7 +88,7 @@ type Put struct {
 }
 
 // Empty reports whether nothing is to be written.
-func (s Step) Empty() bool { return len(s.Put) == 0 && len(s.Drop) == 0 }
+func (s Step) Empty() bool { return len(s.Put) == 0 && len(s.Drop) == 0 && len(s.Lapse) == 0 }
 
 // Deletes returns the clusters in which the step orders objects to be deleted.
 func (s Step) Deletes() []string {

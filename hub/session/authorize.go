@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"google.golang.org/grpc"
-
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/identity"
 	"flotilla.dev/flotilla/pkg/rpc"
@@ -49,34 +47,8 @@ func callerOf(ctx context.Context) caller {
 	return c
 }
 
-// Unary authorizes unary calls.
-func (s *Server) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	ctx, err := s.authorize(ctx, info.FullMethod)
-	if err != nil {
-		return nil, err
-	}
-	return handler(ctx, req)
-}
-
-// Stream authorizes streaming calls.
-func (s *Server) Stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	ctx, err := s.authorize(stream.Context(), info.FullMethod)
-	if err != nil {
-		return err
-	}
-	return handler(srv, &authorized{ServerStream: stream, context: ctx})
-}
-
-// authorized is a stream whose context holds the caller.
-type authorized struct {
-	grpc.ServerStream
-	context context.Context
-}
-
-// Context returns the context that holds the caller.
-func (a *authorized) Context() context.Context { return a.context }
-
-func (s *Server) authorize(ctx context.Context, method string) (context.Context, error) {
+// Authorize authorizes the calls of spokes.
+func (s *Server) Authorize(ctx context.Context, method string) (context.Context, error) {
 	allowed, listed := methods[method]
 	if !listed {
 		return nil, fmt.Errorf("method %s: %w", method, fleet.ErrDenied)

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -82,7 +81,7 @@ func newBundleOf(t *testing.T, root identity.Root) *bundle {
 		}
 	})
 	b.server = rpctest.Serve(t, rpc.ServerConfig{Name: "spoke", TLS: root.Authority().ServerTLS([]string{"localhost"}), Log: log,
-		Unary: []grpc.UnaryServerInterceptor{sessions.Unary}, Stream: []grpc.StreamServerInterceptor{sessions.Stream}}, sessions.Register)
+		Authorize: sessions.Authorize}, sessions.Register)
 	return b
 }
 
@@ -93,7 +92,7 @@ func (b *bundle) token(name string, rejoin bool) string {
 	token, hash := identity.NewJoinToken(id, b.root.Authority().Pin())
 	o := &resource.Object{APIVersion: resource.Cluster.APIVersion, Kind: "Cluster"}
 	o.Metadata.Name = name
-	if _, _, err := b.RegisterCluster(b.t.Context(), admin, o, fleet.JoinToken{ID: id, SecretHash: hash, TTL: time.Hour}, rejoin); err != nil {
+	if _, _, err := b.RegisterCluster(b.t.Context(), admin, o, fleet.JoinToken{ID: id, SecretHash: hash, TTL: time.Hour}, rejoin, false); err != nil {
 		b.t.Fatal(err)
 	}
 	return token
@@ -455,7 +454,7 @@ func TestSpokeOfAnEmptiedDatabaseIsTakenInAgainInSafeMode(t *testing.T) {
 	if err != nil || statuses["prod-1"].ID != s.cluster || statuses["prod-1"].SafeMode == "" {
 		t.Fatalf("clusters %+v, error %v", statuses, err)
 	}
-	if _, err := after.EndRecovery(t.Context(), admin); err != nil {
+	if _, err := after.EndRecovery(t.Context(), admin, false); err != nil {
 		t.Fatal(err)
 	}
 	if got := session.desired(); got.GetResult().GetEpoch() != held.GetEpoch()+1 {

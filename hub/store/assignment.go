@@ -2,18 +2,19 @@ package store
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"flotilla.dev/flotilla/hub/rollout"
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
 // putAssignment writes one Assignment over the one that was loaded.
-func putAssignment(ctx context.Context, tx pgx.Tx, cluster string, old *fleet.Assignment, put rollout.Put) error {
+func putAssignment(batch *pgx.Batch, cluster string, old *fleet.Assignment, put rollout.Put) {
 	a := put.Assignment
 	app := a.App.String()
-	doing := "assign " + app + " to cluster " + cluster
 	var release []byte // null for an App that only the spoke knows of
 	if !a.Release.Manifest.IsZero() {
 		release = a.Release.Digest().Bytes()
@@ -26,48 +27,40 @@ func putAssignment(ctx context.Context, tx pgx.Tx, cluster string, old *fleet.As
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 		ON CONFLICT (cluster, app) DO UPDATE SET state = $3, generation = $4, pin = $5, release = $6, placement = $7, payload = $8
 			WHERE a.generation = $9`
-	tag, err := tx.Exec(ctx, write, cluster, app, a.State, a.Generation, a.Pin, release, put.Placement, a.Encode(), generation)
-	if err != nil {
-		return explain(doing, err)
-	}
-	if tag.RowsAffected() != 1 {
-		return errLost
-	}
-	const clear = `UPDATE instance_request SET confirmed = false, ending = NULL WHERE cluster = $1 AND app = $2 AND (confirmed OR ending IS NOT NULL)`
-	if a.State == fleet.Removed {
-		if _, err := tx.Exec(ctx, clear, cluster, app); err != nil {
-			return explain(doing, err)
+	batch.Queue(write, cluster, app, a.State, a.Generation, a.Pin, release, put.Placement, a.Encode(), generation).Exec(func(tag pgconn.CommandTag) error {
+		if tag.RowsAffected() != 1 {
+			return fmt.Errorf("cluster %s: %w: the Assignment changed meanwhile", cluster, errLost)
 		}
-	}
-	if release == nil {
 		return nil
+	})
+	if release != nil {
+		pinManifest(batch, cluster, a)
 	}
-	return pinManifest(ctx, tx, cluster, a)
 }
 
 // keptPins is how many Manifests of an Assignment its spoke may fetch or hold as a base.
 const keptPins = 4
 
 // pinManifest records what the spoke may fetch: the Manifests of the current and the last three pins.
-func pinManifest(ctx context.Context, tx pgx.Tx, cluster string, a fleet.Assignment) error {
+func pinManifest(batch *pgx.Batch, cluster string, a fleet.Assignment) {
 	const insert = `INSERT INTO assignment_pin (cluster, app, pin, manifest) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`
-	if _, err := tx.Exec(ctx, insert, cluster, a.App.String(), a.Pin, a.Release.Manifest.Bytes()); err != nil {
-		return explain("pin the Manifest of "+a.App.String(), err)
-	}
+	batch.Queue(insert, cluster, a.App.String(), a.Pin, a.Release.Manifest.Bytes())
 	const trim = `DELETE FROM assignment_pin WHERE cluster = $1 AND app = $2 AND pin NOT IN
 		(SELECT pin FROM assignment_pin WHERE cluster = $1 AND app = $2 ORDER BY pin DESC LIMIT $3)`
-	_, err := tx.Exec(ctx, trim, cluster, a.App.String(), keptPins)
-	return explain("trim the pins of "+a.App.String(), err)
+	batch.Queue(trim, cluster, a.App.String(), keptPins)
+}
+
+// endOrder forgets a person's order to end an App in a cluster, and its confirmation: it is carried out, or void.
+func endOrder(batch *pgx.Batch, cluster string, app fleet.Key) {
+	const clear = `UPDATE instance_request SET confirmed = false, ending = NULL WHERE cluster = $1 AND app = $2 AND (confirmed OR ending IS NOT NULL)`
+	batch.Queue(clear, cluster, app.String())
 }
 
 // dropAssignment ends a row whose tombstone is done, with all that was said of it.
-func dropAssignment(ctx context.Context, tx pgx.Tx, cluster string, app fleet.Key) error {
+func dropAssignment(batch *pgx.Batch, cluster string, app fleet.Key) {
 	for _, table := range []string{"assignment", "assignment_pin", "report", "prune_approval", "instance_request"} {
-		if _, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE cluster = $1 AND app = $2`, cluster, app.String()); err != nil {
-			return explain("drop "+app.String()+" of cluster "+cluster, err)
-		}
+		batch.Queue(`DELETE FROM `+table+` WHERE cluster = $1 AND app = $2`, cluster, app.String())
 	}
-	return nil
 }
 
 // FetchableManifest returns the Manifest that the cluster's Assignment of the App has at a generation, whether a newer

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -59,6 +61,26 @@ func (r AuditRow) hash(previous []byte) []byte {
 		h.Write([]byte(text))
 	}
 	return h.Sum(nil)
+}
+
+// detail joins what is worth saying of an action.
+func detail(parts ...string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), ", ")
+}
+
+// when is text, or nothing.
+func when(is bool, text string) string {
+	if is {
+		return text
+	}
+	return ""
+}
+
+func confirmed(order fleet.Order) string {
+	if order.Confirm == nil {
+		return ""
+	}
+	return fmt.Sprintf("confirmed for %d clusters", *order.Confirm)
 }
 
 // VerifyAudit walks the audit log and returns its rows, oldest first. A row that was changed, or one that is missing

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -18,7 +17,8 @@ import (
 // DeleteObject ends a declared object. What it means for the clusters follows from the deletion table; a Cluster stays,
 // Terminating, until its spoke has acknowledged the tombstones.
 func (s *Store) DeleteObject(ctx context.Context, by fleet.Caller, d resource.Deletion) (impact fleet.Impact, err error) {
-	act := action{verb: "delete", object: d.Kind + "/" + strings.TrimPrefix(d.Namespace+"/"+d.Name, "/"), detail: string(d.Policy)}
+	act := action{verb: "delete", object: d.Kind + "/" + strings.TrimPrefix(d.Namespace+"/"+d.Name, "/"), dryRun: d.DryRun,
+		detail: detail(string(d.Policy), when(d.Now, "now"), confirmed(d.Order))}
 	err = s.transact(ctx, by, act, func(tx pgx.Tx) error {
 		object, err := lockObject(ctx, tx, d.Kind, d.Namespace, d.Name)
 		if err != nil {
@@ -30,14 +30,8 @@ func (s *Store) DeleteObject(ctx context.Context, by fleet.Caller, d resource.De
 		if impact, err = settleImpact(ctx, tx, object, object, d.Order); err != nil {
 			return err
 		}
-		if d.DryRun {
-			return errDryRun
-		}
 		return publish(ctx, tx, TopicObjects)
 	})
-	if errors.Is(err, errDryRun) {
-		err = nil
-	}
 	return impact, err
 }
 
@@ -99,7 +93,8 @@ func refuseInUse(ctx context.Context, tx pgx.Tx, object *resource.Object) error 
 // is held. An App that is assigned there is fleet.ErrConflict; one that nobody knows is fleet.ErrNotFound.
 func (s *Store) EndInstance(ctx context.Context, by fleet.Caller, app fleet.Key, cluster string, remove bool, order fleet.Order) (fleet.Impact, error) {
 	impact := fleet.Impact{Clusters: 1, Deletes: remove}
-	act := action{verb: "delete", object: fmt.Sprintf("%s/%s/%s@%s", app.Kind, app.Namespace, app.Name, cluster)}
+	act := action{verb: "delete", object: instanceName(app, cluster), dryRun: order.DryRun,
+		detail: detail(when(remove, "Delete"), when(!remove, "Orphan"), confirmed(order))}
 	err := s.transact(ctx, by, act, func(tx pgx.Tx) error {
 		const query = `SELECT c.id::text, coalesce(a.state, ''), c.unknown ? $2 FROM cluster c
 			LEFT JOIN assignment a ON a.cluster = c.id AND a.app = $2 WHERE c.name = $1`
@@ -115,8 +110,6 @@ func (s *Store) EndInstance(ctx context.Context, by fleet.Caller, app fleet.Key,
 			return fmt.Errorf("%s: %w", act.object, fleet.ErrNotFound)
 		case order.Confirm != nil && *order.Confirm != 1:
 			return fmt.Errorf("%s: %w: %d clusters were confirmed and the change concerns 1", act.object, fleet.ErrConflict, *order.Confirm)
-		case order.DryRun:
-			return errDryRun
 		}
 		ending, err := json.Marshal(rollout.Deletion{Delete: remove})
 		if err != nil {
@@ -129,8 +122,10 @@ func (s *Store) EndInstance(ctx context.Context, by fleet.Caller, app fleet.Key,
 		}
 		return publish(ctx, tx, TopicObjects)
 	})
-	if errors.Is(err, errDryRun) {
-		err = nil
-	}
 	return impact, err
+}
+
+// instanceName is how people write an App in a cluster.
+func instanceName(app fleet.Key, cluster string) string {
+	return fmt.Sprintf("%s/%s/%s@%s", app.Kind, app.Namespace, app.Name, cluster)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -20,9 +21,12 @@ const (
 	foreignKeyViolation  = "23503"
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
+	readOnly             = "25006" // as after a failover, on the database that is the standby now
+	tooManyConnections   = "53300"
 	adminShutdown        = "57P01"
 	crashShutdown        = "57P02"
 	cannotConnectNow     = "57P03"
+	idleSessionTimeout   = "57P05"
 	connectionException  = "08" // the class
 )
 
@@ -36,13 +40,13 @@ func explain(doing string, err error) error {
 	case errors.Is(err, pgx.ErrNoRows):
 		return fmt.Errorf("%s: %w", doing, fleet.ErrNotFound)
 	case errors.As(err, &pg) && pg.Code == uniqueViolation:
-		return fmt.Errorf("%s: %w: %w", doing, fleet.ErrExists, err)
+		return fmt.Errorf("%s: %w", doing, &hidden{fleet.ErrExists, "", err})
 	case errors.As(err, &pg) && (pg.Code == foreignKeyViolation || pg.Code == serializationFailure || pg.Code == deadlockDetected):
-		return fmt.Errorf("%s: %w: %w", doing, fleet.ErrConflict, err)
+		return fmt.Errorf("%s: %w", doing, &hidden{fleet.ErrConflict, "something it depends on changed meanwhile", err})
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("%s: %w", doing, err)
 	case disconnected(err):
-		return fmt.Errorf("%s: %w: %w", doing, fleet.ErrUnavailable, &hidden{"the database does not answer", err})
+		return fmt.Errorf("%s: %w", doing, &hidden{fleet.ErrUnavailable, "the database does not answer", err})
 	}
 	return fmt.Errorf("%s: %w", doing, err)
 }
@@ -51,7 +55,7 @@ func explain(doing string, err error) error {
 func disconnected(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
-		return pg.Code == adminShutdown || pg.Code == crashShutdown || pg.Code == cannotConnectNow || strings.HasPrefix(pg.Code, connectionException)
+		return slices.Contains(unavailable, pg.Code) || strings.HasPrefix(pg.Code, connectionException)
 	}
 	var connect *pgconn.ConnectError
 	var network net.Error
@@ -59,11 +63,22 @@ func disconnected(err error) bool {
 		errors.Is(err, context.DeadlineExceeded)
 }
 
-// hidden is an error whose text is not for clients: a driver's may hold addresses and names of accounts.
+// unavailable are the SQLSTATEs of a database that takes no work now.
+var unavailable = []string{readOnly, tooManyConnections, adminShutdown, crashShutdown, cannotConnectNow, idleSessionTimeout}
+
+// hidden is a sentinel of the fleet with a driver's error as its cause, whose text is not for clients: it may hold
+// addresses, names of accounts and the values of rows.
 type hidden struct {
-	text  string
-	cause error
+	sentinel error
+	text     string
+	cause    error
 }
 
-func (h *hidden) Error() string { return h.text }
-func (h *hidden) Unwrap() error { return h.cause }
+func (h *hidden) Error() string {
+	if h.text == "" {
+		return h.sentinel.Error()
+	}
+	return h.sentinel.Error() + ": " + h.text
+}
+
+func (h *hidden) Unwrap() []error { return []error{h.sentinel, h.cause} }

@@ -70,14 +70,14 @@ func (s *Store) Events(ctx context.Context, q fleet.EventQuery) (events []fleet.
 	const query = `SELECT id, at, warning, reason, message, kind, namespace, name, cluster, object FROM (
 			SELECT * FROM event
 			WHERE ($1 = '' OR kind = $1) AND ($2 = '' OR namespace = $2) AND ($3 = '' OR name = $3) AND ($4 = '' OR cluster = $4)
-				AND (NOT $5 OR warning) AND written >= $6::text::xid8
+				AND (NOT $5 OR warning) AND written >= $6::text::xid8 AND at >= $8
 			ORDER BY id DESC LIMIT nullif($7, 0)) newest
 		ORDER BY id`
 	err = s.snapshot(ctx, "list events", func(tx pgx.Tx) error {
 		if seen, err = horizon(ctx, tx); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, query, q.Kind, q.Namespace, q.Name, q.Cluster, q.Warnings, q.Since.String(), q.Limit)
+		rows, err := tx.Query(ctx, query, q.Kind, q.Namespace, q.Name, q.Cluster, q.Warnings, q.Since.String(), q.Limit, q.NotBefore)
 		if err != nil {
 			return explain("list events", err)
 		}

@@ -15,14 +15,11 @@ import (
 	"flotilla.dev/flotilla/pkg/resource"
 )
 
-// errDryRun rolls a transaction back whose outcome was all that was wanted.
-var errDryRun = errors.New("dry run")
-
 // ApplyObject declares an object and returns it as stored, with what the change means for the fleet. A change that
 // nobody confirmed leaves what it deletes to the prune guards; confirm, when given, must be the number of clusters in
 // which it deletes, or of all clusters where it means every one: fleet.ErrConflict otherwise.
 func (s *Store) ApplyObject(ctx context.Context, by fleet.Caller, object *resource.Object, order fleet.Order) (*resource.Object, resource.Change, fleet.Impact, error) {
-	act := action{verb: "apply", object: object.String()}
+	act := action{verb: "apply", object: object.String(), detail: confirmed(order), dryRun: order.DryRun}
 	var stored *resource.Object
 	var change resource.Change
 	var impact fleet.Impact
@@ -50,15 +47,12 @@ func (s *Store) ApplyObject(ctx context.Context, by fleet.Caller, object *resour
 				return err
 			}
 		}
-		if order.DryRun {
-			return errDryRun
-		}
 		if change == resource.Unchanged {
 			return nil
 		}
 		return publish(ctx, tx, TopicObjects)
 	})
-	if err != nil && !errors.Is(err, errDryRun) {
+	if err != nil {
 		return nil, "", impact, err
 	}
 	return stored, change, impact, nil

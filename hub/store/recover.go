@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,9 +25,9 @@ func (s *Store) BeginRecovery(ctx context.Context, by fleet.Caller) (started tim
 }
 
 // EndRecovery raises the epoch of every cluster in safe mode above what its spoke holds, which ends it, and returns
-// their names.
-func (s *Store) EndRecovery(ctx context.Context, by fleet.Caller) (names []string, err error) {
-	err = s.transact(ctx, by, action{verb: "raise the epoch", object: "hub"}, func(tx pgx.Tx) error {
+// their names. A dry run raises none.
+func (s *Store) EndRecovery(ctx context.Context, by fleet.Caller, dryRun bool) (names []string, err error) {
+	err = s.transact(ctx, by, action{verb: "raise the epoch", object: "hub", dryRun: dryRun}, func(tx pgx.Tx) error {
 		const raise = `UPDATE cluster SET epoch = greatest(epoch, ahead_epoch) + 1, version = 0, digest = '', safe_mode = '', ahead_epoch = 0
 			WHERE safe_mode <> '' RETURNING id::text, name`
 		rows, err := tx.Query(ctx, raise)
@@ -43,6 +44,7 @@ func (s *Store) EndRecovery(ctx context.Context, by fleet.Caller) (names []strin
 		if err != nil {
 			return explain("raise the epoch", err)
 		}
+		slices.Sort(names)
 		return publish(ctx, tx, topics...)
 	})
 	return names, err

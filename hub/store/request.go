@@ -9,37 +9,46 @@ import (
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/flux"
-	"flotilla.dev/flotilla/pkg/resource"
 )
 
 // RequestReconcile records a request to look now at a declared object, as `flux reconcile` does in an annotation. With
-// source set, an App's Source is asked first: the App's own request is passed on once that one is served. It returns
-// the request's value.
-func (s *Store) RequestReconcile(ctx context.Context, by fleet.Caller, kind, namespace, name string, source *flux.SourceRef) (string, error) {
-	requestedAt := time.Now().UTC().Format(time.RFC3339Nano)
-	act := action{verb: "reconcile", object: kind + "/" + namespace + "/" + name}
+// source set, an App's Source is asked first: the App's own request is passed on once that one is served. A dry run
+// records nothing.
+func (s *Store) RequestReconcile(ctx context.Context, by fleet.Caller, kind, namespace, name string, source *flux.SourceRef, dryRun bool) (fleet.LookRequest, error) {
+	request := newLookRequest()
+	act := action{verb: "reconcile", object: kind + "/" + namespace + "/" + name, dryRun: dryRun}
 	err := s.transact(ctx, by, act, func(tx pgx.Tx) error {
 		object, err := lockObject(ctx, tx, kind, namespace, name)
 		if err != nil {
 			return err
 		}
-		marks := map[string]string{flux.RequestedAtAnnotation: requestedAt}
+		marks := requestMarks(request)
 		if source != nil {
-			sourceMarks := map[string]string{flux.RequestedAtAnnotation: requestedAt}
+			sourceMarks := map[string]string{flux.RequestedAtAnnotation: request.At}
 			if err := annotate(ctx, tx, source.Kind, namespace, source.Name, sourceMarks); err != nil {
 				return err
 			}
-			marks[withSourceAnnotation] = requestedAt
+			marks[withSourceAnnotation] = request.At
 			marks[beforeAnnotation] = object.Metadata.Annotations[flux.RequestedAtAnnotation]
-		} else {
-			marks[withSourceAnnotation] = ""
 		}
 		if err := annotate(ctx, tx, kind, namespace, name, marks); err != nil {
 			return err
 		}
+		if request.Clusters, err = clustersOf(ctx, tx, object.Key()); err != nil {
+			return err
+		}
 		return publish(ctx, tx, TopicObjects)
 	})
-	return requestedAt, err
+	return request, err
+}
+
+func newLookRequest() fleet.LookRequest {
+	return fleet.LookRequest{At: time.Now().UTC().Format(time.RFC3339Nano)}
+}
+
+// requestMarks are the annotations of a request that waits for no Source.
+func requestMarks(request fleet.LookRequest) map[string]string {
+	return map[string]string{flux.RequestedAtAnnotation: request.At, withSourceAnnotation: ""}
 }
 
 // annotate sets annotations of a live object; an empty value removes one.
@@ -59,15 +68,16 @@ func annotate(ctx context.Context, tx pgx.Tx, kind, namespace, name string, mark
 	return nil
 }
 
-// RequestInstance records a request to reconcile an App in one cluster and returns its value.
-func (s *Store) RequestInstance(ctx context.Context, by fleet.Caller, app fleet.Key, cluster string) (string, error) {
-	requestedAt := time.Now().UTC().Format(time.RFC3339Nano)
-	act := action{verb: "reconcile", object: fmt.Sprintf("%s/%s/%s@%s", app.Kind, app.Namespace, app.Name, cluster)}
+// RequestInstance records a request to reconcile an App in one cluster. A dry run records nothing.
+func (s *Store) RequestInstance(ctx context.Context, by fleet.Caller, app fleet.Key, cluster string, dryRun bool) (fleet.LookRequest, error) {
+	request := newLookRequest()
+	request.Clusters = []string{cluster}
+	act := action{verb: "reconcile", object: instanceName(app, cluster), dryRun: dryRun}
 	err := s.transact(ctx, by, act, func(tx pgx.Tx) error {
 		const upsert = `INSERT INTO instance_request (cluster, app, requested_at)
 			SELECT a.cluster, a.app, $3 FROM assignment a JOIN cluster c ON c.id = a.cluster WHERE c.name = $1 AND a.app = $2
 			ON CONFLICT (cluster, app) DO UPDATE SET requested_at = $3`
-		tag, err := tx.Exec(ctx, upsert, cluster, app.String(), requestedAt)
+		tag, err := tx.Exec(ctx, upsert, cluster, app.String(), request.At)
 		if err != nil {
 			return explain(act.doing(), err)
 		}
@@ -76,37 +86,14 @@ func (s *Store) RequestInstance(ctx context.Context, by fleet.Caller, app fleet.
 		}
 		return publish(ctx, tx, TopicObjects)
 	})
-	return requestedAt, err
-}
-
-// SetSuspend sets or clears spec.suspend and returns the object.
-func (s *Store) SetSuspend(ctx context.Context, by fleet.Caller, kind, namespace, name string, suspend bool) (*resource.Object, error) {
-	act := action{verb: "resume", object: kind + "/" + namespace + "/" + name}
-	if suspend {
-		act.verb = "suspend"
-	}
-	var stored *resource.Object
-	err := s.transact(ctx, by, act, func(tx pgx.Tx) error {
-		const update = `UPDATE object SET spec = CASE WHEN $5 THEN jsonb_set(spec, '{suspend}', 'true') ELSE spec - 'suspend' END,
-				generation = generation + 1
-			WHERE home = $1 AND kind = $2 AND namespace = $3 AND name = $4 AND deleted_at IS NULL
-				AND coalesce((spec ->> 'suspend')::boolean, false) <> $5`
-		if _, err := tx.Exec(ctx, update, fleet.HubHome, kind, namespace, name, suspend); err != nil {
-			return explain(act.doing(), err)
-		}
-		var err error
-		if stored, err = getObject(ctx, tx, kind, namespace, name); err != nil {
-			return err
-		}
-		return publish(ctx, tx, TopicObjects)
-	})
-	return stored, err
+	return request, err
 }
 
 // ApprovePrune records a person's approval of exactly the set of deletions of that digest, in the clusters (by name)
-// that hold it now, and returns those. confirm must be their number: fleet.ErrConflict otherwise.
-func (s *Store) ApprovePrune(ctx context.Context, by fleet.Caller, app fleet.Key, digest fleet.Digest, confirm int) ([]string, error) {
-	act := action{verb: "approve the prune of", object: fmt.Sprintf("%s/%s/%s", app.Kind, app.Namespace, app.Name), detail: digest.String()}
+// that hold it now, and returns those. Their number must have been confirmed, fleet.ErrConflict otherwise, but in a dry
+// run, which records nothing.
+func (s *Store) ApprovePrune(ctx context.Context, by fleet.Caller, app fleet.Key, digest fleet.Digest, order fleet.Order) ([]string, error) {
+	act := action{verb: "approve the prune of", object: fmt.Sprintf("%s/%s/%s", app.Kind, app.Namespace, app.Name), detail: digest.String(), dryRun: order.DryRun}
 	var clusters []string
 	err := s.transact(ctx, by, act, func(tx pgx.Tx) error {
 		const approve = `WITH holding AS (
@@ -126,8 +113,10 @@ func (s *Store) ApprovePrune(ctx context.Context, by fleet.Caller, app fleet.Key
 		switch {
 		case len(clusters) == 0:
 			return fmt.Errorf("%s: %w: no cluster holds the set %s: look again with `fleetctl prune show`", act.object, fleet.ErrNotFound, digest)
-		case len(clusters) != confirm:
-			return fmt.Errorf("%s: %w: %d clusters were confirmed and %d hold the set", act.object, fleet.ErrConflict, confirm, len(clusters))
+		case order.Confirm == nil && !order.DryRun:
+			return fmt.Errorf("%s: %w: %d clusters hold the set: their number has to be confirmed", act.object, fleet.ErrInvalid, len(clusters))
+		case order.Confirm != nil && int(*order.Confirm) != len(clusters):
+			return fmt.Errorf("%s: %w: %d clusters were confirmed and %d hold the set", act.object, fleet.ErrConflict, *order.Confirm, len(clusters))
 		}
 		return publish(ctx, tx, TopicReports)
 	})

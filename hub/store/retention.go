@@ -23,14 +23,14 @@ type rule struct {
 var retention = []rule{
 	{"object", "deleted objects stay an hour for watchers, and until no Assignment needs their tombstone", `
 		DELETE FROM object o WHERE deleted_at < now() - interval '1 hour'
-			AND NOT EXISTS (SELECT FROM assignment a WHERE a.app = o.home || '/' || o.kind || '/' || o.namespace || '/' || o.name)
+			AND NOT EXISTS (SELECT FROM assignment a WHERE a.app = o.key)
 			AND NOT EXISTS (SELECT FROM assignment a WHERE o.kind = 'Placement' AND a.placement = o.name AND split_part(a.app, '/', 3) = o.namespace)`},
 	{"source", "what was known of a Source goes with it", `
 		DELETE FROM source s WHERE NOT EXISTS (SELECT FROM object o WHERE o.kind = s.kind AND o.namespace = s.namespace AND o.name = s.name AND o.deleted_at IS NULL)`},
 	{"upstream", "an upstream nobody names is kept a day", `
 		DELETE FROM upstream u WHERE used_at < now() - interval '1 day' AND NOT EXISTS (SELECT FROM source s WHERE s.upstream = u.id)`},
 	{"app", "what was known of an App goes with it", `
-		DELETE FROM app a WHERE NOT EXISTS (SELECT FROM object o WHERE o.home || '/' || o.kind || '/' || o.namespace || '/' || o.name = a.key AND o.deleted_at IS NULL)`},
+		DELETE FROM app a WHERE NOT EXISTS (SELECT FROM object o WHERE o.key = a.key AND o.deleted_at IS NULL)`},
 	{"event", "a week, and at most 100,000", `
 		DELETE FROM event WHERE at < now() - interval '7 days' OR id <= (SELECT max(id) - 100000 FROM event)`},
 	{"audit", "400 days; the newest row is the anchor of the chain", `
@@ -49,15 +49,23 @@ var retention = []rule{
 		DELETE FROM prune_approval WHERE at < now() - interval '30 days'`},
 	{"report", "as long as the Assignment it is of", `
 		DELETE FROM report r WHERE NOT EXISTS (SELECT FROM assignment a WHERE a.cluster = r.cluster AND a.app = r.app)`},
-	{"app_revision", "the newest 50 an App, and what its clusters run", `
-		DELETE FROM app_revision v WHERE release NOT IN (SELECT release FROM assignment WHERE release IS NOT NULL UNION SELECT release FROM app WHERE release IS NOT NULL)
-			AND revision NOT IN (SELECT revision FROM app_revision n WHERE n.app = v.app ORDER BY at DESC LIMIT 50)`},
-	{"release", "what is assigned or the newest, what a kept Revision is at, and the last 5 an App", `
-		DELETE FROM release r WHERE used_at < now() - interval '1 day'
+	{"app_revision", "the newest 50 an App and the newest of each Release that is in use; none of an App that is gone", `
+		WITH used AS (
+			SELECT release FROM assignment WHERE release IS NOT NULL UNION SELECT release FROM app WHERE release IS NOT NULL
+			UNION SELECT applied FROM report WHERE applied IS NOT NULL),
+		ranked AS (
+			SELECT app, revision, release, row_number() OVER (PARTITION BY app ORDER BY at DESC, revision) AS n,
+				row_number() OVER (PARTITION BY app, release ORDER BY at DESC, revision) AS of_release
+			FROM app_revision)
+		DELETE FROM app_revision v USING ranked r WHERE v.app = r.app AND v.revision = r.revision
+			AND (r.n > 50 AND NOT (r.of_release = 1 AND r.release IN (SELECT release FROM used)) OR ` + gone("v.app") + `)`},
+	{"release", "what is assigned, applied or the newest, what a kept Revision is at, and the last 5 an App; none of an App that is gone", `
+		WITH ranked AS (SELECT digest, row_number() OVER (PARTITION BY app ORDER BY used_at DESC, digest) AS n FROM release)
+		DELETE FROM release r USING ranked WHERE ranked.digest = r.digest AND r.used_at < now() - interval '1 day'
 			AND NOT EXISTS (SELECT FROM assignment a WHERE a.release = r.digest)
 			AND NOT EXISTS (SELECT FROM app a WHERE a.release = r.digest)
 			AND NOT EXISTS (SELECT FROM app_revision v WHERE v.release = r.digest)
-			AND digest NOT IN (SELECT digest FROM release n WHERE n.app = r.app ORDER BY used_at DESC LIMIT 5)`},
+			AND (ranked.n > 5 OR ` + gone("r.app") + `)`},
 	{"build", "30 days, and at most 10,000", `
 		DELETE FROM build WHERE used_at < now() - interval '30 days'
 			OR key IN (SELECT key FROM build ORDER BY used_at DESC OFFSET 10000)`},
@@ -68,6 +76,11 @@ var retention = []rule{
 			UNION SELECT digest FROM blob WHERE used_at >= now() - interval '1 day'
 			UNION SELECT p.part FROM blob_part p JOIN kept k ON p.whole = k.digest)
 		DELETE FROM blob WHERE digest NOT IN (SELECT digest FROM kept)`},
+}
+
+// gone says in SQL that nothing is left of an App: neither its declaration nor a cluster that has it.
+func gone(app string) string {
+	return `NOT EXISTS (SELECT FROM object o WHERE o.key = ` + app + `) AND NOT EXISTS (SELECT FROM assignment a WHERE a.app = ` + app + `)`
 }
 
 // unbounded are the tables without a rule, and what bounds them.

@@ -9,8 +9,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/test/lab"
@@ -72,7 +74,7 @@ func TestRetentionTakesWhatIsPastItsBoundOnly(t *testing.T) {
 	const cluster = `INSERT INTO cluster (id, name, version) VALUES ('00000000-0000-0000-0000-000000000001', 'prod-1', 2000)`
 	const blob = `INSERT INTO blob (digest, size, used_at) VALUES ('old', 1, now() - interval '2 days'), ('new', 1, now() - interval '2 days')`
 	const app = `INSERT INTO object (home, kind, namespace, name) VALUES ('hub', 'Kustomization', 'apps', 'app')`
-	for table, test := range map[string]struct {
+	tests := map[string]struct {
 		setup []string
 		left  string // what must be left of the table, as a condition that all rows left fulfil
 		rows  int
@@ -101,13 +103,30 @@ func TestRetentionTakesWhatIsPastItsBoundOnly(t *testing.T) {
 			('00000000-0000-0000-0000-000000000001', 'old', '', '', now() - interval '40 days'), ('00000000-0000-0000-0000-000000000001', 'new', '', '', now())`}, `app = 'new'`, 1},
 		"report": {[]string{cluster, `INSERT INTO report (cluster, app, epoch, generation, stage, converged, available, terminal, waiting, ready, healthy, objects, objects_not_ready, not_ready, handled_reconcile_at, observed_at, drift_corrections)
 			VALUES ('00000000-0000-0000-0000-000000000001', 'old', 1, 1, '', false, false, false, '', '{}', '{}', 0, 0, '[]', '', now(), 0)`}, `false`, 0},
-		"app_revision": {[]string{blob, `INSERT INTO release (digest, app, content, manifest) VALUES ('r', 'a', '', 'new')`,
-			`INSERT INTO app_revision (app, revision, release, at) SELECT 'a', n::text, 'r', now() - n * interval '1 minute' FROM generate_series(1, 80) n`}, `revision::int <= 50`, 50},
-		"release": {[]string{blob, `INSERT INTO release (digest, app, content, manifest, used_at) SELECT ('r' || n)::bytea, 'a', '', 'new', now() - n * interval '1 day' - interval '2 days' FROM generate_series(1, 9) n`}, `digest <= 'r5'`, 5},
-		"build":   {[]string{blob, `INSERT INTO build (key, manifest, used_at) VALUES ('old', 'old', now() - interval '40 days'), ('new', 'new', now())`}, `key = 'new'`, 1},
+		// Release r is the App's present one: every commit that does not touch the App is a row of it. Cluster prod-1 runs
+		// the older q, and last reported the still older p, of which the newest row each is kept.
+		"app_revision": {[]string{blob, app, cluster,
+			`INSERT INTO release (digest, app, content, manifest) SELECT d, 'hub/Kustomization/apps/app', '', 'new' FROM unnest(ARRAY['p', 'q', 'r']::bytea[]) d`,
+			`INSERT INTO app (key, release) VALUES ('hub/Kustomization/apps/app', 'r')`,
+			`INSERT INTO assignment (cluster, app, state, generation, pin, release, placement, payload) VALUES ('00000000-0000-0000-0000-000000000001', 'hub/Kustomization/apps/app', 'Active', 1, 1, 'q', '', '')`,
+			`INSERT INTO report (cluster, app, epoch, generation, applied, stage, converged, available, terminal, waiting, ready, healthy, objects, objects_not_ready, not_ready, handled_reconcile_at, observed_at, drift_corrections)
+				VALUES ('00000000-0000-0000-0000-000000000001', 'hub/Kustomization/apps/app', 1, 1, 'p', '', false, false, false, '', '{}', '{}', 0, 0, '[]', '', now(), 0)`,
+			`INSERT INTO app_revision (app, revision, release, at) SELECT 'hub/Kustomization/apps/app', n::text, CASE WHEN n > 180 THEN 'p' WHEN n > 170 THEN 'q' ELSE 'r' END::bytea, now() - n * interval '1 minute' FROM generate_series(1, 200) n`,
+			`INSERT INTO app_revision (app, revision, release, at) VALUES ('hub/Kustomization/apps/gone', '1', 'r', now())`},
+			`app LIKE '%/app' AND (revision::int <= 50 OR revision IN ('171', '181'))`, 52},
+		"release": {[]string{blob, app, `INSERT INTO release (digest, app, content, manifest, used_at)
+				SELECT ('r' || n)::bytea, 'hub/Kustomization/apps/app', '', 'new', now() - n * interval '1 day' - interval '2 days' FROM generate_series(1, 9) n`,
+			`INSERT INTO release (digest, app, content, manifest, used_at) VALUES ('gone', 'hub/Kustomization/apps/gone', '', 'new', now() - interval '2 days')`}, `digest BETWEEN 'r1' AND 'r5'`, 5},
+		"build": {[]string{blob, `INSERT INTO build (key, manifest, used_at) VALUES ('old', 'old', now() - interval '40 days'), ('new', 'new', now())`}, `key = 'new'`, 1},
 		"blob": {[]string{blob, `INSERT INTO blob (digest, size, used_at) VALUES ('part', 1, now() - interval '2 days'), ('young', 1, now())`,
 			`INSERT INTO blob_part (whole, part) VALUES ('new', 'part')`, `INSERT INTO build (key, manifest) VALUES ('k', 'new')`}, `digest <> 'old'`, 3},
-	} {
+	}
+	for _, r := range retention {
+		if _, tested := tests[r.table]; !tested {
+			t.Errorf("the rule of %s has no test", r.table)
+		}
+	}
+	for table, test := range tests {
 		t.Run(table, func(t *testing.T) {
 			t.Parallel()
 			s := openStore(t)
@@ -122,9 +141,85 @@ func TestRetentionTakesWhatIsPastItsBoundOnly(t *testing.T) {
 			}
 		})
 	}
-	tested := len(retention)
-	if tested != 17 {
-		t.Errorf("%d rules, and tests of 17", tested)
+}
+
+// The bounds in numbers, beside those in time.
+func TestRetentionBoundsHowManyThereAre(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	s.exec(t, `INSERT INTO event (at, warning, reason, message, kind, namespace, name, cluster, object)
+		SELECT now(), false, n::text, '', '', '', '', '', '' FROM generate_series(1, 100200) n`)
+	s.exec(t, `INSERT INTO blob (digest, size) VALUES ('m', 1)`)
+	s.exec(t, `INSERT INTO build (key, manifest, used_at) SELECT n::text::bytea, 'm', now() - n * interval '1 second' FROM generate_series(1, 10200) n`)
+	if err := s.retain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.count(t, `event WHERE reason::int > 200`); got != 100_000 || got != s.count(t, `event`) {
+		t.Errorf("%d of the newest events, %d in all", got, s.count(t, `event`))
+	}
+	if got := s.count(t, `build WHERE convert_from(key, 'UTF8')::int <= 10000`); got != 10_000 || got != s.count(t, `build`) {
+		t.Errorf("%d of the newest builds, %d in all", got, s.count(t, `build`))
+	}
+}
+
+// A blob stays as long as anything that names it, and as what it is a part of.
+func TestBlobsStayAsLongAsTheyAreNamed(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	for _, name := range []string{"build", "release", "pin", "tree", "nothing"} {
+		s.exec(t, `INSERT INTO blob (digest, size, used_at) VALUES ($1::text::bytea, 1, now() - interval '2 days'), ($2::text::bytea, 1, now() - interval '2 days')`, name, name+"-part")
+		s.exec(t, `INSERT INTO blob_part (whole, part) VALUES ($1::text::bytea, $2::text::bytea)`, name, name+"-part")
+		s.exec(t, `INSERT INTO blob_chunk (digest, number, data) VALUES ($1::text::bytea, 0, '')`, name)
+	}
+	for _, sql := range []string{
+		`INSERT INTO cluster (id, name) VALUES ('00000000-0000-0000-0000-000000000001', 'prod-1')`,
+		`INSERT INTO object (home, kind, namespace, name) VALUES ('hub', 'Kustomization', 'apps', 'app'), ('hub', 'GitRepository', 'apps', 'app')`,
+		`INSERT INTO build (key, manifest) VALUES ('k', 'build')`,
+		`INSERT INTO release (digest, app, content, manifest) VALUES ('r', 'hub/Kustomization/apps/app', '', 'release')`,
+		`INSERT INTO assignment_pin (cluster, app, pin, manifest) VALUES ('00000000-0000-0000-0000-000000000001', 'hub/Kustomization/apps/app', 1, 'pin')`,
+		`INSERT INTO upstream (id, tree_blob) VALUES ('u', 'tree')`,
+		`INSERT INTO source (kind, namespace, name, upstream) VALUES ('GitRepository', 'apps', 'app', 'u')`,
+	} {
+		s.exec(t, sql)
+	}
+	if err := s.retain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.count(t, `blob`); got != 8 || s.count(t, `blob WHERE digest LIKE 'nothing%'`) != 0 {
+		t.Errorf("%d blobs left, %d of what nothing names", got, s.count(t, `blob WHERE digest LIKE 'nothing%'`))
+	}
+	if chunks, parts := s.count(t, `blob_chunk`), s.count(t, `blob_part`); chunks != 4 || parts != 4 {
+		t.Errorf("%d chunks and %d parts left of 4 wholes", chunks, parts)
+	}
+	for _, sql := range []string{`DELETE FROM build`, `DELETE FROM release`, `DELETE FROM assignment_pin`, `UPDATE upstream SET tree_blob = NULL`} {
+		s.exec(t, sql)
+	}
+	if err := s.retain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.count(t, `blob`); got != 0 {
+		t.Errorf("%d blobs left that nothing names", got)
+	}
+}
+
+func TestRetainLooksAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Retain(ctx, 10*time.Millisecond) }()
+	for range 2 {
+		s.exec(t, `INSERT INTO revoked_cluster (id, until) VALUES (gen_random_uuid(), now() - interval '1 minute')`)
+		lab.Eventually(t, time.Minute, "what is past its bound goes", func() error {
+			if n := s.count(t, `revoked_cluster`); n > 0 {
+				return fmt.Errorf("%d rows left", n)
+			}
+			return nil
+		})
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 
@@ -196,6 +291,27 @@ func TestMigrationsKeepData(t *testing.T) {
 	defer s.Close()
 	if o, err := s.Object(t.Context(), "Kustomization", "apps", "app"); err != nil || o.Metadata.Labels["kept"] != "yes" {
 		t.Errorf("object %+v, error %v", o, err)
+	}
+	if n := s.count(t, `object WHERE key = 'hub/Kustomization/apps/app'`); n != 1 {
+		t.Errorf("%d objects have the key of a row older than the column", n)
+	}
+}
+
+func TestReplicasThatStartAtOnceMigrateOnce(t *testing.T) {
+	t.Parallel()
+	url := lab.TestDatabase(t)
+	group, ctx := errgroup.WithContext(t.Context())
+	for range 4 {
+		group.Go(func() error {
+			s, err := Open(ctx, Config{URL: url, Sealer: noSeal{}, KeyFingerprint: fleet.DigestOf([]byte("key")), Log: slog.New(slog.DiscardHandler), MaxConnections: 2})
+			if err == nil {
+				s.Close()
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Error(err)
 	}
 }
 

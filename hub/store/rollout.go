@@ -23,14 +23,13 @@ func (s *Store) AppsChanged(ctx context.Context, since fleet.Horizon) (apps []fl
 		WITH moved AS (
 			SELECT EXISTS (SELECT FROM object WHERE kind IN ('Placement', 'Cluster') AND written >= $1::text::xid8) AS everything
 		)
-		SELECT home || '/' || kind || '/' || namespace || '/' || name FROM object
-			WHERE kind = 'Kustomization' AND (written >= $1::text::xid8 OR (SELECT everything FROM moved))
+		SELECT key FROM object WHERE kind = 'Kustomization' AND (written >= $1::text::xid8 OR (SELECT everything FROM moved))
 		UNION SELECT key FROM app WHERE written >= $1::text::xid8
 		UNION SELECT app FROM report WHERE written >= $1::text::xid8
 		UNION SELECT app FROM instance_request WHERE written >= $1::text::xid8
 		UNION SELECT app FROM prune_approval WHERE written >= $1::text::xid8
 		UNION SELECT app FROM assignment WHERE (SELECT everything FROM moved)
-		UNION SELECT 'hub/Kustomization/' || o.namespace || '/' || o.name FROM source s
+		UNION SELECT o.key FROM source s
 			JOIN object o ON o.kind = 'Kustomization' AND o.namespace = s.namespace AND o.spec -> 'sourceRef' ->> 'name' = s.name
 			WHERE s.written >= $1::text::xid8`
 	err = s.snapshot(ctx, "find changed Apps", func(tx pgx.Tx) error {
@@ -76,24 +75,27 @@ func (s *Store) Roll(ctx context.Context, app fleet.Key, decide func(rollout.Sta
 	return written, err
 }
 
-// writeStep writes rows in order of cluster, as every writer of several rows does.
+// writeStep writes rows in order of cluster, as every writer of several rows does, and in one round trip.
 func writeStep(ctx context.Context, tx pgx.Tx, state rollout.State, step rollout.Step) error {
+	var batch pgx.Batch
 	var topics []string
 	for _, cluster := range state.Clusters {
 		put, wanted := step.Put[cluster.ID]
 		switch {
 		case wanted:
-			if err := putAssignment(ctx, tx, cluster.ID, state.Rows[cluster.ID].Assignment, put); err != nil {
-				return err
-			}
+			putAssignment(&batch, cluster.ID, state.Rows[cluster.ID].Assignment, put)
 		case slices.Contains(step.Drop, cluster.ID):
-			if err := dropAssignment(ctx, tx, cluster.ID, state.Key); err != nil {
-				return err
-			}
-		default:
-			continue
+			dropAssignment(&batch, cluster.ID, state.Key)
 		}
-		topics = append(topics, TopicCluster(cluster.ID))
+		if wanted && put.Assignment.State == fleet.Removed || slices.Contains(step.Lapse, cluster.ID) {
+			endOrder(&batch, cluster.ID, state.Key)
+		}
+		if wanted || slices.Contains(step.Drop, cluster.ID) {
+			topics = append(topics, TopicCluster(cluster.ID))
+		}
+	}
+	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+		return explain("write the Assignments of "+state.Key.String(), err)
 	}
 	return publish(ctx, tx, append(topics, TopicReports)...)
 }
@@ -116,16 +118,15 @@ func loadApp(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 	const query = `
 		SELECT o.spec, o.annotations, o.deleted_at IS NOT NULL, o.deletion, r.content, coalesce(s.handled_reconcile_at, '')
 		FROM object o
-			LEFT JOIN app a ON a.key = $1
+			LEFT JOIN app a ON a.key = o.key
 			LEFT JOIN release r ON r.digest = a.release
 			LEFT JOIN source s ON s.kind = o.spec -> 'sourceRef' ->> 'kind' AND s.namespace = o.namespace AND s.name = o.spec -> 'sourceRef' ->> 'name'
-		WHERE o.home = $2 AND o.kind = $3 AND o.namespace = $4 AND o.name = $5`
+		WHERE o.key = $1`
 	var spec, deletion, content []byte
 	var annotations map[string]string
 	var deleted bool
 	var sourceHandled string
-	key := state.Key
-	err := tx.QueryRow(ctx, query, key.String(), key.Home, key.Kind, key.Namespace, key.Name).
+	err := tx.QueryRow(ctx, query, state.Key.String()).
 		Scan(&spec, &annotations, &deleted, &deletion, &content, &sourceHandled)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):

@@ -20,6 +20,8 @@ type action struct {
 	verb   string // such as "apply"
 	object string // such as "Kustomization/apps/app"
 	detail string // for people; never a secret
+	// dryRun rolls the transaction back: what it would come to is all that is wanted.
+	dryRun bool
 }
 
 // commitTimeout bounds a COMMIT, which is never cancelled by its caller: its outcome would be unknown.
@@ -29,7 +31,7 @@ const commitTimeout = 10 * time.Second
 const retries = 5
 
 // transact runs f in one transaction on behalf of a caller. A person's change writes its audit row there too. f may
-// run again when the transaction lost against another one, so it has no effect outside it.
+// run again when the transaction lost against another one, so it has no effect outside it. Of a dry run nothing stays.
 func (s *Store) transact(ctx context.Context, by fleet.Caller, act action, f func(tx pgx.Tx) error) error {
 	err := retry(ctx, func() error { return s.transactOnce(ctx, by, act, f) })
 	if err != nil {
@@ -62,6 +64,9 @@ func (s *Store) transactOnce(ctx context.Context, by fleet.Caller, act action, f
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // no effect after a commit
 	if err := f(tx); err != nil {
 		return lost(err)
+	}
+	if act.dryRun {
+		return nil
 	}
 	if by != System {
 		if err := audit(ctx, tx, by, act); err != nil {

@@ -14,6 +14,14 @@ type Order struct {
 	Confirm *uint32
 }
 
+// LookRequest is a person's request for a look now.
+type LookRequest struct {
+	// At tells it from others, and what is handled: RFC 3339 with nanoseconds.
+	At string
+	// Clusters by name that are asked: those that have the App. None for a Source.
+	Clusters []string
+}
+
 // Impact is what a change means for the fleet.
 type Impact struct {
 	// Clusters it touches.

@@ -22,6 +22,8 @@ type EventQuery struct {
 	Kind, Namespace, Name, Cluster string
 	// Warnings only.
 	Warnings bool
+	// NotBefore a time; zero: from the beginning.
+	NotBefore time.Time
 	// Since a horizon; Limit to the newest, 0: none.
 	Since Horizon
 	Limit int

@@ -121,7 +121,7 @@ func (h *home) start(program string, args []string, output io.Writer) (*process,
 	// Nothing of the owner's environment: PGDATA, PGPORT and the like would change what runs.
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
 	cmd.Stdout, cmd.Stderr = output, output
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: h.account}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: h.account}
 	if h.handle != nil {
 		cmd.ExtraFiles = []*os.File{h.handle}
 	}
@@ -146,13 +146,13 @@ func (h *home) awaitReady(ctx context.Context, p *process) error {
 	defer ticker.Stop()
 	for {
 		lines := h.lockFile()
-		if len(lines) > 7 && lines[0] == strconv.Itoa(p.pid) && strings.TrimSpace(lines[7]) == "ready" {
+		if len(lines) > 7 && lines[0] == strconv.Itoa(p.PID()) && strings.TrimSpace(lines[7]) == "ready" {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("not ready: %w", context.Cause(ctx))
-		case <-p.done:
+		case <-p.Done():
 			return fmt.Errorf("ended while starting: %w", p.exit())
 		case <-ticker.C:
 		}

@@ -109,7 +109,7 @@ func (s *Server) BinDir() string { return s.bin }
 func (s *Server) Done() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.process.done
+	return s.process.Done()
 }
 
 // Stop shuts the server down in order, aborting open transactions, waits until its processes are gone, and gives up

@@ -62,7 +62,7 @@ func (s *Server) initialise(ctx context.Context) error {
 	case <-ctx.Done():
 		p.stop(syscall.SIGKILL)
 		return fmt.Errorf("initdb: %w", context.Cause(ctx))
-	case <-p.done:
+	case <-p.Done():
 	}
 	if err := p.exit(); err != nil {
 		return fmt.Errorf("initdb: %w; it said:\n%s", err, tail)

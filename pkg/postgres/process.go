@@ -7,73 +7,53 @@ import (
 	"errors"
 	"log/slog"
 	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"flotilla.dev/flotilla/pkg/run"
 )
 
-// process is a started child. Nobody but its own goroutine waits for it.
-type process struct {
-	pid  int
-	done chan struct{}
-	err  error // set before done is closed
-}
+// process is a server or its initdb.
+type process struct{ *run.Process }
 
-// startProcess starts a command that dies with this process where the system can do that.
+// startProcess starts a command that is asked for a fast shutdown when this process ends, where the system can do that.
+// Elsewhere the next Start on the directory ends the orphan.
 func startProcess(cmd *exec.Cmd) (*process, error) {
-	dieWithParent(cmd.SysProcAttr)
 	// Wait also waits for the backends, which hold the output open: a killed postmaster's go by themselves, soon.
 	cmd.WaitDelay = 10 * time.Second
-	p := &process{done: make(chan struct{})}
-	started := make(chan error, 1)
-	go func() {
-		// The kernel takes the end of the thread that forked for the death of the parent, so the thread must stay.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		if err == nil {
-			p.pid = cmd.Process.Pid
-		}
-		started <- err
-		if err == nil {
-			p.err = cmd.Wait()
-		}
-		close(p.done)
-	}()
-	if err := <-started; err != nil {
+	started, err := run.Start(cmd, syscall.SIGINT)
+	if err != nil {
 		return nil, err
 	}
-	return p, nil
+	return &process{started}, nil
 }
 
 // stop sends the signal, waits for the end, and kills a process that does not obey.
 func (p *process) stop(signal syscall.Signal) {
-	select {
-	case <-p.done:
+	if p.Ended() {
 		return
-	default:
 	}
-	_ = syscall.Kill(p.pid, signal) // not reaped yet or just now: there is nobody else to hit
+	_ = syscall.Kill(p.PID(), signal) // not reaped yet or just now: there is nobody else to hit
 	patience := time.NewTimer(30 * time.Second)
 	defer patience.Stop()
 	select {
-	case <-p.done:
+	case <-p.Done():
 		return
 	case <-patience.C:
 	}
-	_ = syscall.Kill(p.pid, syscall.SIGKILL)
-	<-p.done
+	_ = syscall.Kill(p.PID(), syscall.SIGKILL)
+	<-p.Done()
 }
 
 // exit says how an ended process ended; nil for success.
 func (p *process) exit() error {
-	<-p.done
-	if errors.Is(p.err, exec.ErrWaitDelay) {
+	err := p.Wait()
+	if errors.Is(err, exec.ErrWaitDelay) {
 		return nil
 	}
-	return p.err
+	return err
 }
 
 // tail keeps the last of what a process writes, and hands whole lines to the log.

@@ -37,10 +37,11 @@ type ServerConfig struct {
 	// Log defaults to slog.Default, Metrics to none.
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
-	// Unary and Stream run, in this order, inside recovery, metrics, logging and the deadline: authentication,
-	// authorization.
-	Unary  []grpc.UnaryServerInterceptor
-	Stream []grpc.StreamServerInterceptor
+	// Authorize runs inside recovery, metrics, logging and the deadline; nil lets every call through. Unary and Stream
+	// run inside it, in their order.
+	Authorize Authorize
+	Unary     []grpc.UnaryServerInterceptor
+	Stream    []grpc.StreamServerInterceptor
 	// UnaryTimeout is the deadline of a unary call that brings none, or a later one; zero: a minute.
 	UnaryTimeout time.Duration
 }
@@ -48,13 +49,17 @@ type ServerConfig struct {
 // NewServer returns a server without services. What its handlers return goes through Status; their panics are errors.
 func NewServer(config ServerConfig) *grpc.Server {
 	observe := newObserver(config)
+	unary, stream := []grpc.UnaryServerInterceptor{observe.unary}, []grpc.StreamServerInterceptor{observe.stream}
+	if config.Authorize != nil {
+		unary, stream = append(unary, config.Authorize.unary), append(stream, config.Authorize.stream)
+	}
 	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(MaxMessage),
 		grpc.MaxSendMsgSize(MaxMessage),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepalivePeriod, Timeout: keepaliveTimeout}),
-		grpc.ChainUnaryInterceptor(append([]grpc.UnaryServerInterceptor{observe.unary}, config.Unary...)...),
-		grpc.ChainStreamInterceptor(append([]grpc.StreamServerInterceptor{observe.stream}, config.Stream...)...),
+		grpc.ChainUnaryInterceptor(append(unary, config.Unary...)...),
+		grpc.ChainStreamInterceptor(append(stream, config.Stream...)...),
 	}
 	if config.TLS != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(config.TLS)))

@@ -1,14 +1,17 @@
 package telemetry
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"strings"
 )
 
-// NewLogger returns a logger that writes to w. The level is debug, info, warn or error; the format is text or json.
+// NewLogger returns a logger that writes to w. The level is debug, info (empty is the same), warn or error; the format is
+// text (empty is the same) or json. Both problems are reported at once.
 func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
+	var errs []error
 	var options slog.HandlerOptions
 	switch strings.ToLower(level) {
 	case "debug":
@@ -20,15 +23,21 @@ func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	case "error":
 		options.Level = slog.LevelError
 	default:
-		return nil, fmt.Errorf("log level %q is not debug, info, warn or error", level)
+		errs = append(errs, fmt.Errorf("log level %q is not debug, info, warn or error", level))
 	}
+	var handler slog.Handler
 	switch strings.ToLower(format) {
 	case "", "text":
-		return slog.New(slog.NewTextHandler(w, &options)), nil
+		handler = slog.NewTextHandler(w, &options)
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, &options)), nil
+		handler = slog.NewJSONHandler(w, &options)
+	default:
+		errs = append(errs, fmt.Errorf("log format %q is not text or json", format))
 	}
-	return nil, fmt.Errorf("log format %q is not text or json", format)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return slog.New(handler), nil
 }
 
 // Keys of log attributes: one thing has one key everywhere.

@@ -17,7 +17,7 @@ var table = map[string][]string{
 	"pkg/flux":                  {"pkg/fleet"},
 	"pkg/identity":              {"pkg/fleet"},
 	"pkg/manifest":              {"pkg/fleet"},
-	"pkg/postgres":              {},
+	"pkg/postgres":              {"pkg/run"},
 	"pkg/render":                {"pkg/artifact", "pkg/build", "pkg/fleet"},
 	"pkg/resource":              {"pkg/fleet", "pkg/flux"},
 	"pkg/rpc":                   {"pkg/fleet", "pkg/run", "pkg/telemetry"},
@@ -58,7 +58,7 @@ var table = map[string][]string{
 	"test/bench": {"test/lab"},
 	"test/demo":  {"test/lab"},
 	"test/e2e":   {"test/lab"},
-	"test/lab":   {"pkg/postgres"},
+	"test/lab":   {"pkg/postgres", "pkg/run"},
 	"test/setup": {"test/lab"},
 }
 

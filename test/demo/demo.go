@@ -30,9 +30,24 @@ type demo struct {
 }
 
 // becomeReady bounds the way of the first commit to all clusters.
-const becomeReady = 2 * time.Minute
+var becomeReady = 2 * time.Minute
 
-// start goes from nothing to three clusters that run the app.
+// present goes from nothing to three clusters that run the app, and tells about it. A demo that stays has everything
+// started again that ends, before anybody is told that it is ready.
+func (d *demo) present(ctx context.Context, stays bool) error {
+	if err := d.start(ctx); err != nil {
+		return err
+	}
+	if stays {
+		d.keepRunning(ctx)
+	}
+	if err := d.explain(ctx, stays); err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(d.dir, "ready"), d.commit+"\n")
+}
+
+// start returns when three clusters run the app.
 func (d *demo) start(ctx context.Context) error {
 	d.out.plain("A hub, three clusters and a Git repository, in %s and on loopback only.\n", d.dir)
 	if err := d.prepare(ctx); err != nil {
@@ -57,7 +72,7 @@ func (d *demo) start(ctx context.Context) error {
 	if err := d.awaitClusters(ctx); err != nil {
 		return err
 	}
-	return d.publish()
+	return d.writeEnv()
 }
 
 // prepare has everything that is built or installed.
@@ -113,13 +128,10 @@ func (d *demo) awaitClusters(ctx context.Context) error {
 	return d.fleet.Fleetctl(ctx, "wait", "ks/app", "--for=ready", "--timeout", becomeReady.String()).Err()
 }
 
-// publish writes what people and scripts read: the environment, then the word that all is ready.
-func (d *demo) publish() error {
+// writeEnv writes the file that makes a shell know fleetctl and this hub.
+func (d *demo) writeEnv() error {
 	env := fmt.Sprintf("export PATH=%s:\"$PATH\"\nexport FLOTILLA_CONFIG=%s\n", quote(d.bin), quote(d.fleet.ConfigFile()))
-	if err := writeFile(filepath.Join(d.dir, "env"), env); err != nil {
-		return err
-	}
-	return writeFile(filepath.Join(d.dir, "ready"), d.commit+"\n")
+	return writeFile(filepath.Join(d.dir, "env"), env)
 }
 
 // keepRunning starts again what ends, as a cluster would, until the context ends.
@@ -127,8 +139,6 @@ func (d *demo) keepRunning(ctx context.Context) {
 	for _, p := range d.fleet.Programs() {
 		d.keepers.Go(func() { d.keep(ctx, p) })
 	}
-	<-ctx.Done()
-	d.keepers.Wait()
 }
 
 // restartDelay leaves time to see what goes on without the hub.
@@ -164,8 +174,9 @@ func (d *demo) writeHubPID() error {
 	return writeFile(filepath.Join(d.dir, "hub.pid"), strconv.Itoa(d.fleet.Hub.PID())+"\n")
 }
 
-// stop ends all that was started.
+// stop ends all that was started. The context of the keepers has ended.
 func (d *demo) stop() error {
+	d.keepers.Wait()
 	if d.fleet == nil {
 		return nil
 	}

@@ -3,15 +3,17 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -20,147 +22,224 @@ import (
 	"flotilla.dev/flotilla/test/lab"
 )
 
-// asDemo makes the test binary be the demo.
-const asDemo = "FLOTILLA_TEST_AS_DEMO"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(asDemo) != "" {
-		main()
-		return
-	}
-	lab.Main(m)
-}
-
-// patience is for a machine that tests keep busy.
-const patience = 3 * time.Minute
-
-// running is a demo in a directory of the test's own.
-type running struct {
-	dir    string
-	cmd    *exec.Cmd
-	output *bytes.Buffer
-	ended  chan struct{}
-	err    error // once ended is closed
-}
-
-func startDemo(t *testing.T, dir string, args ...string) *running {
-	t.Helper()
-	r := &running{dir: dir, output: &bytes.Buffer{}, ended: make(chan struct{})}
-	r.cmd = exec.Command(os.Args[0], append([]string{"--dir", dir, "--bin", lab.TestBinaries(t)}, args...)...)
-	r.cmd.Env = append(os.Environ(), asDemo+"=1")
-	r.cmd.Stdout, r.cmd.Stderr = r.output, r.output
-	if err := r.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		r.err = r.cmd.Wait()
-		close(r.ended)
-	}()
-	t.Cleanup(func() {
-		_ = r.cmd.Process.Kill() // it ends before the test when all is well
-		<-r.ended
-		if t.Failed() {
-			t.Logf("the demo said:\n%s", r.output)
-		}
-	})
-	return r
-}
-
-func (r *running) awaitReady(t *testing.T) {
-	t.Helper()
-	lab.Eventually(t, patience, "the demo is ready", func() error {
-		select {
-		case <-r.ended:
-			t.Fatalf("the demo ended: %v", r.err)
-		default:
-		}
-		_, err := os.Stat(r.file("ready"))
-		return err
-	})
-}
-
-// signal sends one and returns how the demo ended.
-func (r *running) signal(t *testing.T, s os.Signal) error {
-	t.Helper()
-	if err := r.cmd.Process.Signal(s); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case <-r.ended:
-	case <-time.After(patience):
-		t.Fatalf("the demo does not end by %s", s)
-	}
-	return r.err
-}
-
-func (r *running) file(name string) string { return filepath.Join(r.dir, name) }
-
-func TestDemoKeepsItsContractAndLeavesNothing(t *testing.T) {
+// The steps share one demo, since a demo takes its time.
+func TestDemoKeepsItsContract(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "a demo")
-	first := startDemo(t, dir)
-	first.awaitReady(t)
+	d := startDemo(t, dir, nil)
+	d.awaitFile(t, "ready")
 
-	for _, cluster := range []string{"canary-1", "prod-1", "prod-2"} {
-		if got := greeting(t, dir, cluster); got != "Hello from the fleet" {
-			t.Errorf("cluster %s is greeted %q", cluster, got)
+	// At once: who waits for the word that all is ready may do anything then.
+	first := d.hubPID(t)
+	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		name string
+		run  func(*testing.T, *running)
+	}{
+		{"every cluster runs the app", everyClusterRunsTheApp},
+		{"a second demo is refused", secondDemoIsRefused},
+		{"all listen on loopback", allListenOnLoopback},
+		{"a killed hub comes back", func(t *testing.T, d *running) { d.awaitHubAfter(t, first) }},
+		{"clusters have their labels", clustersHaveTheirLabels},
+		{"the five things can be done", fiveThingsCanBeDone},
+	} {
+		if !t.Run(step.name, func(t *testing.T) { step.run(t, d) }) {
+			return
 		}
 	}
-	shell(t, dir, `
-		source "$DIR/env"
-		sed -i 's/Hello/Good morning/' "$DIR/repo/base/configmap.yaml"
-		git -C "$DIR/repo" commit -qam 'Greet by daytime'
-		git -C "$DIR/repo" push -q
-		fleetctl reconcile ks/app --with-source --wait
-	`)
-	if got := greeting(t, dir, "prod-2"); got != "Good morning from the fleet" {
-		t.Errorf("after a push, prod-2 is greeted %q", got)
+	if err := d.signal(t, os.Interrupt); err != nil {
+		t.Errorf("an interrupted demo that was ready ended with %v", err)
 	}
+	nothingLeft(t, dir)
+}
 
-	second := startDemo(t, dir)
-	<-second.ended
-	if said := second.output.String(); second.err == nil || !strings.Contains(said, "a demo runs in "+dir+" already") {
-		t.Errorf("a second demo: %v, and said %q", second.err, said)
+func everyClusterRunsTheApp(t *testing.T, d *running) {
+	for _, cluster := range []string{"canary-1", "prod-1", "prod-2"} {
+		client := d.client(t, cluster)
+		deployment, err := client.AppsV1().Deployments("hello").Get(t.Context(), "hello", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if wanted := *deployment.Spec.Replicas; wanted == 0 || deployment.Status.AvailableReplicas != wanted {
+			t.Errorf("in %s %d of %d replicas are available", cluster, deployment.Status.AvailableReplicas, wanted)
+		}
+		if _, err := client.CoreV1().Services("hello").Get(t.Context(), "hello", metav1.GetOptions{}); err != nil {
+			t.Error(err)
+		}
+		if got := d.greeting(t, cluster); got != "Hello from the fleet" {
+			t.Errorf("%s is greeted %q", cluster, got)
+		}
 	}
-	if _, err := os.Stat(first.file("ready")); err != nil {
-		t.Errorf("the second demo disturbed the first: %v", err)
-	}
+}
 
-	if err := first.signal(t, syscall.SIGKILL); err == nil {
+func secondDemoIsRefused(t *testing.T, d *running) {
+	second := startDemo(t, d.dir, nil)
+	if err := second.end(t); err == nil || !strings.Contains(second.output.String(), "a demo runs in "+d.dir+" already") {
+		t.Errorf("it ended with %v", err)
+	}
+	if _, err := os.Stat(d.file("ready")); err != nil {
+		t.Errorf("it disturbed the first: %v", err)
+	}
+}
+
+func clustersHaveTheirLabels(t *testing.T, d *running) {
+	var list struct {
+		Items []struct {
+			Metadata metav1.ObjectMeta `json:"metadata"`
+		} `json:"items"`
+	}
+	output, err := d.shell(t, `source "$DIR/env"; fleetctl get clusters -o json`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(output), &list); err != nil {
+		t.Fatalf("%v: %s", err, output)
+	}
+	tiers := map[string]string{}
+	for _, cluster := range list.Items {
+		tiers[cluster.Metadata.Name] = cluster.Metadata.Labels["tier"]
+		if cluster.Metadata.Labels["region"] == "" {
+			t.Errorf("%s has no region", cluster.Metadata.Name)
+		}
+	}
+	if got := fmt.Sprint(tiers); got != "map[canary-1:canary prod-1:prod prod-2:prod]" {
+		t.Errorf("the tiers are %s", got)
+	}
+}
+
+var (
+	thing   = regexp.MustCompile(`(?m)^[1-9]\. `)
+	command = regexp.MustCompile(`(?m)^  \S.*$`)
+)
+
+// fiveThingsCanBeDone runs the commands that the demo printed, as they are.
+func fiveThingsCanBeDone(t *testing.T, d *running) {
+	_, printed, found := strings.Cut(d.output.String(), "Five things to try")
+	if numbers := thing.FindAllString(printed, -1); !found || len(numbers) != 5 {
+		t.Fatalf("the demo prints %d things to try", len(numbers))
+	}
+	before := d.hubPID(t)
+	output, err := d.shell(t, "set +e\n"+strings.Join(command.FindAllString(printed, -1), "\n"))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	for _, want := range []string{"Pulling|Pull", "no object would be left of 4", "3 ready"} {
+		if !regexp.MustCompile(want).MatchString(output) {
+			t.Errorf("nothing says %s:\n%s", want, output)
+		}
+	}
+	d.awaitHubAfter(t, before)
+	if output, err := d.shell(t, `source "$DIR/env"; fleetctl wait ks/app --for=ready`); err != nil {
+		t.Errorf("the app afterwards: %v\n%s", err, output)
+	}
+	for _, cluster := range []string{"canary-1", "prod-1", "prod-2"} {
+		if got := d.greeting(t, cluster); got != "Good morning from the fleet" {
+			t.Errorf("afterwards, %s is greeted %q", cluster, got)
+		}
+	}
+}
+
+func TestDemoTakesThePlaceOfAKilledOne(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "a demo")
+	killed := startDemo(t, dir, nil)
+	killed.awaitFile(t, "hub/ready.json")
+	if err := killed.signal(t, syscall.SIGKILL); err == nil {
 		t.Error("a killed demo ended well")
 	}
 	noneLeft(t, dir)
 
-	third := startDemo(t, dir, "--exit")
-	<-third.ended
-	if third.err != nil {
-		t.Errorf("a demo in the place of a killed one: %v", third.err)
+	next := startDemo(t, dir, nil, "--exit")
+	if err := next.end(t); err != nil {
+		t.Errorf("a demo in the place of a killed one: %v", err)
+	}
+	nothingLeft(t, dir)
+}
+
+func TestDemoOfABrokenAppFailsByItself(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "a demo")
+	d := startDemo(t, dir, []string{brokenApp + "=1"}, "--exit")
+	var ended *exec.ExitError
+	if err := d.end(t); !errors.As(err, &ended) || ended.ExitCode() != 1 {
+		t.Errorf("it ended with %v, want exit code 1", err)
+	}
+	if said := d.output.String(); !regexp.MustCompile("Pulling|Pull").MatchString(said) {
+		t.Error("it does not say why")
 	}
 	noneLeft(t, dir)
-	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the directory is still there: %v", err)
+	if logs, err := os.ReadDir(d.file("log")); err != nil || len(logs) == 0 {
+		t.Errorf("the logs are %v, %v", logs, err)
+	}
+	if _, err := os.Stat(d.file("ready")); !os.IsNotExist(err) {
+		t.Errorf("it says that it is ready: %v", err)
 	}
 }
 
-func TestInterruptedDemoLeavesNothing(t *testing.T) {
+func TestDemoInterruptedBeforeItIsReadyLeavesNothing(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "a demo")
-	d := startDemo(t, dir)
-	lab.Eventually(t, patience, "the hub runs", func() error {
-		_, err := os.Stat(d.file("hub/ready.json"))
-		return err
-	})
-
-	if err := d.signal(t, syscall.SIGINT); err == nil {
+	d := startDemo(t, dir, nil)
+	d.awaitFile(t, "hub/ready.json")
+	if err := d.signal(t, os.Interrupt); err == nil {
 		t.Error("a demo that never became ready ended well")
 	}
 	noneLeft(t, dir)
 }
 
-// greeting is what the app's ConfigMap says in a cluster.
-func greeting(t *testing.T, dir, cluster string) string {
+// A killed make cannot end what it has started.
+func TestDemoEndsWithTheMakeThatStartedIt(t *testing.T) {
+	t.Parallel()
+	root, err := lab.ModuleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "demo")
+	d := start(t, dir, exec.Command("make", "-C", root, "demo", "ARGS=--dir "+dir+" --bin "+lab.TestBinaries(t)))
+	d.awaitFile(t, "hub/ready.json")
+	if err := d.signal(t, syscall.SIGKILL); err == nil {
+		t.Error("a killed make ended well")
+	}
+	noneLeft(t, dir)
+	if said := d.output.String(); !strings.Contains(said, "nothing of it runs any more") {
+		t.Error("the demo did not end in order")
+	}
+}
+
+func (r *running) hubPID(t *testing.T) int {
 	t.Helper()
-	config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(dir, "clusters", cluster, "kubeconfig"))
+	content, err := os.ReadFile(r.file("hub.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	if err != nil || pid <= 1 {
+		t.Fatalf("hub.pid holds %q", content)
+	}
+	return pid
+}
+
+// awaitHubAfter waits until another process is the hub.
+func (r *running) awaitHubAfter(t *testing.T, before int) {
+	t.Helper()
+	lab.Eventually(t, patience, "the hub is back", func() error {
+		select {
+		case <-r.ended:
+			t.Fatalf("the demo ended: %v", r.err)
+		default:
+		}
+		if now := r.hubPID(t); now == before {
+			return fmt.Errorf("it is still process %d", now)
+		}
+		return nil
+	})
+}
+
+func (r *running) client(t *testing.T, cluster string) kubernetes.Interface {
+	t.Helper()
+	config, err := clientcmd.BuildConfigFromFlags("", r.file(filepath.Join("clusters", cluster, "kubeconfig")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +247,13 @@ func greeting(t *testing.T, dir, cluster string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := client.CoreV1().ConfigMaps("hello").Get(t.Context(), "greeting", metav1.GetOptions{})
+	return client
+}
+
+// greeting is what the app's ConfigMap says in a cluster.
+func (r *running) greeting(t *testing.T, cluster string) string {
+	t.Helper()
+	found, err := r.client(t, cluster).CoreV1().ConfigMaps("hello").Get(t.Context(), "greeting", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,31 +261,14 @@ func greeting(t *testing.T, dir, cluster string) string {
 }
 
 // shell runs commands as a person does whose machine has no settings for git or fleetctl.
-func shell(t *testing.T, dir, script string) {
+func (r *running) shell(t *testing.T, script string) (output string, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-euc", script)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "DIR=" + dir}
-	if output, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, output)
-	}
-}
-
-// noneLeft fails when a process still has the directory in its command line.
-func noneLeft(t *testing.T, dir string) {
-	t.Helper()
-	lab.Eventually(t, 30*time.Second, "nothing of the demo runs", func() error {
-		files, err := filepath.Glob("/proc/[0-9]*/cmdline")
-		if err != nil {
-			return err
-		}
-		for _, file := range files {
-			content, _ := os.ReadFile(file) // it may have ended just now
-			if line := strings.ReplaceAll(string(content), "\x00", " "); strings.Contains(line, dir) {
-				return fmt.Errorf("still running: %s", line)
-			}
-		}
-		return nil
-	})
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "DIR=" + r.dir}
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	err = cmd.Run()
+	return said.String(), err
 }

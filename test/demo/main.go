@@ -3,7 +3,7 @@
 //
 // In the checkout, for people and scripts:
 //
-//	.demo/ready                      appears when all clusters are ready
+//	.demo/ready                      appears when all clusters are ready and what ends is started again
 //	.demo/env                        a shell file: PATH and FLOTILLA_CONFIG for fleetctl
 //	.demo/clusters/NAME/kubeconfig   of each cluster
 //	.demo/repo                       a clone; git push goes to the demo's server
@@ -62,7 +62,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	place, err := takePlace(cmp.Or(o.dir, filepath.Join(root, ".demo")))
+	place, err := takePlace(cmp.Or(o.dir, filepath.Join(root, ".demo")), o.dir == "")
 	if err != nil {
 		return err
 	}
@@ -70,16 +70,14 @@ func run(ctx context.Context, o options) error {
 	ctx, stop := withParent(ctx)
 	defer stop()
 	d := &demo{root: root, dir: place.dir, bin: o.bin, out: newNarrator(os.Stdout)}
-	err = d.start(ctx)
-	if err == nil {
-		err = d.explain(ctx, !o.exit)
-	}
-	switch {
-	case ctx.Err() != nil && err != nil:
+	err = d.present(ctx, !o.exit)
+	if ctx.Err() != nil && err != nil {
 		err = errors.New("interrupted before all clusters were ready")
-	case err == nil && !o.exit:
-		d.keepRunning(ctx)
 	}
+	if err == nil && !o.exit {
+		<-ctx.Done()
+	}
+	stop()
 	d.out.plain("")
 	d.out.say("stopping")
 	if stopErr := d.stop(); stopErr != nil {

@@ -3,8 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,8 +21,17 @@ type place struct {
 	kept bool
 }
 
-// takePlace makes the directory, and empties it of what a demo left that did not get to do so.
-func takePlace(dir string) (*place, error) {
+// marker is a file that says that the directory is a demo's, for the next one to empty.
+const marker = ".flotilla-demo"
+
+// madeByDemos is all that a demo of an older version, which left no marker, made in the checkout's .demo.
+var madeByDemos = []string{
+	"bin", "clusters", "env", "fleet.yaml", "fleetctl", "git", "hub", "hub.pid", "log", "pid", "ready", "repo", "spokes",
+}
+
+// takePlace makes the directory, and empties it of what a demo left that did not get to do so. What no demo has made is
+// refused; isDefault says that the directory is the checkout's .demo.
+func takePlace(dir string, isDefault bool) (*place, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
@@ -45,12 +56,55 @@ func takePlace(dir string) (*place, error) {
 			continue
 		}
 		p := &place{dir: dir, lock: lock}
-		if err := p.empty(); err != nil {
+		if err := p.furnish(isDefault); err != nil {
 			_ = lock.Close()
 			return nil, err
 		}
-		return p, os.WriteFile(p.file("pid"), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644)
+		return p, nil
 	}
+}
+
+// furnish leaves nothing in the directory but the marker and the process id.
+func (p *place) furnish(isDefault bool) error {
+	if err := p.checkOwn(isDefault); err != nil {
+		return err
+	}
+	err := os.WriteFile(p.file(marker), []byte("The demo of Flotilla made this directory; the next one there empties it.\n"), 0o644)
+	if err == nil {
+		err = p.empty()
+	}
+	if err == nil {
+		err = os.WriteFile(p.file("pid"), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644)
+	}
+	if err != nil {
+		return cleanUpError(p.dir, err)
+	}
+	return nil
+}
+
+// cleanUpError names the way out where there is one.
+func cleanUpError(dir string, err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("clean up after an earlier demo, which another user ran: %w; remove it with: sudo rm -rf %s", err, quote(dir))
+	}
+	return fmt.Errorf("clean up after an earlier demo: %w", err)
+}
+
+// checkOwn refuses a directory with something in it that no demo has made.
+func (p *place) checkOwn(isDefault bool) error {
+	entries, err := os.ReadDir(p.dir)
+	if err != nil || len(entries) == 0 {
+		return err
+	}
+	if _, err := os.Lstat(p.file(marker)); err == nil {
+		return nil
+	}
+	for _, entry := range entries {
+		if !isDefault || !slices.Contains(madeByDemos, strings.TrimSuffix(entry.Name(), ".new")) {
+			return fmt.Errorf("%s holds %s, which no demo has made, and a demo empties its directory: name an empty or a new one with --dir", p.dir, entry.Name())
+		}
+	}
+	return nil
 }
 
 func refusal(dir string, err error) error {
@@ -78,20 +132,24 @@ func stillThere(lock *os.File, dir string) bool {
 func (p *place) empty() error {
 	var err error
 	for range 50 {
-		if err = p.removeContent(); err == nil {
-			return nil
+		if err = p.removeContent(); err == nil || errors.Is(err, fs.ErrPermission) {
+			return err
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	return fmt.Errorf("clean up after an earlier demo: %w", err)
+	return err
 }
 
+// removeContent leaves the marker, so that what is left of the directory is always known for a demo's.
 func (p *place) removeContent() error {
 	entries, err := os.ReadDir(p.dir)
 	if err != nil {
 		return err
 	}
 	for _, entry := range entries {
+		if entry.Name() == marker {
+			continue
+		}
 		if err := os.RemoveAll(p.file(entry.Name())); err != nil {
 			return err
 		}
@@ -108,7 +166,7 @@ func (p *place) release() {
 		for _, name := range []string{"ready", "pid", "hub.pid"} {
 			_ = os.Remove(p.file(name))
 		}
-	} else {
+	} else if p.removeContent() == nil {
 		_ = os.RemoveAll(p.dir)
 	}
 	_ = p.lock.Close()

@@ -10,10 +10,11 @@ import (
 	"text/template"
 )
 
-// app is the repository's first commit.
-//
 //go:embed app
-var app embed.FS
+var embedded embed.FS
+
+// app is the repository's first commit.
+var app fs.FS = embedded
 
 //go:embed fleet.yaml
 var fleetTemplate string
@@ -44,7 +45,7 @@ func (d *demo) makeRepo(ctx context.Context) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		content, err := app.ReadFile(path)
+		content, err := fs.ReadFile(app, path)
 		if err != nil {
 			return err
 		}

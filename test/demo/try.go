@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -23,8 +24,8 @@ func (d *demo) explain(ctx context.Context, stays bool) error {
 	if err := instances.Err(); err != nil {
 		return err
 	}
-	d.out.plain("\nAll clusters are ready after %s. For the %d of them, the hub fetched %.0f time and built %.0f time:\n\n%s",
-		time.Since(d.out.started).Round(100*time.Millisecond), len(d.fleet.Members), fetches, builds, instances.Stdout)
+	d.out.plain("\nAll clusters are ready after %s. For the %d of them, the hub fetched %s and built %s:\n\n%s",
+		time.Since(d.out.started).Round(100*time.Millisecond), len(d.fleet.Members), times(fetches), times(builds), instances.Stdout)
 	_, err = exec.LookPath("kubectl")
 	var text strings.Builder
 	if err := try.Execute(&text, struct {
@@ -35,6 +36,17 @@ func (d *demo) explain(ctx context.Context, stays bool) error {
 	}
 	d.out.plain("%s", strings.TrimSuffix(text.String(), "\n"))
 	return nil
+}
+
+// times says how often something was done.
+func times(count float64) string {
+	switch count {
+	case 1:
+		return "once"
+	case 2:
+		return "twice"
+	}
+	return fmt.Sprintf("%.0f times", count)
 }
 
 // relative is the demo's directory as one types it in the checkout.

@@ -131,7 +131,7 @@ func (c *Cluster) startAPIServer(ctx context.Context) error {
 		return err
 	}
 	if err := c.await(ctx, c.api, "/readyz"); err != nil {
-		if c.etcd.ended() {
+		if c.etcd.Ended() {
 			err = c.etcd.failure(err)
 		}
 		c.api.kill()
@@ -194,7 +194,7 @@ func (c *Cluster) await(ctx context.Context, p *process, path string) error {
 	defer cancel(nil)
 	go func() {
 		select {
-		case <-p.done:
+		case <-p.Done():
 			cancel(errors.New("it ended"))
 		case <-ctx.Done():
 		}

@@ -45,7 +45,7 @@ func (f *Fleet) FleetctlWith(ctx context.Context, stdin string, args ...string) 
 	// An interrupt, so that it can say where it stands; later the hard way.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
 	cmd.WaitDelay = 5 * time.Second
-	err := runAndWait(cmd)
+	err := runAndWait(cmd, syscall.SIGKILL)
 	out := Output{Stdout: stdout.String(), Stderr: stderr.String(), args: args}
 	var ended *exec.ExitError
 	switch {

@@ -92,10 +92,12 @@ func aptGet(ctx context.Context, args ...string) error {
 	args = append([]string{"-q", "-o", "DPkg::Lock::Timeout=300", "-y", "--no-install-recommends"}, args...)
 	cmd := exec.CommandContext(ctx, "apt-get", args...)
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C")
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
 	// An interrupt lets it finish the package at hand; killed, it would leave a broken one.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
-	if output, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("apt-get %s: %w\n%s", strings.Join(args, " "), err, output)
+	if err := runAndWait(cmd, syscall.SIGINT); err != nil {
+		return fmt.Errorf("apt-get %s: %w\n%s", strings.Join(args, " "), err, said.String())
 	}
 	return nil
 }

@@ -23,24 +23,24 @@ import (
 // a name that holds a hash of the sources and the Go version. While it builds, which takes minutes when Go's build
 // cache is cold, a line every few seconds goes to progress; nil drops them.
 func KubeBinary(ctx context.Context, progress io.Writer) (string, error) {
-	path, err := kubeBinary(ctx, progress)
+	root, err := ModuleRoot()
+	if err != nil {
+		return "", fmt.Errorf("build the Kubernetes binary: %w", err)
+	}
+	cache, err := cacheDir()
+	if err != nil {
+		return "", fmt.Errorf("build the Kubernetes binary: %w", err)
+	}
+	path, err := buildKube(ctx, filepath.Join(root, "test", "kube"), cache, progress)
 	if err != nil {
 		return "", fmt.Errorf("build the Kubernetes binary: %w", err)
 	}
 	return path, nil
 }
 
-func kubeBinary(ctx context.Context, progress io.Writer) (string, error) {
-	root, err := ModuleRoot()
-	if err != nil {
-		return "", err
-	}
-	source := filepath.Join(root, "test", "kube")
+// buildKube builds the module in source unless the cache has what it gives.
+func buildKube(ctx context.Context, source, cache string, progress io.Writer) (string, error) {
 	hash, err := hashSource(source)
-	if err != nil {
-		return "", err
-	}
-	cache, err := cacheDir()
 	if err != nil {
 		return "", err
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -36,6 +37,13 @@ func own(part string) {
 			panic(err)
 		}
 		said["url"] = p.URL()
+	case "build":
+		if err := json.NewEncoder(os.Stdout).Encode(said); err != nil {
+			panic(err)
+		}
+		// Each compiler is a program that does not end.
+		build := exec.CommandContext(ctx, "go", "build", "-a", "-toolexec", "sh "+filepath.Join(os.Getenv("DIR"), "compiler"), "-o", os.DevNull, "errors")
+		panic(fmt.Sprint(lab.RunBuild(build)))
 	}
 	if err := json.NewEncoder(os.Stdout).Encode(said); err != nil {
 		panic(err)
@@ -96,6 +104,29 @@ func TestProcessesDieWithTheirOwner(t *testing.T) {
 	if _, err := os.Stat(said["dir"]); !os.IsNotExist(err) {
 		t.Errorf("the directory is still there: %v", err)
 	}
+}
+
+func TestCompilersDieWithTheOwnerOfTheirBuild(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "compiler"), []byte("while [ -e \"$0\" ]; do sleep 1; done\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, kill := owner(t, "build", "DIR="+dir)
+	lab.Eventually(t, patience, "a compiler runs", func() error {
+		if found := processesOf(t, dir); !slices.ContainsFunc(found, func(line string) bool { return strings.HasPrefix(line, "sh ") }) {
+			return fmt.Errorf("running: %q", found)
+		}
+		return nil
+	})
+	kill()
+
+	lab.Eventually(t, patience, "nothing runs", func() error {
+		if found := processesOf(t, dir); len(found) > 0 {
+			return fmt.Errorf("running: %q", found)
+		}
+		return nil
+	})
 }
 
 // processesOf lists the command lines that name a directory.

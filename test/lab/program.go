@@ -84,8 +84,8 @@ func (p *Program) Kill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.running() {
-		_ = syscall.Kill(p.process.pid, syscall.SIGKILL)
-		<-p.process.done
+		_ = syscall.Kill(p.process.PID(), syscall.SIGKILL)
+		<-p.process.Done()
 	}
 }
 
@@ -97,16 +97,16 @@ func (p *Program) Stop() error {
 	if !p.running() {
 		return nil
 	}
-	_ = syscall.Kill(p.process.pid, syscall.SIGTERM)
+	_ = syscall.Kill(p.process.PID(), syscall.SIGTERM)
 	patience := time.NewTimer(programStop)
 	defer patience.Stop()
 	select {
-	case <-p.process.done:
+	case <-p.process.Done():
 	case <-patience.C:
 		p.process.kill()
 		return fmt.Errorf("stop %s: it did not end within %s of SIGTERM", p.name, programStop)
 	}
-	if p.process.err != nil {
+	if p.process.Wait() != nil {
 		return p.process.failure(fmt.Errorf("stop %s", p.name))
 	}
 	return nil
@@ -119,7 +119,7 @@ func (p *Program) Done() <-chan struct{} {
 	if p.process == nil {
 		return nil
 	}
-	return p.process.done
+	return p.process.Done()
 }
 
 // Running tells whether the program runs, and PID as which process; 0 when it does not.
@@ -132,7 +132,7 @@ func (p *Program) PID() int {
 	if !p.running() {
 		return 0
 	}
-	return p.process.pid
+	return p.process.PID()
 }
 
 // Metric reads a metric from the running program: the sum of the samples of that name which have the labels, each
@@ -145,7 +145,7 @@ func (p *Program) Metric(ctx context.Context, name string, labels ...string) (fl
 	return value, nil
 }
 
-func (p *Program) running() bool { return p.process != nil && !p.process.ended() }
+func (p *Program) running() bool { return p.process != nil && !p.process.Ended() }
 
 // awaitReady waits until ready returns nil, while the process lives.
 func (p *process) awaitReady(ctx context.Context, ready func(ctx context.Context, pid int) error) error {
@@ -153,12 +153,12 @@ func (p *process) awaitReady(ctx context.Context, ready func(ctx context.Context
 	defer cancel(nil)
 	go func() {
 		select {
-		case <-p.done:
+		case <-p.Done():
 			cancel(errors.New("it ended"))
 		case <-ctx.Done():
 		}
 	}()
-	if err := poll(ctx, func() error { return ready(ctx, p.pid) }); err != nil {
+	if err := poll(ctx, func() error { return ready(ctx, p.PID()) }); err != nil {
 		return p.failure(err)
 	}
 	return nil

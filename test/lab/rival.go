@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 )
 
 // SecondSpoke starts another spoke for the member's cluster, with a volume of its own. It is not for concurrent use.
@@ -46,7 +47,7 @@ func (f *Fleet) HubWithAnotherKey(ctx context.Context) (output string, err error
 	cmd.Env = append(ownEnv(), f.Hub.env...)
 	var written bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &written, &written
-	err = runAndWait(cmd)
+	err = runAndWait(cmd, syscall.SIGKILL)
 	return written.String(), err
 }
 

@@ -17,7 +17,7 @@ import (
 func main() {
 	render.Main() // does not return in a build worker
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once, and all that it started with it
 	root := &cobra.Command{
 		Use:           "flotilla-hub",
 		Short:         "The hub of a fleet: fetches each source once, builds each artifact once, tells every cluster what to run",

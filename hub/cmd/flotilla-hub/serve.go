@@ -49,7 +49,7 @@ func serveCommand() *cobra.Command {
 	flags.StringVar(&s.config.SpokeListen, "spoke-listen", ":8443", "address for spokes")
 	flags.StringVar(&s.config.AdminListen, "admin-listen", ":9443", "address for fleetctl")
 	flags.StringVar(&s.config.HTTPListen, "http-listen", ":8080", "address for metrics and probes")
-	flags.StringVar(&s.config.SpokeAddress, "spoke-address", "", "host:port that spokes reach the hub at, for join commands (default: the listener's)")
+	flags.StringVar(&s.config.SpokeAddress, "spoke-address", "", "host:port that spokes reach the hub at, for join commands (default: the listener's, or its port at the first --host)")
 	flags.StringSliceVar(&s.config.Hosts, "host", nil, "names and addresses to issue the server certificate for")
 	flags.StringVar(&s.config.ReadyFile, "ready-file", "", "write the real addresses here, as JSON, once everything listens")
 	flags.Int64Var(&s.config.RenderMemory, "render-memory", 512<<20, "memory of one build, in bytes")
@@ -75,13 +75,11 @@ func (s *settings) complete(flags *pflag.FlagSet) error {
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("--allow-sources %q is not an address range such as 10.0.0.0/8", text))
+			continue
 		}
 		s.config.AllowSources = append(s.config.AllowSources, prefix)
 	}
 	log, err := telemetry.NewLogger(os.Stderr, s.logLevel, s.logFormat)
-	if err != nil {
-		errs = append(errs, err)
-	}
 	s.config.Log = log
-	return errors.Join(errs...)
+	return errors.Join(append(errs, err, s.config.Validate())...)
 }

@@ -27,7 +27,7 @@ func runCommand() *cobra.Command {
 	var s settings
 	cmd := &cobra.Command{
 		Use: "run", Short: "Run the spoke", Args: cobra.NoArgs,
-		Long: "Run the spoke until SIGINT or SIGTERM. Every flag can be set by environment: --data-dir by FLOTILLA_DATA_DIR.",
+		Long: "Run the spoke until SIGINT or SIGTERM. Every flag can be set by environment: --data-dir by FLOTILLA_SPOKE_DATA_DIR.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := s.complete(cmd.Flags(), os.LookupEnv, cmd.ErrOrStderr()); err != nil {
 				return err
@@ -45,7 +45,8 @@ func (s *settings) register(flags *pflag.FlagSet) {
 	flags.StringVar(&s.config.Token, "token", "", "join token; needed until the cluster is enrolled")
 	flags.StringVar(&s.tokenFile, "token-file", "", "file that holds the join token")
 	flags.StringVar(&s.config.Kubeconfig, "kubeconfig", "", "how to reach the cluster (default: the Pod's service account)")
-	flags.StringVar(&s.config.DataDir, "data-dir", "", "directory on a volume that may be lost: cache and last state (required)")
+	flags.StringVar(&s.config.DataDir, "data-dir", "", "directory on a volume that may be lost: cache and last state\n"+
+		"(default: /var/lib/flotilla-spoke in a Pod, else $XDG_STATE_HOME/flotilla-spoke/SERVER, where XDG_STATE_HOME is ~/.local/state unless set)")
 	flags.StringVar(&s.config.Namespace, "namespace", spoke.DefaultNamespace, "namespace of the spoke's own objects, made when absent")
 	flags.StringVar(&s.config.HTTPListen, "http-listen", "", "address for metrics and probes (default: off)")
 	flags.IntVar(&s.config.Concurrency, "concurrency", 4, "how many Apps are applied at once")
@@ -54,11 +55,14 @@ func (s *settings) register(flags *pflag.FlagSet) {
 	flags.StringVar(&s.logFormat, "log-format", "text", "text or json")
 }
 
+// environmentPrefix is the spoke's own: fleetctl reads FLOTILLA_HUB and others as settings of its own.
+const environmentPrefix = "FLOTILLA_SPOKE_"
+
 // complete takes what no flag said from the environment, and reports every problem at once.
 func (s *settings) complete(flags *pflag.FlagSet, lookup func(string) (string, bool), logTo io.Writer) error {
 	var errs []error
 	flags.VisitAll(func(f *pflag.Flag) {
-		name := "FLOTILLA_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		name := environmentPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		value, set := lookup(name)
 		if f.Changed || !set {
 			return

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/spf13/pflag"
+
+	"flotilla.dev/flotilla/spoke"
 )
 
 // complete parses arguments and environment as run does.
@@ -27,8 +29,8 @@ func complete(t *testing.T, environment map[string]string, args ...string) (*set
 
 func TestFlagsWinOverTheEnvironment(t *testing.T) {
 	t.Parallel()
-	s, err := complete(t, map[string]string{"FLOTILLA_HUB": "env:1", "FLOTILLA_DATA_DIR": "/env", "FLOTILLA_CONCURRENCY": "7"}, "--hub", "flag:1")
-	if err != nil || s.config.Hub != "flag:1" || s.config.DataDir != "/env" || s.config.Concurrency != 7 {
+	s, err := complete(t, map[string]string{"FLOTILLA_SPOKE_HUB": "env:1", "FLOTILLA_SPOKE_DATA_DIR": "/env", "FLOTILLA_SPOKE_CONCURRENCY": "7", "FLOTILLA_NAMESPACE": "of-fleetctl"}, "--hub", "flag:1")
+	if err != nil || s.config.Hub != "flag:1" || s.config.DataDir != "/env" || s.config.Concurrency != 7 || s.config.Namespace != spoke.DefaultNamespace {
 		t.Errorf("%+v, %v", s.config, err)
 	}
 }
@@ -51,8 +53,8 @@ func TestTokenMayComeFromAFile(t *testing.T) {
 
 func TestAllProblemsAreReportedAtOnce(t *testing.T) {
 	t.Parallel()
-	_, err := complete(t, map[string]string{"FLOTILLA_CONCURRENCY": "many"}, "--log-level", "loud", "--token-file", "/nowhere", "--hub", "x")
-	for _, want := range []string{"FLOTILLA_CONCURRENCY", "loud", "--token-file", "--hub", "--data-dir"} {
+	_, err := complete(t, map[string]string{"FLOTILLA_SPOKE_CONCURRENCY": "many"}, "--log-level", "loud", "--token-file", "/nowhere", "--hub", "x", "--namespace", "Not One")
+	for _, want := range []string{"FLOTILLA_SPOKE_CONCURRENCY", "loud", "--token-file", "--hub", "--namespace"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("no %s in %v", want, err)
 		}

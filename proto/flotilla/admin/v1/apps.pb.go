@@ -30,7 +30,9 @@ type ReconcileRequest struct {
 	// Name of a cluster: only the App's instance there.
 	Cluster string `protobuf:"bytes,4,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	// An App: its Source is looked at too, first.
-	WithSource    bool `protobuf:"varint,5,opt,name=with_source,json=withSource,proto3" json:"with_source,omitempty"`
+	WithSource bool `protobuf:"varint,5,opt,name=with_source,json=withSource,proto3" json:"with_source,omitempty"`
+	// Tell what would happen and record nothing.
+	DryRun        bool `protobuf:"varint,6,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -100,17 +102,26 @@ func (x *ReconcileRequest) GetWithSource() bool {
 	return false
 }
 
+func (x *ReconcileRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
 // ReconcileResponse is the recorded request.
 type ReconcileResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// RFC 3339 with nanoseconds; compare with status.lastHandledReconcileAt.
+	// RFC 3339 with nanoseconds; compare with status.lastHandledReconcileAt. Empty after a dry run.
 	RequestedAt string `protobuf:"bytes,1,opt,name=requested_at,json=requestedAt,proto3" json:"requested_at,omitempty"`
 	// The Source that was asked too: kind, namespace and name.
 	SourceKind      string `protobuf:"bytes,2,opt,name=source_kind,json=sourceKind,proto3" json:"source_kind,omitempty"`
 	SourceNamespace string `protobuf:"bytes,3,opt,name=source_namespace,json=sourceNamespace,proto3" json:"source_namespace,omitempty"`
 	SourceName      string `protobuf:"bytes,4,opt,name=source_name,json=sourceName,proto3" json:"source_name,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Names of the clusters that are asked: those that have the App. None for a Source.
+	Clusters      []string `protobuf:"bytes,5,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReconcileResponse) Reset() {
@@ -171,12 +182,21 @@ func (x *ReconcileResponse) GetSourceName() string {
 	return ""
 }
 
+func (x *ReconcileResponse) GetClusters() []string {
+	if x != nil {
+		return x.Clusters
+	}
+	return nil
+}
+
 // SuspendRequest names an App or a Source.
 type SuspendRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	Namespace     string                 `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Kind      string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Namespace string                 `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Name      string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// Tell what would happen and store nothing.
+	DryRun        bool `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -232,10 +252,19 @@ func (x *SuspendRequest) GetName() string {
 	return ""
 }
 
-// SuspendResponse is the object as stored.
+func (x *SuspendRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+// SuspendResponse is the object as stored, or as it would be.
 type SuspendResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Object        []byte                 `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Object []byte                 `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	// Names of the clusters that stop: those that have the App. None for a Source.
+	Clusters      []string `protobuf:"bytes,2,rep,name=clusters,proto3" json:"clusters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -277,12 +306,21 @@ func (x *SuspendResponse) GetObject() []byte {
 	return nil
 }
 
+func (x *SuspendResponse) GetClusters() []string {
+	if x != nil {
+		return x.Clusters
+	}
+	return nil
+}
+
 // ResumeRequest names an App or a Source.
 type ResumeRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	Namespace     string                 `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Kind      string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Namespace string                 `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Name      string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// Tell what would happen and store nothing.
+	DryRun        bool `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -338,12 +376,20 @@ func (x *ResumeRequest) GetName() string {
 	return ""
 }
 
-// ResumeResponse is the object as stored.
+func (x *ResumeRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+// ResumeResponse is the object as stored, or as it would be.
 type ResumeResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Object []byte                 `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
 	// As in ReconcileResponse.
-	RequestedAt   string `protobuf:"bytes,2,opt,name=requested_at,json=requestedAt,proto3" json:"requested_at,omitempty"`
+	RequestedAt   string   `protobuf:"bytes,2,opt,name=requested_at,json=requestedAt,proto3" json:"requested_at,omitempty"`
+	Clusters      []string `protobuf:"bytes,3,rep,name=clusters,proto3" json:"clusters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -392,38 +438,51 @@ func (x *ResumeResponse) GetRequestedAt() string {
 	return ""
 }
 
+func (x *ResumeResponse) GetClusters() []string {
+	if x != nil {
+		return x.Clusters
+	}
+	return nil
+}
+
 var File_flotilla_admin_v1_apps_proto protoreflect.FileDescriptor
 
 const file_flotilla_admin_v1_apps_proto_rawDesc = "" +
 	"\n" +
-	"\x1cflotilla/admin/v1/apps.proto\x12\x11flotilla.admin.v1\"\x93\x01\n" +
+	"\x1cflotilla/admin/v1/apps.proto\x12\x11flotilla.admin.v1\"\xac\x01\n" +
 	"\x10ReconcileRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x18\n" +
 	"\acluster\x18\x04 \x01(\tR\acluster\x12\x1f\n" +
 	"\vwith_source\x18\x05 \x01(\bR\n" +
-	"withSource\"\xa3\x01\n" +
+	"withSource\x12\x17\n" +
+	"\adry_run\x18\x06 \x01(\bR\x06dryRun\"\xbf\x01\n" +
 	"\x11ReconcileResponse\x12!\n" +
 	"\frequested_at\x18\x01 \x01(\tR\vrequestedAt\x12\x1f\n" +
 	"\vsource_kind\x18\x02 \x01(\tR\n" +
 	"sourceKind\x12)\n" +
 	"\x10source_namespace\x18\x03 \x01(\tR\x0fsourceNamespace\x12\x1f\n" +
 	"\vsource_name\x18\x04 \x01(\tR\n" +
-	"sourceName\"V\n" +
+	"sourceName\x12\x1a\n" +
+	"\bclusters\x18\x05 \x03(\tR\bclusters\"o\n" +
 	"\x0eSuspendRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\")\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x17\n" +
+	"\adry_run\x18\x04 \x01(\bR\x06dryRun\"E\n" +
 	"\x0fSuspendResponse\x12\x16\n" +
-	"\x06object\x18\x01 \x01(\fR\x06object\"U\n" +
+	"\x06object\x18\x01 \x01(\fR\x06object\x12\x1a\n" +
+	"\bclusters\x18\x02 \x03(\tR\bclusters\"n\n" +
 	"\rResumeRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\"K\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x17\n" +
+	"\adry_run\x18\x04 \x01(\bR\x06dryRun\"g\n" +
 	"\x0eResumeResponse\x12\x16\n" +
 	"\x06object\x18\x01 \x01(\fR\x06object\x12!\n" +
-	"\frequested_at\x18\x02 \x01(\tR\vrequestedAt2\x86\x02\n" +
+	"\frequested_at\x18\x02 \x01(\tR\vrequestedAt\x12\x1a\n" +
+	"\bclusters\x18\x03 \x03(\tR\bclusters2\x86\x02\n" +
 	"\vAppsService\x12V\n" +
 	"\tReconcile\x12#.flotilla.admin.v1.ReconcileRequest\x1a$.flotilla.admin.v1.ReconcileResponse\x12P\n" +
 	"\aSuspend\x12!.flotilla.admin.v1.SuspendRequest\x1a\".flotilla.admin.v1.SuspendResponse\x12M\n" +

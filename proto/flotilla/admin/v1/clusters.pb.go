@@ -28,12 +28,14 @@ type RegisterRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A DNS label.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// Labels of the Cluster; an existing Cluster's are left as they are when this is empty.
+	// Labels of the Cluster. Empty, or those it has: an existing Cluster is left as it is.
 	Labels map[string]string `protobuf:"bytes,2,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// How long the token is good for: at most 24 hours; 0: one hour.
 	Ttl *durationpb.Duration `protobuf:"bytes,3,opt,name=ttl,proto3" json:"ttl,omitempty"`
 	// The cluster has enrolled before and shall do so again with a new key.
-	Rejoin        bool `protobuf:"varint,4,opt,name=rejoin,proto3" json:"rejoin,omitempty"`
+	Rejoin bool `protobuf:"varint,4,opt,name=rejoin,proto3" json:"rejoin,omitempty"`
+	// Tell what would happen; store no Cluster and make no token.
+	DryRun        bool `protobuf:"varint,5,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -96,14 +98,22 @@ func (x *RegisterRequest) GetRejoin() bool {
 	return false
 }
 
+func (x *RegisterRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
 // RegisterResponse is the token, shown this once.
 type RegisterResponse struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty after a dry run.
 	Token     string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// Address that spokes reach the hub at, as the hub knows it.
 	SpokeAddress string `protobuf:"bytes,3,opt,name=spoke_address,json=spokeAddress,proto3" json:"spoke_address,omitempty"`
-	// The Cluster as Kubernetes JSON.
+	// The Cluster as Kubernetes JSON, as stored or as it would be.
 	Cluster       []byte `protobuf:"bytes,4,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -171,12 +181,13 @@ var File_flotilla_admin_v1_clusters_proto protoreflect.FileDescriptor
 
 const file_flotilla_admin_v1_clusters_proto_rawDesc = "" +
 	"\n" +
-	" flotilla/admin/v1/clusters.proto\x12\x11flotilla.admin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xed\x01\n" +
+	" flotilla/admin/v1/clusters.proto\x12\x11flotilla.admin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x86\x02\n" +
 	"\x0fRegisterRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12F\n" +
 	"\x06labels\x18\x02 \x03(\v2..flotilla.admin.v1.RegisterRequest.LabelsEntryR\x06labels\x12+\n" +
 	"\x03ttl\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12\x16\n" +
-	"\x06rejoin\x18\x04 \x01(\bR\x06rejoin\x1a9\n" +
+	"\x06rejoin\x18\x04 \x01(\bR\x06rejoin\x12\x17\n" +
+	"\adry_run\x18\x05 \x01(\bR\x06dryRun\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa2\x01\n" +

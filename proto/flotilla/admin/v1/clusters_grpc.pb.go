@@ -30,6 +30,7 @@ const (
 type ClustersServiceClient interface {
 	// Register makes a Cluster, when there is none of that name, and a join token for it. Each call makes a new token
 	// and ends the unused ones before it. ALREADY_EXISTS: the cluster has enrolled; set rejoin to let it enrol anew.
+	// FAILED_PRECONDITION: the Cluster is there with other labels.
 	Register(ctx context.Context, in *RegisterRequest, opts ...grpc.CallOption) (*RegisterResponse, error)
 }
 
@@ -59,6 +60,7 @@ func (c *clustersServiceClient) Register(ctx context.Context, in *RegisterReques
 type ClustersServiceServer interface {
 	// Register makes a Cluster, when there is none of that name, and a join token for it. Each call makes a new token
 	// and ends the unused ones before it. ALREADY_EXISTS: the cluster has enrolled; set rejoin to let it enrol anew.
+	// FAILED_PRECONDITION: the Cluster is there with other labels.
 	Register(context.Context, *RegisterRequest) (*RegisterResponse, error)
 	mustEmbedUnimplementedClustersServiceServer()
 }

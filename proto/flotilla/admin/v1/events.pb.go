@@ -31,7 +31,9 @@ type EventFilter struct {
 	// Name of a cluster.
 	Cluster string `protobuf:"bytes,4,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	// Only warnings.
-	Warnings      bool `protobuf:"varint,5,opt,name=warnings,proto3" json:"warnings,omitempty"`
+	Warnings bool `protobuf:"varint,5,opt,name=warnings,proto3" json:"warnings,omitempty"`
+	// Only what happened then or later.
+	Since         *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=since,proto3" json:"since,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -99,6 +101,13 @@ func (x *EventFilter) GetWarnings() bool {
 		return x.Warnings
 	}
 	return false
+}
+
+func (x *EventFilter) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
 }
 
 // Event is one thing that happened.
@@ -431,13 +440,14 @@ var File_flotilla_admin_v1_events_proto protoreflect.FileDescriptor
 
 const file_flotilla_admin_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x1eflotilla/admin/v1/events.proto\x12\x11flotilla.admin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x89\x01\n" +
+	"\x1eflotilla/admin/v1/events.proto\x12\x11flotilla.admin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbb\x01\n" +
 	"\vEventFilter\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x18\n" +
 	"\acluster\x18\x04 \x01(\tR\acluster\x12\x1a\n" +
-	"\bwarnings\x18\x05 \x01(\bR\bwarnings\"\xf7\x01\n" +
+	"\bwarnings\x18\x05 \x01(\bR\bwarnings\x120\n" +
+	"\x05since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\xf7\x01\n" +
 	"\x05Event\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
 	"\awarning\x18\x02 \x01(\bR\awarning\x12\x16\n" +
@@ -490,20 +500,21 @@ var file_flotilla_admin_v1_events_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil),      // 6: google.protobuf.Timestamp
 }
 var file_flotilla_admin_v1_events_proto_depIdxs = []int32{
-	6, // 0: flotilla.admin.v1.Event.at:type_name -> google.protobuf.Timestamp
-	0, // 1: flotilla.admin.v1.EventsServiceListRequest.filter:type_name -> flotilla.admin.v1.EventFilter
-	1, // 2: flotilla.admin.v1.EventsServiceListResponse.events:type_name -> flotilla.admin.v1.Event
-	0, // 3: flotilla.admin.v1.EventsServiceWatchRequest.filter:type_name -> flotilla.admin.v1.EventFilter
-	1, // 4: flotilla.admin.v1.EventsServiceWatchResponse.event:type_name -> flotilla.admin.v1.Event
-	2, // 5: flotilla.admin.v1.EventsService.List:input_type -> flotilla.admin.v1.EventsServiceListRequest
-	4, // 6: flotilla.admin.v1.EventsService.Watch:input_type -> flotilla.admin.v1.EventsServiceWatchRequest
-	3, // 7: flotilla.admin.v1.EventsService.List:output_type -> flotilla.admin.v1.EventsServiceListResponse
-	5, // 8: flotilla.admin.v1.EventsService.Watch:output_type -> flotilla.admin.v1.EventsServiceWatchResponse
-	7, // [7:9] is the sub-list for method output_type
-	5, // [5:7] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	6, // 0: flotilla.admin.v1.EventFilter.since:type_name -> google.protobuf.Timestamp
+	6, // 1: flotilla.admin.v1.Event.at:type_name -> google.protobuf.Timestamp
+	0, // 2: flotilla.admin.v1.EventsServiceListRequest.filter:type_name -> flotilla.admin.v1.EventFilter
+	1, // 3: flotilla.admin.v1.EventsServiceListResponse.events:type_name -> flotilla.admin.v1.Event
+	0, // 4: flotilla.admin.v1.EventsServiceWatchRequest.filter:type_name -> flotilla.admin.v1.EventFilter
+	1, // 5: flotilla.admin.v1.EventsServiceWatchResponse.event:type_name -> flotilla.admin.v1.Event
+	2, // 6: flotilla.admin.v1.EventsService.List:input_type -> flotilla.admin.v1.EventsServiceListRequest
+	4, // 7: flotilla.admin.v1.EventsService.Watch:input_type -> flotilla.admin.v1.EventsServiceWatchRequest
+	3, // 8: flotilla.admin.v1.EventsService.List:output_type -> flotilla.admin.v1.EventsServiceListResponse
+	5, // 9: flotilla.admin.v1.EventsService.Watch:output_type -> flotilla.admin.v1.EventsServiceWatchResponse
+	8, // [8:10] is the sub-list for method output_type
+	6, // [6:8] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_flotilla_admin_v1_events_proto_init() }

@@ -176,7 +176,9 @@ type StatusResponse struct {
 	// Same trouble in several clusters is one entry, most clusters first.
 	Troubles []*Trouble `protobuf:"bytes,5,rep,name=troubles,proto3" json:"troubles,omitempty"`
 	// Clusters in safe mode.
-	SafeMode      []string `protobuf:"bytes,6,rep,name=safe_mode,json=safeMode,proto3" json:"safe_mode,omitempty"`
+	SafeMode []string `protobuf:"bytes,6,rep,name=safe_mode,json=safeMode,proto3" json:"safe_mode,omitempty"`
+	// Deletions that the prune guard holds: of which App, in which clusters, how many and why.
+	Held          []*Trouble `protobuf:"bytes,7,rep,name=held,proto3" json:"held,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -249,6 +251,13 @@ func (x *StatusResponse) GetTroubles() []*Trouble {
 func (x *StatusResponse) GetSafeMode() []string {
 	if x != nil {
 		return x.SafeMode
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetHeld() []*Trouble {
+	if x != nil {
+		return x.Held
 	}
 	return nil
 }
@@ -401,9 +410,11 @@ func (x *Trouble) GetMessage() string {
 	return ""
 }
 
-// RecoverRequest is empty.
+// RecoverRequest asks for the way out of safe mode.
 type RecoverRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Tell what would happen: resolve no source and raise no epoch.
+	DryRun        bool `protobuf:"varint,1,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -438,12 +449,19 @@ func (*RecoverRequest) Descriptor() ([]byte, []int) {
 	return file_flotilla_admin_v1_hub_proto_rawDescGZIP(), []int{6}
 }
 
+func (x *RecoverRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
 // RecoverResponse says what was done.
 type RecoverResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Clusters that left safe mode.
 	Clusters []string `protobuf:"bytes,1,rep,name=clusters,proto3" json:"clusters,omitempty"`
-	// Sources that will be resolved anew.
+	// Sources that were resolved anew, or would be.
 	Sources       uint32 `protobuf:"varint,2,opt,name=sources,proto3" json:"sources,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -508,7 +526,7 @@ const file_flotilla_admin_v1_hub_proto_rawDesc = "" +
 	"\vSpokesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\x0f\n" +
-	"\rStatusRequest\"\xa1\x02\n" +
+	"\rStatusRequest\"\xd1\x02\n" +
 	"\x0eStatusResponse\x12\x1f\n" +
 	"\vhub_version\x18\x01 \x01(\tR\n" +
 	"hubVersion\x125\n" +
@@ -516,7 +534,8 @@ const file_flotilla_admin_v1_hub_proto_rawDesc = "" +
 	"\asources\x18\x03 \x01(\v2\x19.flotilla.admin.v1.CountsR\asources\x12-\n" +
 	"\x04apps\x18\x04 \x01(\v2\x19.flotilla.admin.v1.CountsR\x04apps\x126\n" +
 	"\btroubles\x18\x05 \x03(\v2\x1a.flotilla.admin.v1.TroubleR\btroubles\x12\x1b\n" +
-	"\tsafe_mode\x18\x06 \x03(\tR\bsafeMode\"\xa6\x01\n" +
+	"\tsafe_mode\x18\x06 \x03(\tR\bsafeMode\x12.\n" +
+	"\x04held\x18\a \x03(\v2\x1a.flotilla.admin.v1.TroubleR\x04held\"\xa6\x01\n" +
 	"\x06Counts\x12\x14\n" +
 	"\x05total\x18\x01 \x01(\rR\x05total\x12\x14\n" +
 	"\x05ready\x18\x02 \x01(\rR\x05ready\x12 \n" +
@@ -527,8 +546,9 @@ const file_flotilla_admin_v1_hub_proto_rawDesc = "" +
 	"\aTrouble\x12\x16\n" +
 	"\x06object\x18\x01 \x01(\tR\x06object\x12\x1a\n" +
 	"\bclusters\x18\x02 \x03(\tR\bclusters\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"\x10\n" +
-	"\x0eRecoverRequest\"G\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\")\n" +
+	"\x0eRecoverRequest\x12\x17\n" +
+	"\adry_run\x18\x01 \x01(\bR\x06dryRun\"G\n" +
 	"\x0fRecoverResponse\x12\x1a\n" +
 	"\bclusters\x18\x01 \x03(\tR\bclusters\x12\x18\n" +
 	"\asources\x18\x02 \x01(\rR\asources2\xff\x01\n" +
@@ -568,17 +588,18 @@ var file_flotilla_admin_v1_hub_proto_depIdxs = []int32{
 	4, // 2: flotilla.admin.v1.StatusResponse.sources:type_name -> flotilla.admin.v1.Counts
 	4, // 3: flotilla.admin.v1.StatusResponse.apps:type_name -> flotilla.admin.v1.Counts
 	5, // 4: flotilla.admin.v1.StatusResponse.troubles:type_name -> flotilla.admin.v1.Trouble
-	0, // 5: flotilla.admin.v1.HubService.Version:input_type -> flotilla.admin.v1.VersionRequest
-	2, // 6: flotilla.admin.v1.HubService.Status:input_type -> flotilla.admin.v1.StatusRequest
-	6, // 7: flotilla.admin.v1.HubService.Recover:input_type -> flotilla.admin.v1.RecoverRequest
-	1, // 8: flotilla.admin.v1.HubService.Version:output_type -> flotilla.admin.v1.VersionResponse
-	3, // 9: flotilla.admin.v1.HubService.Status:output_type -> flotilla.admin.v1.StatusResponse
-	7, // 10: flotilla.admin.v1.HubService.Recover:output_type -> flotilla.admin.v1.RecoverResponse
-	8, // [8:11] is the sub-list for method output_type
-	5, // [5:8] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	5, // 5: flotilla.admin.v1.StatusResponse.held:type_name -> flotilla.admin.v1.Trouble
+	0, // 6: flotilla.admin.v1.HubService.Version:input_type -> flotilla.admin.v1.VersionRequest
+	2, // 7: flotilla.admin.v1.HubService.Status:input_type -> flotilla.admin.v1.StatusRequest
+	6, // 8: flotilla.admin.v1.HubService.Recover:input_type -> flotilla.admin.v1.RecoverRequest
+	1, // 9: flotilla.admin.v1.HubService.Version:output_type -> flotilla.admin.v1.VersionResponse
+	3, // 10: flotilla.admin.v1.HubService.Status:output_type -> flotilla.admin.v1.StatusResponse
+	7, // 11: flotilla.admin.v1.HubService.Recover:output_type -> flotilla.admin.v1.RecoverResponse
+	9, // [9:12] is the sub-list for method output_type
+	6, // [6:9] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_flotilla_admin_v1_hub_proto_init() }

@@ -233,8 +233,10 @@ type ApproveRequest struct {
 	Name      string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	// "sha256:<hex>", as Show gave it.
 	Digest string `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
-	// The number of clusters a person confirmed; it must be the present number.
-	Confirm       uint32 `protobuf:"varint,5,opt,name=confirm,proto3" json:"confirm,omitempty"`
+	// The number of clusters a person confirmed; it must be the present number. 0 in a dry run: nobody was asked yet.
+	Confirm uint32 `protobuf:"varint,5,opt,name=confirm,proto3" json:"confirm,omitempty"`
+	// Tell where the approval would hold and record nothing.
+	DryRun        bool `protobuf:"varint,6,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -304,10 +306,18 @@ func (x *ApproveRequest) GetConfirm() uint32 {
 	return 0
 }
 
+func (x *ApproveRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
 // ApproveResponse says where the approval holds.
 type ApproveResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Clusters      []string               `protobuf:"bytes,1,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names of the clusters that hold the set.
+	Clusters      []string `protobuf:"bytes,1,rep,name=clusters,proto3" json:"clusters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -367,13 +377,14 @@ const file_flotilla_admin_v1_prunes_proto_rawDesc = "" +
 	"\aobjects\x18\x05 \x03(\tR\aobjects\x12'\n" +
 	"\x0fobjects_unknown\x18\x06 \x01(\tR\x0eobjectsUnknown\">\n" +
 	"\fShowResponse\x12.\n" +
-	"\x04sets\x18\x01 \x03(\v2\x1a.flotilla.admin.v1.HeldSetR\x04sets\"\x88\x01\n" +
+	"\x04sets\x18\x01 \x03(\v2\x1a.flotilla.admin.v1.HeldSetR\x04sets\"\xa1\x01\n" +
 	"\x0eApproveRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x16\n" +
 	"\x06digest\x18\x04 \x01(\tR\x06digest\x12\x18\n" +
-	"\aconfirm\x18\x05 \x01(\rR\aconfirm\"-\n" +
+	"\aconfirm\x18\x05 \x01(\rR\aconfirm\x12\x17\n" +
+	"\adry_run\x18\x06 \x01(\bR\x06dryRun\"-\n" +
 	"\x0fApproveResponse\x12\x1a\n" +
 	"\bclusters\x18\x01 \x03(\tR\bclusters2\xaa\x01\n" +
 	"\rPrunesService\x12G\n" +

@@ -5,11 +5,7 @@ package postgres
 import (
 	"os/exec"
 	"strconv"
-	"syscall"
 )
-
-// dieWithParent does nothing here: the next Start on the directory ends the orphan.
-func dieWithParent(*syscall.SysProcAttr) {}
 
 // commandLine is a process's command line, its arguments joined by spaces; empty when there is no such process.
 func commandLine(pid int) string {

@@ -1,0 +1,1 @@
+INSERT INTO object (home, kind, namespace, name) VALUES ('hub', 'Kustomization', 'apps', 'younger');
