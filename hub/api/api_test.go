@@ -38,6 +38,7 @@ var appKey = fleet.Key{Home: fleet.HubHome, Kind: "Kustomization", Namespace: "a
 type bundle struct {
 	*store.Store
 	t       *testing.T
+	url     string // of the database
 	ctx     context.Context
 	conn    *grpc.ClientConn
 	objects adminv1.ObjectsServiceClient
@@ -51,7 +52,8 @@ func newBundle(t *testing.T) *bundle {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	s, err := store.Open(t.Context(), store.Config{URL: lab.TestDatabase(t), Sealer: root, KeyFingerprint: root.Fingerprint(), Log: log, MaxConnections: 6})
+	url := lab.TestDatabase(t)
+	s, err := store.Open(t.Context(), store.Config{URL: url, Sealer: root, KeyFingerprint: root.Fingerprint(), Log: log, MaxConnections: 6})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +81,7 @@ func newBundle(t *testing.T) *bundle {
 		}
 	})
 	conn := served.Dial(t, rpc.DialConfig{UserAgent: "test"})
-	return &bundle{Store: s, t: t, conn: conn, ctx: metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+token),
+	return &bundle{Store: s, t: t, url: url, conn: conn, ctx: metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+token),
 		objects: adminv1.NewObjectsServiceClient(conn), apps: adminv1.NewAppsServiceClient(conn)}
 }
 

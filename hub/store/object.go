@@ -71,9 +71,9 @@ func (s *Store) writeObject(ctx context.Context, tx pgx.Tx, old, object *resourc
 		return "", err
 	}
 	m := object.Metadata
-	spec := object.Spec
-	if len(spec) == 0 {
-		spec = json.RawMessage("{}")
+	spec, err := storedSpec(object)
+	if err != nil {
+		return "", err
 	}
 	if old == nil {
 		const insert = `INSERT INTO object (home, kind, namespace, name, labels, annotations, spec, sealed)
@@ -83,7 +83,11 @@ func (s *Store) writeObject(ctx context.Context, tx pgx.Tx, old, object *resourc
 		_, err := tx.Exec(ctx, insert, fleet.HubHome, object.Kind, m.Namespace, m.Name, orEmpty(m.Labels), orEmpty(m.Annotations), spec, sealed)
 		return resource.Created, explain("insert "+object.String(), err)
 	}
-	sameSpec := sameSecret && (object.Kind == resource.Secret.Name || sameJSON(old.Spec, spec))
+	oldSpec, err := storedSpec(old)
+	if err != nil {
+		return "", err
+	}
+	sameSpec := sameSecret && sameJSON(oldSpec, spec)
 	if sameSpec && maps.Equal(old.Metadata.Labels, m.Labels) && maps.Equal(old.Metadata.Annotations, m.Annotations) {
 		return resource.Unchanged, nil
 	}
@@ -95,6 +99,17 @@ func (s *Store) writeObject(ctx context.Context, tx pgx.Tx, old, object *resourc
 	}
 	_, err = tx.Exec(ctx, update, fleet.HubHome, object.Kind, m.Namespace, m.Name, orEmpty(m.Labels), orEmpty(m.Annotations), spec, sealed, grow)
 	return resource.Configured, explain("update "+object.String(), err)
+}
+
+// storedSpec is what the spec column holds.
+func storedSpec(o *resource.Object) (json.RawMessage, error) {
+	switch {
+	case o.Kind == resource.Secret.Name:
+		return json.Marshal(secretSpec{Type: o.Type})
+	case len(o.Spec) == 0:
+		return json.RawMessage("{}"), nil
+	}
+	return o.Spec, nil
 }
 
 // Object returns a declared object without its status; a Secret without its content.
@@ -171,11 +186,13 @@ func scanObject(row pgx.CollectableRow) (*resource.Object, error) {
 	}
 	o.APIVersion = kind.APIVersion
 	m.CreationTimestamp = &created
-	if kind.Name == resource.Secret.Name {
-		o.Spec = nil
-	}
 	o.Gone = deleted
-	return &o, nil
+	if kind.Name == resource.Secret.Name {
+		var spec secretSpec
+		err = json.Unmarshal(o.Spec, &spec)
+		o.Type, o.Spec = spec.Type, nil
+	}
+	return &o, err
 }
 
 func orEmpty(m map[string]string) map[string]string {
