@@ -12,7 +12,7 @@ import (
 
 // AppStates returns what is stored of every App, by key.
 func (s *Store) AppStates(ctx context.Context) (map[fleet.Key]fleet.AppState, error) {
-	const query = `SELECT key, observed_generation, attempted, revision, release, reason, message, coalesce(retry_at, 'infinity') <= now(), written::text::bigint FROM app`
+	const query = `SELECT key, observed_generation, attempted, revision, release, reason, message, reason_since, release_since, terminal_since, coalesce(retry_at, 'infinity') <= now(), written::text::bigint FROM app`
 	rows, err := s.pool.Query(ctx, query)
 	if err != nil {
 		return nil, explain("read the Apps", err)
@@ -23,9 +23,13 @@ func (s *Store) AppStates(ctx context.Context) (map[fleet.Key]fleet.AppState, er
 		var text string
 		var state fleet.AppState
 		var release []byte
-		if err := rows.Scan(&text, &state.ObservedGeneration, &state.Attempted, &state.Revision, &release, &state.Reason, &state.Message, &state.RetryDue, &state.Version); err != nil {
+		var terminalSince *time.Time
+		err := rows.Scan(&text, &state.ObservedGeneration, &state.Attempted, &state.Revision, &release, &state.Reason, &state.Message,
+			&state.ReasonSince, &state.ReleaseSince, &terminalSince, &state.RetryDue, &state.Version)
+		if err != nil {
 			return nil, explain("read the Apps", err)
 		}
+		state.TerminalSince = orZero(terminalSince)
 		key, err := fleet.ParseKey(text)
 		if err != nil {
 			return nil, err

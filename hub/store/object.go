@@ -22,7 +22,7 @@ var errDryRun = errors.New("dry run")
 // nobody confirmed leaves what it deletes to the prune guards; confirm, when given, must be the number of clusters in
 // which it deletes, or of all clusters where it means every one: fleet.ErrConflict otherwise.
 func (s *Store) ApplyObject(ctx context.Context, by fleet.Caller, object *resource.Object, order fleet.Order) (*resource.Object, resource.Change, fleet.Impact, error) {
-	act := action{verb: "apply", object: object.String()}
+	act := action{verb: "apply", object: object.String(), placing: isPlacing(object.Kind)}
 	var stored *resource.Object
 	var change resource.Change
 	var impact fleet.Impact
@@ -130,7 +130,7 @@ func (s *Store) Objects(ctx context.Context, q resource.Query) (objects []*resou
 }
 
 const objectColumns = `kind, namespace, name, uid::text, generation, labels, annotations, spec, created_at,
-	coalesce(deleted_at, deleting_at), deleted_at IS NOT NULL, written::text`
+	coalesce(deleted_at, deleting_at), deleted_at IS NOT NULL, placed_at, written::text`
 
 func listObjects(ctx context.Context, q querier, query resource.Query) ([]*resource.Object, error) {
 	const list = `SELECT ` + objectColumns + ` FROM object
@@ -176,7 +176,7 @@ func scanObject(row pgx.CollectableRow) (*resource.Object, error) {
 	var created time.Time
 	m := &o.Metadata
 	err := row.Scan(&o.Kind, &m.Namespace, &m.Name, &m.UID, &m.Generation, &m.Labels, &m.Annotations, &o.Spec, &created,
-		&m.DeletionTimestamp, &deleted, &m.ResourceVersion)
+		&m.DeletionTimestamp, &deleted, &o.PlacedAt, &m.ResourceVersion)
 	if err != nil {
 		return nil, err
 	}

@@ -81,6 +81,9 @@ func TestRetentionTakesWhatIsPastItsBoundOnly(t *testing.T) {
 			('hub', 'Kustomization', 'a', 'old', now() - interval '2 hours'), ('hub', 'Kustomization', 'a', 'new', now()), ('hub', 'Kustomization', 'a', 'live', NULL),
 			('hub', 'Kustomization', 'a', 'needed', now() - interval '2 hours')`, cluster,
 			`INSERT INTO assignment (cluster, app, state, generation, pin, placement, payload) VALUES ('00000000-0000-0000-0000-000000000001', 'hub/Kustomization/a/needed', 'Removed', 1, 1, '', '')`}, `name <> 'old'`, 3},
+		"gone_instance": {[]string{app, cluster, `INSERT INTO gone_instance (cluster, app, at) VALUES ('old', 'hub/Kustomization/apps/old', now() - interval '2 hours'),
+			('prod-1', 'hub/Kustomization/apps/old', now() - interval '2 hours'), ('old', 'hub/Kustomization/apps/new', now())`,
+			`INSERT INTO gone_instance (cluster, app, at) VALUES ('prod-1', 'hub/Kustomization/apps/app', now() - interval '2 hours')`}, `cluster = 'prod-1' AND app LIKE '%/app' OR app LIKE '%/new'`, 2},
 		"source":   {[]string{`INSERT INTO source (kind, namespace, name) VALUES ('GitRepository', 'a', 'old')`}, `false`, 0},
 		"upstream": {[]string{`INSERT INTO upstream (id, used_at) VALUES ('old', now() - interval '2 days'), ('new', now())`}, `id = 'new'`, 1},
 		"app":      {[]string{app, `INSERT INTO app (key) VALUES ('hub/Kustomization/apps/app'), ('hub/Kustomization/apps/old')`}, `key LIKE '%/app'`, 1},
@@ -123,8 +126,8 @@ func TestRetentionTakesWhatIsPastItsBoundOnly(t *testing.T) {
 		})
 	}
 	tested := len(retention)
-	if tested != 17 {
-		t.Errorf("%d rules, and tests of 17", tested)
+	if tested != 18 {
+		t.Errorf("%d rules, and tests of 18", tested)
 	}
 }
 

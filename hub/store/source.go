@@ -36,6 +36,7 @@ func (s *Store) SourceStates(ctx context.Context, kind string) (map[string]fleet
 			coalesce(u.revision, ''), u.tree, u.tree_blob, coalesce(u.fetched_at, 'epoch'), coalesce(u.checked_at, 'epoch'),
 			CASE WHEN s.reason <> '' THEN s.reason ELSE coalesce(u.reason, '') END,
 			CASE WHEN s.reason <> '' THEN s.message ELSE coalesce(u.message, '') END, coalesce(` + claimedLive + `, false),
+			s.reason <> '' OR coalesce(u.reason <> '' AND u.terminal, false), greatest(s.ready_since, u.ready_since), u.stored_since,
 			greatest(s.written, u.written)::text::bigint
 		FROM source s LEFT JOIN upstream u ON u.id = s.upstream WHERE s.kind = $1`
 	rows, err := s.pool.Query(ctx, query, kind)
@@ -48,11 +49,14 @@ func (s *Store) SourceStates(ctx context.Context, kind string) (map[string]fleet
 		var key, revision string
 		var state fleet.SourceState
 		var upstream, tree, blob []byte
+		var storedSince *time.Time
 		err := rows.Scan(&key, &upstream, &state.ObservedGeneration, &state.HandledReconcileAt, &revision, &tree, &blob,
-			&state.FetchedAt, &state.CheckedAt, &state.Reason, &state.Message, &state.Claimed, &state.Version)
+			&state.FetchedAt, &state.CheckedAt, &state.Reason, &state.Message, &state.Claimed,
+			&state.Terminal, &state.ReadySince, &storedSince, &state.Version)
 		if err != nil {
 			return nil, explain("read the sources", err)
 		}
+		state.StoredSince = orZero(storedSince)
 		state.Revision = fleet.Revision(revision)
 		for _, d := range []struct {
 			raw  []byte
@@ -120,20 +124,24 @@ func (s *Store) MakeDue(ctx context.Context, upstream fleet.Digest) error {
 // SaveLook stores the outcome of a look, ends the claim, and says when the next one is due.
 func (s *Store) SaveLook(ctx context.Context, upstream fleet.Digest, look fleet.Looked, next time.Duration) error {
 	return s.transact(ctx, System, action{verb: "save a look at an upstream"}, func(tx pgx.Tx) error {
-		const good = `UPDATE upstream SET revision = $2, tree = $3, tree_blob = $4, reason = '', message = '', failures = 0,
+		const good = `UPDATE upstream SET revision = $2, tree = $3, tree_blob = $4, reason = '', message = '', terminal = false, failures = 0,
 				fetched_at = CASE WHEN revision = $2 AND tree = $3 THEN fetched_at ELSE now() END, checked_at = now(),
 				due_at = now() + $5::interval, claimed_by = NULL, claimed_until = NULL
-			WHERE id = $1 AND claimed_by = $6`
-		const bad = `UPDATE upstream SET reason = $2, message = $3, failures = failures + 1, checked_at = now(),
+			WHERE id = $1 AND claimed_by = $6 RETURNING ` + isNews
+		const bad = `UPDATE upstream SET reason = $2, message = $3, terminal = $6, failures = failures + 1, checked_at = now(),
 				due_at = now() + $4::interval, claimed_by = NULL, claimed_until = NULL
-			WHERE id = $1 AND claimed_by = $5`
+			WHERE id = $1 AND claimed_by = $5 RETURNING ` + isNews
+		var news bool
 		var err error
 		if look.Reason == "" {
-			_, err = tx.Exec(ctx, good, upstream.Bytes(), look.Revision, look.Tree.Bytes(), look.TreeBlob.Bytes(), next, s.replica)
+			err = tx.QueryRow(ctx, good, upstream.Bytes(), look.Revision, look.Tree.Bytes(), look.TreeBlob.Bytes(), next, s.replica).Scan(&news)
 		} else {
-			_, err = tx.Exec(ctx, bad, upstream.Bytes(), look.Reason, look.Message, next, s.replica)
+			err = tx.QueryRow(ctx, bad, upstream.Bytes(), look.Reason, look.Message, next, s.replica, look.Terminal).Scan(&news)
 		}
-		if err != nil {
+		switch {
+		case errors.Is(err, pgx.ErrNoRows): // the claim was another's by then
+			return nil
+		case err != nil || !news:
 			return explain("save a look at an upstream", err)
 		}
 		return publish(ctx, tx, TopicSources)

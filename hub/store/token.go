@@ -18,7 +18,7 @@ func (s *Store) RegisterCluster(ctx context.Context, by fleet.Caller, object *re
 	var stored *resource.Object
 	var expires time.Time
 	name := object.Metadata.Name
-	err := s.transact(ctx, by, action{verb: "register", object: object.String()}, func(tx pgx.Tx) error {
+	err := s.transact(ctx, by, action{verb: "register", object: object.String(), placing: true}, func(tx pgx.Tx) error {
 		old, err := lockObject(ctx, tx, object.Kind, "", name)
 		switch {
 		case errors.Is(err, fleet.ErrNotFound):
@@ -142,7 +142,7 @@ func (s *Store) whyUnknown(ctx context.Context, cluster string) error {
 // AdoptCluster makes a Cluster of one that has a certificate of this hub's CA and is not in the database, as after the
 // database was emptied. Its name, when another cluster has it by now, gets a suffix from its id.
 func (s *Store) AdoptCluster(ctx context.Context, cluster, name string) error {
-	return s.transact(ctx, System, action{verb: "adopt", object: "Cluster/" + name}, func(tx pgx.Tx) error {
+	return s.transact(ctx, System, action{verb: "adopt", object: "Cluster/" + name, placing: true}, func(tx pgx.Tx) error {
 		const insert = `INSERT INTO object (home, kind, namespace, name, uid) VALUES ('hub', 'Cluster', '', $1, $2)
 			ON CONFLICT (home, kind, namespace, name) DO UPDATE SET uid = $2, deleted_at = NULL, deleting_at = NULL
 				WHERE object.deleted_at IS NOT NULL OR NOT EXISTS (SELECT FROM cluster c WHERE c.id = object.uid AND c.enrolled_at IS NOT NULL)`

@@ -12,9 +12,13 @@ type SourceStatus struct {
 	FetchedAt time.Time
 	// CheckedAt is when upstream was last asked.
 	CheckedAt time.Time
-	// Reason and Message say what went wrong since the last good fetch; empty: nothing.
-	Reason  string
-	Message string
+	// Reason and Message say what went wrong since the last good fetch; empty: nothing. Terminal: no retry can help.
+	Reason   string
+	Message  string
+	Terminal bool
+	// ReadySince is when it last became ready, or failed, or neither; StoredSince since when there is a Tree.
+	ReadySince  time.Time
+	StoredSince time.Time
 	// HandledReconcileAt is the last reconcile request that was served.
 	HandledReconcileAt string
 }
@@ -30,6 +34,11 @@ type AppStatus struct {
 	// Reason and Message say why Attempted was not built; empty: it was.
 	Reason  string
 	Message string
+	// ReasonSince is since when there is a Reason, or none; ReleaseSince when Release last changed.
+	ReasonSince  time.Time
+	ReleaseSince time.Time
+	// TerminalSince is since when no retry can help; zero: one may.
+	TerminalSince time.Time
 }
 
 // ClusterStatus is what the hub knows of a Cluster.
@@ -39,6 +48,9 @@ type ClusterStatus struct {
 	Enrolled  bool
 	Connected bool
 	LastSeen  time.Time
+	// ConnectedSince is when it last connected or disconnected, SafeModeSince when it last entered or left safe mode.
+	ConnectedSince time.Time
+	SafeModeSince  time.Time
 	// State is the newest one allotted; Acknowledged what the spoke works from.
 	State        StateID
 	Acknowledged StateID
@@ -57,17 +69,33 @@ type Instance struct {
 	ClusterID string
 	Connected bool
 	LastSeen  time.Time
-	// Assignment as last written.
+	// ConnectedSince is when the cluster last connected or disconnected.
+	ConnectedSince time.Time
+	// Assignment as last written, and when its Pin last changed.
 	Assignment Assignment
 	CreatedAt  time.Time
+	PinnedAt   time.Time
 	// Report is nil until the spoke has said something of this App.
 	Report *Report
 	// ReportedAt is when the hub stored the Report.
 	ReportedAt time.Time
+	// Since when the Report's Ready and Healthy have their status, it holds a prune, and is terminal; zero: it is not so.
+	ReadySince    time.Time
+	HealthySince  time.Time
+	HeldSince     time.Time
+	TerminalSince time.Time
 	// Attempted and Applied are the newest Revisions that the Releases of Assignment and Report are at.
 	Attempted Revision
 	Applied   Revision
 	// Version grows with every change of any of it.
+	Version uint64
+}
+
+// GoneInstance is an App that left a cluster.
+type GoneInstance struct {
+	Cluster string // name
+	App     Key
+	// Version is comparable to those of what is there.
 	Version uint64
 }
 
@@ -91,6 +119,8 @@ type Looked struct {
 	TreeBlob Digest
 	Reason   string
 	Message  string
+	// Terminal: the spec can never work.
+	Terminal bool
 }
 
 // AppState is an AppStatus with what the hub's own loops need beside it.
@@ -99,6 +129,15 @@ type AppState struct {
 	// RetryDue: a failed build is to be tried again now.
 	RetryDue bool
 	// Version grows with every change of any of it.
+	Version uint64
+}
+
+// PlacementState is what is stored of what a Placement comes to.
+type PlacementState struct {
+	// ReadySince is when the status of its Ready condition last changed, MatchedSince when the clusters it chooses did.
+	ReadySince   time.Time
+	MatchedSince time.Time
+	// Version grows with every change of what it comes to.
 	Version uint64
 }
 
