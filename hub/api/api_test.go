@@ -165,12 +165,17 @@ func ok(*fleet.Report) {}
 // shown is the part of an object that tests look at.
 type shown struct {
 	Metadata struct {
-		Name        string            `json:"name"`
-		Annotations map[string]string `json:"annotations"`
+		Name            string            `json:"name"`
+		Generation      int64             `json:"generation"`
+		ResourceVersion string            `json:"resourceVersion"`
+		Annotations     map[string]string `json:"annotations"`
 	} `json:"metadata"`
 	Status struct {
-		Conditions []struct {
+		ObservedGeneration int64 `json:"observedGeneration"`
+		Conditions         []struct {
 			Type, Status, Reason, Message string
+			ObservedGeneration            int64
+			LastTransitionTime            time.Time
 		} `json:"conditions"`
 		LastAppliedRevision   string `json:"lastAppliedRevision"`
 		LastAttemptedRevision string `json:"lastAttemptedRevision"`

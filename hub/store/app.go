@@ -23,13 +23,13 @@ func (s *Store) AppStates(ctx context.Context) (map[fleet.Key]fleet.AppState, er
 		var text string
 		var state fleet.AppState
 		var release []byte
-		var terminalSince *time.Time
+		var reasonSince, terminalSince *time.Time
 		err := rows.Scan(&text, &state.ObservedGeneration, &state.Attempted, &state.Revision, &release, &state.Reason, &state.Message,
-			&state.ReasonSince, &state.ReleaseSince, &terminalSince, &state.RetryDue, &state.Version)
+			&reasonSince, &state.ReleaseSince, &terminalSince, &state.RetryDue, &state.Version)
 		if err != nil {
 			return nil, explain("read the Apps", err)
 		}
-		state.TerminalSince = orZero(terminalSince)
+		state.ReasonSince, state.TerminalSince = orZero(reasonSince), orZero(terminalSince)
 		key, err := fleet.ParseKey(text)
 		if err != nil {
 			return nil, err

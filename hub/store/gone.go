@@ -31,8 +31,8 @@ func (s *Store) GoneInstances(ctx context.Context, q fleet.InstanceQuery) ([]fle
 // past, as after it was restored to an older point, is not.
 func (s *Store) Remembers(ctx context.Context, since fleet.Horizon) (remembers bool, err error) {
 	// What a copy of the database brought along from its origin may lie in this one's future: it says nothing then.
-	const query = `SELECT $1::text::xid8 <= h.now AND (forgotten < $1::text::xid8 OR forgotten >= h.now)
-		FROM hub, (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS now) h`
+	const query = `SELECT $1::text::xid8 <= n.next AND (forgotten < $1::text::xid8 OR forgotten >= n.next)
+		FROM hub, (SELECT pg_snapshot_xmax(pg_current_snapshot()) AS next) n`
 	err = s.pool.QueryRow(ctx, query, since.String()).Scan(&remembers)
 	return remembers, explain("look for what was forgotten", err)
 }

@@ -130,7 +130,7 @@ func (s *Store) Objects(ctx context.Context, q resource.Query) (objects []*resou
 }
 
 const objectColumns = `kind, namespace, name, uid::text, generation, labels, annotations, spec, created_at,
-	coalesce(deleted_at, deleting_at), deleted_at IS NOT NULL, placed_at, written::text`
+	coalesce(deleted_at, deleting_at), deleted_at IS NOT NULL, unplaced_at, written::text`
 
 func listObjects(ctx context.Context, q querier, query resource.Query) ([]*resource.Object, error) {
 	const list = `SELECT ` + objectColumns + ` FROM object
@@ -174,9 +174,10 @@ func scanObject(row pgx.CollectableRow) (*resource.Object, error) {
 	var o resource.Object
 	var deleted bool
 	var created time.Time
+	var unplaced *time.Time
 	m := &o.Metadata
 	err := row.Scan(&o.Kind, &m.Namespace, &m.Name, &m.UID, &m.Generation, &m.Labels, &m.Annotations, &o.Spec, &created,
-		&m.DeletionTimestamp, &deleted, &o.PlacedAt, &m.ResourceVersion)
+		&m.DeletionTimestamp, &deleted, &unplaced, &m.ResourceVersion)
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +187,7 @@ func scanObject(row pgx.CollectableRow) (*resource.Object, error) {
 	}
 	o.APIVersion = kind.APIVersion
 	m.CreationTimestamp = &created
-	o.Gone = deleted
+	o.Gone, o.UnplacedAt = deleted, orZero(unplaced)
 	if kind.Name == resource.Secret.Name {
 		var spec secretSpec
 		err = json.Unmarshal(o.Spec, &spec)

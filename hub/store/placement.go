@@ -20,8 +20,8 @@ func isPlacing(kind string) bool {
 	return slices.Contains([]string{resource.Placement.Name, resource.Kustomization.Name, resource.Cluster.Name}, kind)
 }
 
-// placing makes change note what it did to what Placements come to: since when they are ready or not, since when their
-// Apps are where they are, and for watchers, that anything of it changed.
+// placing makes change note what it did to what Placements come to: since when they are ready or not, since when they
+// choose the clusters they do, which Apps they let go of, and for watchers, that anything of it changed.
 func placing(ctx context.Context, change func(pgx.Tx) error) func(pgx.Tx) error {
 	return func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, placementLock); err != nil {
@@ -41,7 +41,7 @@ func placing(ctx context.Context, change func(pgx.Tx) error) func(pgx.Tx) error 
 		if err := notePlacements(ctx, tx, before, after); err != nil {
 			return err
 		}
-		return noteApps(ctx, tx, before, after)
+		return noteUnplaced(ctx, tx, before, after)
 	}
 }
 
@@ -126,34 +126,32 @@ func notePlacements(ctx context.Context, tx pgx.Tx, before, after map[string]pla
 	return nil
 }
 
-// noteApps stores which Apps came under another Placement, or none.
-func noteApps(ctx context.Context, tx pgx.Tx, before, after map[string]placement) error {
-	was, now := placedBy(before), placedBy(after)
-	var moved []string
-	for _, by := range []map[string]string{was, now} {
-		for app := range by {
-			if was[app] != now[app] {
-				moved = append(moved, app)
-			}
+// noteUnplaced stores which Apps no Placement names any more.
+func noteUnplaced(ctx context.Context, tx pgx.Tx, before, after map[string]placement) error {
+	still := named(after)
+	var gone []string
+	for app := range named(before) {
+		if !still[app] {
+			gone = append(gone, app)
 		}
 	}
-	if len(moved) == 0 {
+	if len(gone) == 0 {
 		return nil
 	}
-	const update = `UPDATE object SET placed_at = now() WHERE home || '/' || kind || '/' || namespace || '/' || name = ANY($1) AND deleted_at IS NULL`
-	_, err := tx.Exec(ctx, update, moved)
-	return explain("note which Apps are placed", err)
+	const update = `UPDATE object SET unplaced_at = now() WHERE home || '/' || kind || '/' || namespace || '/' || name = ANY($1) AND deleted_at IS NULL`
+	_, err := tx.Exec(ctx, update, gone)
+	return explain("note which Apps are not placed", err)
 }
 
-// placedBy is which Placement names an App, by key.
-func placedBy(placements map[string]placement) map[string]string {
-	by := map[string]string{}
-	for key, p := range placements {
+// named are the keys of the Apps that Placements name.
+func named(placements map[string]placement) map[string]bool {
+	apps := map[string]bool{}
+	for _, p := range placements {
 		for _, app := range p.apps {
-			by[fleet.Key{Home: fleet.HubHome, Kind: app.Kind, Namespace: p.namespace, Name: app.Name}.String()] = key
+			apps[fleet.Key{Home: fleet.HubHome, Kind: app.Kind, Namespace: p.namespace, Name: app.Name}.String()] = true
 		}
 	}
-	return by
+	return apps
 }
 
 // PlacementStates returns what is stored of what Placements come to, by "namespace/name".

@@ -34,7 +34,8 @@ type AppStatus struct {
 	// Reason and Message say why Attempted was not built; empty: it was.
 	Reason  string
 	Message string
-	// ReasonSince is since when there is a Reason, or none; ReleaseSince when Release last changed.
+	// ReasonSince is since when there is a Reason, or none any more (zero: there never was one); ReleaseSince when Release
+	// last changed.
 	ReasonSince  time.Time
 	ReleaseSince time.Time
 	// TerminalSince is since when no retry can help; zero: one may.

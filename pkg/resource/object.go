@@ -28,8 +28,8 @@ type Object struct {
 	Data       map[string][]byte `json:"data,omitempty"`
 	StringData map[string]string `json:"stringData,omitempty"`
 
-	// PlacedAt is when an App last came under another Placement, or under none.
-	PlacedAt time.Time `json:"-"`
+	// UnplacedAt is when a Placement last let go of an App; zero: none did.
+	UnplacedAt time.Time `json:"-"`
 	// Gone marks the last state of an object that was deleted, for watchers.
 	Gone bool `json:"-"`
 }

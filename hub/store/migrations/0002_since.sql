@@ -1,7 +1,7 @@
 -- Since when a condition has the status it has, beside what the condition is about. Triggers keep these times, so that no
 -- writer can forget one.
 ALTER TABLE object
-    ADD COLUMN placed_at timestamptz NOT NULL DEFAULT now();       -- an App: by this Placement, or by none
+    ADD COLUMN unplaced_at timestamptz;                            -- an App: its Placement let go of it
 -- What a Placement comes to. A row of its own, so that it is no change of what is declared.
 CREATE TABLE placement (
     namespace     text        NOT NULL,
@@ -23,7 +23,7 @@ ALTER TABLE upstream
 ALTER TABLE source
     ADD COLUMN ready_since timestamptz NOT NULL DEFAULT now();     -- bound to this upstream, or not
 ALTER TABLE app
-    ADD COLUMN reason_since   timestamptz NOT NULL DEFAULT now(),  -- some reason, or none
+    ADD COLUMN reason_since   timestamptz,                         -- some reason, or none any more
     ADD COLUMN release_since  timestamptz NOT NULL DEFAULT now(),
     ADD COLUMN terminal_since timestamptz;                         -- a reason that no retry can help
 ALTER TABLE assignment
@@ -37,9 +37,10 @@ ALTER TABLE report
 -- Of what is there already, the best that is known. kubectl's copy of an object may hold a Secret's content: it goes.
 INSERT INTO placement (namespace, name, ready_since, matched_since)
     SELECT namespace, name, created_at, created_at FROM object WHERE kind = 'Placement' AND deleted_at IS NULL;
-UPDATE object SET placed_at = created_at, annotations = annotations - 'kubectl.kubernetes.io/last-applied-configuration';
+UPDATE object SET annotations = annotations - 'kubectl.kubernetes.io/last-applied-configuration'
+    WHERE annotations ? 'kubectl.kubernetes.io/last-applied-configuration';
 UPDATE upstream SET ready_since = coalesce(fetched_at, ready_since), stored_since = fetched_at WHERE tree IS NOT NULL;
-UPDATE app SET terminal_since = now() WHERE reason <> '' AND retry_at IS NULL;
+UPDATE app SET reason_since = now(), terminal_since = CASE WHEN retry_at IS NULL THEN now() END WHERE reason <> '';
 UPDATE assignment SET pinned_at = created_at;
 UPDATE report SET ready_since = stored_at, healthy_since = stored_at,
     held_since = CASE WHEN held_prune IS NOT NULL THEN stored_at END, terminal_since = CASE WHEN terminal THEN stored_at END;
@@ -96,7 +97,7 @@ CREATE TRIGGER source_since BEFORE UPDATE ON source FOR EACH ROW EXECUTE FUNCTIO
 
 CREATE FUNCTION since_app() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF TG_OP = 'UPDATE' AND (OLD.reason = '') <> (NEW.reason = '') THEN
+    IF TG_OP = 'INSERT' AND NEW.reason <> '' OR TG_OP = 'UPDATE' AND (OLD.reason = '') <> (NEW.reason = '') THEN
         NEW.reason_since := now();
     END IF;
     IF TG_OP = 'UPDATE' AND OLD.release IS DISTINCT FROM NEW.release THEN
