@@ -91,6 +91,9 @@ func readyCondition(o *resource.Object) condition {
 	return condition{Status: fleet.Unknown}
 }
 
+// idle are the reasons of what is neither ready nor failed, and not under way either.
+var idle = []string{fleet.ReasonUnreachable, fleet.ReasonSuspended, reasonNotEnrolled, reasonNotPlaced, reasonNoClusters}
+
 func countReady(objects []*resource.Object) (*adminv1.Counts, error) {
 	counts := &adminv1.Counts{Total: uint32(len(objects))}
 	for _, o := range objects {
@@ -108,7 +111,7 @@ func countReady(objects []*resource.Object) (*adminv1.Counts, error) {
 			counts.Ready++
 		case c.Status == fleet.False:
 			counts.Failed++
-		case c.Reason == fleet.ReasonUnreachable || c.Reason == "NotEnrolled":
+		case slices.Contains(idle, c.Reason):
 			counts.Unknown++
 		default:
 			counts.Progressing++

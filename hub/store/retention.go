@@ -22,9 +22,17 @@ type rule struct {
 // here are bounded by what people declare, and unbounded says how.
 var retention = []rule{
 	{"object", "deleted objects stay an hour for watchers, and until no Assignment needs their tombstone", `
-		DELETE FROM object o WHERE deleted_at < now() - interval '1 hour'
+		WITH gone AS (DELETE FROM object o WHERE deleted_at < now() - interval '1 hour'
 			AND NOT EXISTS (SELECT FROM assignment a WHERE a.app = o.key)
-			AND NOT EXISTS (SELECT FROM assignment a WHERE o.kind = 'Placement' AND a.placement = o.name AND split_part(a.app, '/', 3) = o.namespace)`},
+			AND NOT EXISTS (SELECT FROM assignment a WHERE o.kind = 'Placement' AND a.placement = o.name AND split_part(a.app, '/', 3) = o.namespace)
+			RETURNING o.written)` + forgetting},
+	{"gone_instance", "an hour for watchers, and the newest of each declared App and Cluster", `
+		WITH gone AS (DELETE FROM gone_instance g WHERE at < now() - interval '1 hour'
+			AND (EXISTS (SELECT FROM gone_instance n WHERE n.app = g.app AND n.written > g.written) OR NOT EXISTS
+				(SELECT FROM object o WHERE o.key = g.app AND o.deleted_at IS NULL))
+			AND (EXISTS (SELECT FROM gone_instance n WHERE n.cluster = g.cluster AND n.written > g.written) OR NOT EXISTS
+				(SELECT FROM cluster c WHERE c.name = g.cluster))
+			RETURNING g.written)` + forgetting},
 	{"source", "what was known of a Source goes with it", `
 		DELETE FROM source s WHERE NOT EXISTS (SELECT FROM object o WHERE o.kind = s.kind AND o.namespace = s.namespace AND o.name = s.name AND o.deleted_at IS NULL)`},
 	{"upstream", "an upstream nobody names is kept a day", `
@@ -86,11 +94,15 @@ func gone(app string) string {
 	return `NOT EXISTS (SELECT FROM object o WHERE o.key = ` + app + `) AND NOT EXISTS (SELECT FROM assignment a WHERE a.app = ` + app + `)`
 }
 
+// forgetting ends a rule that takes what watchers are told of: who watched before it must list again.
+const forgetting = ` UPDATE hub SET forgotten = greatest(forgotten, (SELECT max(written) FROM gone)) WHERE EXISTS (SELECT FROM gone)`
+
 // unbounded are the tables without a rule, and what bounds them.
 var unbounded = map[string]string{
 	"hub":            "one row",
 	"cluster":        "a row a declared Cluster",
 	"admin_token":    "a row a token that a person made",
+	"placement":      "a row a declared Placement",
 	"assignment":     "a row an App and cluster it is placed on",
 	"assignment_pin": "four rows an Assignment",
 	"blob_chunk":     "goes with its blob",
