@@ -696,3 +696,21 @@ func TestStatusNamesWhatIsHeldAndWhere(t *testing.T) {
 		t.Errorf("held %v", held)
 	}
 }
+
+func TestSameTroubleInSeveralClustersIsOneWhateverItsPodsAreCalled(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.running()
+	for cluster, pod := range map[string]string{"prod-1": "web-85c84c59dd-c4sng", "prod-2": "web-85c84c59dd-8kf2w"} {
+		b.report(cluster, func(r *fleet.Report) {
+			r.Ready = fleet.Condition{Status: fleet.False, Reason: fleet.ReasonHealthCheckFailed, Message: "ImagePullBackOff: container web of Pod " + pod + ": no such image"}
+		})
+	}
+	status, err := adminv1.NewHubServiceClient(b.conn).Status(b.ctx, &adminv1.StatusRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if troubles := status.GetTroubles(); len(troubles) != 1 || !slices.Equal(troubles[0].GetClusters(), []string{"prod-1", "prod-2"}) {
+		t.Errorf("troubles %v", troubles)
+	}
+}
