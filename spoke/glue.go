@@ -85,8 +85,8 @@ func (a adapter) Deploy(ctx context.Context, target worker.Target) error {
 	return explain(a.Engine.Deploy(ctx, deploy.Target(target)))
 }
 
-func (a adapter) Remove(ctx context.Context, app fleet.Key, tombstone fleet.Tombstone, approved fleet.Digest) (bool, error) {
-	done, err := a.Engine.Remove(ctx, app, tombstone, approved)
+func (a adapter) Remove(ctx context.Context, removal worker.Removal) (bool, error) {
+	done, err := a.Engine.Remove(ctx, deploy.Removal(removal))
 	return done, explain(err)
 }
 
@@ -113,10 +113,11 @@ func explain(err error) error {
 	return failure
 }
 
-// isTransient reports whether the API server, or the way to it, was in the way rather than what was asked.
+// isTransient reports whether the API server, or the way to it, or somebody who wrote at the same time, was in the way
+// rather than what was asked.
 func isTransient(err error) bool {
 	var network net.Error
-	return errors.As(err, &network) ||
+	return errors.As(err, &network) || errors.Is(err, fleet.ErrConflict) ||
 		apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err) ||
-		apierrors.IsInternalError(err) || apierrors.IsServiceUnavailable(err) || apierrors.IsConflict(err)
+		apierrors.IsInternalError(err) || apierrors.IsServiceUnavailable(err)
 }

@@ -12,9 +12,6 @@ import (
 	"flotilla.dev/flotilla/pkg/resource"
 )
 
-// clusterAnnotation marks an App's instance with the cluster it is in.
-const clusterAnnotation = "fleet.flotilla.dev/cluster"
-
 // selection of objects to show.
 type selection struct {
 	kind      resource.Kind
@@ -195,7 +192,7 @@ func instanceObject(kind resource.Kind, i fleet.Instance, declared *resource.Obj
 	if declared != nil {
 		o.Spec, o.Metadata.Labels, o.Metadata.Generation, o.Metadata.UID = declared.Spec, declared.Metadata.Labels, declared.Metadata.Generation, declared.Metadata.UID
 	}
-	o.Metadata.Annotations = map[string]string{clusterAnnotation: i.Cluster}
+	o.Metadata.Annotations = map[string]string{fleet.ClusterAnnotation: i.Cluster}
 	return o, setStatus(o, statusOfInstance(i, o.Metadata.Generation), i.Version)
 }
 
@@ -222,7 +219,7 @@ func versionOf(o *resource.Object) uint64 {
 // idOf tells an object of a kind from the others shown: "namespace/name" or "namespace/name@cluster".
 func idOf(o *resource.Object) string {
 	id := o.Metadata.Namespace + "/" + o.Metadata.Name
-	if cluster := o.Metadata.Annotations[clusterAnnotation]; cluster != "" {
+	if cluster := o.Metadata.Annotations[fleet.ClusterAnnotation]; cluster != "" {
 		id += "@" + cluster
 	}
 	return id

@@ -72,6 +72,9 @@ func statusOfApp(object *resource.Object, state fleet.AppState, instances []flee
 	if len(instances) == 0 {
 		handled = object.Metadata.Annotations[flux.RequestedAtAnnotation] // there is nobody to ask
 	}
+	if state.Reason != "" && state.HandledReconcileAt < handled {
+		handled = state.HandledReconcileAt // it is to be built again first
+	}
 	status.LastHandledReconcileAt = handled
 	if applied {
 		status.LastAppliedRevision = string(state.Revision)

@@ -28,7 +28,8 @@ func statusOfSource(object *resource.Object, state fleet.SourceState) sourceStat
 		status.ObservedGeneration = -1 // nobody has looked at it
 	}
 	at := *object.Metadata.CreationTimestamp
-	if state.CheckedAt.Year() > 2000 {
+	looked := state.CheckedAt.Year() > 2000 // at what it means now; what is stored may be of what it meant before
+	if looked {
 		at = state.CheckedAt
 	}
 	fetched := !state.Tree.IsZero()
@@ -42,7 +43,7 @@ func statusOfSource(object *resource.Object, state fleet.SourceState) sourceStat
 		status.Conditions = append(status.Conditions, newCondition(ready, failed, at))
 		failed.Status = fleet.True
 		status.Conditions = append(status.Conditions, newCondition(fetchFailed, failed, at))
-	case fetched:
+	case fetched && looked:
 		status.Conditions = append(status.Conditions, newCondition(ready, stored, at))
 	default:
 		waiting := fleet.Condition{Status: fleet.Unknown, Reason: fleet.ReasonProgressing, Message: "waiting to be fetched"}

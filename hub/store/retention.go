@@ -28,6 +28,7 @@ var retention = []rule{
 	{"source", "what was known of a Source goes with it", `
 		DELETE FROM source s WHERE NOT EXISTS (SELECT FROM object o WHERE o.kind = s.kind AND o.namespace = s.namespace AND o.name = s.name AND o.deleted_at IS NULL)`},
 	{"upstream", "an upstream nobody names is kept a day", `
+		WITH named AS (UPDATE upstream u SET used_at = now() WHERE used_at < now() - interval '12 hours' AND EXISTS (SELECT FROM source s WHERE s.upstream = u.id))
 		DELETE FROM upstream u WHERE used_at < now() - interval '1 day' AND NOT EXISTS (SELECT FROM source s WHERE s.upstream = u.id)`},
 	{"app", "what was known of an App goes with it", `
 		DELETE FROM app a WHERE NOT EXISTS (SELECT FROM object o WHERE o.key = a.key AND o.deleted_at IS NULL)`},
@@ -69,10 +70,12 @@ var retention = []rule{
 	{"build", "30 days, and at most 10,000", `
 		DELETE FROM build WHERE used_at < now() - interval '30 days'
 			OR key IN (SELECT key FROM build ORDER BY used_at DESC OFFSET 10000)`},
+	{"build_claim", "until it runs out", `
+		DELETE FROM build_claim WHERE claimed_until < now()`},
 	{"blob", "what nothing has reached for a day", `
 		WITH RECURSIVE kept(digest) AS (
 			SELECT manifest FROM build UNION SELECT manifest FROM release UNION SELECT manifest FROM assignment_pin
-			UNION SELECT tree_blob FROM upstream WHERE tree_blob IS NOT NULL
+			UNION SELECT tree_blob FROM upstream WHERE tree_blob IS NOT NULL UNION SELECT tree_blob FROM source WHERE tree_blob IS NOT NULL
 			UNION SELECT digest FROM blob WHERE used_at >= now() - interval '1 day'
 			UNION SELECT p.part FROM blob_part p JOIN kept k ON p.whole = k.digest)
 		DELETE FROM blob WHERE digest NOT IN (SELECT digest FROM kept)`},

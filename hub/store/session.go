@@ -110,7 +110,7 @@ func (s *Store) DisconnectSilent(ctx context.Context, unheard time.Duration) err
 // is not to be sent.
 func (s *Store) DesiredState(ctx context.Context, session fleet.Session) (desired fleet.Desired, id fleet.StateID, safeMode string, err error) {
 	err = s.transact(ctx, System, action{verb: "read the state of cluster", object: session.Cluster}, func(tx pgx.Tx) error {
-		const lock = `SELECT epoch, version, digest, safe_mode FROM cluster WHERE id = $1 AND session = $2 FOR UPDATE`
+		const lock = `SELECT epoch, version, digest, safe_mode FROM cluster WHERE id = $1 AND session = $2 FOR NO KEY UPDATE`
 		var digest []byte
 		err := tx.QueryRow(ctx, lock, session.Cluster, session.Number).Scan(&id.Epoch, &id.Version, &digest, &safeMode)
 		if errors.Is(err, pgx.ErrNoRows) {

@@ -6,7 +6,7 @@ import "time"
 type SourceStatus struct {
 	// ObservedGeneration is the generation of the declared object that was last looked at.
 	ObservedGeneration int64
-	// Revision and Tree are of the last good fetch; FetchedAt is when it was made.
+	// Revision and Tree are of the last good fetch while the Source was active; FetchedAt is when it was made.
 	Revision  Revision
 	Tree      Digest
 	FetchedAt time.Time
@@ -30,6 +30,8 @@ type AppStatus struct {
 	// Reason and Message say why Attempted was not built; empty: it was.
 	Reason  string
 	Message string
+	// HandledReconcileAt is the reconcile request of the App that was the newest when the build failed.
+	HandledReconcileAt string
 }
 
 // ClusterStatus is what the hub knows of a Cluster.
@@ -93,13 +95,32 @@ type Looked struct {
 	Message  string
 }
 
+// UpstreamState is what the hub's own loops know of an upstream, which is what the Sources with the same spec and
+// credential share.
+type UpstreamState struct {
+	ID Digest
+	// Looked is the last good look.
+	Looked
+	// Failures is how often in a row looking at it failed since.
+	Failures int
+}
+
 // AppState is an AppStatus with what the hub's own loops need beside it.
 type AppState struct {
 	AppStatus
-	// RetryDue: a failed build is to be tried again now.
-	RetryDue bool
 	// Version grows with every change of any of it.
 	Version uint64
+}
+
+// BuildFailure says why an App cannot be built from what was tried.
+type BuildFailure struct {
+	// Generation of the declared App, Revision of its Source (empty: it is not declared), and the App's newest reconcile
+	// request then.
+	Generation  int64
+	Revision    Revision
+	RequestedAt string
+	Reason      string
+	Message     string
 }
 
 // InstanceQuery selects Apps in clusters.

@@ -3,11 +3,13 @@ package cache
 import (
 	"container/list"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -19,15 +21,19 @@ const touchPeriod = time.Hour
 
 // blob is one indexed blob.
 type blob struct {
-	digest  fleet.Digest
-	size    int64
+	digest fleet.Digest
+	size   int64
+	// place is where it stands among those that may go; nil while it is pinned.
 	place   *list.Element
 	touched time.Time
 	// content is set when the blob could not be written.
 	content []byte
+	// unread says that the last try to read it failed, for a reason that says nothing of the blob.
+	unread bool
 }
 
-// Blob returns the bytes with that digest. Absent, or found corrupt and dropped: fleet.ErrNotFound.
+// Blob returns the bytes with that digest. Absent, or found corrupt and dropped: fleet.ErrNotFound. One that cannot be
+// read for now, as when too many files are open, is kept: the error is another.
 func (c *Cache) Blob(digest fleet.Digest) ([]byte, error) {
 	content, touch, found := c.use(digest)
 	if !found {
@@ -38,15 +44,20 @@ func (c *Cache) Blob(digest fleet.Digest) ([]byte, error) {
 	}
 	path := c.blobPath(digest)
 	content, err := os.ReadFile(path)
-	if err == nil && fleet.DigestOf(content) == digest {
+	switch {
+	case err == nil && fleet.DigestOf(content) == digest:
+		c.note(digest, false)
 		if touch {
 			now := time.Now()
 			_ = os.Chtimes(path, now, now) // the order after a restart is a hint
 		}
 		return content, nil
-	}
-	if err == nil {
+	case err == nil:
 		err = fmt.Errorf("%w: its content has another digest", fleet.ErrInvalid)
+	case !isAbsent(err):
+		c.note(digest, true)
+		c.log.Warn("a cached blob cannot be read for now; kept", telemetry.KeyDigest, digest, telemetry.KeyErr, err)
+		return nil, fmt.Errorf("cached blob %s: %w", digest, err)
 	}
 	c.metrics.corrupt.Inc()
 	c.log.Warn("a cached blob cannot be used; dropped", telemetry.KeyDigest, digest, telemetry.KeyErr, err)
@@ -56,11 +67,31 @@ func (c *Cache) Blob(digest fleet.Digest) ([]byte, error) {
 	return nil, fmt.Errorf("cached blob %s: %w", digest, fleet.ErrNotFound)
 }
 
-// Has reports whether a blob is there, without reading it.
-func (c *Cache) Has(digest fleet.Digest) bool {
+// isAbsent reports whether a read failed because there is no such file, as on a volume that was lost.
+func isAbsent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+}
+
+// note keeps whether the last try to read a blob failed.
+func (c *Cache) note(digest fleet.Digest, unread bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.blobs[digest] != nil
+	if entry := c.blobs[digest]; entry != nil {
+		entry.unread = unread
+	}
+}
+
+// Has reports whether a blob is there. Only one that could not be read the last time is read for that.
+func (c *Cache) Has(digest fleet.Digest) bool {
+	c.mu.Lock()
+	entry := c.blobs[digest]
+	unread := entry != nil && entry.unread
+	c.mu.Unlock()
+	if unread {
+		_, err := c.Blob(digest)
+		return err == nil
+	}
+	return entry != nil
 }
 
 // Put stores a blob and drops others, the longest unused first, that are beyond the bound and not pinned. Bytes that
@@ -89,6 +120,9 @@ func (c *Cache) Put(digest fleet.Digest, content []byte) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if old := c.blobs[digest]; old != nil && old.unread {
+		c.forget(old)
+	}
 	c.add(entry)
 	c.evict()
 	return nil
@@ -102,14 +136,46 @@ func (c *Cache) Pin(owner string, digests []fleet.Digest) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	before := c.pins[owner]
 	c.pins[owner] = pinned
+	for digest := range pinned {
+		if _, had := before[digest]; !had {
+			c.hold(digest)
+		}
+	}
+	for digest := range before {
+		if _, has := pinned[digest]; !has {
+			c.release(digest)
+		}
+	}
 }
 
 // Unpin lets go of all that the owner had pinned.
 func (c *Cache) Unpin(owner string) {
+	c.Pin(owner, nil)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.pins, owner)
+}
+
+// hold counts one more owner of a blob; it may not go any more.
+func (c *Cache) hold(digest fleet.Digest) {
+	c.owners[digest]++
+	if entry := c.blobs[digest]; entry != nil && entry.place != nil {
+		c.recent.Remove(entry.place)
+		entry.place = nil
+	}
+}
+
+// release counts one owner less; without any, the blob may go, as one that was used until now.
+func (c *Cache) release(digest fleet.Digest) {
+	if c.owners[digest]--; c.owners[digest] > 0 {
+		return
+	}
+	delete(c.owners, digest)
+	if entry := c.blobs[digest]; entry != nil {
+		entry.place = c.recent.PushFront(entry)
+	}
 }
 
 // use moves a blob to the front. Its content is set when it is held in memory; touch says to set its file's time.
@@ -120,7 +186,9 @@ func (c *Cache) use(digest fleet.Digest) (content []byte, touch, found bool) {
 	if entry == nil {
 		return nil, false, false
 	}
-	c.recent.MoveToFront(entry.place)
+	if entry.place != nil {
+		c.recent.MoveToFront(entry.place)
+	}
 	if now := time.Now(); now.Sub(entry.touched) > touchPeriod {
 		entry.touched, touch = now, true
 	}
@@ -131,7 +199,9 @@ func (c *Cache) add(entry *blob) {
 	if c.blobs[entry.digest] != nil {
 		return // another got there first, with the same bytes
 	}
-	entry.place = c.recent.PushFront(entry)
+	if c.owners[entry.digest] == 0 {
+		entry.place = c.recent.PushFront(entry)
+	}
 	c.blobs[entry.digest] = entry
 	c.bytes += entry.size
 	c.metrics.bytes.Set(float64(c.bytes))
@@ -142,31 +212,25 @@ func (c *Cache) drop(digest fleet.Digest) {
 	if entry == nil {
 		return
 	}
-	c.recent.Remove(entry.place)
-	delete(c.blobs, digest)
-	c.bytes -= entry.size
-	c.metrics.bytes.Set(float64(c.bytes))
+	c.forget(entry)
 	_ = os.Remove(c.blobPath(digest)) // left behind, it is indexed and dropped again after a restart
 }
 
-// evict drops unpinned blobs, the longest unused first, until the bound is kept.
+// forget takes a blob out of the index; its file stays.
+func (c *Cache) forget(entry *blob) {
+	if entry.place != nil {
+		c.recent.Remove(entry.place)
+	}
+	delete(c.blobs, entry.digest)
+	c.bytes -= entry.size
+	c.metrics.bytes.Set(float64(c.bytes))
+}
+
+// evict drops blobs that nobody has pinned, the longest unused first, until the bound is kept.
 func (c *Cache) evict() {
-	if c.bytes <= c.max {
-		return
-	}
-	pinned := map[fleet.Digest]struct{}{}
-	for _, owner := range c.pins {
-		for digest := range owner {
-			pinned[digest] = struct{}{}
-		}
-	}
-	for place := c.recent.Back(); place != nil && c.bytes > c.max; {
-		entry := place.Value.(*blob)
-		place = place.Prev()
-		if _, keep := pinned[entry.digest]; !keep {
-			c.drop(entry.digest)
-			c.metrics.evicted.Inc()
-		}
+	for c.bytes > c.max && c.recent.Len() > 0 {
+		c.drop(c.recent.Back().Value.(*blob).digest)
+		c.metrics.evicted.Inc()
 	}
 }
 

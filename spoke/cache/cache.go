@@ -41,11 +41,12 @@ type Cache struct {
 
 	mu    sync.Mutex
 	blobs map[fleet.Digest]*blob
-	// recent orders the blobs, the one used last in front.
+	// recent orders the blobs that are not pinned, the one used last in front.
 	recent *list.List
 	bytes  int64
-	// pins are the blobs each owner needs.
-	pins map[string]map[fleet.Digest]struct{}
+	// pins are the blobs each owner needs, owners the number of those who need a blob.
+	pins   map[string]map[fleet.Digest]struct{}
+	owners map[fleet.Digest]int
 	// fallback holds the files other than blobs that could not be written.
 	fallback map[string][]byte
 }
@@ -61,6 +62,7 @@ func Open(config Config) (*Cache, error) {
 		blobs:    map[fleet.Digest]*blob{},
 		recent:   list.New(),
 		pins:     map[string]map[fleet.Digest]struct{}{},
+		owners:   map[fleet.Digest]int{},
 		fallback: map[string][]byte{},
 	}
 	err := os.MkdirAll(c.dir, 0o700)

@@ -383,3 +383,62 @@ func TestVolumeThatIsLostOrCannotBeWrittenNeverStopsTheSpoke(t *testing.T) {
 		})
 	}
 }
+
+func TestBlobThatCannotBeReadForNowIsKeptAndReadLater(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c := open(t, dir, 0)
+	digest := put(t, c, "blob")
+	var path string
+	for path = range files(t, filepath.Join(dir, "blobs")) {
+	}
+	// A directory in its place fails reads as a lack of file descriptors does: nothing is said of the blob.
+	aside := filepath.Join(dir, "aside")
+	spoil := errors.Join(os.Rename(path, aside), os.MkdirAll(filepath.Join(path, "x"), 0o700))
+	if spoil != nil {
+		t.Fatal(spoil)
+	}
+	if _, err := c.Blob(digest); err == nil || errors.Is(err, fleet.ErrNotFound) {
+		t.Errorf("Blob = %v, want why it cannot be read", err)
+	}
+	if c.Has(digest) {
+		t.Error("what cannot be read counts as there")
+	}
+	if err := errors.Join(os.RemoveAll(path), os.Rename(aside, path)); err != nil {
+		t.Fatal(err)
+	}
+	if !c.Has(digest) || !has(t, c, "blob") {
+		t.Error("it is not read again")
+	}
+}
+
+func TestBlobThatCannotBeReadIsReplacedByTheSameBytes(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c := open(t, dir, 10)
+	digest := put(t, c, "0123456789")
+	for path := range files(t, filepath.Join(dir, "blobs")) {
+		if err := errors.Join(os.Remove(path), os.MkdirAll(filepath.Join(path, "x"), 0o700)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.Blob(digest); err == nil {
+		t.Fatal("a directory was read")
+	}
+	put(t, c, "0123456789")
+	if !has(t, c, "0123456789") {
+		t.Error("it cannot be stored again, or counts twice against the bound")
+	}
+}
+
+func TestWhatWasPinnedUntilNowIsDroppedAfterWhatNobodyUsed(t *testing.T) {
+	t.Parallel()
+	c := open(t, t.TempDir(), 20)
+	c.Pin("a", []fleet.Digest{put(t, c, "0123456789")})
+	put(t, c, "1123456789")
+	c.Unpin("a")
+	put(t, c, "2123456789")
+	if !has(t, c, "0123456789") || has(t, c, "1123456789") {
+		t.Error("the blob in use until now was dropped first")
+	}
+}

@@ -2,7 +2,6 @@ package deploy
 
 import (
 	"context"
-	"maps"
 	"sync"
 	"time"
 
@@ -17,14 +16,17 @@ type app struct {
 	key  fleet.Key
 	pass chan struct{} // holds one token: passes of an App exclude each other
 
+	// reload says that somebody else wrote the inventory, ending is when the App's deletion began. Both belong to who
+	// has the token.
+	reload bool
+	ending time.Time
+
 	mu  sync.Mutex
 	inv *inventory.Inventory
-	// reload says that somebody else wrote the inventory.
-	reload bool
-	// manifest and release are those of the newest pass or Load; nil before the first.
+	// manifest is that of the newest pass or Load; nil before the first.
 	manifest *manifest.Manifest
-	release  fleet.Release
-	// stale objects are in the inventory and not in the Manifest: held, or not gone yet. They are left alone.
+	// stale objects are in the inventory and not in the Manifest: held, or not gone yet. They are left alone, and what
+	// happens to them is looked at when they are wanted again.
 	stale map[fleet.ObjectRef]bool
 	// secrets has the content of Secrets, which the inventory names only by a keyed hash.
 	secrets map[fleet.ObjectRef]fleet.Digest
@@ -32,9 +34,7 @@ type app struct {
 	lost        map[fleet.ObjectRef]bool
 	applied     fleet.Digest
 	suspended   bool
-	removing    bool
-	held        *fleet.HeldPrune
-	heldRefs    []fleet.ObjectRef
+	held        *withheld
 	corrections uint64
 }
 
@@ -108,8 +108,19 @@ func (e *Engine) disown(a *app, ref fleet.ObjectRef) {
 func (a *app) wants(id fleet.ObjectRef) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	_, has := a.inv.Get(id)
-	return has && !a.stale[id] && !a.removing
+	entry, has := a.inv.Get(id)
+	return has && !a.stale[id] && !entry.Going
+}
+
+// setAside has exactly these objects left alone.
+func (a *app) setAside(entries []inventory.Entry) {
+	stale := make(map[fleet.ObjectRef]bool, len(entries))
+	for _, entry := range entries {
+		stale[entry.Ref.ID()] = true
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.stale = stale
 }
 
 // inventory returns the App's inventory; a pass may use the field, as only a pass replaces it.
@@ -117,13 +128,6 @@ func (a *app) inventory() *inventory.Inventory {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.inv
-}
-
-// lost returns the objects that other Apps have taken over.
-func (e *Engine) lost(a *app) map[fleet.ObjectRef]bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return maps.Clone(a.lost)
 }
 
 func (a *app) owner() apply.Owner { return apply.Owner{Name: a.key.Name, Namespace: a.key.Namespace} }
@@ -138,24 +142,28 @@ func (a *app) lock(ctx context.Context) (unlock func(), err error) {
 	}
 }
 
-// enter is the beginning of every pass: the Engine is ready, the App is nobody else's turn, its inventory is the one
-// in the cluster.
-func (e *Engine) enter(ctx context.Context, key fleet.Key) (*app, func(), error) {
+// take is the beginning of whatever is done with an App: the Engine is ready, and it is nobody else's turn.
+func (e *Engine) take(ctx context.Context, key fleet.Key) (a *app, unlock func(), err error) {
 	if err := e.awaitReady(ctx); err != nil {
 		return nil, nil, err
 	}
-	var a *app
-	var unlock func()
 	for {
 		a = e.app(key)
-		var err error
 		if unlock, err = a.lock(ctx); err != nil {
 			return nil, nil, err
 		}
 		if e.known(key) == a {
-			break
+			return a, unlock, nil
 		}
 		unlock() // it was removed while this waited
+	}
+}
+
+// enter is take, and the inventory is the one in the cluster.
+func (e *Engine) enter(ctx context.Context, key fleet.Key) (*app, func(), error) {
+	a, unlock, err := e.take(ctx, key)
+	if err != nil {
+		return nil, nil, err
 	}
 	if a.reload || a.inv.Broken() != nil {
 		inv, err := e.store.Load(ctx, key)

@@ -15,6 +15,7 @@ import (
 	"flotilla.dev/flotilla/spoke/apply"
 	"flotilla.dev/flotilla/spoke/drift"
 	"flotilla.dev/flotilla/spoke/health"
+	"flotilla.dev/flotilla/spoke/inventory"
 )
 
 // correct puts an object back to what was last applied. It is drift.Config.Correct.
@@ -46,11 +47,8 @@ func (e *Engine) correct(ctx context.Context, f drift.Finding) (drift.Correction
 	if err != nil {
 		return drift.Correction{}, err
 	}
-	inv := a.inventory()
-	if entry, has := inv.Get(ref); has && entry.UID != string(meta.UID) {
-		entry.UID = string(meta.UID) // saved with the next pass; until then the labels tell
-		inv.Put(entry)
-	}
+	// Saved with the next pass; until then the labels tell.
+	a.inventory().Edit(ref, func(entry *inventory.Entry) { entry.UID = string(meta.UID) })
 	wrote := f.Verdict == drift.Missing || e.wrote(ref, f.Known, f.Live, meta)
 	if wrote {
 		e.health.Applied(ref, meta)
@@ -66,9 +64,9 @@ func (e *Engine) lastApplied(a *app, id fleet.ObjectRef) (content fleet.Digest, 
 	defer a.mu.Unlock()
 	entry, has := a.inv.Get(id)
 	switch {
-	case !has, a.stale[id], a.removing:
+	case !has:
 		return content, ref, drift.Ignored
-	case a.manifest == nil, a.suspended, managed, entry.Applied.IsZero():
+	case a.stale[id], entry.Going, a.manifest == nil, a.suspended, managed, entry.Applied.IsZero():
 		return content, ref, drift.Postponed
 	}
 	content = entry.Applied

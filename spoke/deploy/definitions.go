@@ -69,6 +69,7 @@ func (d *definitions) listed(items []metav1.Object) {
 	for _, name := range gone {
 		d.gone(name)
 	}
+	d.engine.tracker.Memory().KeepDefinitions(present)
 	if !present[fluxDefinition] {
 		d.engine.flux.absent()
 	}
@@ -84,6 +85,12 @@ func (d *definitions) defined(crd metav1.Object) {
 	before, known := d.generations[name]
 	d.generations[name] = crd.GetGeneration()
 	d.mu.Unlock()
+	memory := d.engine.tracker.Memory()
+	if !known { // since the start: what it was before that counts
+		before = memory.Definition(name)
+		known = before != 0
+	}
+	memory.SetDefinition(name, crd.GetGeneration())
 	if known && before == crd.GetGeneration() {
 		return
 	}
@@ -101,6 +108,7 @@ func (d *definitions) gone(name string) {
 	if name == fluxDefinition {
 		d.engine.flux.absent()
 	}
+	d.engine.tracker.Memory().SetDefinition(name, 0)
 	d.engine.mapper.Forget(groupOf(name))
 }
 

@@ -17,17 +17,24 @@ import (
 	"flotilla.dev/flotilla/spoke/inventory"
 )
 
+// letGo marks what is to be deleted, and saves that before the first deletion is sent: after a crash none of it is put
+// back, and what was agreed to once is carried through without asking again.
+func (e *Engine) letGo(ctx context.Context, a *app, going []inventory.Entry) error {
+	if len(going) == 0 {
+		return nil
+	}
+	for _, entry := range going {
+		a.inv.Edit(entry.Ref, func(entry *inventory.Entry) { entry.Going = true })
+	}
+	return e.save(ctx, a)
+}
+
 // delete asks for the deletion of objects in reverse order of their application, and drops those from the inventory
-// that are gone, will be, or are not ours any more; with wait, only those that are gone. It returns the others.
-func (e *Engine) delete(ctx context.Context, a *app, going []inventory.Entry, wait bool) (remaining []inventory.Entry, err error) {
+// that are gone, will be, or are not ours any more; with wait, only those that are gone. It returns the others, and how
+// many deletions it sent.
+func (e *Engine) delete(ctx context.Context, a *app, going []inventory.Entry, wait bool) (remaining []inventory.Entry, sent int, err error) {
 	going = slices.Clone(going)
 	var deleted atomic.Int64
-	defer func() {
-		if n := deleted.Load(); n > 0 {
-			e.event(a, fleet.ObjectRef{}, false, reasonPruned, fmt.Sprintf("%d objects were deleted: %s", n, examples(going)))
-			e.metrics.pruned.Add(float64(n))
-		}
-	}()
 	slices.SortFunc(going, func(x, y inventory.Entry) int { return compareDeletion(x.Ref, y.Ref) })
 	var problems []error
 	for rest := going; len(rest) > 0; {
@@ -56,7 +63,11 @@ func (e *Engine) delete(ctx context.Context, a *app, going []inventory.Entry, wa
 			e.disown(a, entry.Ref)
 		}
 	}
-	return remaining, errors.Join(problems...)
+	if sent = int(deleted.Load()); sent > 0 {
+		e.event(a, fleet.ObjectRef{}, false, reasonPruned, fmt.Sprintf("%d objects were deleted: %s", sent, examples(going)))
+		e.metrics.pruned.Add(float64(sent))
+	}
+	return remaining, sent, errors.Join(problems...)
 }
 
 // examples names the first of many.

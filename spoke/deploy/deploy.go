@@ -49,16 +49,14 @@ func (e *Engine) deploy(ctx context.Context, t Target) error {
 		return err
 	}
 	defer unlock()
-	switch managed, err := e.ManagedByFlux(ctx, t.App); {
-	case err != nil:
+	if err := e.refuseFlux(ctx, t.App); err != nil {
 		return err
-	case managed:
-		return ErrManagedByFlux
 	}
+	a.ending = time.Time{}
 	a.mu.Lock()
-	a.manifest, a.release, a.removing = t.Manifest, t.Release, false
+	a.manifest = t.Manifest
 	a.mu.Unlock()
-	p := &pass{engine: e, app: a, target: t, desired: map[fleet.ObjectRef]bool{}, defined: map[kindName]bool{}}
+	p := &pass{engine: e, app: a, target: t, desired: map[fleet.ObjectRef]fleet.ObjectRef{}, defined: map[kindName]bool{}}
 	err = p.run(ctx)
 	p.conclude(ctx, err)
 	return errors.Join(err, p.saveErr)
@@ -69,8 +67,8 @@ type pass struct {
 	engine *Engine
 	app    *app
 	target Target
-	// desired has the references, without versions, of all stages that are done.
-	desired map[fleet.ObjectRef]bool
+	// desired has the objects of all stages so far, as the Manifest names them, by reference without version.
+	desired map[fleet.ObjectRef]fleet.ObjectRef
 	// defined are the kinds whose definitions this pass has applied: they may take a moment to be served.
 	defined map[kindName]bool
 	tally   tally

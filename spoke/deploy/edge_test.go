@@ -260,6 +260,69 @@ func TestWhatAFailedPassDidNotReachIsKeptAsItWas(t *testing.T) {
 	b.value(deployments, "web", 3, "spec", "revisionHistoryLimit")
 }
 
+func TestAnInventoryThatCannotBeSavedLeavesTheLastGoodStateInForce(t *testing.T) {
+	b := newBundle(t)
+	var broken atomic.Bool
+	b.intercept(func(r *http.Request) int {
+		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/configmaps/inventory-") && broken.Load() {
+			return http.StatusForbidden
+		}
+		return 0
+	})
+	b.start().deploy(b.configMap("a", "1"))
+	broken.Store(true)
+	if err := b.try(b.target(b.configMap("a", "2"), b.configMap("new", "2"))); err == nil || !strings.Contains(err.Error(), "inventory") {
+		t.Errorf("error %v", err)
+	}
+	broken.Store(false)
+	b.patch(configMaps, "a", "kubectl-edit", `{"data":{"key":"3"}}`)
+	b.value(configMaps, "a", "1", "data", "key")
+	if b.get(configMaps, "new") != nil || strings.Contains(b.entries(), "new") {
+		t.Errorf("something new was made; the inventory is %s", b.entries())
+	}
+}
+
+func TestAKindThatIsNotServedHoldsUpNoOtherObjectAfterARestart(t *testing.T) {
+	b := newBundle(t)
+	if err := b.create(crds, fmt.Sprintf(widgetDefinition, "gadget", b.group(), "Gadget")); err != nil {
+		t.Fatal(err)
+	}
+	b.start()
+	protected := strings.Replace(b.gadget("g", 1), `"metadata":{`, `"metadata":{"annotations":{"fleet.flotilla.dev/protect":"true"},`, 1)
+	target := b.target(b.configMap("a", "1"), protected)
+	b.eventually("the pass succeeds", func() error { return b.try(target) })
+	for _, code := range []int{http.StatusServiceUnavailable, http.StatusNotFound} {
+		b.intercept(func(r *http.Request) int {
+			if strings.HasPrefix(r.URL.Path, "/apis/"+b.group()) {
+				return code
+			}
+			return 0
+		})
+		b.start()
+		b.load(target)
+		b.patch(configMaps, "a", "kubectl-edit", `{"data":{"key":"2"}}`)
+		b.value(configMaps, "a", "1", "data", "key")
+		if s := b.status(); s.HeldPrune != nil || !s.Applied.IsZero() {
+			t.Errorf("the status is %+v", s)
+		}
+	}
+}
+
+func TestTwoEntriesForOneObjectAreRefusedByTheirNames(t *testing.T) {
+	b := newBundle(t).start()
+	name := "from-" + b.namespace
+	err := b.try(b.target(
+		fmt.Sprintf(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":%q}}`, name),
+		fmt.Sprintf(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":%q,"namespace":"default"}}`, name),
+	))
+	if !errors.Is(err, fleet.ErrInvalid) || !strings.Contains(err.Error(), "ConfigMap/"+name) || !strings.Contains(err.Error(), "ConfigMap/default/"+name) {
+		t.Errorf("error %v", err)
+	}
+	if b.getIn("default", configMaps, name) != nil {
+		t.Error("one of them was applied")
+	}
+}
+
 func TestAKindJustDefinedMayTakeAMomentToBeServed(t *testing.T) {
 	b := newBundle(t)
 	var refused atomic.Int64

@@ -37,6 +37,14 @@ func (e *Engine) ManagedByFlux(ctx context.Context, key fleet.Key) (bool, error)
 	return e.flux.manages(key), nil
 }
 
+func (e *Engine) refuseFlux(ctx context.Context, key fleet.Key) error {
+	managed, err := e.ManagedByFlux(ctx, key)
+	if err == nil && managed {
+		err = ErrManagedByFlux
+	}
+	return err
+}
+
 // fluxWatch knows which Kustomizations a Flux in the cluster manages. It is told whether there is their definition.
 type fluxWatch struct {
 	engine *Engine

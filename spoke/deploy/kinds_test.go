@@ -43,7 +43,7 @@ func TestAnAppMayHaveADefinitionItsObjectsAndTheirNamespace(t *testing.T) {
 	b.load(target)
 	done := false
 	b.eventually("all is gone", func() (err error) {
-		done, err = b.engine.Remove(b.Context(), b.app, fleet.Tombstone{Delete: true, Confirmed: true, Wait: true}, fleet.Digest{})
+		done, err = b.tryRemove(fleet.Tombstone{Delete: true, Confirmed: true, Wait: true}, fleet.Digest{})
 		if err == nil && !done {
 			err = errors.New("not done")
 		}
@@ -222,6 +222,29 @@ func TestModes(t *testing.T) {
 			t.Errorf("requests %v", made)
 		}
 	})
+	for key, value := range map[string]string{ssa: "Ignore", "kustomize.toolkit.fluxcd.io/reconcile": "disabled"} {
+		t.Run(value+" in Git ends corrections until it is lifted", func(t *testing.T) {
+			b := newBundle(t).start()
+			web := b.deployment("web", "")
+			b.deploy(b.configMap("a", "1"), web)
+			target := b.deploy(b.configMap("a", "2", annotations(key, value)), strings.Replace(web, `"metadata":{`, `"metadata":{"annotations":{"`+key+`":"`+value+`"},`, 1))
+			b.patch(configMaps, "a", "kubectl-edit", `{"data":{"key":"3"}}`)
+			b.patch(deployments, "web", "kubectl-edit", `{"spec":{"template":{"metadata":{"annotations":{"demo/fail":"image"}}}}}`)
+			b.canary()
+			b.value(configMaps, "a", "3", "data", "key")
+			b.healthy(fleet.True)
+			b.start()
+			b.load(target)
+			b.delete(configMaps, "a")
+			b.canary()
+			if b.get(configMaps, "a") != nil || b.status().Applied != target.Release.Digest() {
+				t.Errorf("after a restart it is put back; the status is %+v", b.status())
+			}
+			b.deploy(b.configMap("a", "1"), web)
+			b.value(configMaps, "a", "1", "data", "key")
+			b.value(deployments, "web", nil, "spec", "template", "metadata", "annotations", "demo/fail")
+		})
+	}
 	t.Run("Merge leaves kubectl's fields", func(t *testing.T) {
 		b := newBundle(t).start()
 		b.deploy(b.configMap("a", "1", annotations(ssa, "Merge")))

@@ -2,53 +2,78 @@ package deploy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/manifest"
+	"flotilla.dev/flotilla/spoke/apply"
+	"flotilla.dev/flotilla/spoke/inventory"
 )
 
 // Load takes an App up after a restart, from its inventory and the Manifest that it was last told to be: from then on
-// its drift is corrected and its health known. It applies and deletes nothing by itself.
+// its drift is corrected, its health known, and what is held shown. It applies and deletes nothing by itself.
 func (e *Engine) Load(ctx context.Context, app fleet.Key, m *manifest.Manifest, release fleet.Release) error {
 	a, unlock, err := e.enter(ctx, app)
 	if err != nil {
 		return fmt.Errorf("load %s: %w", app, err)
 	}
 	defer unlock()
-	stale := map[fleet.ObjectRef]bool{}
-	for _, entry := range a.inv.Entries() {
-		stale[entry.Ref.ID()] = true
-	}
+	wanted := map[fleet.ObjectRef]bool{} // with what is in the Manifest to be left alone
+	untouched := map[fleet.ObjectRef]bool{}
 	secrets := map[fleet.ObjectRef]fleet.Digest{}
 	complete := true
 	for _, entry := range m.Entries {
 		mapping, err := e.mapper.Map(ctx, entry.Ref)
-		if errors.Is(err, fleet.ErrNotFound) {
-			complete = false // of a kind that was never there, or is not any more: Deploy will say
+		if err != nil {
+			// Deploy will say what is the matter with the kind. Until then it is not known where the object is.
+			e.log.Debug("load: a kind is not known", "app", app.String(), "object", entry.Ref.String(), "err", err)
+			complete = false
+			for _, ref := range anywhere(entry.Ref) {
+				wanted[ref.ID()] = true
+			}
 			continue
 		}
-		if err != nil {
-			return fmt.Errorf("load %s: %s: %w", app, entry.Ref, err)
-		}
 		w := e.wish(entry, mapping)
-		delete(stale, w.Ref.ID())
-		have, has := a.inv.Get(w.Ref)
-		same := has && have.UID != "" && have.Applied == w.Stamp
-		if same && isSecret(w.Ref) {
-			secrets[w.Ref.ID()] = entry.Digest
+		id := w.Ref.ID()
+		wanted[id] = true
+		if plan(w, sight{}, false) == leave {
+			untouched[id] = true
+			continue
 		}
-		if !same && plan(w, sight{}, false) != leave {
+		have, has := a.inv.Get(w.Ref)
+		switch same := has && have.UID != "" && have.Applied == w.Stamp && !have.Going; {
+		case !same:
 			complete = false
+		case isSecret(w.Ref):
+			secrets[id] = entry.Digest
 		}
 	}
+	var leaving, aside []inventory.Entry
+	for _, entry := range a.inv.Entries() {
+		id := entry.Ref.ID()
+		if wanted[id] && !untouched[id] {
+			continue
+		}
+		aside = append(aside, entry)
+		// What was only intended may not be there: the next pass looks.
+		if !wanted[id] && !entry.Kept && release.Prune && entry.UID != "" {
+			leaving = append(leaving, entry)
+		}
+	}
+	a.setAside(aside)
+	guard := fleet.ParsePruneGuard(release.PruneGuard)
+	held := withhold(leaving, a.inv.Entries(), len(wanted), guard, fleet.Digest{})
 	a.mu.Lock()
-	a.manifest, a.release, a.stale, a.secrets = m, release, stale, secrets
+	a.manifest, a.secrets, a.held = m, secrets, held
 	if complete {
 		a.applied = release.Digest()
 	}
 	a.mu.Unlock()
 	e.kick(a)
 	return nil
+}
+
+// anywhere are the places where an object may be, whatever its kind demands.
+func anywhere(ref fleet.ObjectRef) [2]fleet.ObjectRef {
+	return [2]fleet.ObjectRef{apply.Mapping{Namespaced: true}.Place(ref), apply.Mapping{}.Place(ref)}
 }

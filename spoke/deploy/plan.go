@@ -48,7 +48,7 @@ const (
 	keep op = iota
 	// restamp: it stays as it is; only the inventory takes note of the new content.
 	restamp
-	// leave: it is neither applied nor pruned.
+	// leave: it is neither applied nor pruned; should it have been the App's, it is that no more.
 	leave
 	// verify: apply what was applied before, in case somebody changed it.
 	verify

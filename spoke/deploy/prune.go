@@ -3,109 +3,128 @@ package deploy
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/spoke/inventory"
 )
 
-// prune gets rid of what the inventory has and the Manifest has not. Every stage is done by now.
+// prune gets rid of what the inventory has and the Manifest has not. Every stage is done by now. What was let go before
+// goes on going, even while the guard holds the rest.
 func (p *pass) prune(ctx context.Context) error {
 	e, a := p.engine, p.app
 	var leaving []inventory.Entry
-	change := inventory.Change{Desired: len(p.desired)}
 	for _, entry := range a.inv.Entries() {
-		if !p.desired[entry.Ref.ID()] {
+		if _, wanted := p.desired[entry.Ref.ID()]; !wanted {
 			leaving = append(leaving, entry)
-		} else if entry.Fresh {
-			change.Created = append(change.Created, entry.Ref)
-		}
-		if !entry.Fresh {
-			change.Total++
 		}
 	}
-	going, err := e.goable(ctx, a, leaving, p.target.Release.Prune)
+	going, staying, err := e.part(ctx, a, leaving, p.target.Release.Prune)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrPrune, err)
 	}
-	change.Going = going
+	e.disownAll(a, staying)
+	a.setAside(going)
 	guard := fleet.ParsePruneGuard(p.target.Release.PruneGuard)
-	if e.holds(a, change, guard, p.target.ApprovedPrune) {
-		return nil
+	held := withhold(going, a.inv.Entries(), len(p.desired), guard, p.target.ApprovedPrune)
+	if e.hold(a, held) {
+		going = slices.DeleteFunc(going, func(entry inventory.Entry) bool { return !entry.Going })
 	}
-	remaining, err := e.delete(ctx, a, going, false)
-	p.tally.deleted = len(going) - len(remaining)
-	if len(remaining) == 0 {
-		e.ripen(a)
+	if err := e.letGo(ctx, a, going); err != nil {
+		return fmt.Errorf("%w: %w", ErrPrune, err)
 	}
+	if held == nil {
+		a.ripen()
+	}
+	_, p.tally.deleted, err = e.delete(ctx, a, going, false)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrPrune, err)
 	}
 	return nil
 }
 
-// goable returns what is to be deleted of the objects that leave. The others leave the inventory and stay in the
-// cluster: those that are kept, all when nothing is pruned, and what was only intended and is not there, or not ours.
-func (e *Engine) goable(ctx context.Context, a *app, leaving []inventory.Entry, prune bool) ([]inventory.Entry, error) {
-	var going []inventory.Entry
+// ripen notes that all that leaves the App has been let go: what it has now is what the next change is measured against.
+func (a *app) ripen() {
+	for _, entry := range a.inv.Entries() {
+		a.inv.Edit(entry.Ref, func(entry *inventory.Entry) { entry.Fresh = false })
+	}
+}
+
+// part tells what is to be deleted of the objects that leave from what stays in the cluster without an owner: objects
+// that are kept, all when nothing is pruned, and what was only intended and is not there, or not ours.
+func (e *Engine) part(ctx context.Context, a *app, leaving []inventory.Entry, prune bool) (going, staying []inventory.Entry, err error) {
 	for _, entry := range leaving {
-		if entry.Kept || !prune {
-			a.inv.Remove(entry.Ref)
-			e.disown(a, entry.Ref)
+		if !prune || entry.Kept {
+			staying = append(staying, entry)
 			continue
 		}
 		if entry.UID == "" {
 			live, _, err := e.live(ctx, entry.Ref)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			if live == nil || !e.ours(a, entry, live) {
-				a.inv.Remove(entry.Ref)
-				e.disown(a, entry.Ref)
+				staying = append(staying, entry)
 				continue
 			}
+			entry.UID = string(live.UID)
+			a.inv.Edit(entry.Ref, func(entry *inventory.Entry) { entry.UID = string(live.UID) })
 		}
 		going = append(going, entry)
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.stale = map[fleet.ObjectRef]bool{}
+	return going, staying, nil
+}
+
+// withheld are deletions that wait for an approval.
+type withheld struct {
+	fleet.HeldPrune
+	refs []fleet.ObjectRef
+}
+
+// withhold asks the guard about the deletions that nobody was asked about yet: nil, they may go. Going are all deletions,
+// entries all that the App has with them, desired is of how many objects it consists from now on. An approval may be of
+// the whole set too: a crash can leave some of its objects marked and the others not.
+func withhold(going, entries []inventory.Entry, desired int, guard fleet.PruneGuard, approved fleet.Digest) *withheld {
+	change := inventory.Change{Desired: desired}
+	leaves := map[fleet.ObjectRef]bool{}
+	var all, asked []fleet.ObjectRef
 	for _, entry := range going {
-		a.stale[entry.Ref.ID()] = true
-	}
-	return going, nil
-}
-
-// holds asks the guard, unless exactly these deletions were approved, and keeps what Status will say.
-func (e *Engine) holds(a *app, change inventory.Change, guard fleet.PruneGuard, approved fleet.Digest) bool {
-	refs := make([]fleet.ObjectRef, len(change.Going))
-	for i, entry := range change.Going {
-		refs[i] = entry.Ref
-	}
-	digest := fleet.PruneDigest(refs)
-	reason := ""
-	if approved != digest {
-		reason = inventory.Guard(change, guard)
-	}
-	a.mu.Lock()
-	before := a.held
-	a.held, a.heldRefs = nil, nil
-	if reason != "" {
-		a.held, a.heldRefs = &fleet.HeldPrune{Digest: digest, Count: len(refs), Reason: reason}, refs
-	}
-	a.mu.Unlock()
-	if reason != "" && (before == nil || before.Digest != digest) {
-		e.event(a, fleet.ObjectRef{}, true, fleet.ReasonPruneHeld, fmt.Sprintf("%d deletions are held: %s", len(refs), reason))
-		e.log.Warn("prune held", "app", a.key.String(), "count", len(refs), "reason", reason)
-	}
-	return reason != ""
-}
-
-// ripen notes that the App's objects are settled: what comes next is measured against them.
-func (e *Engine) ripen(a *app) {
-	for _, entry := range a.inv.Entries() {
-		if entry.Fresh {
-			entry.Fresh = false
-			a.inv.Put(entry)
+		leaves[entry.Ref.ID()] = true
+		all = append(all, entry.Ref)
+		if !entry.Going {
+			asked = append(asked, entry.Ref)
+			change.Going = append(change.Going, entry)
 		}
 	}
+	for _, entry := range entries {
+		switch {
+		case entry.Going:
+		case !entry.Fresh:
+			change.Total++
+		case !leaves[entry.Ref.ID()]:
+			change.Created = append(change.Created, entry.Ref)
+		}
+	}
+	digest := fleet.PruneDigest(asked)
+	if approved == digest || approved == fleet.PruneDigest(all) {
+		return nil
+	}
+	reason := inventory.Guard(change, guard)
+	if reason == "" {
+		return nil
+	}
+	return &withheld{fleet.HeldPrune{Digest: digest, Count: len(asked), Reason: reason}, asked}
+}
+
+// hold takes note of what waits for an approval, if anything does, and tells it when it is news.
+func (e *Engine) hold(a *app, held *withheld) bool {
+	a.mu.Lock()
+	before := a.held
+	a.held = held
+	a.mu.Unlock()
+	if held != nil && (before == nil || before.Digest != held.Digest) {
+		e.event(a, fleet.ObjectRef{}, true, fleet.ReasonPruneHeld, fmt.Sprintf("%d deletions are held: %s", held.Count, held.Reason))
+		e.log.Warn("prune held", "app", a.key.String(), "count", held.Count, "reason", held.Reason)
+	}
+	return held != nil
 }

@@ -2,15 +2,17 @@ package deploy_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/spoke/deploy"
 )
 
 func (b *bundle) configMapsNamed(names ...string) []string {
@@ -138,6 +140,54 @@ func TestPruneGuardRows(t *testing.T) {
 	}
 }
 
+func TestHalfOfACommitIsUndoneWithoutAsking(t *testing.T) {
+	b := newBundle(t)
+	b.intercept(func(r *http.Request) int {
+		if r.Method == http.MethodPatch && r.URL.Query().Get("dryRun") == "" && strings.HasSuffix(r.URL.Path, "/refused") {
+			return http.StatusForbidden
+		}
+		return 0
+	})
+	b.start()
+	first := b.deploy(b.configMapsNamed("a", "b")...)
+	if err := b.try(b.target(append(b.configMapsNamed(append(numbered("new", 8), "a", "b")...), b.deployment("refused", ""))...)); err == nil {
+		t.Fatal("nothing was refused")
+	}
+	if n := len(b.owned(configMaps)); n != 10 {
+		t.Fatalf("there are %d", n)
+	}
+	if err := b.try(first); err != nil {
+		t.Fatal(err)
+	}
+	if held := b.status().HeldPrune; held != nil || len(b.owned(configMaps)) != 2 {
+		t.Errorf("held is %+v, there are %v", held, b.owned(configMaps))
+	}
+}
+
+func TestWhatLeavesAndCannotBeLookedAtDoesNotUndoThePass(t *testing.T) {
+	b := newBundle(t).start()
+	b.deploy(b.configMap("stays", "1"))
+	b.cutAfter(1, true) // the inventory
+	b.start()
+	if err := b.try(b.target(b.configMap("stays", "1"), b.configMap("intended", "1"))); err == nil {
+		t.Fatal("nothing was cut")
+	}
+	b.intercept(func(r *http.Request) int {
+		if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/intended") {
+			return http.StatusForbidden
+		}
+		return 0
+	})
+	b.start()
+	target := b.target(b.configMap("stays", "2"))
+	if err := b.try(target); !errors.Is(err, deploy.ErrPrune) || !strings.Contains(err.Error(), "/intended") {
+		t.Errorf("error %v", err)
+	}
+	if b.status().Applied != target.Release.Digest() {
+		t.Errorf("status %+v", b.status())
+	}
+}
+
 func TestPreciousAndProtectedObjectsAreHeld(t *testing.T) {
 	b := newBundle(t).start()
 	namespace := fmt.Sprintf(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"%s-extra"}}`, b.namespace)
@@ -217,92 +267,4 @@ func TestAStuckFinalizerDoesNotBlockThePass(t *testing.T) {
 	if b.get(configMaps, "stuck") != nil {
 		t.Error("it came back")
 	}
-}
-
-func TestTombstones(t *testing.T) {
-	remove := func(b *bundle, tomb fleet.Tombstone, approved fleet.Digest) bool {
-		b.Helper()
-		ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
-		defer cancel()
-		done, err := b.engine.Remove(ctx, b.app, tomb, approved)
-		if err != nil {
-			b.Fatal(err)
-		}
-		return done
-	}
-	t.Run("orphan leaves everything and drops the inventory", func(t *testing.T) {
-		b := newBundle(t).start()
-		b.deploy(b.configMapsNamed("a", "b")...)
-		before := b.get(configMaps, "a").GetResourceVersion()
-		for range 2 {
-			if !remove(b, fleet.Tombstone{}, fleet.Digest{}) {
-				t.Error("it is not done")
-			}
-		}
-		if len(b.owned(configMaps)) != 2 || len(b.inventory()) != 0 {
-			t.Errorf("objects %v, %d shards", b.owned(configMaps), len(b.inventory()))
-		}
-		b.patch(configMaps, "b", "someone", `{"data":{"key":"2"}}`)
-		b.canary()
-		b.value(configMaps, "b", "2", "data", "key")
-		if b.get(configMaps, "a").GetResourceVersion() != before {
-			t.Error("it was written")
-		}
-	})
-	t.Run("deletion is held without a confirmation and goes on with an approval", func(t *testing.T) {
-		b := newBundle(t).start()
-		b.deploy(b.configMapsNamed("a", "b")...)
-		b.start() // known from the inventory alone
-		if remove(b, fleet.Tombstone{Delete: true}, fleet.Digest{}) || b.status().HeldPrune == nil || len(b.owned(configMaps)) != 2 {
-			t.Fatalf("held is %+v", b.status().HeldPrune)
-		}
-		if !remove(b, fleet.Tombstone{Delete: true}, b.status().HeldPrune.Digest) || len(b.owned(configMaps)) != 0 {
-			t.Errorf("objects %v", b.owned(configMaps))
-		}
-		if !remove(b, fleet.Tombstone{Delete: true}, fleet.Digest{}) {
-			t.Error("it is not done when done again")
-		}
-		apps, err := b.engine.Apps(b.Context())
-		if err != nil || len(apps) != 0 {
-			t.Errorf("apps %v, %v", apps, err)
-		}
-	})
-	t.Run("a confirmed deletion goes at once", func(t *testing.T) {
-		b := newBundle(t).start()
-		b.deploy(b.configMapsNamed(numbered("cm", 20)...)...)
-		if !remove(b, fleet.Tombstone{Delete: true, Confirmed: true}, fleet.Digest{}) || len(b.owned(configMaps)) != 0 {
-			t.Errorf("objects %v", b.owned(configMaps))
-		}
-	})
-	t.Run("with Wait it is done when the objects are gone", func(t *testing.T) {
-		b := newBundle(t).start()
-		b.deploy(b.configMapsNamed("a", "stuck")...)
-		b.patch(configMaps, "stuck", "someone", `{"metadata":{"finalizers":["test.flotilla.dev/stuck"]}}`)
-		tomb := fleet.Tombstone{Delete: true, Wait: true}
-		remove(b, tomb, fleet.Digest{})
-		approved := b.status().HeldPrune.Digest
-		for range 2 { // the approval covers what is left of the set
-			if remove(b, tomb, approved) || b.status().HeldPrune != nil {
-				t.Fatalf("status %+v", b.status())
-			}
-		}
-		b.mu.Lock()
-		before := b.changes[b.app]
-		b.mu.Unlock()
-		b.patch(configMaps, "stuck", "someone", `{"metadata":{"finalizers":null}}`)
-		b.eventually("the worker is told", func() error {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			if b.changes[b.app] == before {
-				return fmt.Errorf("not yet")
-			}
-			return nil
-		})
-		b.eventually("it is done", func() error {
-			if !remove(b, tomb, approved) || len(b.inventory()) != 0 {
-				return fmt.Errorf("%d shards are left", len(b.inventory()))
-			}
-			return nil
-		})
-	})
 }

@@ -1,12 +1,9 @@
 package deploy_test
 
 import (
-	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"flotilla.dev/flotilla/spoke/deploy"
@@ -105,41 +102,6 @@ func TestASuspendedAppIsLeftAloneAndPutBackWhenResumed(t *testing.T) {
 	b.value(configMaps, "a", "1", "data", "key")
 }
 
-// cut lets a number of writes through and fails all that follow, as a process killed there would not have made them;
-// with lost, the last one reaches the API server and its answer is lost.
-type cut struct {
-	next   http.RoundTripper
-	left   *atomic.Int64
-	lost   bool
-	broken *atomic.Bool
-}
-
-var errCut = errors.New("cut off")
-
-func (c cut) RoundTrip(r *http.Request) (*http.Response, error) {
-	write := r.Method != http.MethodGet && r.URL.Query().Get("dryRun") == ""
-	if c.broken.Load() {
-		return nil, errCut
-	}
-	if !write {
-		return c.next.RoundTrip(r)
-	}
-	left := c.left.Add(-1)
-	if left > 0 || left == 0 && c.lost {
-		response, err := c.next.RoundTrip(r)
-		if left == 0 {
-			c.broken.Store(true)
-			if err == nil {
-				_ = response.Body.Close()
-			}
-			return nil, errCut
-		}
-		return response, err
-	}
-	c.broken.Store(true)
-	return nil, errCut
-}
-
 // TestAKillAtAnyWriteLeavesNoOrphanAndConverges kills a pass that creates, updates and deletes at each of its writes,
 // and then has another engine deploy something else again: what the killed pass made must not stay.
 func TestAKillAtAnyWriteLeavesNoOrphanAndConverges(t *testing.T) {
@@ -151,11 +113,7 @@ func TestAKillAtAnyWriteLeavesNoOrphanAndConverges(t *testing.T) {
 				b.start().deploy(b.configMapsNamed("stays", "changes", "goes")...)
 				b.kill()
 
-				left, broken := &atomic.Int64{}, &atomic.Bool{}
-				left.Store(int64(n))
-				b.wrap = func(next http.RoundTripper) http.RoundTripper {
-					return cut{next: next, left: left, lost: lost, broken: broken}
-				}
+				b.cutAfter(n, lost)
 				b.start()
 				second := b.target(b.configMap("stays", "1"), b.configMap("changes", "2"), b.configMap("new1", "1"), b.configMap("new2", "1"))
 				err := b.try(second)
@@ -204,11 +162,7 @@ func TestAnIntendedObjectThatSomebodyElseMadeIsNotDeleted(t *testing.T) {
 	b := newBundle(t)
 	b.start().deploy(b.configMap("stays", "1"))
 	b.kill()
-	left, broken := &atomic.Int64{}, &atomic.Bool{}
-	left.Store(1) // the inventory
-	b.wrap = func(next http.RoundTripper) http.RoundTripper {
-		return cut{next: next, left: left, lost: true, broken: broken}
-	}
+	b.cutAfter(1, true) // the inventory
 	b.start()
 	if err := b.try(b.target(b.configMap("stays", "1"), b.configMap("theirs", "1"))); err == nil {
 		t.Fatal("nothing was cut")

@@ -54,6 +54,7 @@ func (p *pass) stage(ctx context.Context, entries []manifest.Entry) error {
 	if slices.ContainsFunc(steps, func(s *step) bool { return s.op == write }) {
 		if err := p.engine.store.Save(ctx, p.app.inv); err != nil {
 			p.app.reload = p.app.reload || isConflict(err)
+			p.withdraw(steps)
 			return err
 		}
 	}
@@ -72,11 +73,13 @@ func (p *pass) steps(ctx context.Context, entries []manifest.Entry) ([]*step, er
 	var problems []error
 	for _, entry := range entries {
 		w, err := p.place(ctx, entry)
+		if err == nil {
+			err = p.desire(w)
+		}
 		if err != nil {
 			problems = append(problems, err)
 			continue
 		}
-		p.desire(w.Ref)
 		s := &step{wish: w, op: plan(w, p.engine.sight(p.app, w), p.target.Verify)}
 		if s.op == verify || s.op == write {
 			if s.object, err = p.engine.prepare(p.app, w); err != nil {
@@ -89,12 +92,24 @@ func (p *pass) steps(ctx context.Context, entries []manifest.Entry) ([]*step, er
 	return steps, join(problems)
 }
 
-// desire notes that an object belongs to the App, even if it did not a pass ago.
-func (p *pass) desire(ref fleet.ObjectRef) {
-	p.desired[ref.ID()] = true
+// desire notes that an object belongs to the App, even if it did not a pass ago. One that was let go meanwhile may be
+// gone: it is intended, as one that never was.
+func (p *pass) desire(w wish) error {
+	id := w.Ref.ID()
+	if other, twice := p.desired[id]; twice {
+		return fmt.Errorf("%s: %w: %s (%s) and %s (%s) are the same object",
+			w.Ref, fleet.ErrInvalid, other, other.APIVersion(), w.Entry.Ref, w.Entry.Ref.APIVersion())
+	}
+	p.desired[id] = w.Entry.Ref
+	p.app.inv.Edit(w.Ref, func(entry *inventory.Entry) {
+		if entry.Going {
+			entry.UID, entry.Applied, entry.Going = "", fleet.Digest{}, false
+		}
+	})
 	p.app.mu.Lock()
 	defer p.app.mu.Unlock()
-	delete(p.app.stale, ref.ID())
+	delete(p.app.stale, id)
+	return nil
 }
 
 func (e *Engine) prepare(a *app, w wish) (apply.Object, error) {
@@ -135,14 +150,17 @@ func (p *pass) dryRun(ctx context.Context, s *step) error {
 func (p *pass) announce(s *step) {
 	entry, has := p.app.inv.Get(s.Ref)
 	s.before, s.had = entry, has
-	if s.op == leave && !has || s.op == keep || s.op == verify {
-		return
-	}
 	entry.Ref = s.Ref
-	entry.Kept = s.PruneDisabled || s.ReconcileDisabled || s.SSA == manifest.SSAIgnore
+	entry.Kept = s.PruneDisabled
 	entry.Protected = s.Protected
 	entry.Fresh = entry.Fresh || !has
 	switch s.op {
+	case keep, verify:
+		return
+	case leave:
+		p.app.inv.Remove(s.Ref)
+		p.engine.disown(p.app, s.Ref)
+		return
 	case write:
 		entry.Applied = fleet.Digest{}
 	case restamp:

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -42,17 +43,18 @@ func (e *Engine) Status(key fleet.Key) Status {
 	a.mu.Lock()
 	s := Status{Applied: a.applied, DriftCorrections: a.corrections, ManagedByFlux: e.flux.manages(key)}
 	if a.held != nil {
-		held := *a.held
+		held := a.held.HeldPrune
 		s.HeldPrune = &held
 	}
 	taken := a.manifest != nil
 	if taken {
 		s.Objects = len(a.manifest.Entries)
 	}
+	lost := maps.Clone(a.lost)
 	a.mu.Unlock()
 
 	conflicts := e.tracker.Conflicts()
-	for ref := range e.lost(a) {
+	for ref := range lost {
 		conflicts[ref] = "another App has it too"
 	}
 	for ref, conflict := range conflicts {
@@ -89,7 +91,7 @@ func (a *app) counts(e *Engine, id fleet.ObjectRef) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	entry, has := a.inv.Get(id)
-	return has && entry.UID != "" && (!a.stale[id] || a.removing) && (owner == a || a.lost[id])
+	return has && entry.UID != "" && !a.stale[id] && (owner == a || a.lost[id])
 }
 
 func healthy(s Status, sick []fleet.ObjectStatus, taken bool) fleet.Condition {
@@ -123,7 +125,10 @@ func (e *Engine) Held(key fleet.Key) []fleet.ObjectRef {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return slices.Clone(a.heldRefs)
+	if a.held == nil {
+		return nil
+	}
+	return slices.Clone(a.held.refs)
 }
 
 // SetSuspended stops or resumes the correction of an App's drift. What drifted meanwhile is put right on resuming.

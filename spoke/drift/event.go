@@ -55,9 +55,9 @@ func (t *Tracker) handle(k *kind, o *object, e event) *news {
 			o.Clean, o.Ready = e.facts.ResourceVersion, false
 			t.save(e.ref, o)
 		}
-		said.ready = o.Ready
+		said.ready = o.Ready && o.Clean == e.facts.ResourceVersion
 	case Leave:
-		o.Left, o.Clean, o.Ready = true, e.facts.ResourceVersion, false
+		o.Left, o.Clean, o.Ready, o.Doubted = true, e.facts.ResourceVersion, false, false
 		t.settle(o)
 		t.save(e.ref, o)
 	case Ending:

@@ -12,8 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// hash covers the set of fields that entry owns and the values of those among them that metadata shows: labels,
-// annotations, finalizers and owner references. A re-apply restores an entry byte for byte, so bytes may be hashed.
+// hash covers the set of fields that entry owns, of finalizers and owner references by name, and the values of the
+// labels and annotations among them. A re-apply restores an entry byte for byte, so bytes may be hashed.
 func hash(entry *metav1.ManagedFieldsEntry, meta *metav1.PartialObjectMetadata) uint64 {
 	h := fnv.New64a()
 	write := func(parts ...string) {

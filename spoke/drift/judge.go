@@ -24,6 +24,8 @@ type State struct {
 	Left bool
 	// Ready says that the object was healthy at Clean. It is kept for the caller.
 	Ready bool
+	// Doubted objects are to be looked at although no event says so, as after a change of their kind's schema.
+	Doubted bool
 }
 
 // Facts are what an object's metadata says, in the terms of the rule.
@@ -73,7 +75,7 @@ func Judge(s State, seen uint64, f Facts, trusted, gap bool) Verdict {
 	switch {
 	case !gap && f.ResourceVersion <= seen:
 		return Old
-	case gap && s.UID != zeroUID && f.ResourceVersion == s.Clean && s.UID == UIDOf(f.UID):
+	case gap && s.UID != zeroUID && f.ResourceVersion == s.Clean && s.UID == UIDOf(f.UID) && !s.Doubted:
 		return Clean
 	case f.Left:
 		return Leave

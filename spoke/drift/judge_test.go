@@ -10,6 +10,7 @@ import (
 )
 
 func TestJudge(t *testing.T) {
+	t.Parallel()
 	state := State{UID: UIDOf("u"), Clean: 10, Hash: 7, Generation: 2, Time: 1}
 	facts := Facts{UID: "u", ResourceVersion: 12, Generation: 2, Ours: true, Hash: 7, Time: 1}
 	with := func(change func(*Facts)) Facts {
@@ -38,6 +39,10 @@ func TestJudge(t *testing.T) {
 		{name: "not to be touched", state: state, facts: with(func(f *Facts) { f.Left = true; f.Hash = 1 }), want: Leave},
 		{name: "to be touched again", state: State{UID: UIDOf("u"), Clean: 10, Hash: 7, Generation: 2, Left: true}, facts: facts, trusted: true, want: Doubtful},
 		{name: "after a gap, not moved", state: state, facts: with(func(f *Facts) { f.ResourceVersion = 10 }), gap: true, want: Clean},
+		{
+			name: "after a gap, not moved but doubted", state: State{UID: UIDOf("u"), Clean: 10, Hash: 7, Generation: 2, Doubted: true},
+			facts: with(func(f *Facts) { f.ResourceVersion = 10 }), trusted: true, gap: true, want: Doubtful,
+		},
 		{name: "after a gap, moved and looking the same", state: state, facts: facts, trusted: true, gap: true, want: Doubtful},
 		{name: "after a gap, moved back", state: state, facts: with(func(f *Facts) { f.ResourceVersion = 9 }), trusted: true, gap: true, want: Doubtful},
 		{name: "after a gap, the same version of another object", state: state, facts: with(func(f *Facts) { f.ResourceVersion = 10; f.UID = "v" }), gap: true, want: Drifted},
@@ -53,6 +58,7 @@ func TestJudge(t *testing.T) {
 
 // Nothing that is news and differs in a way that metadata shows is ever taken for clean.
 func TestJudgeNeverCallsVisibleDriftClean(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s := State{UID: UIDOf("u"), Clean: 10, Hash: 7, Generation: 2}
 		f := Facts{
@@ -73,6 +79,7 @@ func TestJudgeNeverCallsVisibleDriftClean(t *testing.T) {
 }
 
 func TestTrusted(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		group, kind string
 		custom      bool
@@ -92,6 +99,7 @@ func TestTrusted(t *testing.T) {
 }
 
 func TestHashCoversOwnedFieldsAndTheValuesOfOwnedLabels(t *testing.T) {
+	t.Parallel()
 	entry := &metav1.ManagedFieldsEntry{
 		APIVersion: "v1", FieldsV1: metav1.NewFieldsV1(`{"f:data":{"f:a":{}},"f:metadata":{"f:labels":{"f:l":{}},"f:annotations":{"f:n":{}}}}`),
 	}

@@ -16,23 +16,30 @@ import (
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
-// Memory is State on a volume that may be lost: a log of records, the last one of an object counts. A record that is
-// lost or torn only means that its object is looked at once more. A nil Memory keeps nothing.
+// Memory is State on a volume that may be lost, and the generations of definitions: a log of records, the last one of
+// an object or definition counts. A record that is lost or torn only means that its object is looked at once more. A
+// nil Memory keeps nothing.
 type Memory struct {
 	path string
 
-	mu       sync.Mutex
-	restored map[fleet.ObjectRef]State
-	unsaved  map[fleet.ObjectRef]*State // nil: forgotten
-	file     *os.File
-	records  int // in the file
-	live     int // of objects, when the file was last written anew
+	mu          sync.Mutex
+	restored    map[fleet.ObjectRef]State
+	unsaved     map[fleet.ObjectRef]*State // nil: forgotten
+	definitions map[string]int64
+	redefined   map[string]bool // of definitions, those not saved
+	anew        bool            // the file holds what is to be forgotten
+	file        *os.File
+	records     int // in the file
+	live        int // when the file was last written anew
 }
 
-// record is a line of the log, after its checksum.
+// record is a line of the log, after its checksum: of an object or of a definition.
 type record struct {
-	Ref   fleet.ObjectRef `json:"ref"`
+	Ref   fleet.ObjectRef `json:"ref,omitzero"`
 	State *State          `json:"state,omitempty"`
+
+	Definition string `json:"definition,omitempty"`
+	Generation int64  `json:"generation,omitempty"`
 }
 
 // OpenMemory reads what dir holds. An empty dir is no memory.
@@ -44,9 +51,11 @@ func OpenMemory(dir string) (*Memory, error) {
 		return nil, fmt.Errorf("memory of objects: %w", err)
 	}
 	m := &Memory{
-		path:     filepath.Join(dir, "seen"),
-		restored: map[fleet.ObjectRef]State{},
-		unsaved:  map[fleet.ObjectRef]*State{},
+		path:        filepath.Join(dir, "seen"),
+		restored:    map[fleet.ObjectRef]State{},
+		unsaved:     map[fleet.ObjectRef]*State{},
+		definitions: map[string]int64{},
+		redefined:   map[string]bool{},
 	}
 	data, err := os.ReadFile(m.path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -57,13 +66,45 @@ func OpenMemory(dir string) (*Memory, error) {
 		if !ok {
 			break // torn: what follows is not to be trusted either
 		}
-		if r.State == nil {
+		switch {
+		case r.Definition != "" && r.Generation == 0:
+			delete(m.definitions, r.Definition)
+		case r.Definition != "":
+			m.definitions[r.Definition] = r.Generation
+		case r.State == nil:
 			delete(m.restored, r.Ref)
-			continue
+		default:
+			m.restored[r.Ref] = *r.State
 		}
-		m.restored[r.Ref] = *r.State
 	}
 	return m, nil
+}
+
+// Definition returns the generation that a definition had when SetDefinition was last told of it; zero: never.
+func (m *Memory) Definition(name string) (generation int64) {
+	if m == nil {
+		return 0
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.definitions[name]
+}
+
+// SetDefinition remembers the generation of a definition; zero forgets it. What follows from a new one, DoubtKind, is
+// to be done before: then a crash between the two loses neither.
+func (m *Memory) SetDefinition(name string, generation int64) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.definitions[name] == generation {
+		return
+	}
+	m.redefined[name] = true
+	if m.definitions[name] = generation; generation == 0 {
+		delete(m.definitions, name)
+	}
 }
 
 func (m *Memory) state(ref fleet.ObjectRef) (State, bool) {
@@ -95,27 +136,58 @@ func (m *Memory) drop(ref fleet.ObjectRef) {
 	m.unsaved[ref] = nil
 }
 
+// KeepDefinitions forgets all but those present.
+func (m *Memory) KeepDefinitions(present map[string]bool) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name := range m.definitions {
+		if !present[name] {
+			delete(m.definitions, name)
+			m.redefined[name] = true
+		}
+	}
+}
+
+// dropUnclaimed forgets the objects that nobody has taken up since the start: their Apps are gone.
+func (m *Memory) dropUnclaimed() {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.anew = m.anew || len(m.restored) > 0
+	clear(m.restored)
+}
+
 // flush appends what changed or, where the log has grown to twice what it says, writes it anew from all.
 func (m *Memory) flush(all iter.Seq2[fleet.ObjectRef, State]) error {
 	if m == nil {
 		return nil
 	}
 	m.mu.Lock()
-	unsaved := m.unsaved
-	m.unsaved = map[fleet.ObjectRef]*State{}
-	anew := m.file == nil || m.records > 2*m.live+1000
-	m.mu.Unlock()
-	if len(unsaved) == 0 {
-		return nil
+	var out bytes.Buffer
+	for ref, state := range m.unsaved {
+		out.Write(encodeRecord(record{Ref: ref, State: state}))
 	}
+	for name := range m.redefined {
+		out.Write(encodeRecord(record{Definition: name, Generation: m.definitions[name]}))
+	}
+	changed := len(m.unsaved) + len(m.redefined)
+	clear(m.unsaved)
+	clear(m.redefined)
+	anew := m.anew || changed > 0 && (m.file == nil || m.records > 2*m.live+1000)
+	m.anew = false
+	m.mu.Unlock()
 	if anew {
 		return m.rewrite(all)
 	}
-	var out bytes.Buffer
-	for ref, state := range unsaved {
-		out.Write(encodeRecord(record{ref, state}))
+	if changed == 0 {
+		return nil
 	}
-	m.records += len(unsaved)
+	m.records += changed
 	if _, err := m.file.Write(out.Bytes()); err != nil {
 		return errors.Join(err, m.rewrite(all))
 	}
@@ -134,15 +206,18 @@ func (m *Memory) rewrite(all iter.Seq2[fleet.ObjectRef, State]) error {
 	}
 	out := bufio.NewWriter(file)
 	records := 0
-	write := func(ref fleet.ObjectRef, state State) bool {
+	write := func(r record) bool {
 		records++
-		_, err = out.Write(encodeRecord(record{ref, &state}))
+		_, err = out.Write(encodeRecord(r))
 		return err == nil
 	}
-	all(write)
+	all(func(ref fleet.ObjectRef, state State) bool { return write(record{Ref: ref, State: &state}) })
 	m.mu.Lock()
 	for ref, state := range m.restored {
-		write(ref, state)
+		write(record{Ref: ref, State: &state})
+	}
+	for name, generation := range m.definitions {
+		write(record{Definition: name, Generation: generation})
 	}
 	m.mu.Unlock()
 	if err = errors.Join(err, out.Flush()); err == nil {

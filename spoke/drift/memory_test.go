@@ -32,6 +32,7 @@ func flush(t *testing.T, m *Memory, all map[fleet.ObjectRef]State) {
 }
 
 func TestMemorySurvivesARestart(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	m := openMemory(t, dir)
 	all := map[fleet.ObjectRef]State{}
@@ -55,7 +56,38 @@ func TestMemorySurvivesARestart(t *testing.T) {
 	}
 }
 
+func TestDefinitionsSurviveARestart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	m := openMemory(t, dir)
+	for i := range 3000 { // so often that the file is written anew
+		m.SetDefinition("a", int64(i))
+		m.SetDefinition("b", 7)
+		m.SetDefinition("gone", 1)
+		m.SetDefinition("gone", int64(i%2))
+		flush(t, m, nil)
+	}
+	m.SetDefinition("gone", 0)
+	m.SetDefinition("absent", 1)
+	flush(t, m, nil)
+	m.KeepDefinitions(map[string]bool{"a": true, "b": true})
+	flush(t, m, nil)
+	m = openMemory(t, dir)
+	if a, b, gone, absent := m.Definition("a"), m.Definition("b"), m.Definition("gone"), m.Definition("absent"); a != 2999 || b != 7 || gone != 0 || absent != 0 {
+		t.Errorf("a is %d, b %d, one that is gone %d, one that is absent %d", a, b, gone, absent)
+	}
+	if info, err := os.Stat(filepath.Join(dir, "seen")); err != nil || info.Size() > 200_000 {
+		t.Errorf("the file has %d bytes (%v)", info.Size(), err)
+	}
+	var none *Memory
+	none.SetDefinition("a", 1)
+	if got := none.Definition("a"); got != 0 {
+		t.Errorf("no memory says %d", got)
+	}
+}
+
 func TestATornRecordIsNotTrusted(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	m := openMemory(t, dir)
 	all := map[fleet.ObjectRef]State{}
@@ -83,6 +115,7 @@ func TestATornRecordIsNotTrusted(t *testing.T) {
 }
 
 func TestMemoryDoesNotGrowWithWrites(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	m := openMemory(t, dir)
 	all := map[fleet.ObjectRef]State{}

@@ -117,8 +117,12 @@ type hold struct {
 	event *event
 }
 
-// workers is how many corrections run at once.
-const workers = 8
+const (
+	// workers is how many corrections run at once.
+	workers = 8
+	// claimTime is how long after the start what Memory has of objects that nobody tracks is kept.
+	claimTime = time.Hour
+)
 
 // NewTracker returns a Tracker that does nothing until Run.
 func NewTracker(config Config) *Tracker {
@@ -149,6 +153,8 @@ func (t *Tracker) Run(ctx context.Context) error {
 		defer watches.Wait()
 		tick := time.NewTicker(time.Second)
 		defer tick.Stop()
+		claimed := time.NewTimer(claimTime)
+		defer claimed.Stop()
 		for {
 			t.startWatches(ctx, &watches)
 			select {
@@ -156,6 +162,8 @@ func (t *Tracker) Run(ctx context.Context) error {
 				t.flush()
 				return nil
 			case <-t.wake:
+			case <-claimed.C:
+				t.config.Memory.dropUnclaimed()
 			case <-tick.C:
 				t.sweep()
 				t.flush()
@@ -164,6 +172,9 @@ func (t *Tracker) Run(ctx context.Context) error {
 	})
 	return group.Wait()
 }
+
+// Memory is Config.Memory.
+func (t *Tracker) Memory() *Memory { return t.config.Memory }
 
 // Track begins to watch an object of which the inventory says that it is ours. What Memory knows of it counts;
 // otherwise it is looked at once.
@@ -243,15 +254,24 @@ func (t *Tracker) Kick(refs ...fleet.ObjectRef) {
 	}
 }
 
-// Doubt has objects looked at, whatever is known of them.
+// Doubt has objects looked at, whatever is known of them, over a restart too.
 func (t *Tracker) Doubt(refs ...fleet.ObjectRef) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, ref := range refs {
 		if _, o := t.find(ref); o != nil {
-			t.note(o, Finding{Ref: ref.ID(), Verdict: Doubtful, Left: o.Left})
+			t.doubt(ref.ID(), o)
 		}
 	}
+}
+
+func (t *Tracker) doubt(id fleet.ObjectRef, o *object) {
+	if o.Left {
+		return // it is not to be touched
+	}
+	o.Doubted = true
+	t.save(id, o)
+	t.note(o, Finding{Ref: id, Verdict: Doubtful})
 }
 
 // DoubtKind is Doubt of all objects of the kinds that match.
@@ -263,7 +283,7 @@ func (t *Tracker) DoubtKind(matches func(schema.GroupKind) bool) {
 			continue
 		}
 		for p, o := range k.objects {
-			t.note(o, Finding{Ref: k.ref(p), Verdict: Doubtful, Left: o.Left})
+			t.doubt(k.ref(p), o)
 		}
 	}
 }

@@ -1,10 +1,13 @@
 package drift
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -23,7 +26,9 @@ type rig struct {
 	findings []Finding
 	seen     []string // resourceVersions that were told
 	answer   func(Finding) (Correction, error)
+	ready    []bool // what was told with them
 	fought   atomic.Int64
+	log      bytes.Buffer
 }
 
 var it = fleet.ObjectRef{Version: "v1", Kind: "ConfigMap", Namespace: "n", Name: "it"}
@@ -46,15 +51,16 @@ func newRig(t *testing.T, memory *Memory) *rig {
 			r.mu.Unlock()
 			return answer(f)
 		},
-		Seen: func(_ fleet.ObjectRef, live *metav1.PartialObjectMetadata, _ bool) {
+		Seen: func(_ fleet.ObjectRef, live *metav1.PartialObjectMetadata, ready bool) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			if live != nil {
-				r.seen = append(r.seen, live.ResourceVersion)
+				r.seen, r.ready = append(r.seen, live.ResourceVersion), append(r.ready, ready)
 			}
 		},
 		Fought: func(fleet.ObjectRef) { r.fought.Add(1) },
 		Memory: memory,
+		Log:    slog.New(slog.NewTextHandler(&r.log, nil)),
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -92,6 +98,22 @@ func (r *rig) applied(t *testing.T, version int) {
 	r.mu.Unlock()
 }
 
+// trust makes the kind one whose generation tells.
+func (r *rig) trust() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.kind.trusted = true
+}
+
+// take tracks the object after a restart, as one of a kind that is trusted.
+func (r *rig) take() {
+	r.Track(it)
+	r.mu.Lock()
+	r.kind = r.kinds[groupKind(it)]
+	r.mu.Unlock()
+	r.trust()
+}
+
 // answers has findings answered so from now on.
 func (r *rig) answers(answer func(Finding) (Correction, error)) {
 	r.mu.Lock()
@@ -112,6 +134,7 @@ func (r *rig) found() string {
 }
 
 func TestEventsOfAnObjectBeingWrittenAreHeldAndThenJudged(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		r.applied(t, 10)
@@ -140,6 +163,7 @@ func TestEventsOfAnObjectBeingWrittenAreHeldAndThenJudged(t *testing.T) {
 }
 
 func TestWhatOurWriteCoversIsToldWithIt(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		r.applied(t, 10)
@@ -157,6 +181,7 @@ func TestWhatOurWriteCoversIsToldWithIt(t *testing.T) {
 }
 
 func TestADeletionOlderThanOurWriteIsNone(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		r.applied(t, 20)
@@ -172,6 +197,7 @@ func TestADeletionOlderThanOurWriteIsNone(t *testing.T) {
 }
 
 func TestAfterAGapWhatIsMissingOrMovedIsFound(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		items   []metav1.Object
 		version uint64
@@ -187,6 +213,7 @@ func TestAfterAGapWhatIsMissingOrMovedIsFound(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, nil)
 				r.applied(t, 10)
+				r.trust() // so that only the gap makes what looks the same doubtful
 				r.listed(r.kind, test.items, test.version, false)
 				if got := r.found(); got != test.want {
 					t.Errorf("found %q", got)
@@ -197,6 +224,7 @@ func TestAfterAGapWhatIsMissingOrMovedIsFound(t *testing.T) {
 }
 
 func TestAClusterThatWentBackIsLookedAtAltogether(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		r.applied(t, 10)
@@ -208,15 +236,13 @@ func TestAClusterThatWentBackIsLookedAtAltogether(t *testing.T) {
 }
 
 func TestMemoryMakesARestartCheapAndDriftIsNeverRemembered(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	run := func(t *testing.T, f func(r *rig)) {
 		t.Helper()
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, openMemory(t, dir))
-			r.Track(it)
-			r.mu.Lock()
-			r.kind = r.kinds[groupKind(it)]
-			r.mu.Unlock()
+			r.take()
 			f(r)
 		})
 	}
@@ -237,6 +263,7 @@ func TestMemoryMakesARestartCheapAndDriftIsNeverRemembered(t *testing.T) {
 }
 
 func TestPostponedFindingsWaitForAKick(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		r.applied(t, 10)
@@ -256,6 +283,7 @@ func TestPostponedFindingsWaitForAKick(t *testing.T) {
 }
 
 func TestAFightIsAConflictBackedOffAndForgottenAfterwards(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		r.applied(t, 10)
@@ -286,6 +314,7 @@ func TestAFightIsAConflictBackedOffAndForgottenAfterwards(t *testing.T) {
 }
 
 func TestACorrectionThatFailsIsTriedAgainAndThenTold(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		r.applied(t, 10)
@@ -312,6 +341,7 @@ func TestACorrectionThatFailsIsTriedAgainAndThenTold(t *testing.T) {
 }
 
 func TestForgottenObjectsAreNotCorrected(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		r.applied(t, 10)
@@ -325,26 +355,176 @@ func TestForgottenObjectsAreNotCorrected(t *testing.T) {
 }
 
 func TestADoubtThatWasNotSettledSurvivesARestart(t *testing.T) {
+	t.Parallel()
+	for name, version := range map[string]int{"with a status after it": 11, "without any event": 10} {
+		dir := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, openMemory(t, dir))
+			r.applied(t, 10)
+			r.trust()
+			r.Doubt(it)
+			r.event(r.kind, watch.Modified, seenAt(version)) // after which the object looks clean
+			r.found()
+		})
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, openMemory(t, dir))
+			r.take()
+			r.listed(r.kind, []metav1.Object{seenAt(version)}, 30, false)
+			if got := r.found(); got != fmt.Sprint(Doubtful) {
+				t.Errorf("%s: found %q", name, got)
+			}
+			r.answers(func(Finding) (Correction, error) {
+				return Correction{Outcome: Corrected, Meta: seenAt(version)}, nil
+			})
+			r.Kick(it)
+			r.found()
+		})
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, openMemory(t, dir))
+			r.take()
+			r.listed(r.kind, []metav1.Object{seenAt(version)}, 30, false)
+			if got := r.found(); got != "" {
+				t.Errorf("%s: settled, and found %q", name, got)
+			}
+		})
+	}
+}
+
+func TestWhatOthersKeepWritingIsLookedAtEverMoreRarely(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.applied(t, 10)
+		var version atomic.Int64
+		version.Store(10)
+		r.answers(func(f Finding) (Correction, error) {
+			if f.Verdict != Doubtful {
+				return Correction{Outcome: Corrected, Meta: seenAt(int(version.Add(1))), Wrote: true}, nil
+			}
+			return Correction{Outcome: Corrected, Meta: seenAt(int(version.Load()))}, nil
+		})
+		for range 600 { // ten minutes
+			r.event(r.kind, watch.Modified, seenAt(int(version.Add(1))))
+			time.Sleep(time.Second)
+		}
+		// Four at once, then after 1, 2, 4, 8, 16 seconds and every 30.
+		if n := len(r.found()); n < 25 || n > 30 {
+			t.Errorf("looked at %d times", n)
+		}
+		r.event(r.kind, watch.Modified, seenAt(int(version.Add(1)), "changed"))
+		if got := r.found(); !strings.HasSuffix(got, fmt.Sprint(Drifted)) {
+			t.Error("what metadata shows waits like a doubt")
+		}
+		r.event(r.kind, watch.Modified, seenAt(int(version.Add(1))))
+		if got := r.found(); !strings.HasSuffix(got, fmt.Sprint(Drifted)+fmt.Sprint(Doubtful)) {
+			t.Error("after a drift, doubts are still not looked into at once")
+		}
+		if conflicts := r.Conflicts(); len(conflicts) != 0 {
+			t.Errorf("conflicts %v", conflicts)
+		}
+		before := len(r.found())
+		time.Sleep(2 * time.Minute)
+		for range 3 {
+			r.event(r.kind, watch.Modified, seenAt(int(version.Add(1))))
+			r.found()
+		}
+		if n := len(r.found()) - before; n != 3 {
+			t.Errorf("after a calm of two minutes, %d of 3 events are looked into at once", n)
+		}
+	})
+}
+
+func TestAFightThatIsOverIsNoConflictThoughTheObjectIsWritten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.applied(t, 10)
+		var version atomic.Int64
+		version.Store(10)
+		r.answers(func(f Finding) (Correction, error) {
+			return Correction{Outcome: Corrected, Meta: seenAt(int(version.Add(1))), Wrote: f.Verdict == Drifted}, nil
+		})
+		for range 6 {
+			r.event(r.kind, watch.Modified, seenAt(int(version.Add(1)), "changed"))
+			time.Sleep(5 * time.Second)
+		}
+		if len(r.Conflicts()) == 0 {
+			t.Fatal("six corrections in a row are no conflict")
+		}
+		for range 60 {
+			r.event(r.kind, watch.Modified, seenAt(int(version.Add(1))))
+			time.Sleep(2 * time.Second)
+		}
+		if conflicts := r.Conflicts(); len(conflicts) != 0 {
+			t.Errorf("conflicts %v", conflicts)
+		}
+	})
+}
+
+func TestReadyIsToldOnlyOfTheVersionThatItWasJudgedAt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.applied(t, 10)
+		r.trust()
+		r.SetReady(it, "10", true)
+		r.Doubt(it) // waits, and keeps what is known as it is
+		r.found()
+		r.event(r.kind, watch.Modified, seenAt(11))
+		r.found()
+		if got := fmt.Sprint(r.seen, r.ready); got != "[10 11] [false false]" {
+			t.Errorf("told %s", got)
+		}
+	})
+}
+
+func TestPostponedFindingsKeepNoMetadata(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.applied(t, 10)
+		r.event(r.kind, watch.Modified, seenAt(11, "changed"))
+		r.found()
+		r.Kick(it)
+		r.found()
+		if r.findings[0].Live == nil || r.findings[1].Live != nil || r.findings[1].Verdict != Drifted {
+			t.Errorf("found %+v", r.findings)
+		}
+	})
+}
+
+func TestAKindThatCannotBeWatchedIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.applied(t, 10)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if n := strings.Count(r.log.String(), "no cluster"); n != 1 {
+			t.Errorf("it is logged %d times", n)
+		}
+	})
+}
+
+func TestWhatNobodyTakesUpAfterARestartIsForgottenInTime(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, openMemory(t, dir))
 		r.applied(t, 10)
-		r.mu.Lock()
-		r.kind.trusted = true
-		r.mu.Unlock()
-		r.Doubt(it)
-		r.event(r.kind, watch.Modified, seenAt(11)) // status, after which the object looks clean
-		r.found()
 	})
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, openMemory(t, dir))
-		r.Track(it)
-		r.mu.Lock()
-		r.kind = r.kinds[groupKind(it)]
-		r.mu.Unlock()
-		r.listed(r.kind, []metav1.Object{seenAt(11)}, 30, false)
-		if got := r.found(); got != fmt.Sprint(Doubtful) {
-			t.Errorf("found %q", got)
-		}
+		newRig(t, openMemory(t, dir))
+		time.Sleep(time.Minute)
 	})
+	if _, has := openMemory(t, dir).state(it.ID()); !has {
+		t.Error("it is forgotten before its App can have come")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		newRig(t, openMemory(t, dir))
+		time.Sleep(2 * time.Hour)
+	})
+	if _, has := openMemory(t, dir).state(it.ID()); has {
+		t.Error("it is kept for ever")
+	}
 }

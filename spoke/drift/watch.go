@@ -42,7 +42,9 @@ var errRemap = errors.New("the kind is not served where it was")
 func (t *Tracker) watch(ctx context.Context, k *kind) {
 	ref := fleet.ObjectRef{Group: k.gk.Group, Version: k.version, Kind: k.gk.Kind}
 	log := t.config.Log.With("kind", k.gk.String())
+	told := ""
 	for wait := retryFirst; ctx.Err() == nil; wait = min(2*wait, retryMax) {
+		began := time.Now()
 		mapped, err := t.config.Map(ctx, ref)
 		if err == nil {
 			t.mu.Lock()
@@ -56,7 +58,13 @@ func (t *Tracker) watch(ctx context.Context, k *kind) {
 		if ctx.Err() != nil {
 			return
 		}
-		log.Warn("not watched for now", "err", err)
+		if time.Since(began) > retryMax {
+			told = "" // it was watched since
+		}
+		if text := err.Error(); text != told {
+			log.Warn("not watched for now; trying on", "err", err)
+			told = text
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(wait):

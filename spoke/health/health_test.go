@@ -13,6 +13,7 @@ import (
 )
 
 func TestEvaluate(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name, object, state, message string
 	}{
@@ -46,6 +47,7 @@ func TestEvaluate(t *testing.T) {
 }
 
 func TestReason(t *testing.T) {
+	t.Parallel()
 	pod := func(name string, age time.Duration, states ...corev1.ContainerState) *corev1.Pod {
 		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: metav1.NewTime(time.Unix(10_000, 0).Add(-age))}}
 		for _, state := range states {

@@ -8,10 +8,8 @@ import (
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/util/workqueue"
 
@@ -41,16 +39,22 @@ type Watcher struct {
 	mu       sync.Mutex
 	notReady map[fleet.ObjectRef]*patient
 	rests    map[fleet.ObjectRef]*rest
-	podSlots int
-	pods     sync.WaitGroup
+	// watched are those whose Pods are watched, the longest first; line are those who wait for that.
+	watched, line []*patient
+	pods          sync.WaitGroup
 }
 
 // patient is an object that is not ready.
 type patient struct {
+	ref     fleet.ObjectRef
 	state   string
 	message string
 	reason  string // from its Pods
-	stop    context.CancelFunc
+	// selector of its Pods; stop ends the watch of them, begun at since; waits says that it stands in line for one.
+	selector string
+	stop     context.CancelFunc
+	since    time.Time
+	waits    bool
 }
 
 // rest makes reads of an object rarer while they find nothing new.
@@ -60,9 +64,7 @@ type rest struct {
 }
 
 const (
-	readers = 4
-	// maxPodWatches bounds the workloads whose Pods are watched at once; the others show no reason from theirs.
-	maxPodWatches = 16
+	readers       = 4
 	restFirst     = 100 * time.Millisecond
 	restMax       = 5 * time.Second
 	restForgotten = 30 * time.Second
@@ -76,7 +78,6 @@ func NewWatcher(config Config) *Watcher {
 		queue:    workqueue.NewTypedDelayingQueue[fleet.ObjectRef](),
 		notReady: map[fleet.ObjectRef]*patient{},
 		rests:    map[fleet.ObjectRef]*rest{},
-		podSlots: maxPodWatches,
 	}
 }
 
@@ -97,10 +98,14 @@ func (w *Watcher) Run(ctx context.Context) error {
 	}
 	tick := time.NewTicker(restForgotten)
 	defer tick.Stop()
+	turn := time.NewTicker(podTurn)
+	defer turn.Stop()
 	for {
 		select {
 		case <-tick.C:
 			w.sweep()
+		case <-turn.C:
+			w.rotate()
 		case <-ctx.Done():
 			w.queue.ShutDown()
 			running.Wait()
@@ -114,7 +119,10 @@ func (w *Watcher) Run(ctx context.Context) error {
 func (w *Watcher) Expect(ref fleet.ObjectRef) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.notReady[ref.ID()] = &patient{state: InProgress, message: "not looked at yet"}
+	if p := w.notReady[ref.ID()]; p != nil && p.stop != nil {
+		p.stop()
+	}
+	w.notReady[ref.ID()] = &patient{ref: ref.ID(), state: InProgress, message: "not looked at yet"}
 }
 
 // Applied notes that an object was written: its state is what its controller makes of it from now on.
@@ -231,7 +239,7 @@ func (w *Watcher) set(ref fleet.ObjectRef, state, message string) (changed bool)
 	w.mu.Lock()
 	p := w.notReady[ref]
 	if p == nil {
-		p = &patient{}
+		p = &patient{ref: ref}
 		w.notReady[ref] = p
 	}
 	changed = p.state != state || p.message != message
@@ -247,12 +255,12 @@ func (w *Watcher) clear(ref fleet.ObjectRef) (changed bool) {
 	w.mu.Lock()
 	p := w.notReady[ref]
 	delete(w.notReady, ref)
+	if p != nil && p.stop != nil {
+		p.stop()
+	}
 	w.mu.Unlock()
 	if p == nil {
 		return false
-	}
-	if p.stop != nil {
-		p.stop()
 	}
 	w.config.Changed(ref)
 	return true
@@ -266,74 +274,4 @@ func (w *Watcher) sweep() {
 			delete(w.rests, ref)
 		}
 	}
-}
-
-// askPods watches the Pods of a workload until it is ready.
-func (w *Watcher) askPods(ctx context.Context, ref fleet.ObjectRef, object *unstructured.Unstructured) {
-	selector := podSelector(ref, object)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	p := w.notReady[ref]
-	if selector == "" || p == nil || p.stop != nil || w.podSlots == 0 {
-		return
-	}
-	w.podSlots--
-	watching, cancel := context.WithCancel(ctx)
-	p.stop = cancel
-	w.pods.Go(func() {
-		w.watchPods(watching, ref, p, selector)
-		cancel()
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.podSlots++
-		p.stop = nil
-	})
-}
-
-func (w *Watcher) watchPods(ctx context.Context, ref fleet.ObjectRef, p *patient, selector string) {
-	for ctx.Err() == nil {
-		events, err := w.config.Pods(ctx, ref.Namespace, selector)
-		if err == nil {
-			w.followPods(events, ref, p)
-			events.Stop()
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(restMax):
-		}
-	}
-}
-
-func (w *Watcher) followPods(events watch.Interface, ref fleet.ObjectRef, p *patient) {
-	pods := map[string]*corev1.Pod{}
-	for event := range events.ResultChan() {
-		object, isObject := event.Object.(*unstructured.Unstructured)
-		if !isObject {
-			return
-		}
-		pod := &corev1.Pod{}
-		if err := fromUnstructured(object.Object, pod); err != nil {
-			continue
-		}
-		pods[pod.Name] = &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: pod.Name, CreationTimestamp: pod.CreationTimestamp}, Status: pod.Status}
-		if event.Type == watch.Deleted {
-			delete(pods, pod.Name)
-		}
-		all := make([]*corev1.Pod, 0, len(pods))
-		for _, pod := range pods {
-			all = append(all, pod)
-		}
-		reason := Reason(all)
-		w.mu.Lock()
-		changed := p.reason != reason && w.notReady[ref] == p
-		p.reason = reason
-		w.mu.Unlock()
-		if changed {
-			w.config.Changed(ref)
-		}
-	}
-}
-
-func fromUnstructured(content map[string]any, into any) error {
-	return runtime.DefaultUnstructuredConverter.FromUnstructured(content, into)
 }

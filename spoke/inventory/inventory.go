@@ -120,6 +120,18 @@ func (inv *Inventory) put(entry Entry) {
 	it.Entry = entry
 }
 
+// Edit changes the entry of an object, if there is one, leaving what others change of it meanwhile. It is in the cluster
+// after the next Save.
+func (inv *Inventory) Edit(ref fleet.ObjectRef, change func(*Entry)) {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	if it := inv.items[ref.ID()]; it != nil {
+		entry := it.Entry
+		change(&entry)
+		inv.put(entry)
+	}
+}
+
 // Remove drops an entry. It is gone from the cluster after the next Save.
 func (inv *Inventory) Remove(ref fleet.ObjectRef) {
 	inv.mu.Lock()

@@ -60,11 +60,11 @@ func (e *engine) Deploy(ctx context.Context, target Target) error {
 	return nil
 }
 
-func (e *engine) Remove(ctx context.Context, app fleet.Key, _ fleet.Tombstone, approved fleet.Digest) (bool, error) {
+func (e *engine) Remove(ctx context.Context, r Removal) (bool, error) {
 	e.mu.Lock()
 	remove := e.remove
 	e.mu.Unlock()
-	e.calls <- call{"remove", Target{App: app, ApprovedPrune: approved}, time.Now()}
+	e.calls <- call{"remove", Target{App: r.App, Release: r.Release, ApprovedPrune: r.ApprovedPrune}, time.Now()}
 	if remove != nil {
 		return remove(ctx)
 	}

@@ -54,8 +54,8 @@ func TestTombstoneIsCarriedOutUntilDoneThenForgotten(t *testing.T) {
 		}
 		a.State, a.Generation, a.Tombstone, a.ApprovedPrune = fleet.Removed, 2, &fleet.Tombstone{Delete: true}, fleet.Digest{5}
 		b.set(a)
-		if got := b.next("remove").target; got.ApprovedPrune != a.ApprovedPrune {
-			b.Error("the approval is not passed on")
+		if got := b.next("remove").target; got.ApprovedPrune != a.ApprovedPrune || got.Release != a.Release {
+			b.Errorf("it is removed as %+v", got)
 		}
 		synctest.Wait()
 		if r := b.last(a.App); r.Stage != fleet.StageRemoving || r.Ready.Reason != fleet.ReasonPruneFailed {

@@ -58,7 +58,9 @@ func (w *worker) carryOut(ctx context.Context, want Assigned, d decision, applie
 		o.began = time.Now()
 		if d.step == remove {
 			reason = fleet.ReasonPruneFailed
-			o.removed, err = w.pool.Engine.Remove(ctx, w.app, *want.Tombstone, want.ApprovedPrune)
+			o.removed, err = w.pool.Engine.Remove(ctx, Removal{
+				App: w.app, Tombstone: *want.Tombstone, Release: want.Release, ApprovedPrune: want.ApprovedPrune, Timeout: want.timeout(),
+			})
 			return err
 		}
 		return w.pass(ctx, want, d.verify, applied, &reason)

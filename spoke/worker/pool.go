@@ -32,11 +32,22 @@ type Target struct {
 	Verify        bool
 }
 
+// Removal is how an App is to end.
+type Removal struct {
+	App       fleet.Key
+	Tombstone fleet.Tombstone
+	// Release is the last one: its prune guard holds.
+	Release       fleet.Release
+	ApprovedPrune fleet.Digest
+	// Timeout bounds the wait for the objects to be gone, where the tombstone waits.
+	Timeout time.Duration
+}
+
 // Engine makes the cluster have what it should.
 type Engine interface {
 	// Deploy is one pass; it does not wait for health. Remove carries out a tombstone and is called until it is done.
 	Deploy(ctx context.Context, target Target) error
-	Remove(ctx context.Context, app fleet.Key, tombstone fleet.Tombstone, approved fleet.Digest) (done bool, err error)
+	Remove(ctx context.Context, removal Removal) (done bool, err error)
 	// Load takes an App up after a restart, as it was applied last.
 	Load(ctx context.Context, app fleet.Key, m *manifest.Manifest, release fleet.Release) error
 	// SetSuspended stops and resumes the correction of drift.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os/exec"
 	"path/filepath"
 
 	"github.com/jackc/pgx/v5"
@@ -93,6 +94,15 @@ func (p *Postgres) RestoreDatabase(ctx context.Context, copy, name string) error
 // DropDatabase removes a database, ending its sessions; one that is absent is no error.
 func (p *Postgres) DropDatabase(ctx context.Context, name string) error {
 	return p.exec(ctx, "DROP DATABASE IF EXISTS "+quote(name)+" WITH (FORCE)")
+}
+
+// DumpDatabase returns all that a database holds, as pg_dump writes it.
+func (p *Postgres) DumpDatabase(ctx context.Context, name string) (dump string, err error) {
+	output, err := exec.CommandContext(ctx, filepath.Join(p.server.BinDir(), "pg_dump"), p.server.URL(name)).Output()
+	if err != nil {
+		return "", fmt.Errorf("pg_dump %s: %w", name, err)
+	}
+	return string(output), nil
 }
 
 // Kill ends the server with SIGKILL, as a crash would, and waits until its processes are gone.

@@ -58,14 +58,22 @@ func newDeleteCommand(a *app) *cobra.Command {
 	flags.BoolVarP(&o.recursive, "recursive", "R", false, "take in the directories in a directory")
 	flags.StringVar(&o.policy, "policy", "", "delete or orphan the app's objects, whatever the app says")
 	flags.BoolVar(&o.now, "now", false, "a cluster: do not wait for its spoke to acknowledge")
-	flags.BoolVar(&o.wait, "wait", false, "wait until the objects are gone")
-	flags.BoolVar(&o.dryRun, "dry-run", false, "ask the hub what would happen and change nothing")
+	flags.BoolVar(&o.wait, "wait", false, "wait until the objects are gone, and what apps put into clusters too")
+	addDryRunFlag(cmd, &o.dryRun)
 	flags.BoolVar(&o.ignoreNotFound, "ignore-not-found", false, "what is gone already is no error")
 	o.confirm.addFlags(cmd)
 	return cmd
 }
 
-// deletions are the objects that arguments or files name, in the order one ends them: what refers to others first.
+// endOrder is the order in which one ends objects. An App comes before its Placement: were that gone first, the App's
+// objects would be left where they are, as the deletion table has it. What is referred to comes later.
+var endOrder = []resource.Kind{resource.Kustomization, resource.Placement, resource.GitRepository, resource.Secret, resource.Cluster}
+
+func endRank(kind resource.Kind) int {
+	return slices.IndexFunc(endOrder, func(k resource.Kind) bool { return k.Name == kind.Name })
+}
+
+// deletions are the objects that arguments or files name, in the order one ends them.
 func (a *app) deletions(cmd *cobra.Command, args []string, o deleteOptions) ([]ref, error) {
 	if _, known := deletePolicies[o.policy]; !known {
 		return nil, usagef(cmd, "--policy %q is not delete or orphan", o.policy)
@@ -86,7 +94,7 @@ func (a *app) deletions(cmd *cobra.Command, args []string, o deleteOptions) ([]r
 			return nil, usagef(cmd, "--now is for clusters, and %s is none", r)
 		}
 	}
-	slices.SortStableFunc(refs, func(a, b ref) int { return rank(b.kind) - rank(a.kind) })
+	slices.SortStableFunc(refs, func(a, b ref) int { return endRank(a.kind) - endRank(b.kind) })
 	return refs, nil
 }
 
@@ -100,7 +108,10 @@ func (a *app) namedDeletions(cmd *cobra.Command, args []string, o deleteOptions)
 	if err := a.settings(); err != nil {
 		return nil, err
 	}
-	manifests, wrong := a.readManifests(o.files, o.recursive)
+	manifests, wrong, err := a.readManifests(cmd.Context(), o.files, o.recursive)
+	if err != nil {
+		return nil, err
+	}
 	declared := a.declare(manifests, &wrong, identify)
 	if len(wrong) > 0 {
 		return nil, wrong.failure("nothing was deleted", exitUsage)
@@ -121,80 +132,103 @@ func (a *app) runDelete(ctx context.Context, refs []ref, o deleteOptions) error 
 		return err
 	}
 	defer h.close()
-	impacts, err := a.planDeletions(ctx, h, refs, o)
+	planned, err := a.planDeletions(ctx, h, refs, o)
 	if err != nil {
 		return err
 	}
 	if o.dryRun {
-		return a.showDeletions(refs, impacts)
+		return a.showDeletions(planned)
 	}
 	var stakes []stake
-	for i, impact := range impacts {
-		if grave(impact) {
-			stakes = append(stakes, stake{refs[i].String(), impact})
+	for _, d := range planned {
+		if grave(d.impact) {
+			stakes = append(stakes, stake{d.ref.String(), d.impact})
 		}
 	}
 	if err := a.confirm(ctx, o.confirm, stakes); err != nil {
 		return err
 	}
 	var gone []ref
-	err = a.each(refs, "delete", func(i int) error {
-		deleted, err := a.deleteOne(ctx, h, refs[i], o, impacts[i])
+	err = a.each(refs, "delete", func(i int) (any, error) {
+		deleted, err := a.deleteOne(ctx, h, planned[i], o)
 		if deleted {
 			gone = append(gone, refs[i])
 		}
-		return err
+		return nil, err
 	})
-	if err := errors.Join(err, a.printDeleted(gone, "")); err != nil || !o.wait {
+	if len(gone) > 0 || err == nil {
+		err = errors.Join(err, a.printRefs(gone, "deleted"))
+	}
+	if err != nil || !o.wait {
 		return err
 	}
-	var goals []goal
-	for _, r := range gone {
-		goals = append(goals, goal{ref: r, expect: []expectation{expectDeleted()}})
-	}
-	return a.waitFor(ctx, h, goals)
+	return a.waitGone(ctx, h, gone)
 }
 
-func (a *app) planDeletions(ctx context.Context, h *hub, refs []ref, o deleteOptions) ([]*adminv1.Impact, error) {
+// deletion is an object to be deleted and what the hub says of it.
+type deletion struct {
+	ref    ref
+	impact *adminv1.Impact
+	// gone: it is not there. refused: why the hub would not delete it now, where another deletion may change that.
+	gone    bool
+	refused string
+}
+
+func (a *app) planDeletions(ctx context.Context, h *hub, refs []ref, o deleteOptions) ([]deletion, error) {
+	planned := make([]deletion, len(refs))
+	err := a.each(refs, "delete", func(i int) (any, error) {
+		d, err := a.planDeletion(ctx, h, refs[i], o)
+		switch code := status.Code(err); {
+		case code == codes.NotFound && o.ignoreNotFound:
+			d, err = deletion{ref: refs[i], gone: true}, nil
+		case code == codes.FailedPrecondition && len(refs) > 1:
+			d, err = deletion{ref: refs[i], refused: status.Convert(err).Message()}, nil
+		}
+		planned[i] = d
+		return nil, err
+	})
+	return planned, err
+}
+
+func (a *app) planDeletion(ctx context.Context, h *hub, r ref, o deleteOptions) (deletion, error) {
 	ctx, cancel := a.bounded(ctx, callTimeout)
 	defer cancel()
-	impacts := make([]*adminv1.Impact, len(refs))
-	err := a.each(refs, "delete", func(i int) (err error) {
-		impacts[i], err = planDelete(ctx, h, refs[i], o, len(refs) > 1)
-		return err
-	})
-	return impacts, err
-}
-
-// planDelete asks what the deletion means. With several objects, one that others use may be free once those are
-// deleted: the deletion itself then says.
-func planDelete(ctx context.Context, h *hub, r ref, o deleteOptions, several bool) (*adminv1.Impact, error) {
 	request := deleteRequest(r, o)
 	request.DryRun = true
 	response, err := h.objects.Delete(ctx, request)
-	switch code := status.Code(err); {
-	case code == codes.NotFound && o.ignoreNotFound, code == codes.FailedPrecondition && several:
-		return &adminv1.Impact{}, nil
-	case err != nil:
-		return nil, err
-	}
-	return response.GetImpact(), nil
+	return deletion{ref: r, impact: response.GetImpact()}, err
 }
 
-// deleteOne reports whether it deleted r; what was gone already it did not.
-func (a *app) deleteOne(ctx context.Context, h *hub, r ref, o deleteOptions, impact *adminv1.Impact) (bool, error) {
+// deleteOne reports whether it deleted the object; what was gone already it did not. The deletions before it may have
+// changed what it means: a number that was confirmed may be less by now, and that is confirmed too.
+func (a *app) deleteOne(ctx context.Context, h *hub, d deletion, o deleteOptions) (bool, error) {
+	confirmed := d.impact.GetClusters()
+	for {
+		err := a.sendDelete(ctx, h, d, o)
+		switch code := status.Code(err); {
+		case code == codes.NotFound && o.ignoreNotFound:
+			return false, nil
+		case code != codes.FailedPrecondition || !grave(d.impact):
+			return err == nil, err
+		}
+		now, planErr := a.planDeletion(ctx, h, d.ref, o)
+		if planErr != nil || grave(now.impact) && now.impact.GetClusters() >= confirmed {
+			return false, err
+		}
+		d, confirmed = now, now.impact.GetClusters()
+	}
+}
+
+func (a *app) sendDelete(ctx context.Context, h *hub, d deletion, o deleteOptions) error {
 	ctx, cancel := a.bounded(ctx, callTimeout)
 	defer cancel()
-	request := deleteRequest(r, o)
-	if grave(impact) {
-		clusters := impact.GetClusters()
+	request := deleteRequest(d.ref, o)
+	if grave(d.impact) {
+		clusters := d.impact.GetClusters()
 		request.Confirm = &clusters
 	}
 	_, err := h.objects.Delete(ctx, request)
-	if status.Code(err) == codes.NotFound && o.ignoreNotFound {
-		return false, nil
-	}
-	return err == nil, err
+	return err
 }
 
 func deleteRequest(r ref, o deleteOptions) *adminv1.DeleteRequest {
@@ -204,16 +238,38 @@ func deleteRequest(r ref, o deleteOptions) *adminv1.DeleteRequest {
 	}
 }
 
-func (a *app) showDeletions(refs []ref, impacts []*adminv1.Impact) error {
-	for i, r := range refs {
-		a.say(symbolDo, "%s: %s", r, describeImpact(impacts[i]))
+func (a *app) showDeletions(planned []deletion) error {
+	var refs []ref
+	for _, d := range planned {
+		switch {
+		case d.gone:
+			continue
+		case d.refused != "":
+			a.warn("%s: not before the others are gone: %s", d.ref, d.refused)
+		case d.impact.GetClusters() > 0 || grave(d.impact):
+			a.say(symbolDo, "%s: %s", d.ref, describeImpact(d.impact))
+		}
+		refs = append(refs, d.ref)
 	}
-	return a.printDeleted(refs, " (server dry run)")
+	return a.printRefs(refs, done("deleted", true))
 }
 
-func (a *app) printDeleted(refs []ref, suffix string) error {
-	if len(refs) == 0 {
-		return nil
+// waitGone waits until the objects are gone, and what they put into clusters too, or is let go of.
+func (a *app) waitGone(ctx context.Context, h *hub, refs []ref) error {
+	var goals []goal
+	for _, r := range refs {
+		gone := goal{ref: r, expect: []expectation{expectDeleted()}}
+		g := gone
+		switch {
+		case r.cluster != "": // it is not there either until the hub has passed the order on
+			cluster := ref{kind: resource.Cluster, name: r.cluster}
+			g.then = &goal{ref: cluster, expect: []expectation{expectKnown(r)}, then: &gone}
+		case r.kind.App:
+			everywhere := r
+			everywhere.cluster = everyCluster
+			g.then = &goal{ref: everywhere, expect: gone.expect}
+		}
+		goals = append(goals, g)
 	}
-	return a.printRefs(refs, "deleted"+suffix)
+	return a.waitFor(ctx, h, goals)
 }

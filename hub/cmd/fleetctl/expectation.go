@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -90,6 +91,17 @@ func expectDeleted() expectation {
 			return met, "", nil
 		}
 		return pending, "is still there: " + readiness(o), nil
+	}}
+}
+
+// expectKnown is met once a cluster's spoke does not report an App any more that the hub knows nothing of.
+func expectKnown(app ref) expectation {
+	unknown := strings.Join([]string{app.kind.Name, app.namespace, app.name}, "/")
+	return expectation{text: "hear that " + app.String() + " ends", absence: true, judge: func(_ context.Context, o *object) (verdict, string, error) {
+		if o == nil || !slices.Contains(names(o.Status.UnknownAssignments), unknown) {
+			return met, "", nil
+		}
+		return pending, "its spoke has not heard of it yet: " + conditionText(o.condition("Connected")), nil
 	}}
 }
 

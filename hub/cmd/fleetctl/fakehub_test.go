@@ -47,6 +47,10 @@ type fakeHub struct {
 	status   *adminv1.StatusResponse
 	register func(*adminv1.RegisterRequest) (*adminv1.RegisterResponse, error)
 	asked    func(*adminv1.ReconcileRequest) // runs after a Reconcile is recorded
+	listed   func(*adminv1.ListRequest)      // runs before a List is answered, with what was there before it
+	applied  func(*adminv1.ApplyRequest)     // runs after an Apply that is no dry run
+	deleted  func(*adminv1.DeleteRequest)    // runs after a Delete that is no dry run
+	orders   bool                            // a Delete of an instance that is not there is an order to its spoke
 	source   *adminv1.ReconcileResponse      // the Source a Reconcile answers with
 }
 
@@ -234,18 +238,53 @@ func (f *fakeObjects) Apply(_ context.Context, r *adminv1.ApplyRequest) (*adminv
 			response.Change = adminv1.Change_CHANGE_UNCHANGED
 		}
 	}
+	if response.Impact == nil && declared.Kind == "Placement" && strings.Contains(string(declared.Spec), `"selector":{}`) {
+		response.Impact = f.everyCluster()
+	}
 	if r.Confirm != nil && r.GetConfirm() != response.GetImpact().GetClusters() {
 		return nil, fmt.Errorf("%w: it is %d clusters now", fleet.ErrConflict, response.GetImpact().GetClusters())
 	}
 	if !r.GetDryRun() && response.GetChange() != adminv1.Change_CHANGE_UNCHANGED {
 		f.store(key, r.GetObject(), false)
 	}
+	if !r.GetDryRun() && f.applied != nil {
+		f.applied(r)
+	}
 	return response, nil
+}
+
+// everyCluster is what a Placement means that selects all.
+func (h *fakeHub) everyCluster() *adminv1.Impact {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	impact := &adminv1.Impact{EveryCluster: true}
+	for key := range h.objects {
+		if key.kind == "Cluster" {
+			impact.Clusters++
+		}
+	}
+	return impact
+}
+
+// missingCluster is what a hub says of a cluster that it does not know: there is neither a Cluster nor an instance in it.
+func (h *fakeHub) missingCluster(name string) error {
+	if name == "" || name == "*" {
+		return nil
+	}
+	for key := range h.objects {
+		if key.cluster == name || key.kind == "Cluster" && key.name == name {
+			return nil
+		}
+	}
+	return fmt.Errorf("get Cluster/%s: %w", name, fleet.ErrNotFound)
 }
 
 func (f *fakeObjects) Get(_ context.Context, r *adminv1.GetRequest) (*adminv1.GetResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err := f.missingCluster(r.GetCluster()); err != nil {
+		return nil, err
+	}
 	raw, found := f.objects[objectKey{r.GetKind(), r.GetNamespace(), r.GetName(), r.GetCluster()}]
 	if !found {
 		return nil, fmt.Errorf("%s/%s/%s: %w", r.GetKind(), r.GetNamespace(), r.GetName(), fleet.ErrNotFound)
@@ -266,8 +305,19 @@ func matches(key objectKey, raw json.RawMessage, kind, namespace, cluster, name,
 }
 
 func (f *fakeObjects) List(_ context.Context, r *adminv1.ListRequest) (*adminv1.ListResponse, error) {
+	response, err := f.list(r)
+	if f.listed != nil {
+		f.listed(r)
+	}
+	return response, err
+}
+
+func (f *fakeObjects) list(r *adminv1.ListRequest) (*adminv1.ListResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err := f.missingCluster(r.GetCluster()); err != nil {
+		return nil, err
+	}
 	var keys []objectKey
 	for key, raw := range f.objects {
 		if matches(key, raw, r.GetKind(), r.GetNamespace(), r.GetCluster(), r.GetName(), r.GetLabelSelector()) {
@@ -300,17 +350,30 @@ func (f *fakeObjects) Watch(r *adminv1.WatchRequest, stream grpc.ServerStreaming
 	if err != nil {
 		return status.Error(codes.InvalidArgument, "no watch token")
 	}
-	for {
+	f.mu.Lock()
+	begun := len(f.log)
+	f.mu.Unlock()
+	for first := true; ; first = false {
 		f.mu.Lock()
 		wake, oldest := f.wake, f.oldest
 		changes := f.log[min(at, len(f.log)):]
+		missing := f.missingCluster(r.GetCluster())
 		f.mu.Unlock()
-		if at < oldest {
+		switch {
+		case missing != nil:
+			return missing
+		case at < oldest:
 			return status.Error(codes.OutOfRange, "the watch token is unknown")
+		case first && len(changes) == 0: // a hub says something at once
+			changes = []logged{{}}
+			at--
 		}
 		for _, change := range changes {
 			at++
 			response := &adminv1.WatchResponse{Event: adminv1.WatchEvent_WATCH_EVENT_BOOKMARK, WatchToken: strconv.Itoa(at)}
+			if change.deleted && r.GetCluster() != "" && at <= begun {
+				change.key.kind = "" // a hub does not know which instances there were
+			}
 			if change.key.kind != "" && matches(change.key, change.raw, r.GetKind(), r.GetNamespace(), r.GetCluster(), r.GetName(), r.GetLabelSelector()) {
 				response.Event, response.Object = adminv1.WatchEvent_WATCH_EVENT_CHANGED, change.raw
 				if change.deleted {
@@ -341,12 +404,17 @@ func (f *fakeObjects) Delete(_ context.Context, r *adminv1.DeleteRequest) (*admi
 	switch {
 	case key.kind == "GitRepository" && used: // by the app of its name
 		return nil, fmt.Errorf("%s/%s: %w: it is used", r.GetKind(), r.GetName(), fleet.ErrConflict)
+	case !found && key.cluster != "" && f.orders:
+		return &adminv1.DeleteResponse{Impact: impact}, nil
 	case !found:
 		return nil, fmt.Errorf("%s/%s: %w", r.GetKind(), r.GetName(), fleet.ErrNotFound)
 	case r.Confirm != nil && r.GetConfirm() != impact.GetClusters():
 		return nil, fmt.Errorf("%w: it is %d clusters now", fleet.ErrConflict, impact.GetClusters())
 	case !r.GetDryRun():
 		f.remove(key.kind, key.namespace, key.name, key.cluster)
+		if f.deleted != nil {
+			f.deleted(r)
+		}
 	}
 	return &adminv1.DeleteResponse{Impact: impact}, nil
 }

@@ -36,6 +36,15 @@ func (r ref) command() string {
 	return r.String() + " -n " + r.namespace
 }
 
+// pasted is the object as one argument that names it whatever the namespace meant.
+func (r ref) pasted() string {
+	if r.namespace == "" {
+		return r.String()
+	}
+	r.name = r.namespace + "/" + r.name
+	return r.String()
+}
+
 func shortName(k resource.Kind) string {
 	if len(k.ShortNames) > 0 {
 		return k.ShortNames[0]

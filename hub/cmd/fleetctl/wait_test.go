@@ -2,6 +2,7 @@ package main
 
 import (
 	"strings"
+	"sync"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -107,7 +108,7 @@ func TestWaitOfAMissingNameExits3ButAnInstanceMayComeLater(t *testing.T) {
 	b := newBundle(t)
 	b.fails(exitNotFound, []string{"wait for ks/app"}, "wait", "ks/app")
 	b.fails(exitNotFound, []string{"wait for ks/app@canary-1"}, "wait", "ks/app@canary-1")
-	b.hub.put(t, ksApp)
+	b.hub.put(t, ksApp+"\n---\n"+strings.Replace(clusterProd, "name: prod-1", "name: canary-1", 1))
 	r := b.start("wait", "ks/app@canary-1", "--timeout", "1h")
 	r.stderr.says(t, "waiting for ks/app@canary-1")
 	b.hub.put(t, instanceCanary)
@@ -250,6 +251,31 @@ gitrepository.source.toolkit.fluxcd.io/app suspended`)
 	wantTexts(t, "stderr", b.ok("resume", "ks/app", "--wait").stderr, "✔ ks/app is at revision main@sha1:696f056d")
 }
 
+func TestSuspendAndResumeTakeAllOfAKindInTheNamespace(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t)
+	b.hub.put(t, strings.Replace(ksApp, "name: app, namespace: apps", "name: second, namespace: apps", 1)+"\n---\n"+
+		strings.Replace(ksApp, "name: app, namespace: apps", "name: app, namespace: other", 1))
+	for _, verb := range []string{"suspend", "resume"} {
+		want(t, verb, b.ok(verb, "ks", "--all", "-o", "name").stdout, `
+kustomization.kustomize.toolkit.fluxcd.io/app
+kustomization.kustomize.toolkit.fluxcd.io/second`)
+	}
+	for _, request := range requestsOf[*adminv1.SuspendRequest](b.hub) {
+		if request.GetNamespace() != "apps" {
+			t.Errorf("sent %v", request)
+		}
+	}
+	r := b.ok("suspend", "sources", "--all", "-n", "empty")
+	want(t, "stdout", r.stdout, "")
+	wantTexts(t, "stderr", r.stderr, "No gitrepositories found in namespace empty")
+	for args, n := range map[string]int{"resume ks --all": 2, "resume ks --all -n other": 1, "suspend ks --all -n empty": 0} {
+		if items, ok := parseJSON(t, b.ok(append(strings.Fields(args), "-o", "json")...).stdout)["items"].([]any); !ok || len(items) != n {
+			t.Errorf("%s -o json gives %v", args, items)
+		}
+	}
+}
+
 func TestInterruptedWaitSaysThatTheHubGoesOn(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
@@ -272,5 +298,107 @@ func TestWaitDoesNotTakeTheOldRevisionsReadinessForTheNewOnes(t *testing.T) {
 	b.hub.put(t, strings.ReplaceAll(ksApp, "696f056d", "ffff056d"))
 	if code := r.wait(); code != 0 {
 		t.Errorf("exit %d", code)
+	}
+}
+
+func TestWaitHearsOfAnInstanceThatWentWhileNobodyWatched(t *testing.T) {
+	t.Parallel()
+	for _, args := range []string{"ks/app@prod-1 --for=delete", "ks/app@canary-1 --for=delete"} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			b := newFleet(t)
+			ref := strings.Fields(args)[0]
+			cluster := strings.TrimPrefix(ref, "ks/app@")
+			r := b.start(append([]string{"wait", "--timeout", "1h"}, strings.Fields(args)...)...)
+			r.stderr.says(t, "waiting for "+ref+" to be gone")
+			b.hub.fail("Watch", status.Error(codes.Unavailable, "the hub is down"))
+			b.hub.cutStreams()
+			r.stderr.says(t, "the connection to the hub is lost")
+			b.hub.remove("Kustomization", "apps", "app", cluster) // the hub cannot tell of it later, and of canary-1 it knows no Cluster then
+			b.hub.fail("Watch", nil)
+			if code := r.wait(); code != 0 {
+				t.Errorf("exit %d: %s", code, r.stderr)
+			}
+		})
+	}
+}
+
+func TestWaitHearsOfAnInstanceThatWentBetweenTheListAndTheWatch(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t)
+	gone := sync.OnceFunc(func() { b.hub.remove("Kustomization", "apps", "app", "prod-1") })
+	b.hub.listed = func(r *adminv1.ListRequest) {
+		if r.GetCluster() == "prod-1" {
+			gone()
+		}
+	}
+	if code := b.start("wait", "ks/app@prod-1", "--for=delete", "--timeout", "1h").wait(); code != 0 {
+		t.Errorf("exit %d", code)
+	}
+}
+
+func TestInstanceInAClusterThatIsGoneIsGone(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t)
+	b.ok("wait", "ks/app@nowhere", "--for=delete")
+	r := b.start("wait", "ks/app@canary-1", "--for=delete", "--timeout", "1h")
+	r.stderr.says(t, "waiting for ks/app@canary-1 to be gone")
+	b.hub.remove("Kustomization", "apps", "app", "canary-1") // and with it all that is known of the cluster
+	if code := r.wait(); code != 0 {
+		t.Errorf("exit %d: %s", code, r.stderr)
+	}
+}
+
+func TestInterruptBeforeAnythingWasAskedSaysThatNothingChanged(t *testing.T) {
+	t.Parallel()
+	t.Run("at the prompt", func(t *testing.T) {
+		t.Parallel()
+		b := newFleet(t)
+		b.hub.impact("app", &adminv1.Impact{Clusters: 2, Deletes: true})
+		b.tty, b.typing = true, newReading()
+		r := b.start("delete", "ks/app")
+		r.stderr.says(t, "Type the number of clusters")
+		r.interrupt()
+		if code := r.wait(); code != int(exitInterrupted) {
+			t.Errorf("exit %d", code)
+		}
+		wantTexts(t, "stderr", r.stderr.String(), "interrupted: nothing was changed")
+	})
+	t.Run("while stdin is read", func(t *testing.T) {
+		t.Parallel()
+		for _, args := range []string{"apply -f -", "delete -f -", "config set-context new --token-stdin"} {
+			b := newFleet(t)
+			reading := newReading()
+			b.typing = reading
+			r := b.start(strings.Fields(args)...)
+			<-reading.begun
+			r.interrupt()
+			if code := r.wait(); code != int(exitInterrupted) {
+				t.Errorf("%s: exit %d", args, code)
+			}
+			wantTexts(t, "stderr", r.stderr.String(), "interrupted: nothing was changed")
+		}
+	})
+}
+
+func TestInterruptAfterAChangeSaysHowToFollowIt(t *testing.T) {
+	t.Parallel()
+	for args, follow := range map[string]string{
+		"reconcile ks/app --wait":             "try: fleetctl get ks/apps/app -w",
+		"delete ks/app --wait":                "try: fleetctl wait ks/apps/app --for=delete",
+		"apply -f FILE --wait":                "try: fleetctl get gitrepo/apps/app ks/apps/app pl/apps/app -w",
+		"reconcile ks/app@prod-1 --wait":      "try: fleetctl get ks/apps/app@prod-1 -w",
+		"resume ks/app --wait":                "try: fleetctl get ks/apps/app -w",
+		"reconcile gitrepo/app ks/app --wait": "try: fleetctl get gitrepo/apps/app -w",
+	} {
+		b := newFleet(t)
+		b.hub.put(t, ksProgressing)
+		r := b.start(strings.Fields(strings.Replace(args, "FILE", b.write("fleet.yaml", declared), 1))...)
+		r.stderr.says(t, "waiting for")
+		r.interrupt()
+		if code := r.wait(); code != int(exitInterrupted) {
+			t.Errorf("%s: exit %d", args, code)
+		}
+		wantTexts(t, args, r.stderr.String(), "Error: interrupted\n  what was asked for goes on at the hub\n  "+follow)
 	}
 }
