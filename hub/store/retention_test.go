@@ -209,6 +209,47 @@ func TestBlobsStayAsLongAsTheyAreNamed(t *testing.T) {
 	}
 }
 
+// More blobs than one statement looks at; what a Tree that goes needed is met before it.
+func TestBlobsGoHoweverManyThereAre(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	s.exec(t, `INSERT INTO blob (digest, size, used_at) SELECT ('d' || n)::bytea, 1, now() - CASE WHEN n % 4 = 0 THEN interval '1 hour' ELSE interval '2 days' END
+		FROM generate_series(1, 12000) n`)
+	s.exec(t, `INSERT INTO blob (digest, size, used_at) VALUES ('z', 1, now() - interval '2 days')`)
+	s.exec(t, `INSERT INTO blob_part (whole, part) SELECT 'z', digest FROM blob WHERE digest <> 'z'`)
+	if err := s.retain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if all, fresh := s.count(t, `blob`), s.count(t, `blob WHERE used_at > now() - interval '2 hours'`); all != 3000 || fresh != 3000 {
+		t.Errorf("%d blobs left, %d of them fresh; want 3000", all, fresh)
+	}
+}
+
+// A blob that somebody finds while it is to go stays.
+func TestBlobThatIsFoundMeanwhileStays(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	digest := fleet.DigestOf([]byte("a"))
+	s.exec(t, `INSERT INTO blob (digest, size, used_at) VALUES ($1, 1, now() - interval '2 days')`, digest.Bytes())
+	tx, err := s.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+	if _, err := tx.Exec(t.Context(), `UPDATE blob SET used_at = now()`); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.retain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if missing, err := s.Blobs().Missing(t.Context(), []fleet.Digest{digest}); err != nil || len(missing) != 0 {
+		t.Errorf("missing %v, error %v", missing, err)
+	}
+}
+
 func TestRetainLooksAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	s := openStore(t)
