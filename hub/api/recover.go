@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -19,8 +18,8 @@ const (
 	recoverPoll    = time.Second
 )
 
-// Recover leads out of safe mode. The epoch is raised only when every source was resolved anew and every App on it was
-// built, so that no spoke is told to go back to what an older database still holds.
+// Recover leads out of safe mode. The epoch is raised only when every App that may change something was built anew from
+// what its Source has now, and that is assigned: so that no spoke is told to go back to what an older database holds.
 func (s *hub) Recover(ctx context.Context, req *adminv1.RecoverRequest) (*adminv1.RecoverResponse, error) {
 	if req.GetDryRun() {
 		return s.planRecovery(ctx)
@@ -36,17 +35,18 @@ func (s *hub) Recover(ctx context.Context, req *adminv1.RecoverRequest) (*adminv
 	tick := time.NewTicker(recoverPoll)
 	defer tick.Stop()
 	for {
-		sources, behind, err := s.behind(ctx, started)
+		r, err := s.readRecovery(ctx, started)
 		if err != nil {
 			return nil, err
 		}
-		if behind == "" {
+		blocked := r.blocked()
+		if blocked == "" {
 			names, err := s.Store.EndRecovery(ctx, s.Caller(ctx), false)
-			return &adminv1.RecoverResponse{Clusters: names, Sources: uint32(sources)}, err
+			return &adminv1.RecoverResponse{Clusters: names, Sources: r.resolved()}, err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("recover: %w: %s; mend or suspend it and try again", fleet.ErrConflict, behind)
+			return nil, fmt.Errorf("recover: %w: %s; what was resolved so far counts for an hour: then try again", fleet.ErrConflict, blocked)
 		case <-wake:
 		case <-tick.C:
 		}
@@ -55,68 +55,104 @@ func (s *hub) Recover(ctx context.Context, req *adminv1.RecoverRequest) (*adminv
 
 // planRecovery says which clusters would leave safe mode and how many sources would be resolved before.
 func (s *hub) planRecovery(ctx context.Context) (*adminv1.RecoverResponse, error) {
-	sources, err := s.unsuspendedSources(ctx)
+	r, err := s.readRecovery(ctx, time.Time{})
 	if err != nil {
 		return nil, err
 	}
 	names, err := s.Store.EndRecovery(ctx, s.Caller(ctx), true)
-	return &adminv1.RecoverResponse{Clusters: names, Sources: uint32(len(sources))}, err
+	return &adminv1.RecoverResponse{Clusters: names, Sources: r.resolved()}, err
 }
 
-func (s *hub) unsuspendedSources(ctx context.Context) ([]*resource.Object, error) {
-	declared, _, err := s.Store.Objects(ctx, resource.Query{Kind: resource.GitRepository.Name})
-	return slices.DeleteFunc(declared, func(o *resource.Object) bool { return refuseSuspended(o) != nil }), err
+// recovery is what decides whether the epoch may be raised.
+type recovery struct {
+	// started is when the recovery began: what was resolved before may be of the older database.
+	started   time.Time
+	sources   map[string]*resource.Object // by "namespace/name"
+	states    map[string]fleet.SourceState
+	apps      []*resource.Object
+	built     map[fleet.Key]fleet.AppState
+	instances []fleet.Instance
 }
 
-// behind names a Source that was not resolved since started, or an App that is not built from what its Source has.
-func (s *hub) behind(ctx context.Context, started time.Time) (sources int, behind string, err error) {
-	declared, err := s.unsuspendedSources(ctx)
+func (s *hub) readRecovery(ctx context.Context, started time.Time) (r recovery, err error) {
+	r = recovery{started: started, sources: map[string]*resource.Object{}}
+	sources, _, err := s.Store.Objects(ctx, resource.Query{Kind: resource.GitRepository.Name})
 	if err != nil {
-		return 0, "", err
+		return r, err
 	}
-	states, err := s.Store.SourceStates(ctx, resource.GitRepository.Name)
-	if err != nil {
-		return 0, "", err
+	for _, o := range sources {
+		r.sources[o.Metadata.Namespace+"/"+o.Metadata.Name] = o
 	}
-	for _, o := range declared {
-		state := states[o.Metadata.Namespace+"/"+o.Metadata.Name]
-		if state.CheckedAt.Before(started) || state.Reason != "" {
-			return 0, o.String() + " could not be resolved yet: " + strings.TrimSpace(state.Reason+" "+state.Message), nil
-		}
+	if r.states, err = s.Store.SourceStates(ctx, resource.GitRepository.Name); err != nil {
+		return r, err
 	}
-	behind, err = s.unreleased(ctx, states)
-	return len(declared), behind, err
+	if r.apps, _, err = s.Store.Objects(ctx, resource.Query{Kind: resource.Kustomization.Name}); err != nil {
+		return r, err
+	}
+	if r.built, err = s.Store.AppStates(ctx); err != nil {
+		return r, err
+	}
+	r.instances, _, err = s.Store.Instances(ctx, fleet.InstanceQuery{Kind: resource.Kustomization.Name})
+	return r, err
 }
 
-// unreleased names an App that is not built from what its Source has, or whose Release is not assigned everywhere.
-func (s *hub) unreleased(ctx context.Context, states map[string]fleet.SourceState) (string, error) {
-	declared, _, err := s.Store.Objects(ctx, resource.Query{Kind: resource.Kustomization.Name})
-	if err != nil {
-		return "", err
-	}
-	built, err := s.Store.AppStates(ctx)
-	if err != nil {
-		return "", err
-	}
-	for _, o := range declared {
-		spec, err := resource.Spec[flux.Kustomization](o)
-		if err != nil {
-			return "", err
-		}
-		source, exists := states[o.Metadata.Namespace+"/"+spec.SourceRef.Name]
-		if state := built[o.Key()]; exists && !spec.Suspend && state.Reason == "" && state.Revision != source.Revision {
-			return o.String() + " is not built yet", nil
+// resolved is how many Sources are looked at.
+func (r recovery) resolved() (n uint32) {
+	for _, o := range r.sources {
+		if refuseSuspended(o) == nil {
+			n++
 		}
 	}
-	instances, _, err := s.Store.Instances(ctx, fleet.InstanceQuery{Kind: resource.Kustomization.Name})
-	if err != nil {
-		return "", err
+	return n
+}
+
+// blocked says what stands in the way of raising the epoch, and what to do about it; empty: nothing.
+func (r recovery) blocked() string {
+	suspended := map[fleet.Key]bool{}
+	for _, o := range r.apps {
+		if why := r.appBlocked(o); why != "" {
+			return why
+		}
+		suspended[o.Key()] = refuseSuspended(o) != nil
 	}
-	for _, i := range instances {
-		release := built[i.Assignment.App].Release
-		if i.Assignment.State == fleet.Active && !release.IsZero() && i.Assignment.Release.Digest() != release {
-			return i.Assignment.App.String() + "@" + i.Cluster + " is not assigned yet", nil
+	for _, i := range r.instances {
+		app := i.Assignment.App
+		release := r.built[app].Release
+		switch {
+		case i.Assignment.State != fleet.Active:
+		case suspended[app] && !i.Assignment.Suspend:
+			return app.String() + "@" + i.Cluster + " is not suspended yet"
+		case !suspended[app] && !release.IsZero() && i.Assignment.Release.Digest() != release:
+			return app.String() + "@" + i.Cluster + " is not assigned yet"
 		}
 	}
-	return "", nil
+	return ""
+}
+
+// appBlocked says why an App's Release may be that of an older Revision than its clusters have. A suspended App changes
+// nothing there, and one without a Release has nothing to go back to.
+func (r recovery) appBlocked(o *resource.Object) string {
+	spec, err := resource.Spec[flux.Kustomization](o)
+	if err != nil {
+		return err.Error()
+	}
+	state := r.built[o.Key()]
+	if spec.Suspend || state.Release.IsZero() {
+		return ""
+	}
+	name := o.Metadata.Namespace + "/" + spec.SourceRef.Name
+	source, declared := r.sources[name]
+	switch at := r.states[name]; {
+	case !declared:
+		return fmt.Sprintf("%s: its %s/%s is not declared: apply it, or suspend the %s", o, spec.SourceRef.Kind, name, o.Kind)
+	case refuseSuspended(source) != nil:
+		return fmt.Sprintf("%s: what its %s is at is not known, for that is suspended: resume it, or suspend the %s too", o, source, o.Kind)
+	case at.CheckedAt.Before(r.started) || at.Reason != "":
+		return fmt.Sprintf("%s: its %s could not be resolved yet: mend it, or suspend the %s: %s", o, source, o.Kind, strings.TrimSpace(at.Reason+" "+at.Message))
+	case state.Reason != "":
+		return fmt.Sprintf("%s could not be built from %s: mend it, or suspend it: %s", o, state.Attempted, state.Message)
+	case state.Revision != at.Revision:
+		return fmt.Sprintf("%s is not built from %s yet", o, at.Revision)
+	}
+	return ""
 }

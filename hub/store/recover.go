@@ -10,13 +10,17 @@ import (
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
-// BeginRecovery makes every upstream due and returns when that was, by the database's clock.
+// BeginRecovery makes every upstream due that was not looked at since the recovery began, and returns when that was, by
+// the database's clock. A recovery goes on when it is begun again within an hour: a large fleet may take several tries.
 func (s *Store) BeginRecovery(ctx context.Context, by fleet.Caller) (started time.Time, err error) {
 	err = s.transact(ctx, by, action{verb: "recover", object: "hub"}, func(tx pgx.Tx) error {
-		if err := tx.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&started); err != nil {
-			return explain("read the clock", err)
+		const begin = `UPDATE hub SET recovering_since = CASE WHEN recovering_since > now() - interval '1 hour' THEN recovering_since
+			ELSE clock_timestamp() END RETURNING recovering_since`
+		if err := tx.QueryRow(ctx, begin).Scan(&started); err != nil {
+			return explain("begin the recovery", err)
 		}
-		if _, err := tx.Exec(ctx, `UPDATE upstream SET due_at = now() WHERE due_at > now()`); err != nil {
+		const due = `UPDATE upstream SET due_at = now() WHERE due_at > now() AND (checked_at IS NULL OR checked_at < $1)`
+		if _, err := tx.Exec(ctx, due, started); err != nil {
 			return explain("make every upstream due", err)
 		}
 		return publish(ctx, tx, TopicSources, TopicObjects)
@@ -45,6 +49,9 @@ func (s *Store) EndRecovery(ctx context.Context, by fleet.Caller, dryRun bool) (
 			return explain("raise the epoch", err)
 		}
 		slices.Sort(names)
+		if _, err := tx.Exec(ctx, `UPDATE hub SET recovering_since = NULL`); err != nil {
+			return explain("end the recovery", err)
+		}
 		return publish(ctx, tx, topics...)
 	})
 	return names, err

@@ -282,6 +282,31 @@ func TestStateOfAnOlderDatabaseIsSafeMode(t *testing.T) {
 	}
 }
 
+func TestRecoveryGoesOnUntilItIsEnded(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.apply(clusterYAML("prod-1", "prod"))
+	b.connect("prod-1", fleet.StateID{Epoch: 1, Version: 7, Digest: fleet.DigestOf([]byte("x"))}) // it is in safe mode
+	begin := func() time.Time {
+		t.Helper()
+		started, err := b.BeginRecovery(t.Context(), admin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return started
+	}
+	first := begin()
+	if again := begin(); !again.Equal(first) {
+		t.Errorf("begun at %s, and again at %s", first, again)
+	}
+	if names, err := b.EndRecovery(t.Context(), admin, false); err != nil || len(names) != 1 {
+		t.Fatalf("clusters %v, error %v", names, err)
+	}
+	if next := begin(); !next.After(first) {
+		t.Errorf("the next recovery began at %s, the one before at %s", next, first)
+	}
+}
+
 func TestReportOfAnOlderSessionIsRefused(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)

@@ -1,0 +1,1 @@
+UPDATE hub SET recovering_since = now();
