@@ -48,8 +48,11 @@ func AddAdminToken(ctx context.Context, config Config) error {
 		return err
 	}
 	defer s.Close()
-	return makeAdminToken(ctx, config, s, root)
+	return makeAdminToken(ctx, config, s, root, fleet.Caller{Principal: hostPrincipal})
 }
+
+// hostPrincipal is who changes something at the hub's machine itself, for the audit log.
+const hostPrincipal = "host"
 
 // ensureAdminToken makes the first admin token.
 func ensureAdminToken(ctx context.Context, config Config, s *store.Store, root identity.Root) error {
@@ -57,21 +60,21 @@ func ensureAdminToken(ctx context.Context, config Config, s *store.Store, root i
 	if err != nil || exists {
 		return err
 	}
-	return makeAdminToken(ctx, config, s, root)
+	return makeAdminToken(ctx, config, s, root, store.System)
 }
 
 // adminPrincipal is who an admin token speaks for.
 const adminPrincipal = "user:admin"
 
 // makeAdminToken makes a token and writes it to its file, or prints it once.
-func makeAdminToken(ctx context.Context, config Config, s *store.Store, root identity.Root) error {
+func makeAdminToken(ctx context.Context, config Config, s *store.Store, root identity.Root, by fleet.Caller) error {
 	token, hash := identity.NewAdminToken()
 	if config.AdminTokenFile != "" {
 		if err := replaceFile(config.AdminTokenFile, []byte(token+"\n"), 0o600); err != nil {
 			return fmt.Errorf("write the admin token: %w", err)
 		}
 	}
-	if err := s.AddAdminToken(ctx, store.System, adminPrincipal, hash); err != nil {
+	if err := s.AddAdminToken(ctx, by, adminPrincipal, hash); err != nil {
 		return err
 	}
 	if config.AdminTokenFile == "" {
