@@ -379,7 +379,7 @@ func (a *app) knownToSpoke(want bool) {
 	lab.Eventually(a.t, patience, fmt.Sprintf("only the spoke knows %s: %t", name, want), func() error {
 		for words, out := range map[string]string{
 			name: a.fleetctl("get", "clusters"),
-			"fleetctl delete " + name + "@prod-1 --policy delete|orphan": a.fleetctl("describe", "cluster/prod-1"),
+			"fleetctl delete " + name + "@prod-1 --policy ": a.fleetctl("describe", "cluster/prod-1"),
 		} {
 			if strings.Contains(out, words) != want {
 				return fmt.Errorf("%s", out)
