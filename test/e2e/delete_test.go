@@ -18,19 +18,22 @@ func TestDeletedFileTakesItsObjectsOutOfEveryCluster(t *testing.T) {
 			t.Parallel()
 			a := newApp(t, fleet)
 			objects := strings.NewReplacer("NAMESPACE", a.namespace, "URL", a.url).Replace(declared) + "  onUnmatch: " + onUnmatch + "\n"
-			a.fleetctlWith(objects, "apply", "-f", "-")
+			a.apply(objects)
 			a.settle()
 			refused := fleet.FleetctlWith(t.Context(), objects, "delete", "-f", "-")
 			if refused.Code != 2 || !strings.Contains(refused.Stderr, "--confirm=3") {
 				t.Errorf("without a confirmation: %v", refused.Err())
 			}
-			deleted := a.fleetctlWith(objects, "delete", "-f", "-", "--wait", "--timeout", patience.String(), "--confirm", fmt.Sprint(len(fleet.Members)))
+			out := fleet.FleetctlWith(t.Context(), objects, "delete", "-f", "-", "--wait", "--timeout", patience.String(), "--confirm", fmt.Sprint(len(fleet.Members)), "-n", a.namespace)
+			if err := out.Err(); err != nil {
+				t.Fatal(err)
+			}
 			for _, line := range []string{
 				"kustomization.kustomize.toolkit.fluxcd.io/app deleted\nplacement.fleet.flotilla.dev/app deleted\ngitrepository.source.toolkit.fluxcd.io/app deleted\n",
 				"kustomization.kustomize.toolkit.fluxcd.io/app condition met\n",
 			} {
-				if !strings.Contains(deleted, line) {
-					t.Errorf("stdout does not say %q:\n%s", line, deleted)
+				if !strings.Contains(out.Stdout, line) {
+					t.Errorf("stdout does not say %q:\n%s", line, out.Stdout)
 				}
 			}
 			for _, m := range fleet.Members { // without waiting: fleetctl has
