@@ -24,7 +24,7 @@ func TestEveryKindIsShownInEveryForm(t *testing.T) {
 	a := newApp(t, fleet)
 	a.settle()
 	commit := a.head()
-	a.fleetctlWith(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"git"},"stringData":{"password":"hunter2"}}`, "apply", "-f", "-")
+	a.apply(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"git"},"stringData":{"password":"hunter2"}}`)
 	revision := "main@sha1:" + commit
 	short := revision[:len("main@sha1:")+8]
 	for _, test := range []struct {
@@ -193,7 +193,7 @@ func TestSuspendedAppRestsUntilItIsResumed(t *testing.T) {
 	m := fleet.Members[1]
 	a := newApp(t, fleet)
 	a.push(map[string]string{"witness/witness.yaml": a.configMap("witness", "first")})
-	a.fleetctlWith(strings.NewReplacer("NAMESPACE", a.namespace).Replace(witness), "apply", "-f", "-")
+	a.apply(strings.NewReplacer("NAMESPACE", a.namespace).Replace(witness))
 	a.settle()
 	a.fleetctl("reconcile", "ks/witness", "--wait", "--timeout", patience.String())
 	before := a.head()
@@ -253,7 +253,9 @@ spec:
 
 // acknowledged is nil once the spoke works from the newest desired state of its cluster.
 func (a *app) acknowledged(m *lab.Member) error {
-	var shown struct{ Status struct{ State, AcknowledgedState string } }
+	var shown struct {
+		Status struct{ State, AcknowledgedState string }
+	}
 	if err := json.Unmarshal([]byte(a.fleetctl("get", "cluster/"+m.Name(), "-o", "json")), &shown); err != nil {
 		return err
 	}
