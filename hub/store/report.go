@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -91,13 +92,16 @@ func keysLike(q fleet.InstanceQuery) string {
 	return fleet.HubHome + "/" + q.Kind + "/" + orAny(q.Namespace) + "/" + orAny(q.Name)
 }
 
-// orAny is text for LIKE, where empty matches all. Names hold no character that LIKE gives a meaning to.
+// orAny is text for LIKE, where empty matches all.
 func orAny(text string) string {
 	if text == "" {
 		return "%"
 	}
-	return text
+	return likeLiteral.Replace(text)
 }
+
+// likeLiteral takes from characters the meaning that LIKE gives them: anything may be asked for by name.
+var likeLiteral = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
 func orZero(at *time.Time) time.Time {
 	if at == nil {

@@ -250,6 +250,23 @@ func TestOnlyTheLastManifestsOfAnAssignmentMayBeFetched(t *testing.T) {
 	}
 }
 
+func TestNameAskedForIsNoPattern(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.apply(clusterYAML("prod-1", "prod"))
+	b.apply(gitYAML)
+	b.apply(ksYAML)
+	b.apply(placementYAML(everywhere))
+	b.release("main@sha1:1", "one")
+	b.roll()
+	for name, want := range map[string]int{"app": 1, "": 1, "%": 0, "a_p": 0, `a\p`: 0} {
+		found, _, err := b.Instances(t.Context(), fleet.InstanceQuery{Kind: "Kustomization", Namespace: "apps", Name: name})
+		if err != nil || len(found) != want {
+			t.Errorf("name %q: %d found, error %v", name, len(found), err)
+		}
+	}
+}
+
 func TestStateOfAnOlderDatabaseIsSafeMode(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
