@@ -124,11 +124,30 @@ func TestAnObjectOfTwoAppsIsTheLastOnesAndNobodyFights(t *testing.T) {
 		t.Errorf("conflicts %+v", s.Conflicts)
 	}
 
+	// After a restart it is still the second's.
+	b.start()
+	for _, target := range []deploy.Target{first, second} {
+		b.load(target)
+	}
+	if s := b.status(); len(s.Conflicts) != 1 || s.Conflicts[0].Object.Name != "shared" {
+		t.Errorf("after a restart the conflicts are %+v", s.Conflicts)
+	}
+	b.patch(configMaps, "shared", "someone", `{"data":{"key":"3"}}`)
+	b.value(configMaps, "shared", "2", "data", "key")
+	b.value(configMaps, "shared", "other", "metadata", "labels", ownerName)
+
 	// The first drops it: it stays the second's. It wants it again, and the second drops it: it is the first's.
 	b.deploy(b.configMap("a", "1"))
 	b.value(configMaps, "shared", "2", "data", "key")
-	b.deploy(b.configMap("shared", "3"), b.configMap("a", "1"))
+	third := b.deploy(b.configMap("shared", "3"), b.configMap("a", "1"))
 	b.value(configMaps, "shared", "3", "data", "key")
+	b.start()
+	for _, target := range []deploy.Target{third, second} {
+		b.load(target)
+	}
+	if s := b.engine.Status(second.App); len(s.Conflicts) != 1 || s.Conflicts[0].Object.Name != "shared" {
+		t.Errorf("the conflicts of the second are %+v", s.Conflicts)
+	}
 	b.release.PruneGuard = "off"
 	if err := b.try(b.of("other", b.target())); err != nil {
 		t.Fatal(err)
