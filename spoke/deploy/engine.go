@@ -61,9 +61,10 @@ type Engine struct {
 
 	ready chan struct{} // closed when the inventories are read
 
-	mu     sync.Mutex
-	apps   map[fleet.Key]*app
-	owners map[fleet.ObjectRef]*app // by reference without version
+	mu      sync.Mutex
+	apps    map[fleet.Key]*app
+	owners  map[fleet.ObjectRef]*app // by reference without version
+	trouble error                    // why the inventories are not read, as far as that is known
 }
 
 // New returns an Engine that does nothing until Run.
@@ -162,6 +163,9 @@ func (e *Engine) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+		e.mu.Lock()
+		e.trouble = err
+		e.mu.Unlock()
 		e.log.Warn("inventories are not read; trying again", "err", err)
 		select {
 		case <-ctx.Done():
@@ -200,15 +204,6 @@ func (e *Engine) takeUp(ctx context.Context) error {
 
 // Apps returns the Apps that have an inventory in the cluster, ordered.
 func (e *Engine) Apps(ctx context.Context) ([]fleet.Key, error) { return e.store.Apps(ctx) }
-
-func (e *Engine) awaitReady(ctx context.Context) error {
-	select {
-	case <-e.ready:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
 
 // changed tells the owner's worker that the App's Status is another one.
 func (e *Engine) changed(ref fleet.ObjectRef) {
