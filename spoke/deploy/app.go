@@ -68,50 +68,6 @@ func (e *Engine) drop(a *app) {
 	}
 }
 
-// disown stops watching an object that is not an App's any more.
-func (e *Engine) disown(a *app, ref fleet.ObjectRef) {
-	id := ref.ID()
-	a.mu.Lock()
-	delete(a.stale, id)
-	delete(a.lost, id)
-	delete(a.secrets, id)
-	a.mu.Unlock()
-	e.mu.Lock()
-	if e.owners[id] != a {
-		e.mu.Unlock()
-		return // another App's by now
-	}
-	// An App that lost the object to this one, and still wants it, gets it back.
-	var heir *app
-	for _, other := range e.apps {
-		if other != a && other.wants(id) {
-			heir = other
-			break
-		}
-	}
-	if heir != nil {
-		e.owners[id] = heir
-		e.mu.Unlock()
-		heir.mu.Lock()
-		delete(heir.lost, id)
-		heir.mu.Unlock()
-		e.tracker.Doubt(id)
-		return
-	}
-	delete(e.owners, id)
-	e.mu.Unlock()
-	e.tracker.Forget(id)
-	e.health.Forget(id)
-}
-
-// wants reports whether the object is in the App's inventory for good.
-func (a *app) wants(id fleet.ObjectRef) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	entry, has := a.inv.Get(id)
-	return has && !a.stale[id] && !entry.Going
-}
-
 // setAside has exactly these objects left alone.
 func (a *app) setAside(entries []inventory.Entry) {
 	stale := make(map[fleet.ObjectRef]bool, len(entries))

@@ -124,11 +124,30 @@ func TestAnObjectOfTwoAppsIsTheLastOnesAndNobodyFights(t *testing.T) {
 		t.Errorf("conflicts %+v", s.Conflicts)
 	}
 
+	// After a restart it is still the second's.
+	b.start()
+	for _, target := range []deploy.Target{first, second} {
+		b.load(target)
+	}
+	if s := b.status(); len(s.Conflicts) != 1 || s.Conflicts[0].Object.Name != "shared" {
+		t.Errorf("after a restart the conflicts are %+v", s.Conflicts)
+	}
+	b.patch(configMaps, "shared", "someone", `{"data":{"key":"3"}}`)
+	b.value(configMaps, "shared", "2", "data", "key")
+	b.value(configMaps, "shared", "other", "metadata", "labels", ownerName)
+
 	// The first drops it: it stays the second's. It wants it again, and the second drops it: it is the first's.
 	b.deploy(b.configMap("a", "1"))
 	b.value(configMaps, "shared", "2", "data", "key")
-	b.deploy(b.configMap("shared", "3"), b.configMap("a", "1"))
+	third := b.deploy(b.configMap("shared", "3"), b.configMap("a", "1"))
 	b.value(configMaps, "shared", "3", "data", "key")
+	b.start()
+	for _, target := range []deploy.Target{third, second} {
+		b.load(target)
+	}
+	if s := b.engine.Status(second.App); len(s.Conflicts) != 1 || s.Conflicts[0].Object.Name != "shared" {
+		t.Errorf("the conflicts of the second are %+v", s.Conflicts)
+	}
 	b.release.PruneGuard = "off"
 	if err := b.try(b.of("other", b.target())); err != nil {
 		t.Fatal(err)
@@ -137,42 +156,6 @@ func TestAnObjectOfTwoAppsIsTheLastOnesAndNobodyFights(t *testing.T) {
 	b.value(configMaps, "shared", "3", "data", "key")
 	if s := b.status(); len(s.Conflicts) != 0 {
 		t.Errorf("conflicts %+v", s.Conflicts)
-	}
-}
-
-func TestAnInventoryThatCannotBeReadStopsItsAppAlone(t *testing.T) {
-	b := newBundle(t).start()
-	b.deploy(b.configMapsNamed("a", "b")...)
-	b.kill()
-	shard := b.inventory()[0]
-	good := shard.Data["objects"]
-	shard.Data["objects"] = "{broken"
-	if _, err := b.typed.CoreV1().ConfigMaps(b.system).Update(b.Context(), &shard, metav1.UpdateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	b.start()
-	if err := b.try(b.target(b.configMap("a", "1"))); err == nil || b.get(configMaps, "b") == nil {
-		t.Errorf("error %v", err)
-	}
-	if err := b.try(b.of("other", b.target(b.configMap("c", "1")))); err != nil {
-		t.Error(err)
-	}
-	b.rewriteShard(shard.Name, good)
-	b.deploy(b.configMap("a", "1"))
-	if b.get(configMaps, "b") != nil {
-		t.Error("b is still there")
-	}
-}
-
-func (b *bundle) rewriteShard(name, objects string) {
-	b.Helper()
-	shard, err := b.typed.CoreV1().ConfigMaps(b.system).Get(b.Context(), name, metav1.GetOptions{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	shard.Data["objects"] = objects
-	if _, err := b.typed.CoreV1().ConfigMaps(b.system).Update(b.Context(), shard, metav1.UpdateOptions{}); err != nil {
-		b.Fatal(err)
 	}
 }
 
@@ -258,28 +241,6 @@ func TestWhatAFailedPassDidNotReachIsKeptAsItWas(t *testing.T) {
 	}
 	b.patch(deployments, "web", "kubectl-edit", `{"spec":{"revisionHistoryLimit":7}}`)
 	b.value(deployments, "web", 3, "spec", "revisionHistoryLimit")
-}
-
-func TestAnInventoryThatCannotBeSavedLeavesTheLastGoodStateInForce(t *testing.T) {
-	b := newBundle(t)
-	var broken atomic.Bool
-	b.intercept(func(r *http.Request) int {
-		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/configmaps/inventory-") && broken.Load() {
-			return http.StatusForbidden
-		}
-		return 0
-	})
-	b.start().deploy(b.configMap("a", "1"))
-	broken.Store(true)
-	if err := b.try(b.target(b.configMap("a", "2"), b.configMap("new", "2"))); err == nil || !strings.Contains(err.Error(), "inventory") {
-		t.Errorf("error %v", err)
-	}
-	broken.Store(false)
-	b.patch(configMaps, "a", "kubectl-edit", `{"data":{"key":"3"}}`)
-	b.value(configMaps, "a", "1", "data", "key")
-	if b.get(configMaps, "new") != nil || strings.Contains(b.entries(), "new") {
-		t.Errorf("something new was made; the inventory is %s", b.entries())
-	}
 }
 
 func TestAKindThatIsNotServedHoldsUpNoOtherObjectAfterARestart(t *testing.T) {

@@ -61,9 +61,10 @@ type Engine struct {
 
 	ready chan struct{} // closed when the inventories are read
 
-	mu     sync.Mutex
-	apps   map[fleet.Key]*app
-	owners map[fleet.ObjectRef]*app // by reference without version
+	mu      sync.Mutex
+	apps    map[fleet.Key]*app
+	owners  map[fleet.ObjectRef]*app // by reference without version
+	trouble error                    // why the inventories are not read, as far as that is known
 }
 
 // New returns an Engine that does nothing until Run.
@@ -162,6 +163,9 @@ func (e *Engine) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+		e.mu.Lock()
+		e.trouble = err
+		e.mu.Unlock()
 		e.log.Warn("inventories are not read; trying again", "err", err)
 		select {
 		case <-ctx.Done():
@@ -194,60 +198,12 @@ func (e *Engine) takeUp(ctx context.Context) error {
 		a.mu.Unlock()
 		e.adopt(a, inv)
 	}
+	e.arbitrate(ctx)
 	return nil
-}
-
-// adopt makes an inventory's objects an App's: watched, and asked for their health.
-func (e *Engine) adopt(a *app, inv *inventory.Inventory) {
-	for _, entry := range inv.Entries() {
-		if e.owner(entry.Ref) == nil {
-			e.claim(entry.Ref, a)
-			e.health.Expect(entry.Ref)
-		}
-		e.tracker.Track(entry.Ref)
-	}
 }
 
 // Apps returns the Apps that have an inventory in the cluster, ordered.
 func (e *Engine) Apps(ctx context.Context) ([]fleet.Key, error) { return e.store.Apps(ctx) }
-
-func (e *Engine) awaitReady(ctx context.Context) error {
-	select {
-	case <-e.ready:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-func (e *Engine) owner(ref fleet.ObjectRef) *app {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.owners[ref.ID()]
-}
-
-// claim makes an object an App's. Whose it was loses it, and is told.
-func (e *Engine) claim(ref fleet.ObjectRef, a *app) {
-	id := ref.ID()
-	e.mu.Lock()
-	before := e.owners[id]
-	e.owners[id] = a
-	e.mu.Unlock()
-	if before == a {
-		return
-	}
-	a.mu.Lock()
-	delete(a.lost, id)
-	a.mu.Unlock()
-	if before == nil {
-		return
-	}
-	before.mu.Lock()
-	before.lost[id] = true
-	before.mu.Unlock()
-	e.event(before, ref, true, reasonConflict, fmt.Sprintf("%s is also in App %s/%s, which has it now", ref, a.key.Namespace, a.key.Name))
-	e.config.Changed(before.key)
-}
 
 // changed tells the owner's worker that the App's Status is another one.
 func (e *Engine) changed(ref fleet.ObjectRef) {

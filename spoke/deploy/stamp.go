@@ -40,7 +40,8 @@ func (s *stamps) load(ctx context.Context, secrets typedcorev1.SecretInterface) 
 			return nil
 		}
 		if err == nil {
-			return fmt.Errorf("read Secret/%s: %w: it has no %q of %d bytes", stampSecret, fleet.ErrInvalid, stampKey, stampSize)
+			return fmt.Errorf("read Secret/%s/%s: %w: it has no %q of %d bytes; delete it: a new one is made, and every Secret applied once more",
+				secret.Namespace, stampSecret, fleet.ErrInvalid, stampKey, stampSize)
 		}
 		if !apierrors.IsNotFound(err) {
 			return fmt.Errorf("read Secret/%s: %w", stampSecret, err)
