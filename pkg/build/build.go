@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/openapi"
+	"sigs.k8s.io/yaml"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/manifest"
@@ -109,6 +110,11 @@ func (t *tree) prepare(dir string) (empty bool, err error) {
 		if err := k.Unmarshal(data); err != nil {
 			return false, fmt.Errorf("%s: %w", path.Join(dir, name), err)
 		}
+		if len(k.Resources) == 0 {
+			if err := t.markOrigins(path.Join(dir, name), k); err != nil {
+				return false, err
+			}
+		}
 		// Kustomize calls a file that asks for nothing an error. As in Flux it is a set without objects, at the top.
 		k.FixKustomization()
 		empty = k.CheckEmpty() != nil
@@ -122,6 +128,19 @@ func (t *tree) prepare(dir string) (empty bool, err error) {
 		return true, err
 	}
 	return false, t.generate(dir, resources)
+}
+
+// markOrigins has kustomize say in annotations where objects come from, and leaves out what else the file asks kustomize
+// to say. Flux does so for a file that lists no resources (fluxcd/pkg/kustomize, Generator), and an App that it hands
+// over must not change.
+func (t *tree) markOrigins(file string, k types.Kustomization) error {
+	k.BuildMetadata = []string{types.OriginAnnotations}
+	data, err := yaml.Marshal(k)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	t.files[file] = data
+	return nil
 }
 
 func (t *tree) print(resources resmap.ResMap) ([][]byte, error) {

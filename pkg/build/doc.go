@@ -1,5 +1,6 @@
 // Package build turns a directory of a source's files into the objects that kustomize prints for it, as Flux has
-// kustomize do it: an existing kustomization file is used as it is, a directory without one is scanned for YAML.
+// kustomize do it: an existing kustomization file is used as it is, but that one which lists no resources makes its
+// objects say their origin; a directory without one is scanned for YAML.
 //
 // A build is pure: the same files give the same objects wherever it runs. It reads the [FileSystem] it is given and
 // nothing else, neither network nor disk. What would reach outside (remote bases, charts, plugins that are programs)
