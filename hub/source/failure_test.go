@@ -119,13 +119,13 @@ func TestFailuresSayWhatWhereAndWhatToDo(t *testing.T) {
 		},
 		"another scheme": {
 			func(t *testing.T, b *bundle, u *source.Upstream) { u.URL = "file:///etc" },
-			source.KindInvalid, fleet.ErrInvalid, "only http and https",
+			source.KindInvalid, fleet.ErrInvalid, "is not http or https",
 		},
 		"password in the URL": {
 			func(t *testing.T, b *bundle, u *source.Upstream) {
 				u.URL = strings.Replace(u.URL, "//", "//anna:hunter2@", 1)
 			},
-			source.KindInvalid, fleet.ErrInvalid, "belong into a Secret",
+			source.KindInvalid, fleet.ErrInvalid, "give them in a Secret",
 		},
 		"an option as a branch": {
 			func(t *testing.T, b *bundle, u *source.Upstream) { u.Ref = source.Ref{Branch: "--upload-pack=x"} },

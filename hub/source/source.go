@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
 	"flotilla.dev/flotilla/pkg/artifact"
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/flux"
 )
 
 // Fetcher brings what sources declare. Errors that say what a person can do are an *Error.
@@ -56,34 +56,24 @@ const (
 	defaultBranch  = "master"
 )
 
-var (
-	commitHash = regexp.MustCompile(`^[0-9a-f]{40}$`)
-	// refName is the safe part of git check-ref-format: what may stand in a file name, a URL and a log.
-	refName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._/@+=-]{0,199}$`)
-)
-
-// validate refuses what no upstream can be. Its errors wrap fleet.ErrInvalid and hold no credential.
+// validate refuses what no upstream can be: what was applied to an older hub may be so. Its errors wrap
+// fleet.ErrInvalid and hold no credential.
 func (u Upstream) validate() error {
-	parsed, err := url.Parse(u.URL)
-	switch {
-	case err != nil:
-		return fmt.Errorf("%w: the source's url is not a URL", fleet.ErrInvalid)
-	case parsed.Scheme != "http" && parsed.Scheme != "https":
-		return fmt.Errorf("%w: %s: only http and https are supported", fleet.ErrInvalid, redact(u.URL))
-	case parsed.Host == "":
-		return fmt.Errorf("%w: %s: the URL names no host", fleet.ErrInvalid, redact(u.URL))
-	case parsed.User != nil:
-		return fmt.Errorf("%w: %s: user and password belong into a Secret, not into the URL", fleet.ErrInvalid, redact(u.URL))
-	case parsed.RawQuery != "" || parsed.Fragment != "":
-		return fmt.Errorf("%w: %s: a URL of a repository has no query", fleet.ErrInvalid, redact(u.URL))
-	case u.ID == "":
+	if u.ID == "" {
 		return fmt.Errorf("%w: %s: the upstream has no ID", fleet.ErrInvalid, redact(u.URL))
-	case u.Ref.Commit != "" && !commitHash.MatchString(u.Ref.Commit):
-		return fmt.Errorf("%w: %s: commit %q is not 40 hex digits", fleet.ErrInvalid, redact(u.URL), u.Ref.Commit)
 	}
-	for _, name := range []string{u.Ref.Branch, u.Ref.Tag} {
-		if name != "" && (!refName.MatchString(name) || strings.Contains(name, "..") || strings.HasSuffix(name, ".lock")) {
-			return fmt.Errorf("%w: %s: %q is not a name of a branch or tag", fleet.ErrInvalid, redact(u.URL), name)
+	for _, field := range []struct {
+		path, value string
+		problem     func(string) string
+	}{
+		{"spec.url", u.URL, flux.URLProblem}, {"spec.ref.commit", u.Ref.Commit, flux.CommitProblem},
+		{"spec.ref.branch", u.Ref.Branch, flux.RefProblem}, {"spec.ref.tag", u.Ref.Tag, flux.RefProblem},
+	} {
+		if field.value == "" && field.path != "spec.url" {
+			continue
+		}
+		if problem := field.problem(field.value); problem != "" {
+			return fmt.Errorf("%w: %s: %s: %s", fleet.ErrInvalid, redact(u.URL), field.path, problem)
 		}
 	}
 	return nil
@@ -111,7 +101,7 @@ func commitOf(revision fleet.Revision) (string, error) {
 		text = text[i+1:]
 	}
 	commit, found := strings.CutPrefix(text, "sha1:")
-	if !found || !commitHash.MatchString(commit) {
+	if !found || flux.CommitProblem(commit) != "" {
 		return "", fmt.Errorf("%w: revision %q is not one of Git", fleet.ErrInvalid, revision)
 	}
 	return commit, nil

@@ -1,7 +1,10 @@
 package flux
 
 import (
+	"fmt"
 	"net/url"
+	"regexp"
+	"strings"
 	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -44,43 +47,75 @@ func (g GitRepository) GetTimeout() time.Duration {
 // Validate returns the FieldErrors of g.
 func (g GitRepository) Validate() error {
 	var fields fleet.Fields
-	g.validateURL(&fields)
+	fields.Require("spec.url", g.URL)
+	refuse(&fields, "spec.url", g.URL, URLProblem)
 	positive(&fields, "spec.interval", g.Interval, required)
 	positive(&fields, "spec.timeout", g.Timeout, optional)
 	if g.SecretRef != nil {
 		fields.Require("spec.secretRef.name", g.SecretRef.Name)
 	}
-	if g.Ref != nil && g.Ref.Commit != "" && !isCommit(g.Ref.Commit) {
-		fields.Refuse("spec.ref.commit", "%q is not a full commit hash of 40 or 64 hex digits", g.Ref.Commit)
+	if g.Ref != nil {
+		refuse(&fields, "spec.ref.commit", g.Ref.Commit, CommitProblem)
+		refuse(&fields, "spec.ref.branch", g.Ref.Branch, RefProblem)
+		refuse(&fields, "spec.ref.tag", g.Ref.Tag, RefProblem)
 	}
 	return fields.Err()
 }
 
-func (g GitRepository) validateURL(fields *fleet.Fields) {
-	parsed, err := url.Parse(g.URL)
-	switch {
-	case g.URL == "":
-		fields.Require("spec.url", "")
-	case err != nil:
-		fields.Refuse("spec.url", "is not a URL")
-	case parsed.Scheme == "ssh":
-		fields.Refuse("spec.url", "ssh is not supported yet (http and https are)")
-	case parsed.Scheme != "http" && parsed.Scheme != "https":
-		fields.Refuse("spec.url", "scheme %q is not http or https", parsed.Scheme)
-	case parsed.Host == "":
-		fields.Refuse("spec.url", "names no host")
-	case parsed.User != nil:
-		fields.Refuse("spec.url", "holds credentials: give them in a Secret named by spec.secretRef")
+// refuse records the problem with a value that is given.
+func refuse(fields *fleet.Fields, path, value string, problem func(string) string) {
+	if value == "" {
+		return
+	}
+	if text := problem(value); text != "" {
+		fields.Refuse(path, "%s", text)
 	}
 }
 
-func isCommit(text string) bool {
-	for _, c := range text {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
+// URLProblem says what is wrong with the address of a Git repository, without what may be secret in it; empty: nothing.
+func URLProblem(address string) string {
+	parsed, err := url.Parse(address)
+	switch {
+	case err != nil:
+		return "is not a URL"
+	case parsed.Scheme == "ssh":
+		return "ssh is not supported yet (http and https are)"
+	case parsed.Scheme != "http" && parsed.Scheme != "https":
+		return fmt.Sprintf("scheme %q is not http or https", parsed.Scheme)
+	case parsed.Host == "":
+		return "names no host"
+	case parsed.User != nil:
+		return "holds credentials: give them in a Secret named by spec.secretRef"
+	case parsed.RawQuery != "" || parsed.ForceQuery || parsed.Fragment != "":
+		return "has a query or fragment, which the address of a repository cannot have"
 	}
-	return len(text) == 40 || len(text) == 64
+	return ""
+}
+
+var (
+	commitHash = regexp.MustCompile(`^[0-9a-f]{40}$`)
+	sha256Hash = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	// refName is the safe part of git check-ref-format: what may stand in a file name, a URL and a log.
+	refName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._/@+=-]{0,199}$`)
+)
+
+// CommitProblem says what is wrong with a commit's hash; empty: nothing.
+func CommitProblem(hash string) string {
+	switch {
+	case sha256Hash.MatchString(hash):
+		return "a commit hash of 64 hex digits is not supported yet (40 are)"
+	case !commitHash.MatchString(hash):
+		return fmt.Sprintf("%q is not a full commit hash of 40 hex digits", hash)
+	}
+	return ""
+}
+
+// RefProblem says what is wrong with the name of a branch or tag; empty: nothing.
+func RefProblem(name string) string {
+	if !refName.MatchString(name) || strings.Contains(name, "..") || strings.HasSuffix(name, ".lock") {
+		return fmt.Sprintf("%q is not a name of a branch or tag (letters, digits and . _ / @ + = - are supported)", name)
+	}
+	return ""
 }
 
 type presence bool
