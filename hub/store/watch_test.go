@@ -73,7 +73,7 @@ func TestCallOverADeadConnectionEndsWithItsContext(t *testing.T) {
 	if _, _, _, err := s.DesiredState(t.Context(), session); err != nil {
 		t.Fatal(err)
 	}
-	held := b.begin(`SELECT FROM cluster FOR UPDATE`)
+	held := b.begin(`LOCK TABLE cluster IN ACCESS EXCLUSIVE MODE`)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {
