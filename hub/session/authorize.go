@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/identity"
@@ -11,31 +12,32 @@ import (
 	spokev1 "flotilla.dev/flotilla/proto/flotilla/spoke/v1"
 )
 
-// who may call a method.
-type who int
+// rule says who may call a method.
+type rule struct {
+	// anybody: without a certificate too.
+	anybody bool
+	// unknown: the cluster may be missing in the database.
+	unknown bool
+	// expired: the certificate may have run out, within MaxOffline.
+	expired bool
+}
 
-const (
-	anybody who = iota + 1
-	// knownSpoke: the certificate of a cluster that is in the database.
-	knownSpoke
-	// anySpoke: a good certificate; the cluster may be missing in the database.
-	anySpoke
-)
-
-// methods is the authorization table; what does not stand here is denied.
-var methods = map[string]who{
-	spokev1.SpokeService_Enroll_FullMethodName:  anybody,
-	spokev1.SpokeService_Renew_FullMethodName:   knownSpoke,
-	spokev1.SpokeService_Connect_FullMethodName: anySpoke,
-	spokev1.SpokeService_Report_FullMethodName:  knownSpoke,
-	spokev1.SpokeService_Answer_FullMethodName:  knownSpoke,
-	spokev1.SpokeService_Fetch_FullMethodName:   knownSpoke,
+// methods is the authorization table; what does not stand here is denied. With the zero rule, a cluster that is in the
+// database may call, with the certificate in use or the newest issued.
+var methods = map[string]rule{
+	spokev1.SpokeService_Enroll_FullMethodName:  {anybody: true},
+	spokev1.SpokeService_Renew_FullMethodName:   {unknown: true, expired: true},
+	spokev1.SpokeService_Connect_FullMethodName: {unknown: true},
+	spokev1.SpokeService_Report_FullMethodName:  {},
+	spokev1.SpokeService_Answer_FullMethodName:  {},
+	spokev1.SpokeService_Fetch_FullMethodName:   {},
 }
 
 // caller is the cluster whose certificate the call came with.
 type caller struct {
-	cluster string
-	serial  string
+	cluster     string
+	certificate fleet.Certificate
+	expires     time.Time
 	// known: the cluster is in the database.
 	known bool
 }
@@ -53,21 +55,16 @@ func (s *Server) Authorize(ctx context.Context, method string) (context.Context,
 	if !listed {
 		return nil, fmt.Errorf("method %s: %w", method, fleet.ErrDenied)
 	}
-	if allowed == anybody {
+	if allowed.anybody {
 		return ctx, nil
 	}
-	certificate, err := rpc.PeerCertificate(ctx)
+	c, err := s.identify(ctx, allowed)
 	if err != nil {
 		return nil, err
 	}
-	cluster, err := identity.ParseClusterID(certificate, s.TrustDomain)
-	if err != nil {
-		return nil, err
-	}
-	c := caller{cluster: cluster.String(), serial: identity.Serial(certificate), known: true}
-	_, err = s.Store.Admit(ctx, c.cluster, c.serial)
+	err = s.Store.Admit(ctx, c.cluster, c.certificate)
 	switch {
-	case errors.Is(err, fleet.ErrNotFound) && allowed == anySpoke:
+	case errors.Is(err, fleet.ErrNotFound) && allowed.unknown:
 		c.known = false
 	case errors.Is(err, fleet.ErrNotFound):
 		return nil, fmt.Errorf("%w: %w: connect first", fleet.ErrConflict, err)
@@ -75,4 +72,37 @@ func (s *Server) Authorize(ctx context.Context, method string) (context.Context,
 		return nil, err
 	}
 	return context.WithValue(ctx, callerKey{}, c), nil
+}
+
+// identify reads who calls from the certificate. It verifies the certificate itself: a listener that let in too many
+// would otherwise be all that stands between a stranger and a cluster.
+func (s *Server) identify(ctx context.Context, allowed rule) (caller, error) {
+	certificate, err := rpc.PeerCertificate(ctx)
+	if err != nil {
+		return caller{}, err
+	}
+	now := time.Now()
+	if err := s.Authority.VerifyClient(certificate, now); err != nil {
+		return caller{}, err
+	}
+	cluster, err := identity.ParseClusterID(certificate, s.TrustDomain)
+	if err != nil {
+		return caller{}, err
+	}
+	expires := certificate.NotAfter
+	switch {
+	case now.After(expires.Add(s.MaxOffline)):
+		return caller{}, fmt.Errorf("cluster %s: %w: its certificate ran out at %s and could be renewed for %s: it needs a new join token (fleetctl cluster register NAME --rejoin)",
+			cluster, fleet.ErrDenied, expires.Format(time.RFC3339), s.MaxOffline)
+	case now.After(expires) && !allowed.expired:
+		return caller{}, errExpired(expires)
+	}
+	return caller{
+		cluster: cluster.String(), expires: expires, known: true,
+		certificate: fleet.Certificate{Serial: identity.Serial(certificate), IssuedAt: certificate.NotBefore},
+	}, nil
+}
+
+func errExpired(at time.Time) error {
+	return fmt.Errorf("%w: the certificate ran out at %s: renew it", fleet.ErrUnauthenticated, at.Format(time.RFC3339))
 }

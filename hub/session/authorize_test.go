@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"google.golang.org/grpc/codes"
 
+	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/identity"
 	"flotilla.dev/flotilla/pkg/resource"
 	spokev1 "flotilla.dev/flotilla/proto/flotilla/spoke/v1"
@@ -42,20 +43,35 @@ func TestCallsWithoutTheRightCertificateAreDenied(t *testing.T) {
 	wantCode(t, err, codes.PermissionDenied) // revoked
 }
 
-func TestRenewedCertificateReplacesTheOldAtItsFirstUse(t *testing.T) {
+func TestSpokeCanActForItsOwnClusterAlone(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
-	old := b.enrol("prod-1")
-	key, request := newKey(t)
-	resp, err := old.Renew(t.Context(), &spokev1.RenewRequest{CertificateRequest: request})
-	if err != nil {
-		t.Fatal(err)
+	s := b.enrol("prod-1")
+	b.release("one")
+	session := s.connect(nil)
+	generation := decode(t, session.desired()).Generation
+	question := b.ask(s, session)
+
+	stranger := b.enrol("prod-2") // the App is not rolled out to it yet
+	number := stranger.connect(nil).welcome.GetSession()
+	for number == session.welcome.GetSession() { // so that the numbers tell them apart
+		number = stranger.connect(nil).welcome.GetSession()
 	}
-	number := old.connect(nil).welcome.GetSession() // both are good until then
-	next := b.as(key, resp.GetCredentials().GetCertificate(), old.cluster, old.name)
-	if got := next.connect(nil).welcome.GetSession(); got <= number {
-		t.Errorf("session %d after %d", got, number)
+	_, _, err := stranger.fetch(generation, fleet.Digest{})
+	wantCode(t, err, codes.NotFound)
+	wantCode(t, stranger.answer(question.ID, []byte("false")), codes.NotFound)
+	_, err = stranger.Report(t.Context(), &spokev1.ReportRequest{Session: session.welcome.GetSession(), Sequence: 9, Reports: []*spokev1.AssignmentReport{settled()}})
+	wantCode(t, err, codes.FailedPrecondition)
+	if _, err := stranger.Report(t.Context(), &spokev1.ReportRequest{Session: number, Sequence: 9, Reports: []*spokev1.AssignmentReport{settled()}}); err != nil {
+		t.Errorf("of its own cluster: %v", err)
 	}
-	_, err = old.Report(t.Context(), &spokev1.ReportRequest{Session: number, Sequence: 1})
-	wantCode(t, err, codes.PermissionDenied)
+	if got := b.instance(s); got.Report != nil {
+		t.Errorf("prod-1 is said to be %+v", got.Report)
+	}
+	if err := s.answer(question.ID, []byte("true")); err != nil {
+		t.Errorf("the one who was asked: %v", err)
+	}
+	if got, err := b.Store.Answer(t.Context(), question); err != nil || string(got) != "true" {
+		t.Errorf("answer %q, error %v", got, err)
+	}
 }

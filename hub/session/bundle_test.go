@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -40,7 +41,9 @@ type bundle struct {
 	t      *testing.T
 	root   identity.Root
 	server *rpctest.Server
-	url    string
+	// metrics are of the session server and of its listener.
+	metrics *prometheus.Registry
+	url     string
 }
 
 // newBundle is one whose sessions are as the changes make them.
@@ -57,7 +60,7 @@ func newBundle(t *testing.T, changes ...func(*session.Config)) *bundle {
 func newBundleOf(t *testing.T, root identity.Root, changes ...func(*session.Config)) *bundle {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	b := &bundle{t: t, root: root, url: lab.TestDatabase(t)}
+	b := &bundle{t: t, root: root, url: lab.TestDatabase(t), metrics: prometheus.NewRegistry()}
 	var err error
 	b.Store, err = store.Open(t.Context(), store.Config{URL: b.url, Sealer: root, KeyFingerprint: root.Fingerprint(), Log: log, MaxConnections: 6})
 	if err != nil {
@@ -65,7 +68,7 @@ func newBundleOf(t *testing.T, root identity.Root, changes ...func(*session.Conf
 	}
 	t.Cleanup(b.Close)
 	config := session.Config{
-		Store: b.Store, Blobs: b.Blobs(), Authority: root.Authority(), StateKey: root.StateKey(), TrustDomain: identity.DefaultTrustDomain, Log: log,
+		Store: b.Store, Blobs: b.Blobs(), Authority: root.Authority(), StateKey: root.StateKey(), TrustDomain: identity.DefaultTrustDomain, Log: log, Metrics: b.metrics,
 		Watch: func(cluster string) (run.Wake, func()) { return b.Watch(store.TopicCluster(cluster)) },
 	}
 	for _, change := range changes {
@@ -84,8 +87,26 @@ func newBundleOf(t *testing.T, root identity.Root, changes ...func(*session.Conf
 		}
 	})
 	b.server = rpctest.Serve(t, rpc.ServerConfig{Name: "spoke", TLS: root.Authority().ServerTLS([]string{"localhost"}), Log: log,
-		Authorize: sessions.Authorize}, sessions.Register)
+		Metrics: b.metrics, Authorize: sessions.Authorize}, sessions.Register)
 	return b
+}
+
+// gauge is the sum of a gauge's values.
+func (b *bundle) gauge(name string) (sum float64) {
+	b.t.Helper()
+	families, err := b.metrics.Gather()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() != name {
+			continue
+		}
+		for _, metric := range family.GetMetric() {
+			sum += metric.GetGauge().GetValue()
+		}
+	}
+	return sum
 }
 
 // token registers a cluster and returns a join token for it.
@@ -167,6 +188,15 @@ func (s *spoke) connect(held *spokev1.StateID) *stream {
 		s.t.Fatal(err)
 	}
 	return &stream{SpokeService_ConnectClient: client, t: s.t, welcome: message.GetWelcome(), cancel: cancel}
+}
+
+// end reads the stream to its end, and returns why it ended.
+func (s *stream) end() error {
+	for {
+		if _, err := s.Recv(); err != nil {
+			return err
+		}
+	}
 }
 
 // desired is the next state that is sent.

@@ -27,7 +27,10 @@ func (s *Server) Connect(req *spokev1.ConnectRequest, stream grpc.ServerStreamin
 			req.GetProtocolMin(), req.GetProtocol(), Protocol)
 	}
 	if err := s.admit.Wait(ctx); err != nil {
-		return err
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return fmt.Errorf("%w: more spokes connect at once than are let in before the call's deadline", fleet.ErrUnavailable)
 	}
 	who := callerOf(ctx)
 	if !who.known {
@@ -45,7 +48,8 @@ func (s *Server) Connect(req *spokev1.ConnectRequest, stream grpc.ServerStreamin
 	if err != nil {
 		return err
 	}
-	session := &session{server: s, Session: opened, stream: stream, wake: wake, held: held,
+	opened.Serial = who.certificate.Serial
+	session := &session{server: s, Session: opened, stream: stream, wake: wake, held: held, expires: who.expires,
 		log: s.Log.With("cluster", req.GetClusterName(), "session", opened.Number)}
 	s.metrics.sessions.Inc()
 	defer s.metrics.sessions.Dec()
@@ -62,8 +66,7 @@ func (s *Server) adopt(ctx context.Context, who caller, name string) error {
 	if err := s.Store.AdoptCluster(ctx, who.cluster, name); err != nil {
 		return err
 	}
-	_, err := s.Store.Admit(ctx, who.cluster, who.serial)
-	return err
+	return s.Store.Admit(ctx, who.cluster, who.certificate)
 }
 
 // session is one connection round of a spoke.
@@ -73,6 +76,8 @@ type session struct {
 	stream grpc.ServerStreamingServer[spokev1.ConnectResponse]
 	wake   run.Wake
 	log    *slog.Logger
+	// expires is when the certificate runs out.
+	expires time.Time
 
 	// held is what the spoke had when it came.
 	held fleet.StateID
@@ -91,7 +96,16 @@ func (s *session) run(ctx context.Context) error {
 	}
 	heartbeat := time.NewTicker(s.server.Heartbeat)
 	defer heartbeat.Stop()
+	expired := time.NewTimer(time.Until(s.expires))
+	defer expired.Stop()
 	for {
+		select {
+		case <-heartbeat.C: // one that is due comes before a step, which may take as long as a period
+			if err := s.beat(); err != nil {
+				return err
+			}
+		default:
+		}
 		if err := s.step(ctx); err != nil {
 			return err
 		}
@@ -100,13 +114,19 @@ func (s *session) run(ctx context.Context) error {
 			return context.Cause(ctx)
 		case <-s.server.stopping:
 			return status.Error(codes.Unavailable, "the hub is stopping")
+		case <-expired.C:
+			return errExpired(s.expires)
 		case <-s.wake:
 		case <-heartbeat.C:
-			if err := s.stream.Send(&spokev1.ConnectResponse{Message: &spokev1.ConnectResponse_Heartbeat{Heartbeat: &spokev1.Heartbeat{}}}); err != nil {
+			if err := s.beat(); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+func (s *session) beat() error {
+	return s.stream.Send(&spokev1.ConnectResponse{Message: &spokev1.ConnectResponse_Heartbeat{Heartbeat: &spokev1.Heartbeat{}}})
 }
 
 // welcome opens the session, saying whether the spoke holds the desired state already.
@@ -125,12 +145,15 @@ func (s *session) welcome(ctx context.Context) error {
 	}}})
 }
 
-// step sends what is new. A database that does not answer ends no session: the spoke keeps what it has.
+// step sends what is new. A database that does not answer, within a period, ends no session: the spoke keeps what it
+// has.
 func (s *session) step(ctx context.Context) error {
-	desired, id, safeMode, err := s.server.Store.DesiredState(ctx, s.Session)
+	asking, cancel := context.WithTimeout(ctx, s.server.Heartbeat)
+	defer cancel()
+	desired, id, safeMode, err := s.server.Store.DesiredState(asking, s.Session)
 	switch {
 	case errors.Is(err, fleet.ErrConflict):
-		return status.Error(codes.Aborted, "a newer session of this cluster is open, or the cluster was deleted")
+		return status.Error(codes.Aborted, "a newer session of this cluster is open, its certificate was replaced, or it was deleted")
 	case err != nil && ctx.Err() == nil:
 		s.log.Warn("state not read", "err", err)
 		return nil
@@ -141,7 +164,7 @@ func (s *session) step(ctx context.Context) error {
 			return err
 		}
 	}
-	return s.ask(ctx)
+	return s.ask(asking)
 }
 
 // ask sends the questions that wait for this cluster.

@@ -51,9 +51,12 @@ func refOf(m *spokev1.ObjectReference) fleet.ObjectRef {
 		Namespace: clip(m.GetNamespace(), 253), Name: clip(m.GetName(), 253)}
 }
 
+// maxUID bounds the UID of an object, in bytes.
+const maxUID = 64
+
 func factsOf(m *spokev1.Facts) fleet.ClusterFacts {
 	return fleet.ClusterFacts{SpokeVersion: clip(m.GetSpokeVersion(), 64), KubernetesVersion: clip(m.GetKubernetesVersion(), 64),
-		KubeSystemUID: clip(m.GetKubeSystemUid(), 64)}
+		KubeSystemUID: clip(m.GetKubeSystemUid(), maxUID)}
 }
 
 func stateID(m *spokev1.StateID) (id fleet.StateID, err error) {

@@ -12,8 +12,12 @@ import (
 	spokev1 "flotilla.dev/flotilla/proto/flotilla/spoke/v1"
 )
 
-// maxPart bounds the Assignments in one message, in bytes.
-const maxPart = 1 << 20
+const (
+	// maxPart bounds the Assignments and keys in one message, in bytes: it has 1 MiB with what frames them.
+	maxPart = 1<<20 - 4<<10
+	// overhead is the most that an Assignment, or a key, takes on the wire beside itself.
+	overhead = 16
+)
 
 // send sends a state: as a delta when the spoke is known to hold the one sent before, in full otherwise.
 func (s *session) send(desired fleet.Desired, id fleet.StateID) error {
@@ -70,18 +74,25 @@ func goneKeys(old, now map[string]fleet.Digest) []string {
 	return keys
 }
 
-// cut puts the Assignments of the keys into parts of bounded size; there is at least one part.
+// cut puts the Assignments of the keys, and the keys that are gone, into parts of bounded size; there is at least one
+// part.
 func cut(desired fleet.Desired, keys, gone []string) []*spokev1.Desired {
-	parts := []*spokev1.Desired{{Gone: gone}}
-	size := 0
-	for _, key := range keys {
-		payload := desired[key]
-		if size > 0 && size+len(key)+len(payload) > maxPart {
+	parts, size := []*spokev1.Desired{{}}, 0
+	with := func(bytes int) *spokev1.Desired {
+		if size > 0 && size+bytes+overhead > maxPart {
 			parts, size = append(parts, &spokev1.Desired{}), 0
 		}
-		last := parts[len(parts)-1]
-		last.Items = append(last.Items, &spokev1.Item{Key: key, Assignment: payload})
-		size += len(key) + len(payload)
+		size += bytes + overhead
+		return parts[len(parts)-1]
+	}
+	for _, key := range gone {
+		part := with(len(key))
+		part.Gone = append(part.Gone, key)
+	}
+	for _, key := range keys {
+		payload := desired[key]
+		part := with(len(key) + len(payload))
+		part.Items = append(part.Items, &spokev1.Item{Key: key, Assignment: payload})
 	}
 	return parts
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/identity"
 	spokev1 "flotilla.dev/flotilla/proto/flotilla/spoke/v1"
 )
@@ -20,7 +21,7 @@ func (s *Server) Enroll(ctx context.Context, req *spokev1.EnrollRequest) (*spoke
 	if err != nil {
 		return nil, err
 	}
-	cluster, name, err := s.Store.RedeemToken(ctx, token.ID, token.SecretHash, keyHash, req.GetKubeSystemUid())
+	cluster, name, err := s.Store.RedeemToken(ctx, token.ID, token.SecretHash, keyHash, clip(req.GetKubeSystemUid(), maxUID))
 	if err != nil {
 		s.Log.Warn("enrolment refused", "err", err)
 		return nil, err
@@ -52,7 +53,7 @@ func (s *Server) issue(ctx context.Context, cluster string, request []byte, enro
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Store.IssuedCertificate(ctx, cluster, issued.Serial, enrolled); err != nil {
+	if err := s.Store.IssuedCertificate(ctx, cluster, fleet.Certificate{Serial: issued.Serial, IssuedAt: issued.NotBefore}, enrolled); err != nil {
 		return nil, err
 	}
 	return &spokev1.Credentials{

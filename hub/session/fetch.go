@@ -1,6 +1,7 @@
 package session
 
 import (
+	"fmt"
 	"slices"
 
 	"google.golang.org/grpc"
@@ -15,7 +16,7 @@ const fetchChunk = 512 << 10
 // Fetch streams the Manifest that an Assignment generation of the caller's cluster names.
 func (s *Server) Fetch(req *spokev1.FetchRequest, stream grpc.ServerStreamingServer[spokev1.FetchResponse]) error {
 	ctx := stream.Context()
-	app, err := fleet.ParseKey(req.GetKey())
+	app, err := keyOf(req.GetKey())
 	if err != nil {
 		return err
 	}
@@ -23,7 +24,10 @@ func (s *Server) Fetch(req *spokev1.FetchRequest, stream grpc.ServerStreamingSer
 	if err != nil {
 		return err
 	}
-	target, superseded, held, err := s.Store.FetchableManifest(ctx, callerOf(ctx).cluster, app, req.GetGeneration())
+	if req.GetEpoch() > maxCount || req.GetGeneration() > maxCount {
+		return fmt.Errorf("fetch: %w: epoch %d, generation %d", fleet.ErrInvalid, req.GetEpoch(), req.GetGeneration())
+	}
+	target, superseded, held, err := s.Store.FetchableManifest(ctx, callerOf(ctx).cluster, app, req.GetEpoch(), req.GetGeneration())
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 
 // fetch returns the pack, or nil when the request was superseded.
 func (s *spoke) fetch(generation uint64, base fleet.Digest) (header *spokev1.FetchHeader, pack []byte, err error) {
-	client, err := s.Fetch(s.t.Context(), &spokev1.FetchRequest{Key: appKey.String(), Generation: generation, BaseManifest: base.Bytes()})
+	client, err := s.Fetch(s.t.Context(), &spokev1.FetchRequest{Key: appKey.String(), Epoch: 1, Generation: generation, BaseManifest: base.Bytes()})
 	if err != nil {
 		return nil, nil, err
 	}

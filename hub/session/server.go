@@ -19,8 +19,8 @@ import (
 // Store is what the sessions need of the store.
 type Store interface {
 	RedeemToken(ctx context.Context, id string, secretHash, keyHash fleet.Digest, kubeSystemUID string) (cluster, name string, err error)
-	IssuedCertificate(ctx context.Context, cluster, serial string, enrolled bool) error
-	Admit(ctx context.Context, cluster, serial string) (name string, err error)
+	IssuedCertificate(ctx context.Context, cluster string, certificate fleet.Certificate, enrolled bool) error
+	Admit(ctx context.Context, cluster string, certificate fleet.Certificate) error
 	AdoptCluster(ctx context.Context, cluster, name string) error
 
 	OpenSession(ctx context.Context, cluster string, held fleet.StateID, facts fleet.ClusterFacts) (fleet.Session, error)
@@ -29,7 +29,7 @@ type Store interface {
 	DesiredState(ctx context.Context, session fleet.Session) (desired fleet.Desired, id fleet.StateID, safeMode string, err error)
 	StoreReports(ctx context.Context, cluster string, batch fleet.ReportBatch) error
 
-	FetchableManifest(ctx context.Context, cluster string, app fleet.Key, generation uint64) (manifest fleet.Digest, superseded bool, held []fleet.Digest, err error)
+	FetchableManifest(ctx context.Context, cluster string, app fleet.Key, epoch, generation uint64) (manifest fleet.Digest, superseded bool, held []fleet.Digest, err error)
 	TakeQuestions(ctx context.Context, cluster string) ([]fleet.Question, error)
 	StoreAnswer(ctx context.Context, cluster, id string, answer []byte, problem string) error
 }
@@ -52,8 +52,10 @@ type Config struct {
 	TrustDomain string
 	Log         *slog.Logger
 	Metrics     prometheus.Registerer
-	// CertificateTTL of a spoke; default 24 h.
+	// CertificateTTL of a spoke, default 24 h, and for how long after that it may still be renewed, default 30 days; in
+	// all at most fleet.RevokedFor.
 	CertificateTTL time.Duration
+	MaxOffline     time.Duration
 	// Heartbeat period; default 15 s. A cluster unheard of for three is disconnected.
 	Heartbeat time.Duration
 	// ConnectRate bounds the sessions opened a second; default 200.
@@ -76,6 +78,7 @@ type Server struct {
 // New returns a Server.
 func New(config Config) *Server {
 	config.CertificateTTL = cmp.Or(config.CertificateTTL, 24*time.Hour)
+	config.MaxOffline = min(cmp.Or(config.MaxOffline, 30*24*time.Hour), fleet.RevokedFor-config.CertificateTTL)
 	config.Heartbeat = cmp.Or(config.Heartbeat, 15*time.Second)
 	config.ConnectRate = cmp.Or(config.ConnectRate, 200)
 	m := newMetrics(config.Metrics)
@@ -92,6 +95,8 @@ func (s *Server) Register(server *grpc.Server) { spokev1.RegisterSpokeServiceSer
 func (s *Server) Run(ctx context.Context) error {
 	defer close(s.stopping)
 	return run.Every(ctx, s.Heartbeat/3, nil, func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, s.Heartbeat)
+		defer cancel()
 		if err := s.Store.DisconnectSilent(ctx, 3*s.Heartbeat); err != nil && ctx.Err() == nil {
 			s.Log.Error("silent clusters not marked", "err", err)
 		}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -21,9 +20,6 @@ func ensureCluster(ctx context.Context, tx pgx.Tx, name string) error {
 	_, err := tx.Exec(ctx, insert, name)
 	return explain("make the row of Cluster/"+name, err)
 }
-
-// certificateTTL bounds how long a revoked identity must be remembered.
-const certificateTTL = 8 * 24 * time.Hour
 
 // endCluster marks a Cluster as Terminating, or with now ends it.
 func (s *Store) endCluster(ctx context.Context, tx pgx.Tx, object *resource.Object, now bool) error {
@@ -77,7 +73,7 @@ func finishCluster(ctx context.Context, tx pgx.Tx, name, remove string) error {
 		return explain("remove the row of Cluster/"+name, err)
 	}
 	const revoke = `INSERT INTO revoked_cluster (id, until) VALUES ($1, now() + $2::interval) ON CONFLICT DO NOTHING`
-	if _, err := tx.Exec(ctx, revoke, id, certificateTTL); err != nil {
+	if _, err := tx.Exec(ctx, revoke, id, fleet.RevokedFor); err != nil {
 		return explain("revoke Cluster/"+name, err)
 	}
 	const end = `UPDATE object SET deleted_at = now() WHERE home = 'hub' AND kind = 'Cluster' AND namespace = '' AND name = $1`

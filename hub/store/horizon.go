@@ -52,7 +52,7 @@ func (s *Store) snapshot(ctx context.Context, doing string, f func(tx pgx.Tx) er
 		if err != nil {
 			return lost(explain(doing, err))
 		}
-		defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // nothing was written
+		defer rollback(ctx, tx) // nothing was written
 		return lost(f(tx))
 	})
 }

@@ -83,17 +83,19 @@ func storeToken(ctx context.Context, tx pgx.Tx, cluster string, token fleet.Join
 // maxTokenTries bounds guesses at a token's secret.
 const maxTokenTries = 10
 
-// RedeemToken binds a join token to one public key and returns the cluster it is for. The same key may come again
-// until the token runs out, because the answer may have been lost; any other key, a wrong secret, and a token that has
-// run out are fleet.ErrDenied, in words that do not tell which tokens exist.
+// RedeemToken binds a join token to one public key, and to one Kubernetes cluster where the UID of its kube-system is
+// known, and returns the cluster it is for. The same key may come again until the token runs out, because the answer
+// may have been lost; any other key or Kubernetes cluster, a wrong secret, and a token that has run out are
+// fleet.ErrDenied, in words that do not tell which tokens exist.
 func (s *Store) RedeemToken(ctx context.Context, id string, secretHash, keyHash fleet.Digest, kubeSystemUID string) (cluster, name string, err error) {
 	denied := fmt.Errorf("join token: %w: it is unknown, has run out, or was used by another spoke: make a new one with `fleetctl cluster register`", fleet.ErrDenied)
 	err = s.transact(ctx, System, action{verb: "redeem a join token"}, func(tx pgx.Tx) error {
 		const redeem = `UPDATE join_token t SET used_at = coalesce(t.used_at, now()), key_hash = $3 FROM cluster c
 			WHERE t.id = $1 AND t.secret_hash = $2 AND t.expires_at > now() AND t.tries < $4 AND c.id = t.cluster
-				AND (t.used_at IS NULL OR t.key_hash = $3)
-			RETURNING c.id::text, c.name`
-		err := tx.QueryRow(ctx, redeem, id, secretHash.Bytes(), keyHash.Bytes(), maxTokenTries).Scan(&cluster, &name)
+				AND (t.used_at IS NULL OR t.key_hash = $3 AND (c.kube_system_uid = '' OR $5 IN ('', c.kube_system_uid)))
+			RETURNING c.id::text, c.name, t.used_at = now()`
+		var first bool
+		err := tx.QueryRow(ctx, redeem, id, secretHash.Bytes(), keyHash.Bytes(), maxTokenTries, kubeSystemUID).Scan(&cluster, &name, &first)
 		if errors.Is(err, pgx.ErrNoRows) {
 			cluster = ""
 			_, err := tx.Exec(ctx, `UPDATE join_token SET tries = tries + 1 WHERE id = $1`, id)
@@ -102,8 +104,9 @@ func (s *Store) RedeemToken(ctx context.Context, id string, secretHash, keyHash 
 		if err != nil {
 			return explain("redeem a join token", err)
 		}
-		const enrol = `UPDATE cluster SET enrolled_at = coalesce(enrolled_at, now()), kube_system_uid = $2 WHERE id = $1`
-		if _, err := tx.Exec(ctx, enrol, cluster, kubeSystemUID); err != nil {
+		const enrol = `UPDATE cluster SET enrolled_at = coalesce(enrolled_at, now()),
+			kube_system_uid = CASE WHEN $3 OR $2 <> '' THEN $2 ELSE kube_system_uid END WHERE id = $1`
+		if _, err := tx.Exec(ctx, enrol, cluster, kubeSystemUID, first); err != nil {
 			return explain("enrol Cluster/"+name, err)
 		}
 		return publish(ctx, tx, TopicObjects)

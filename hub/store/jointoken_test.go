@@ -19,7 +19,13 @@ func (b *bundle) register(cluster, id string, ttl time.Duration, rejoin bool) er
 // redeem redeems a token that register made.
 func (b *bundle) redeem(id, secret, key string) error {
 	b.t.Helper()
-	_, _, err := b.RedeemToken(b.t.Context(), id, fleet.DigestOf([]byte(secret)), fleet.DigestOf([]byte(key)), "")
+	return b.redeemIn("", id, secret, key)
+}
+
+// redeemIn redeems a token from the Kubernetes cluster of that UID.
+func (b *bundle) redeemIn(uid, id, secret, key string) error {
+	b.t.Helper()
+	_, _, err := b.RedeemToken(b.t.Context(), id, fleet.DigestOf([]byte(secret)), fleet.DigestOf([]byte(key)), uid)
 	return err
 }
 
@@ -104,5 +110,30 @@ func TestNewJoinTokenEndsAllBeforeIt(t *testing.T) {
 	}
 	if err := b.register("prod-1", "fourth", time.Hour, false); !errors.Is(err, fleet.ErrExists) {
 		t.Errorf("a token for a cluster that has joined, without rejoin: %v, not ErrExists", err)
+	}
+}
+
+func TestJoinTokenIsGoodInOneKubernetesCluster(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	for _, step := range []struct {
+		register, redeem, uid string
+		want                  error
+	}{
+		{register: "first", redeem: "first", uid: "a"},
+		{redeem: "first", uid: "a"},
+		{redeem: "first", uid: ""}, // not known this time
+		{redeem: "first", uid: "b", want: fleet.ErrDenied},
+		{register: "second", redeem: "second", uid: "b"}, // the cluster was rebuilt
+		{redeem: "second", uid: "a", want: fleet.ErrDenied},
+	} {
+		if step.register != "" {
+			if err := b.register("prod-1", step.register, time.Hour, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := b.redeemIn(step.uid, step.redeem, step.redeem, "key"); !errors.Is(err, step.want) {
+			t.Errorf("token %s in %q: %v, want %v", step.redeem, step.uid, err, step.want)
+		}
 	}
 }

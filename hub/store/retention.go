@@ -48,7 +48,7 @@ var retention = []rule{
 		DELETE FROM audit WHERE at < now() - interval '400 days' AND number < (SELECT max(number) FROM audit)`},
 	{"join_token", "a day after it ran out", `
 		DELETE FROM join_token WHERE expires_at < now() - interval '1 day'`},
-	{"revoked_cluster", "until its last certificate has run out", `
+	{"revoked_cluster", "until its last certificate cannot be renewed any more", `
 		DELETE FROM revoked_cluster WHERE until < now()`},
 	{"issued_state", "from the last acknowledged one on, and at most 1,000 a cluster", `
 		DELETE FROM issued_state i USING cluster c WHERE c.id = i.cluster AND i.epoch = c.epoch AND i.version < c.version - 1000`},

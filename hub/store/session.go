@@ -15,7 +15,7 @@ import (
 
 // OpenSession starts the newest session of a cluster. held is the state that its spoke says it has: one that this hub
 // never issued means that the hub is behind the spoke, and puts the cluster in safe mode. A state without digest is
-// the spoke's high-water mark.
+// the spoke's high-water mark. A spoke in another Kubernetes cluster than the one that enrolled is fleet.ErrDenied.
 func (s *Store) OpenSession(ctx context.Context, cluster string, held fleet.StateID, facts fleet.ClusterFacts) (fleet.Session, error) {
 	session := fleet.Session{Cluster: cluster}
 	raw, err := json.Marshal(facts)
@@ -23,12 +23,19 @@ func (s *Store) OpenSession(ctx context.Context, cluster string, held fleet.Stat
 		return session, err
 	}
 	err = s.transact(ctx, System, action{verb: "open a session of cluster", object: cluster}, func(tx pgx.Tx) error {
-		const open = `UPDATE cluster SET session = session + 1, sequence = 0, connected = true, last_seen = now(), facts = $2
-			WHERE id = $1 RETURNING session, safe_mode, epoch, version, digest, ` + isNews
+		const open = `UPDATE cluster SET session = session + 1, sequence = 0, connected = true, last_seen = now(), facts = $2,
+				kube_system_uid = coalesce(nullif($3, ''), kube_system_uid)
+			WHERE id = $1 AND (kube_system_uid = '' OR $3 IN ('', kube_system_uid))
+			RETURNING session, safe_mode, epoch, version, digest, ` + isNews
 		var known fleet.StateID
 		var digest []byte
 		var news bool
-		if err := tx.QueryRow(ctx, open, cluster, raw).Scan(&session.Number, &session.SafeMode, &known.Epoch, &known.Version, &digest, &news); err != nil {
+		err := tx.QueryRow(ctx, open, cluster, raw, facts.KubeSystemUID).
+			Scan(&session.Number, &session.SafeMode, &known.Epoch, &known.Version, &digest, &news)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return whyNotOpened(ctx, tx, cluster, facts)
+		}
+		if err != nil {
 			return explain("open a session", err)
 		}
 		if known.Digest, err = fleet.DigestFromBytes(digest); err != nil {
@@ -63,6 +70,17 @@ func (s *Store) OpenSession(ctx context.Context, cluster string, held fleet.Stat
 // isNews says in SQL that this transaction changed the row in a way that clients see: the row's trigger knows which
 // columns they see.
 const isNews = `written = pg_current_xact_id()`
+
+// whyNotOpened says why there is no such cluster: none of that id, or a copy of its spoke's Secret elsewhere, which
+// must not take the session from the one that enrolled.
+func whyNotOpened(ctx context.Context, tx pgx.Tx, cluster string, facts fleet.ClusterFacts) error {
+	var name, enrolled string
+	if err := tx.QueryRow(ctx, `SELECT name, kube_system_uid FROM cluster WHERE id = $1`, cluster).Scan(&name, &enrolled); err != nil {
+		return explain("open a session", err)
+	}
+	return fmt.Errorf("Cluster/%s: %w: it enrolled from the Kubernetes cluster whose kube-system has the UID %s, and this is %s: was the spoke's Secret copied? Register this one under a name of its own, or with --rejoin in the other's place",
+		name, fleet.ErrDenied, enrolled, facts.KubeSystemUID)
+}
 
 func tellSafeMode(ctx context.Context, tx pgx.Tx, cluster, why string) error {
 	event := fleet.FleetEvent{At: time.Now(), Warning: true, Kind: "Cluster", Reason: "SafeMode", Message: why + "; `fleetctl hub recover` leads out of it"}
@@ -115,8 +133,8 @@ func (s *Store) DisconnectSilent(ctx context.Context, unheard time.Duration) err
 }
 
 // DesiredState allots the next (version, digest) when the cluster's Assignments changed, and returns them with their
-// name. Only the newest session may: an older one is fleet.ErrConflict. A cluster in safe mode gets what it had, which
-// is not to be sent.
+// name. Only the newest session may, and only while its certificate is the one in use: any other is fleet.ErrConflict.
+// A cluster in safe mode gets what it had, which is not to be sent.
 func (s *Store) DesiredState(ctx context.Context, session fleet.Session) (desired fleet.Desired, id fleet.StateID, safeMode string, err error) {
 	// Mostly nothing changed, which a read tells without holding the row.
 	changed := false
@@ -140,11 +158,12 @@ func (s *Store) DesiredState(ctx context.Context, session fleet.Session) (desire
 
 // readState returns the cluster's Assignments, the newest state allotted, and whether they differ.
 func readState(ctx context.Context, tx pgx.Tx, session fleet.Session, lock string) (desired fleet.Desired, id fleet.StateID, safeMode string, changed bool, err error) {
-	query := `SELECT epoch, version, digest, safe_mode FROM cluster WHERE id = $1 AND session = $2` + lock
+	query := `SELECT epoch, version, digest, safe_mode FROM cluster
+		WHERE id = $1 AND session = $2 AND coalesce(serial, '') = convert_to($3, 'UTF8')` + lock
 	var digest []byte
-	err = tx.QueryRow(ctx, query, session.Cluster, session.Number).Scan(&id.Epoch, &id.Version, &digest, &safeMode)
+	err = tx.QueryRow(ctx, query, session.Cluster, session.Number, session.Serial).Scan(&id.Epoch, &id.Version, &digest, &safeMode)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, id, safeMode, false, fmt.Errorf("session %d of cluster %s: %w: it is not the newest", session.Number, session.Cluster, fleet.ErrConflict)
+		return nil, id, safeMode, false, fmt.Errorf("session %d of cluster %s: %w: it is not the newest, or not of the certificate in use", session.Number, session.Cluster, fleet.ErrConflict)
 	}
 	if err != nil {
 		return nil, id, safeMode, false, explain("read the state", err)

@@ -31,6 +31,9 @@ type Config struct {
 	Log            *slog.Logger
 	// MaxConnections of the pool; default 20.
 	MaxConnections int32
+	// Patience is how long a connection may leave a ping unanswered before it is given up, and how long the one that
+	// listens is silent before it is pinged; default 10 s.
+	Patience time.Duration
 }
 
 // Store is the fleet's state.
@@ -40,6 +43,8 @@ type Store struct {
 	log     *slog.Logger
 	replica string
 	id      string
+	// patience as in Config.
+	patience time.Duration
 
 	watchers watchers
 	flush    run.Wake
@@ -55,8 +60,10 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	poolConfig.MaxConns = cmp.Or(config.MaxConnections, 20)
 	poolConfig.ConnConfig.RuntimeParams["application_name"] = "flotilla-hub"
 	poolConfig.ConnConfig.ConnectTimeout = 5 * time.Second
-	// A connection that the database closed is found out before it is used, at the price of a round trip.
+	// A connection that the database closed, or that died unnoticed, is found out before it is used, at the price of a
+	// round trip.
 	poolConfig.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return true }
+	poolConfig.PingTimeout = cmp.Or(config.Patience, 10*time.Second)
 	if err := migrate(ctx, poolConfig.ConnConfig); err != nil {
 		return nil, fmt.Errorf("migrate the database: %w", err)
 	}
@@ -66,6 +73,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	}
 	s := &Store{
 		pool: pool, sealer: config.Sealer, log: config.Log, replica: uuid.NewString(), flush: run.NewWake(),
+		patience: poolConfig.PingTimeout,
 		watchers: watchers{topics: map[string][]run.Wake{}},
 	}
 	if err := s.claim(ctx, config.KeyFingerprint); err != nil {

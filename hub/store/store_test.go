@@ -233,7 +233,7 @@ func TestOnlyTheLastManifestsOfAnAssignmentMayBeFetched(t *testing.T) {
 	}
 	id := b.instances()["prod-1"].ClusterID
 	for n, generation := range generations {
-		manifest, superseded, held, err := b.FetchableManifest(t.Context(), id, appKey, generation)
+		manifest, superseded, held, err := b.FetchableManifest(t.Context(), id, appKey, 1, generation)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -245,7 +245,7 @@ func TestOnlyTheLastManifestsOfAnAssignmentMayBeFetched(t *testing.T) {
 			t.Errorf("generation %d of 6: manifest %s, superseded %t, %d held", n+1, manifest, superseded, len(held))
 		}
 	}
-	if _, _, _, err := b.FetchableManifest(t.Context(), id, appKey, generations[5]+1); !errors.Is(err, fleet.ErrNotFound) {
+	if _, _, _, err := b.FetchableManifest(t.Context(), id, appKey, 1, generations[5]+1); !errors.Is(err, fleet.ErrNotFound) {
 		t.Errorf("a generation that was never made: error %v, not ErrNotFound", err)
 	}
 }

@@ -26,7 +26,8 @@ type action struct {
 	placing bool
 }
 
-// commitTimeout bounds a COMMIT, which is never cancelled by its caller: its outcome would be unknown.
+// commitTimeout bounds a COMMIT, which is never cancelled by its caller since its outcome would be unknown, and a
+// ROLLBACK.
 const commitTimeout = 10 * time.Second
 
 // retries of a transaction that lost against another one.
@@ -59,7 +60,7 @@ func (s *Store) transactOnce(ctx context.Context, by fleet.Caller, act action, f
 		return lost(explain(act.doing(), err))
 	}
 	tx := &transaction{Tx: begun}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // no effect after a commit
+	defer rollback(ctx, tx) // no effect after a commit
 	work := f
 	if act.placing {
 		work = placing(ctx, f)
@@ -90,6 +91,13 @@ func (s *Store) transactOnce(ctx context.Context, by fleet.Caller, act action, f
 type transaction struct {
 	pgx.Tx
 	published bool
+}
+
+// rollback ends a transaction, whether its caller is still there or not, and in bounded time.
+func rollback(ctx context.Context, tx pgx.Tx) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
+	_ = tx.Rollback(ctx) // what cannot be rolled back ends with its connection
 }
 
 // lost marks the errors of what has not been committed that another try may not meet.

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"flotilla.dev/flotilla/pkg/run"
 )
 
@@ -102,6 +104,8 @@ func (s *Store) flushLoop(ctx context.Context) error {
 // flushOutbox notifies what the outbox holds. The rows go in the transaction that notifies, so a topic is published
 // at least once.
 func (s *Store) flushOutbox(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.patience)
+	defer cancel()
 	const flush = `WITH taken AS (DELETE FROM outbox RETURNING topic)
 		SELECT pg_notify($1, topic) FROM (SELECT DISTINCT topic FROM taken) AS topics`
 	_, err := s.pool.Exec(ctx, flush, channel)
@@ -140,10 +144,32 @@ func (s *Store) listen(ctx context.Context, connected func()) error {
 	s.watchers.wakeAll() // what was published meanwhile went unheard
 	s.flush.Set()
 	for {
-		notification, err := conn.WaitForNotification(ctx)
+		topic, err := s.heard(ctx, conn)
 		if err != nil {
 			return fmt.Errorf("wait for notifications: %w", errors.Join(err, ctx.Err()))
 		}
-		s.watchers.wake(notification.Payload)
+		s.watchers.wake(topic)
+	}
+}
+
+// heard returns the next topic. It asks a connection that is silent whether it still is one: of a connection that
+// died unnoticed, as when a firewall forgot it, nothing would ever be heard.
+func (s *Store) heard(ctx context.Context, conn *pgx.Conn) (topic string, err error) {
+	for {
+		waiting, cancel := context.WithTimeout(ctx, s.patience)
+		notification, err := conn.WaitForNotification(waiting)
+		cancel()
+		if err == nil {
+			return notification.Payload, nil
+		}
+		if waiting.Err() == nil || ctx.Err() != nil {
+			return "", err
+		}
+		asking, cancel := context.WithTimeout(ctx, s.patience)
+		err = conn.Ping(asking)
+		cancel()
+		if err != nil {
+			return "", err
+		}
 	}
 }

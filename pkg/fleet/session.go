@@ -13,6 +13,8 @@ type JoinToken struct {
 type Session struct {
 	Cluster string
 	Number  uint64
+	// Serial of the certificate that it was opened with: it ends when another takes its place.
+	Serial string
 	// SafeMode says why nothing of the state is sent; empty: it is.
 	SafeMode string
 	// Epoch of the cluster's state.

@@ -25,8 +25,8 @@ const clientBackdate = 5 * time.Minute
 type Issued struct {
 	DER []byte
 	// Serial as Serial returns it.
-	Serial   string
-	NotAfter time.Time
+	Serial              string
+	NotBefore, NotAfter time.Time
 }
 
 // IssueClient answers a certificate request (PKCS #10, DER) with the certificate of a cluster. Of the request it takes
@@ -47,7 +47,21 @@ func (a *Authority) IssueClient(request []byte, cluster uuid.UUID, trustDomain s
 	if err != nil {
 		return Issued{}, fmt.Errorf("issue the certificate of cluster %s: %w", cluster, err)
 	}
-	return Issued{DER: der, Serial: template.SerialNumber.Text(16), NotAfter: template.NotAfter}, nil
+	return Issued{DER: der, Serial: template.SerialNumber.Text(16), NotBefore: template.NotBefore, NotAfter: template.NotAfter}, nil
+}
+
+// VerifyClient checks that a certificate is one that this CA issued to a client, and that its time has begun; anything
+// else is a fleet.ErrDenied. That its time is over is no fault here: with such a certificate a cluster may still renew,
+// and do nothing else, which is for the caller to see to.
+func (a *Authority) VerifyClient(cert *x509.Certificate, now time.Time) error {
+	if now.After(cert.NotAfter) {
+		now = cert.NotAfter
+	}
+	_, err := cert.Verify(x509.VerifyOptions{Roots: a.pool, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	if err != nil {
+		return fmt.Errorf("client certificate: %w: %w", fleet.ErrDenied, err)
+	}
+	return nil
 }
 
 // RequestKey checks a certificate request as IssueClient does and returns its public key.

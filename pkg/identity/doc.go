@@ -6,7 +6,11 @@
 // format: changing one makes another hub.
 //
 // A cluster is known by exactly one URI SAN, spiffe://<trust domain>/cluster/<uuid>, in a certificate that the hub's
-// CA issued. A hub is known by the SHA-256 of its CA's public key, the pin, and by its Ed25519 key that signs state.
+// CA issued. It is good for a day and renewed at half its life, with a new key. One that ran out, since the hub or the
+// spoke was away, is good for renewing alone: a hub that was down over a weekend does not lock its spokes out. Which
+// certificates of a cluster are good, and for how long one may be renewed, is the hub's to say (hub/session).
+//
+// A hub is known by the SHA-256 of its CA's public key, the pin, and by its Ed25519 key that signs state.
 //
 // CA and state keys are Ed25519: any 32 derived bytes are a valid key, and signatures are deterministic, so the CA's
 // certificate is the same, byte for byte, wherever the key file is, and nothing has to be stored. TLS 1.3, the only

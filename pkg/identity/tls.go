@@ -5,17 +5,25 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
 // ServerTLS is the configuration of the listener for spokes: TLS 1.3 only, no session tickets, so that every
-// connection proves its identity anew. A client certificate may be absent, which is for Enroll alone, and the server
-// must check that; one that is given must be a client certificate of this CA.
+// connection proves its identity anew. One that is given must be a client certificate of this CA, as VerifyClient has
+// it. It may be absent, which is for Enroll alone, or have run out, which is for Renew alone: the server must check
+// that.
 func (a *Authority) ServerTLS(hosts []string) *tls.Config {
 	config := a.AdminServerTLS(hosts)
-	config.ClientAuth = tls.VerifyClientCertIfGiven
+	config.ClientAuth = tls.RequestClientCert
 	config.ClientCAs = a.pool
+	config.VerifyConnection = func(state tls.ConnectionState) error {
+		if len(state.PeerCertificates) == 0 {
+			return nil
+		}
+		return a.VerifyClient(state.PeerCertificates[0], time.Now())
+	}
 	return config
 }
 

@@ -65,7 +65,7 @@ func TestPinnedClientAndHubKnowEachOther(t *testing.T) {
 	if state.Version != tls.VersionTLS13 || state.NegotiatedProtocol != "h2" {
 		t.Errorf("TLS version %x, protocol %q", state.Version, state.NegotiatedProtocol)
 	}
-	if got, err := identity.ParseClusterID(state.VerifiedChains[0][0], domain); err != nil || got != cluster {
+	if got, err := identity.ParseClusterID(state.PeerCertificates[0], domain); err != nil || got != cluster {
 		t.Errorf("the server saw cluster %s (%v), want %s", got, err, cluster)
 	}
 }
@@ -74,8 +74,8 @@ func TestSpokeWithoutACertificateMayConnectToEnrol(t *testing.T) {
 	t.Parallel()
 	hub, _ := newRoot(t)
 	state, serverErr, clientErr := handshake(hub.Authority().ServerTLS(nil), identity.PinnedClientTLS(hub.Authority().Pin(), nil))
-	if serverErr != nil || clientErr != nil || len(state.VerifiedChains) != 0 {
-		t.Errorf("server %v, client %v, chains %d", serverErr, clientErr, len(state.VerifiedChains))
+	if serverErr != nil || clientErr != nil || len(state.PeerCertificates) != 0 {
+		t.Errorf("server %v, client %v, certificates %d", serverErr, clientErr, len(state.PeerCertificates))
 	}
 }
 
@@ -90,12 +90,57 @@ func TestClientCertificateThatIsNotValidIsRefusedByTheHub(t *testing.T) {
 	}
 	for name, cert := range map[string]func() (*tls.Certificate, error){
 		"of another hub":       clientCert(t, other, uuid.New(), time.Hour, now),
-		"expired":              clientCert(t, hub, uuid.New(), time.Hour, now.Add(-2*time.Hour)),
+		"of another hub, out":  clientCert(t, other, uuid.New(), time.Hour, now.Add(-2*time.Hour)),
+		"of tomorrow":          clientCert(t, hub, uuid.New(), time.Hour, now.Add(24*time.Hour)),
 		"a server certificate": func() (*tls.Certificate, error) { return serverCert, nil },
 	} {
 		_, serverErr, clientErr := handshake(hub.Authority().ServerTLS(nil), identity.PinnedClientTLS(hub.Authority().Pin(), cert))
 		if serverErr == nil || clientErr == nil {
 			t.Errorf("%s: server %v, client %v, want refusals", name, serverErr, clientErr)
+		}
+	}
+}
+
+// It is the server's to let it do no more than renew.
+func TestClientCertificateThatRanOutIsLetIn(t *testing.T) {
+	t.Parallel()
+	hub, _ := newRoot(t)
+	cert := clientCert(t, hub, uuid.New(), time.Hour, time.Now().Add(-90*24*time.Hour))
+	state, serverErr, clientErr := handshake(hub.Authority().ServerTLS(nil), identity.PinnedClientTLS(hub.Authority().Pin(), cert))
+	if serverErr != nil || clientErr != nil || len(state.PeerCertificates) != 1 {
+		t.Errorf("server %v, client %v, certificates %d", serverErr, clientErr, len(state.PeerCertificates))
+	}
+}
+
+func TestOnlyAClientCertificateOfTheCAIsVerifiedWhateverItsEnd(t *testing.T) {
+	t.Parallel()
+	hub, _ := newRoot(t)
+	other, _ := newRoot(t)
+	now := time.Now()
+	serverCert, err := hub.Authority().IssueServer(nil, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issued := func(by identity.Root, at time.Time) *x509.Certificate {
+		cert, err := clientCert(t, by, uuid.New(), time.Hour, at)()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return parse(t, cert.Certificate[0])
+	}
+	for name, c := range map[string]struct {
+		cert *x509.Certificate
+		want error
+	}{
+		"of today":              {issued(hub, now), nil},
+		"that ran out":          {issued(hub, now.Add(-365*24*time.Hour)), nil},
+		"of tomorrow":           {issued(hub, now.Add(24*time.Hour)), fleet.ErrDenied},
+		"of another CA":         {issued(other, now), fleet.ErrDenied},
+		"of another CA and out": {issued(other, now.Add(-2*time.Hour)), fleet.ErrDenied},
+		"of a server":           {serverCert.Leaf, fleet.ErrDenied},
+	} {
+		if err := hub.Authority().VerifyClient(c.cert, now); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
 }

@@ -28,7 +28,7 @@ type JoinToken struct {
 }
 
 // NewJoinToken makes a token with that id for the hub with that pin, and the hash of its secret, which is all the hub
-// keeps. An id holds no dots.
+// keeps. An id has letters, digits and dashes, 64 at most.
 func NewJoinToken(id string, pin fleet.Digest) (token string, secretHash fleet.Digest) {
 	secret := randomHex(secretSize)
 	return strings.Join([]string{joinPrefix, id, secret, hex.EncodeToString(pin[:])}, "."), fleet.DigestOf([]byte(secret))
@@ -38,7 +38,7 @@ func NewJoinToken(id string, pin fleet.Digest) (token string, secretHash fleet.D
 // fleet.ErrInvalid and never holds the token.
 func ParseJoinToken(text string) (JoinToken, error) {
 	parts := strings.Split(strings.TrimSpace(text), ".")
-	if len(parts) != 4 || parts[0] != joinPrefix || parts[1] == "" || len(parts[2]) != 2*secretSize {
+	if len(parts) != 4 || parts[0] != joinPrefix || !isTokenID(parts[1]) || len(parts[2]) != 2*secretSize {
 		return JoinToken{}, fmt.Errorf("%w: a join token has the form fl1.<id>.<secret>.<pin>; was it copied whole?", fleet.ErrInvalid)
 	}
 	pin, err := fleet.ParseDigest("sha256:" + parts[3])
@@ -46,6 +46,11 @@ func ParseJoinToken(text string) (JoinToken, error) {
 		return JoinToken{}, fmt.Errorf("%w: the pin at the end of the join token is not 64 hex digits; was it copied whole?", fleet.ErrInvalid)
 	}
 	return JoinToken{ID: parts[1], SecretHash: fleet.DigestOf([]byte(parts[2])), Pin: pin}, nil
+}
+
+// isTokenID accepts letters, digits and dashes, as a UUID has.
+func isTokenID(id string) bool {
+	return id != "" && len(id) <= 64 && strings.Trim(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") == ""
 }
 
 // NewAdminToken makes a bearer token for the admin API and its hash, which is all the hub keeps.

@@ -39,6 +39,7 @@ func TestMangledJoinTokenIsRefusedWithoutShowingIt(t *testing.T) {
 		"cut":        token[:len(token)-1],
 		"no pin":     strings.Join(parts[:3], "."),
 		"no id":      strings.Join([]string{parts[0], "", parts[2], parts[3]}, "."),
+		"bad id":     strings.Join([]string{parts[0], "t\x0042", parts[2], parts[3]}, "."),
 		"other kind": strings.Replace(token, "fl1.", "fl2.", 1),
 		"cut secret": strings.Replace(token, parts[2], parts[2][1:], 1),
 		"bad pin":    strings.Join([]string{parts[0], parts[1], parts[2], strings.Repeat("z", 64)}, "."),

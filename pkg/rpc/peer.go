@@ -13,12 +13,12 @@ import (
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
-// PeerCertificate is the client certificate that the caller's connection proved; without one: fleet.ErrDenied.
+// PeerCertificate is the client certificate whose key the caller's connection proved to have; without one:
+// fleet.ErrDenied. Whose it is, and whether it is good, is for the caller to verify.
 func PeerCertificate(ctx context.Context) (*x509.Certificate, error) {
 	if p, ok := peer.FromContext(ctx); ok {
-		// VerifiedChains, since it is only there when the certificate was verified.
-		if info, ok := p.AuthInfo.(credentials.TLSInfo); ok && len(info.State.VerifiedChains) > 0 {
-			return info.State.VerifiedChains[0][0], nil
+		if info, ok := p.AuthInfo.(credentials.TLSInfo); ok && len(info.State.PeerCertificates) > 0 {
+			return info.State.PeerCertificates[0], nil
 		}
 	}
 	return nil, fmt.Errorf("%w: this call needs a client certificate", fleet.ErrDenied)

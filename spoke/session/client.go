@@ -13,7 +13,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -228,15 +227,14 @@ func (c *Client) rounds(ctx context.Context) error {
 		}
 		pause := back.Next()
 		switch {
-		case errors.Is(err, errRenewed):
-			continue
-		case errors.Is(err, fleet.ErrDenied) || isUnauthenticated(err):
+		case errors.Is(err, errRenewed), errors.Is(err, fleet.ErrUnauthenticated): // the next round has, or gets, another certificate
+		case errors.Is(err, fleet.ErrDenied):
 			if c.enrolAnew(ctx, err) {
 				continue
 			}
 			pause = run.Jitter(refusedPause, 0.5)
 		default:
-			c.trouble.warn("not connected to the hub; trying on", c.explain(err))
+			c.trouble.warn("not connected to the hub; trying on", err)
 		}
 		if err := run.Sleep(ctx, pause); err != nil {
 			return nil
@@ -261,17 +259,6 @@ func (c *Client) enrolAnew(ctx context.Context, refusal error) (enrolled bool) {
 	}
 	c.use(mine)
 	return true
-}
-
-// explain adds what this side knows about a failure.
-func (c *Client) explain(err error) error {
-	c.mu.Lock()
-	mine := c.identity
-	c.mu.Unlock()
-	if at, expired := mine.expired(time.Now()); expired {
-		return fmt.Errorf("%w (the certificate of this cluster ran out at %s; if that is so, give the spoke a new join token)", err, at.Format(time.RFC3339))
-	}
-	return err
 }
 
 // writeMark keeps the highest accepted (epoch, version) where it outlives the volume.
@@ -299,5 +286,3 @@ func (c *Client) dial(pin fleet.Digest, cert *tls.Certificate) (*grpc.ClientConn
 		TLS: identity.PinnedClientTLS(pin, func() (*tls.Certificate, error) { return cert, nil }),
 	})
 }
-
-func isUnauthenticated(err error) bool { return status.Code(err) == codes.Unauthenticated }

@@ -251,6 +251,18 @@ func TestReportOfAnOldSessionMakesTheSpokeConnectAnew(t *testing.T) {
 	})
 }
 
+func TestHubOfAVersionTooFarAwayIsNotFollowedAndTheLogNamesBoth(t *testing.T) {
+	bubble(t, func(t *testing.T, h *hub, s *spoke) {
+		h.welcome.Protocol = protocol + 1
+		s.start(t, h)
+		<-h.hellos
+		<-h.hellos // it tries on: the hub may be replaced
+		if got := s.log.String(); s.Connected() || !strings.Contains(got, "the hub speaks protocol 2, this spoke 1 to 1") {
+			t.Errorf("connected is %t, the log:\n%s", s.Connected(), got)
+		}
+	})
+}
+
 func TestUnknownAssignmentsAreToldOnceTheStateIsKnown(t *testing.T) {
 	bubble(t, func(t *testing.T, h *hub, s *spoke) {
 		s.unknown = []fleet.Key{appKey(7)}

@@ -137,10 +137,10 @@ func checkCredentials(credentials *spokev1.Credentials, public any) error {
 
 // isRefusal reports whether the hub has decided: the same request will always be refused.
 func isRefusal(err error) bool {
-	for _, sentinel := range []error{fleet.ErrDenied, fleet.ErrInvalid, fleet.ErrNotFound, fleet.ErrTerminal, fleet.ErrExists} {
+	for _, sentinel := range []error{fleet.ErrDenied, fleet.ErrUnauthenticated, fleet.ErrInvalid, fleet.ErrNotFound, fleet.ErrTerminal, fleet.ErrExists} {
 		if errors.Is(err, sentinel) {
 			return true
 		}
 	}
-	return isUnauthenticated(err)
+	return false
 }

@@ -94,6 +94,62 @@ func TestCertificateIsRenewedAtHalfItsLifeAndUsed(t *testing.T) {
 	})
 }
 
+func TestCertificateThatRanOutWhileTheHubWasAwayIsRenewedAndUsed(t *testing.T) {
+	bubble(t, func(t *testing.T, h *hub, s *spoke) {
+		s.start(t, h)
+		<-h.hellos
+		h.send(h.message(fleet.StateID{}, h.set(desired(1)), 1))
+		<-s.accepted
+		synctest.Wait()
+		_ = s.stop()
+		time.Sleep(3 * 24 * time.Hour)
+		before := s.store.identity.Certificate
+		s.start(t, h)
+		<-s.accepted // from disk
+		<-h.renewed
+		if got, err := stateFromWire((<-h.hellos).GetState()); err != nil || got != h.latest {
+			t.Errorf("the hello says %s (%v), want %s", got, err, h.latest)
+		}
+		if mine, _ := s.store.Load(t.Context()); string(mine.Certificate) == string(before) {
+			t.Error("the new certificate is not kept")
+		}
+	})
+}
+
+func TestSessionWhoseCertificateRunsOutGoesOnWithTheNext(t *testing.T) {
+	bubble(t, func(t *testing.T, h *hub, s *spoke) {
+		s.start(t, h)
+		<-h.hellos
+		h.fail(&h.failReport, fleet.ErrUnauthenticated)
+		h.fail(&h.failConnect, fleet.ErrUnauthenticated)
+		<-h.hellos
+		<-h.renewed
+		<-h.hellos
+	})
+}
+
+func TestCertificateThatCannotBeRenewedAnyMoreNeedsANewToken(t *testing.T) {
+	bubble(t, func(t *testing.T, h *hub, s *spoke) {
+		s.start(t, h)
+		<-h.hellos
+		_ = s.stop()
+		time.Sleep(40 * 24 * time.Hour)
+		s.start(t, h)
+		time.Sleep(time.Hour)
+		if got := s.log.String(); !strings.Contains(got, "give the spoke a new join token") || !strings.Contains(got, "ran out too long ago") {
+			t.Errorf("log:\n%s", got)
+		}
+		_ = s.stop()
+		h.mu.Lock()
+		h.redeemed = fleet.Digest{}
+		h.token, _ = identity.NewJoinToken("t2", h.root.Authority().Pin())
+		h.mu.Unlock()
+		s.token = h.token
+		s.start(t, h)
+		<-h.hellos
+	})
+}
+
 func TestClusterThatTheHubRefusesKeepsItsStateAndJoinsAgainWithANewToken(t *testing.T) {
 	bubble(t, func(t *testing.T, h *hub, s *spoke) {
 		s.start(t, h)

@@ -111,7 +111,7 @@ func (h *hub) Enroll(_ context.Context, request *spokev1.EnrollRequest) (*spokev
 }
 
 func (h *hub) Renew(ctx context.Context, request *spokev1.RenewRequest) (*spokev1.RenewResponse, error) {
-	if _, err := h.caller(ctx); err != nil {
+	if _, err := h.caller(ctx, true); err != nil {
 		return nil, err
 	}
 	credentials, err := h.issue(request.GetCertificateRequest())
@@ -127,17 +127,27 @@ func (h *hub) issue(request []byte) (*spokev1.Credentials, error) {
 	}, err
 }
 
-func (h *hub) caller(ctx context.Context) (uuid.UUID, error) {
+// caller is the cluster that calls; a certificate that has run out is good for Renew alone, and for 30 days.
+func (h *hub) caller(ctx context.Context, renewing bool) (uuid.UUID, error) {
 	cert, err := rpc.PeerCertificate(ctx)
 	if err != nil {
 		return uuid.UUID{}, err
+	}
+	if late := time.Since(cert.NotAfter); late > 30*24*time.Hour {
+		return uuid.UUID{}, fmt.Errorf("%w: the certificate ran out too long ago", fleet.ErrDenied)
+	} else if late > 0 && !renewing {
+		return uuid.UUID{}, fmt.Errorf("%w: the certificate ran out: renew it", fleet.ErrUnauthenticated)
 	}
 	return identity.ParseClusterID(cert, trustDomain)
 }
 
 func (h *hub) Connect(request *spokev1.ConnectRequest, stream spokev1.SpokeService_ConnectServer) error {
-	if caller, err := h.caller(stream.Context()); err != nil || caller != h.cluster {
-		return fmt.Errorf("%w: %w", fleet.ErrDenied, err)
+	caller, err := h.caller(stream.Context(), false)
+	if err != nil {
+		return err
+	}
+	if caller != h.cluster {
+		return fmt.Errorf("%w: cluster %s", fleet.ErrDenied, caller)
 	}
 	h.hellos <- request
 	if err := h.failure(&h.failConnect); err != nil {
@@ -189,7 +199,7 @@ func (h *hub) send(messages []*spokev1.Desired) {
 }
 
 func (h *hub) Report(ctx context.Context, request *spokev1.ReportRequest) (*spokev1.ReportResponse, error) {
-	if _, err := h.caller(ctx); err != nil {
+	if _, err := h.caller(ctx, false); err != nil {
 		return nil, err
 	}
 	select {

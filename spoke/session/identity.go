@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -53,13 +52,4 @@ func (i Identity) tls() (*tls.Certificate, error) {
 		return nil, fmt.Errorf("decode the client certificate: %w: %w", fleet.ErrInvalid, err)
 	}
 	return &tls.Certificate{Certificate: [][]byte{i.Certificate}, PrivateKey: key, Leaf: leaf}, nil
-}
-
-// expired reports whether the certificate has run out by this machine's clock, and when.
-func (i Identity) expired(now time.Time) (time.Time, bool) {
-	cert, err := i.tls()
-	if err != nil {
-		return time.Time{}, false
-	}
-	return cert.Leaf.NotAfter, now.After(cert.Leaf.NotAfter)
 }

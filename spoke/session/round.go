@@ -70,7 +70,15 @@ func (c *Client) round(ctx context.Context) error {
 		client: c, log: c.Log, hub: spokev1.NewSpokeServiceClient(conn), cancel: cancel,
 		heard: run.NewWake(), asked: make(chan struct{}, maxQuestions),
 	}
-	if err := r.open(ctx); err != nil {
+	err = r.open(ctx)
+	if errors.Is(err, fleet.ErrUnauthenticated) {
+		// The certificate ran out while the hub or this spoke was away. By whose clock, is the hub's to say.
+		if err := c.renewOnce(ctx, r.hub); err != nil {
+			return err
+		}
+		return errRenewed
+	}
+	if err != nil {
 		return err
 	}
 	c.connected(r)

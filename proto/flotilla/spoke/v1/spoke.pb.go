@@ -222,7 +222,8 @@ type EnrollRequest struct {
 	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
 	// A PKCS #10 request in DER, signed by the key it names. Subject and extensions are ignored.
 	CertificateRequest []byte `protobuf:"bytes,2,opt,name=certificate_request,json=certificateRequest,proto3" json:"certificate_request,omitempty"`
-	// UID of the kube-system namespace: tells two clusters apart that were given one token.
+	// UID of the kube-system namespace, empty when it cannot be read: a token that was redeemed in one cluster is refused
+	// in another, and so is a session.
 	KubeSystemUid string `protobuf:"bytes,3,opt,name=kube_system_uid,json=kubeSystemUid,proto3" json:"kube_system_uid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -624,8 +625,6 @@ type ConnectRequest struct {
 	// Newest and oldest protocol version the spoke speaks.
 	Protocol    uint32 `protobuf:"varint,1,opt,name=protocol,proto3" json:"protocol,omitempty"`
 	ProtocolMin uint32 `protobuf:"varint,2,opt,name=protocol_min,json=protocolMin,proto3" json:"protocol_min,omitempty"`
-	// Optional features the spoke has.
-	Capabilities []string `protobuf:"bytes,3,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
 	// Name the cluster enrolled with: a hub whose database was emptied knows the cluster again by it.
 	ClusterName string `protobuf:"bytes,4,opt,name=cluster_name,json=clusterName,proto3" json:"cluster_name,omitempty"`
 	// The state the spoke holds; absent when it holds none or wants the full set.
@@ -680,13 +679,6 @@ func (x *ConnectRequest) GetProtocolMin() uint32 {
 	return 0
 }
 
-func (x *ConnectRequest) GetCapabilities() []string {
-	if x != nil {
-		return x.Capabilities
-	}
-	return nil
-}
-
 func (x *ConnectRequest) GetClusterName() string {
 	if x != nil {
 		return x.ClusterName
@@ -715,7 +707,8 @@ type Facts struct {
 	SpokeVersion string `protobuf:"bytes,1,opt,name=spoke_version,json=spokeVersion,proto3" json:"spoke_version,omitempty"`
 	// Version of the cluster's API server, such as v1.36.3.
 	KubernetesVersion string `protobuf:"bytes,2,opt,name=kubernetes_version,json=kubernetesVersion,proto3" json:"kubernetes_version,omitempty"`
-	// UID of the kube-system namespace.
+	// UID of the kube-system namespace, empty when it cannot be read. A session in another cluster than the one that
+	// enrolled is refused with PERMISSION_DENIED: the spoke's Secret was copied there.
 	KubeSystemUid string `protobuf:"bytes,3,opt,name=kube_system_uid,json=kubeSystemUid,proto3" json:"kube_system_uid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -898,8 +891,6 @@ type Welcome struct {
 	HeartbeatPeriod *durationpb.Duration `protobuf:"bytes,2,opt,name=heartbeat_period,json=heartbeatPeriod,proto3" json:"heartbeat_period,omitempty"`
 	// Protocol version of this session.
 	Protocol uint32 `protobuf:"varint,3,opt,name=protocol,proto3" json:"protocol,omitempty"`
-	// Features both sides have.
-	Capabilities []string `protobuf:"bytes,4,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
 	// The hub is behind this spoke: it sends no tombstone and no pruning change until it has recovered.
 	SafeMode bool `protobuf:"varint,5,opt,name=safe_mode,json=safeMode,proto3" json:"safe_mode,omitempty"`
 	// The spoke's state is the desired one; no Desired follows until it changes.
@@ -957,13 +948,6 @@ func (x *Welcome) GetProtocol() uint32 {
 		return x.Protocol
 	}
 	return 0
-}
-
-func (x *Welcome) GetCapabilities() []string {
-	if x != nil {
-		return x.Capabilities
-	}
-	return nil
 }
 
 func (x *Welcome) GetSafeMode() bool {
@@ -2164,7 +2148,8 @@ func (*AnswerResponse) Descriptor() ([]byte, []int) {
 // FetchRequest names an Assignment generation.
 type FetchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The App's key, and the (epoch, generation) of the Assignment.
+	// The App's key, and the (epoch, generation) of the Assignment: of an epoch that is over, no generation says any more
+	// what it was, and the answer is Superseded.
 	Key        string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	Epoch      uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Generation uint64 `protobuf:"varint,3,opt,name=generation,proto3" json:"generation,omitempty"`
@@ -2465,14 +2450,13 @@ const file_flotilla_spoke_v1_spoke_proto_rawDesc = "" +
 	"\aStateID\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x16\n" +
-	"\x06digest\x18\x03 \x01(\fR\x06digest\"\xf8\x01\n" +
+	"\x06digest\x18\x03 \x01(\fR\x06digest\"\xe8\x01\n" +
 	"\x0eConnectRequest\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12!\n" +
-	"\fprotocol_min\x18\x02 \x01(\rR\vprotocolMin\x12\"\n" +
-	"\fcapabilities\x18\x03 \x03(\tR\fcapabilities\x12!\n" +
+	"\fprotocol_min\x18\x02 \x01(\rR\vprotocolMin\x12!\n" +
 	"\fcluster_name\x18\x04 \x01(\tR\vclusterName\x120\n" +
 	"\x05state\x18\x05 \x01(\v2\x1a.flotilla.spoke.v1.StateIDR\x05state\x12.\n" +
-	"\x05facts\x18\x06 \x01(\v2\x18.flotilla.spoke.v1.FactsR\x05facts\"\x83\x01\n" +
+	"\x05facts\x18\x06 \x01(\v2\x18.flotilla.spoke.v1.FactsR\x05factsJ\x04\b\x03\x10\x04R\fcapabilities\"\x83\x01\n" +
 	"\x05Facts\x12#\n" +
 	"\rspoke_version\x18\x01 \x01(\tR\fspokeVersion\x12-\n" +
 	"\x12kubernetes_version\x18\x02 \x01(\tR\x11kubernetesVersion\x12&\n" +
@@ -2482,14 +2466,13 @@ const file_flotilla_spoke_v1_spoke_proto_rawDesc = "" +
 	"\adesired\x18\x02 \x01(\v2\x1a.flotilla.spoke.v1.DesiredH\x00R\adesired\x12<\n" +
 	"\theartbeat\x18\x03 \x01(\v2\x1c.flotilla.spoke.v1.HeartbeatH\x00R\theartbeat\x129\n" +
 	"\bquestion\x18\x04 \x01(\v2\x1b.flotilla.spoke.v1.QuestionH\x00R\bquestionB\t\n" +
-	"\amessage\"\xe4\x01\n" +
+	"\amessage\"\xd4\x01\n" +
 	"\aWelcome\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x04R\asession\x12D\n" +
 	"\x10heartbeat_period\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x0fheartbeatPeriod\x12\x1a\n" +
-	"\bprotocol\x18\x03 \x01(\rR\bprotocol\x12\"\n" +
-	"\fcapabilities\x18\x04 \x03(\tR\fcapabilities\x12\x1b\n" +
+	"\bprotocol\x18\x03 \x01(\rR\bprotocol\x12\x1b\n" +
 	"\tsafe_mode\x18\x05 \x01(\bR\bsafeMode\x12\x1c\n" +
-	"\tunchanged\x18\x06 \x01(\bR\tunchanged\"\x96\x02\n" +
+	"\tunchanged\x18\x06 \x01(\bR\tunchangedJ\x04\b\x04\x10\x05R\fcapabilities\"\x96\x02\n" +
 	"\aDesired\x12.\n" +
 	"\x04base\x18\x01 \x01(\v2\x1a.flotilla.spoke.v1.StateIDR\x04base\x122\n" +
 	"\x06result\x18\x02 \x01(\v2\x1a.flotilla.spoke.v1.StateIDR\x06result\x12\x12\n" +

@@ -46,7 +46,9 @@ type SpokeServiceClient interface {
 	// The answer promises that the certificate is valid at every replica of the hub.
 	Enroll(ctx context.Context, in *EnrollRequest, opts ...grpc.CallOption) (*EnrollResponse, error)
 	// Renew issues the next certificate of the caller's cluster. Retry freely: both the current serial and the newest
-	// issued one are accepted until the newest is first used, so a lost answer does no harm.
+	// issued one are accepted until the newest is first used, so a lost answer does no harm. A certificate that has run
+	// out is accepted here, for as long as the hub says (30 days by default), and nowhere else: every other RPC refuses
+	// it with UNAUTHENTICATED, which means: renew, then connect.
 	Renew(ctx context.Context, in *RenewRequest, opts ...grpc.CallOption) (*RenewResponse, error)
 	// Connect opens the session of the caller's cluster. The first message is a Welcome; then desired state, heartbeats
 	// and questions follow until either side ends. Retry with back-off and full jitter. A newer Connect of the same
@@ -165,7 +167,9 @@ type SpokeServiceServer interface {
 	// The answer promises that the certificate is valid at every replica of the hub.
 	Enroll(context.Context, *EnrollRequest) (*EnrollResponse, error)
 	// Renew issues the next certificate of the caller's cluster. Retry freely: both the current serial and the newest
-	// issued one are accepted until the newest is first used, so a lost answer does no harm.
+	// issued one are accepted until the newest is first used, so a lost answer does no harm. A certificate that has run
+	// out is accepted here, for as long as the hub says (30 days by default), and nowhere else: every other RPC refuses
+	// it with UNAUTHENTICATED, which means: renew, then connect.
 	Renew(context.Context, *RenewRequest) (*RenewResponse, error)
 	// Connect opens the session of the caller's cluster. The first message is a Welcome; then desired state, heartbeats
 	// and questions follow until either side ends. Retry with back-off and full jitter. A newer Connect of the same

@@ -1,0 +1,1 @@
+UPDATE cluster SET serial = '4f', certified_at = now();
