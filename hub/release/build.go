@@ -60,21 +60,23 @@ func (l *Loop) build(ctx context.Context, app declaredApp) bool {
 			l.Log.Warn("claim of a build not ended", "app", app.Key.String(), "err", err)
 		}
 	}()
-	isNew := false
+	var input *inputError
+	isNew, stale := false, false
 	digest, err := l.manifest(ctx, app, key)
-	if err == nil {
+	switch {
+	case err == nil:
 		release := fleet.Release{App: app.Key, Manifest: digest, Prune: *app.spec.Prune, Wait: app.spec.Wait,
 			PruneGuard: app.object.Metadata.Annotations[flux.PruneGuardAnnotation]}
 		isNew, err = l.Store.Released(ctx, app.object.Metadata.Generation, app.revision(), release)
-	}
-	var input *inputError
-	if errors.As(err, &input) {
+		stale = errors.Is(err, fleet.ErrConflict)
+	case errors.As(err, &input):
 		err = l.failed(ctx, app, input)
+		stale = errors.Is(err, fleet.ErrConflict)
 	}
 	switch {
 	case ctx.Err() != nil: // stopping
 		return false
-	case errors.Is(err, fleet.ErrConflict) && !errors.Is(err, errArtifact):
+	case stale:
 		l.Log.Debug("built from what is no longer there", "app", app.Key.String(), "revision", app.revision(), "err", err)
 		return false // what changed has woken the loop
 	case err != nil:

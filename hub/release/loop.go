@@ -128,6 +128,7 @@ func (l *Loop) look(ctx context.Context) error {
 	for _, upstream := range due {
 		l.begin(ctx, func() bool { return l.lookAt(ctx, view, upstream) }, upstream.ID)
 	}
+	l.forgetTroubles(view)
 	for _, app := range view.behind() {
 		if !l.postponed(app.Key) {
 			l.begin(ctx, func() bool { return l.build(ctx, app) }, app.Key, app.buildKey())

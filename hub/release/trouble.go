@@ -3,6 +3,8 @@ package release
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -12,6 +14,7 @@ import (
 // trouble is how often in a row the hub itself failed to build an App, and when it tries again.
 type trouble struct {
 	times   int
+	told    bool
 	until   time.Time
 	backoff run.Backoff
 }
@@ -33,11 +36,13 @@ func (l *Loop) postpone(ctx context.Context, app declaredApp, err error) {
 	}
 	t.times++
 	t.until = time.Now().Add(t.backoff.Next())
-	tell := t.times == toldAfter
+	away := errors.Is(err, fleet.ErrUnavailable) // of which nothing could be stored
+	tell := t.times >= toldAfter && !t.told && !away
+	t.told = t.told || tell
 	l.mu.Unlock()
 	l.metrics.builds.WithLabelValues("postponed").Inc()
 	l.Log.Error("not built by a failure of the hub", "app", app.Key.String(), "revision", app.revision(), "err", err)
-	if errors.Is(err, fleet.ErrUnavailable) {
+	if away {
 		return
 	}
 	reason, message := fleet.ReasonBuildFailed, "the hub could not build it; it is tried again, and the hub's log says more"
@@ -65,4 +70,13 @@ func (l *Loop) settled(app fleet.Key) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.troubles, app)
+}
+
+// forgetTroubles forgets those with Apps that are not declared any more.
+func (l *Loop) forgetTroubles(v *view) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	maps.DeleteFunc(l.troubles, func(key fleet.Key, _ *trouble) bool {
+		return !slices.ContainsFunc(v.apps, func(app declaredApp) bool { return app.Key == key })
+	})
 }
