@@ -49,14 +49,14 @@ func (s *Store) SourceStates(ctx context.Context, kind string) (map[string]fleet
 		var key, revision string
 		var state fleet.SourceState
 		var upstream, tree, blob []byte
-		var storedSince *time.Time
+		var readySince, storedSince *time.Time
 		err := rows.Scan(&key, &upstream, &state.ObservedGeneration, &state.HandledReconcileAt, &revision, &tree, &blob,
 			&state.FetchedAt, &state.CheckedAt, &state.Reason, &state.Message, &state.Claimed,
-			&state.Terminal, &state.ReadySince, &storedSince, &state.Version)
+			&state.Terminal, &readySince, &storedSince, &state.Version)
 		if err != nil {
 			return nil, explain("read the sources", err)
 		}
-		state.StoredSince = orZero(storedSince)
+		state.ReadySince, state.StoredSince = orZero(readySince), orZero(storedSince)
 		state.Revision = fleet.Revision(revision)
 		for _, d := range []struct {
 			raw  []byte

@@ -16,7 +16,8 @@ type SourceStatus struct {
 	Reason   string
 	Message  string
 	Terminal bool
-	// ReadySince is when it last became ready, or failed, or neither; StoredSince since when there is a Tree.
+	// ReadySince is when it last became ready, or failed, or neither (zero: it was never either); StoredSince since when
+	// there is a Tree.
 	ReadySince  time.Time
 	StoredSince time.Time
 	// HandledReconcileAt is the last reconcile request that was served.
@@ -49,8 +50,10 @@ type ClusterStatus struct {
 	Enrolled  bool
 	Connected bool
 	LastSeen  time.Time
-	// ConnectedSince is when it last connected or disconnected, SafeModeSince when it last entered or left safe mode.
+	// ConnectedSince is when it last connected or disconnected, AwaySince when it last disconnected, or was registered, and
+	// SafeModeSince when it last entered or left safe mode.
 	ConnectedSince time.Time
+	AwaySince      time.Time
 	SafeModeSince  time.Time
 	// State is the newest one allotted; Acknowledged what the spoke works from.
 	State        StateID
@@ -70,8 +73,9 @@ type Instance struct {
 	ClusterID string
 	Connected bool
 	LastSeen  time.Time
-	// ConnectedSince is when the cluster last connected or disconnected.
+	// ConnectedSince and AwaySince are the cluster's.
 	ConnectedSince time.Time
+	AwaySince      time.Time
 	// Assignment as last written, and when its Pin last changed.
 	Assignment Assignment
 	CreatedAt  time.Time
