@@ -124,7 +124,7 @@ func (l *Loop) lookAt(ctx context.Context, v *view, id fleet.Digest) {
 	}
 	next := nextLook(active)
 	if err != nil {
-		look = fleet.Looked{Reason: reasonGit, Message: err.Error()}
+		look = fleet.Looked{Reason: reasonGit, Message: err.Error(), Terminal: source.KindOf(err) == source.KindInvalid}
 		if errors.Is(err, fleet.ErrDenied) {
 			look.Reason = reasonAuthentication
 		}
