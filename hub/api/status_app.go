@@ -111,7 +111,7 @@ func placesOf(state fleet.AppState, instances []fleet.Instance, placed *placedOn
 		switch {
 		case p.first:
 			p.ready.since = earliest(p.ready.since, placed.since)
-		case p.ready.Status == fleet.Unknown && !p.ready.since.After(i.PinnedAt): // since there was something to pin
+		case p.ready.Status == fleet.Unknown && !p.ready.since.After(i.PinnedAt): // since there was that Release to pin
 			p.ready.since = earliest(p.ready.since, latest(state.ReleaseSince, placed.since))
 		}
 		places = append(places, p)
