@@ -178,9 +178,10 @@ type shown struct {
 			ObservedGeneration            int64
 			LastTransitionTime            time.Time
 		} `json:"conditions"`
-		LastAppliedRevision   string `json:"lastAppliedRevision"`
-		LastAttemptedRevision string `json:"lastAttemptedRevision"`
-		Fleet                 struct {
+		LastAppliedRevision    string `json:"lastAppliedRevision"`
+		LastAttemptedRevision  string `json:"lastAttemptedRevision"`
+		LastHandledReconcileAt string `json:"lastHandledReconcileAt"`
+		Fleet                  struct {
 			Total, Ready, Progressing, Failed, Unknown, Suspended, Held int
 			NotReady                                                    []fleet.ObjectStatus
 		} `json:"fleet"`

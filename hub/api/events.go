@@ -1,7 +1,9 @@
 package api
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -18,15 +20,18 @@ type events struct {
 	*Server
 }
 
-// defaultEvents is how many events a List returns that does not say.
-const defaultEvents = 200
+// defaultEvents is how many events a List returns that does not say, and maxEvents how many at most.
+const (
+	defaultEvents = 200
+	maxEvents     = 500
+)
 
 // List returns the newest events that match, oldest first.
 func (s *events) List(ctx context.Context, req *adminv1.EventsServiceListRequest) (*adminv1.EventsServiceListResponse, error) {
 	query := eventQuery(req.GetFilter())
-	query.Limit = defaultEvents
-	if n := int(req.GetLimit()); n > 0 {
-		query.Limit = min(n, maxPage)
+	query.Limit = cmp.Or(int(req.GetLimit()), defaultEvents)
+	if query.Limit > maxEvents {
+		return nil, fmt.Errorf("limit %d: %w: at most %d events are listed at once; a filter says which", query.Limit, fleet.ErrInvalid, maxEvents)
 	}
 	found, seen, err := s.Store.Events(ctx, query)
 	if err != nil {

@@ -81,7 +81,7 @@ type place struct {
 	// instance is nil until the App is assigned there.
 	instance *fleet.Instance
 	ready    standing
-	// first says that it was never anything but Unknown there.
+	// first says that the App was never anything but Unknown there.
 	first bool
 }
 
@@ -112,6 +112,12 @@ func placesOf(state fleet.AppState, instances []fleet.Instance, placed *placedOn
 			p.ready = standing{unknown(fleet.ReasonProgressing, "waiting to be rolled out there"), since}
 		}
 		p.first = p.ready.Status == fleet.Unknown && !p.ready.since.After(i.CreatedAt)
+		switch {
+		case p.first:
+			p.ready.since = earliest(p.ready.since, placed.since)
+		case p.ready.Status == fleet.Unknown && !p.ready.since.After(i.PinnedAt): // since there was that Release to pin
+			p.ready.since = earliest(p.ready.since, latest(state.ReleaseSince, placed.since))
+		}
 		places = append(places, p)
 	}
 	return places

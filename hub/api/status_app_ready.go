@@ -9,7 +9,8 @@ import (
 )
 
 // summarize is the Ready condition of an App in the whole fleet: False when it was not built or failed in a place, True
-// when it is ready in every place.
+// when it is ready in every place. The places that decide its status say since when it is so; what the others were
+// before is not remembered.
 func summarize(object *resource.Object, state fleet.AppState, instances []fleet.Instance, placed *placedOn, places []place) standing {
 	t := tally(places)
 	began := latest(*object.Metadata.CreationTimestamp, object.UnplacedAt)
@@ -24,13 +25,23 @@ func summarize(object *resource.Object, state fleet.AppState, instances []fleet.
 		return standing{unknown(fleet.ReasonProgressing, "waiting for its source to be fetched and built"), began}
 	case len(places) == 0:
 		return standing{unknown(reasonNoClusters, "its Placement matches no cluster"+stillIn(instances)), latest(began, placed.since)}
-	case t.missing() && t.first:
+	case t.missing() && t.first && placed.first(instances):
 		return standing{unknown(t.reason(), t.message()), latest(began, state.ReasonSince)}
 	case t.missing():
 		return standing{unknown(t.reason(), t.message()), latest(began, t.unknownSince, state.ReasonSince)}
 	}
 	message := "applied revision " + string(state.Revision) + " in " + plural(len(places), "cluster")
 	return standing{fleet.Condition{Status: fleet.True, Reason: fleet.ReasonSucceeded, Message: message}, latest(began, t.readySince, state.ReasonSince, placed.since)}
+}
+
+// first reports whether the App was placed nowhere before.
+func (p placedOn) first(instances []fleet.Instance) bool {
+	for _, i := range instances {
+		if i.CreatedAt.Before(p.since) {
+			return false
+		}
+	}
+	return true
 }
 
 // stillIn says which clusters have the App without its being placed there.
@@ -52,14 +63,14 @@ type tallied struct {
 	// readySince is since when the last place is ready; failedSince and unknownSince since when the first one failed or is
 	// not known to be either.
 	readySince, failedSince, unknownSince time.Time
-	// first says that no place was ever anything but Unknown.
+	// first says that in some place the App was never anything but Unknown.
 	first bool
 }
 
 func tally(places []place) tallied {
-	t := tallied{first: true}
+	var t tallied
 	for _, p := range places {
-		t.first = t.first && p.first
+		t.first = t.first || p.first
 		switch {
 		case p.ready.Status == fleet.True:
 			t.readySince = latest(t.readySince, p.ready.since)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"slices"
 	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -86,7 +87,12 @@ func clusterReady(object *resource.Object, state fleet.ClusterStatus, link stand
 		}
 		return standing{unknown("Terminating", "waiting for its spoke to let go of "+plural(len(apps), "App")+"; --now does not wait"), since}
 	case !state.Connected:
-		return standing{unknown(link.Reason, link.Message), link.since}
+		since := link.since
+		failed := func(p place) bool { return lastWord(*p.instance).Status == fleet.False }
+		if !slices.ContainsFunc(apps, failed) { // else it was False until then
+			since = earliest(since, t.unknownSince)
+		}
+		return standing{unknown(link.Reason, link.Message), since}
 	case state.SafeMode != "":
 		return standing{fleet.Condition{Status: fleet.False, Reason: safeMode, Message: state.SafeMode}, heard}
 	case len(t.failing) > 0:
@@ -96,8 +102,11 @@ func clusterReady(object *resource.Object, state fleet.ClusterStatus, link stand
 		}
 		return standing{fleet.Condition{Status: fleet.False, Reason: fleet.ReasonFailed, Message: "not ready: " + listed(names)}, latest(heard, t.failedSince)}
 	case t.missing():
-		missing := len(t.waiting) + len(t.suspended)
-		return standing{unknown(t.reason(), plural(missing, "App")+" in progress"), latest(state.SafeModeSince, t.unknownSince)}
+		missing, since := len(t.waiting)+len(t.suspended), t.unknownSince
+		if !since.After(state.ConnectedSince) { // it was unknown through the absence before
+			since = earliest(since, state.AwaySince)
+		}
+		return standing{unknown(t.reason(), plural(missing, "App")+" in progress"), latest(state.SafeModeSince, since)}
 	}
 	return standing{fleet.Condition{Status: fleet.True, Reason: "Ready", Message: plural(len(apps), "App") + " ready"}, latest(heard, t.readySince)}
 }

@@ -109,16 +109,16 @@ func lastWord(i fleet.Instance) standing {
 
 // ifHeard is the standing that a spoke told, as far as it is heard: while it is not, nothing is known.
 func ifHeard(i fleet.Instance, told standing) standing {
+	since := latest(told.since, i.ConnectedSince)
 	switch {
-	case i.Connected && told.Status == fleet.Unknown:
-		return told
-	case i.Connected:
-		told.since = latest(told.since, i.ConnectedSince)
-		return told
+	case told.Status == fleet.Unknown && i.Connected && told.since.After(i.ConnectedSince):
+		since = told.since
+	case told.Status == fleet.Unknown: // before the absence, and through it
+		since = earliest(told.since, i.AwaySince)
 	}
-	since := i.ConnectedSince
-	if told.Status == fleet.Unknown {
-		since = earliest(since, told.since)
+	since = latest(since, i.CreatedAt)
+	if i.Connected {
+		return standing{told.Condition, since}
 	}
 	message := "the cluster's spoke has not connected yet"
 	if wasSeen(i.LastSeen) {

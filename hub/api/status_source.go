@@ -37,6 +37,9 @@ func statusOfSource(object *resource.Object, state fleet.SourceState) sourceStat
 		failed := standing{fleet.Condition{Status: fleet.False, Reason: state.Reason, Message: state.Message}, since}
 		c.add(ready, failed)
 		c.add(fetchFailed, failed.as(state.Reason))
+		if state.Terminal {
+			c.add(stalled, failed.as(state.Reason))
+		}
 	case fetched && looked:
 		c.add(ready, standing{stored, since})
 	default:

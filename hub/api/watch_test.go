@@ -286,7 +286,7 @@ func TestWatchIsToldWhatFollowsFromOtherObjects(t *testing.T) {
 		"an instance that vanished": func(b *bundle) {
 			b.exec(`DELETE FROM assignment WHERE cluster = (SELECT id FROM cluster WHERE name = 'prod-1')`)
 		},
-		"a build that failed": func(b *bundle) { b.notReleased() },
+		"a build that failed": func(b *bundle) { b.notReleased("main@sha1:2") },
 		"a report":            func(b *bundle) { b.report("prod-1", func(r *fleet.Report) { r.Applied = fleet.Digest{} }) },
 		"another spec":        func(b *bundle) { b.apply(strings.Replace(ksYAML, "10m", "11m", 1)) },
 	} {
@@ -318,10 +318,10 @@ func (b *bundle) disconnect() {
 	}
 }
 
-// notReleased lets the build of the App's generation fail.
-func (b *bundle) notReleased() {
+// notReleased lets the build of the App's generation fail at a Revision.
+func (b *bundle) notReleased(revision fleet.Revision) {
 	b.t.Helper()
-	failure := fleet.BuildFailure{Generation: b.getApp().Metadata.Generation, Revision: "main@sha1:2", Reason: fleet.ReasonBuildFailed, Message: "no such path"}
+	failure := fleet.BuildFailure{Generation: b.getApp().Metadata.Generation, Revision: revision, Reason: fleet.ReasonBuildFailed, Message: "no such path"}
 	if err := b.NotReleased(b.ctx, appKey, failure); err != nil {
 		b.t.Fatal(err)
 	}

@@ -159,7 +159,7 @@ func failedLook(err error) fleet.Looked {
 	case source.KindOf(err) == source.KindStore && !errors.Is(err, fleet.ErrNotFound):
 		return fleet.Looked{Reason: reasonStorage, Message: "the hub could not keep what it fetched; it is tried again, and the hub's log says more"}
 	}
-	return fleet.Looked{Reason: reasonGit, Message: err.Error()}
+	return fleet.Looked{Reason: reasonGit, Message: err.Error(), Terminal: source.KindOf(err) == source.KindInvalid}
 }
 
 // resolve asks upstream what it is at, and brings a new Revision as a Tree. What is there already is not fetched.

@@ -86,7 +86,7 @@ func finishCluster(ctx context.Context, tx pgx.Tx, name, remove string) error {
 // ClusterStatuses returns what the hub knows of each cluster, by name.
 func (s *Store) ClusterStatuses(ctx context.Context) (map[string]fleet.ClusterStatus, error) {
 	const query = `SELECT name, id::text, enrolled_at IS NOT NULL, connected, coalesce(last_seen, 'epoch'),
-		connected_since, epoch, version, digest, acked_epoch, acked_version, acked_digest, safe_mode, safe_mode_since, facts, unknown,
+		connected_since, away_since, epoch, version, digest, acked_epoch, acked_version, acked_digest, safe_mode, safe_mode_since, facts, unknown,
 		written::text::bigint FROM cluster`
 	rows, err := s.pool.Query(ctx, query)
 	if err != nil {
@@ -98,7 +98,7 @@ func (s *Store) ClusterStatuses(ctx context.Context) (map[string]fleet.ClusterSt
 		var name string
 		var c fleet.ClusterStatus
 		var digest, acked, facts, unknown []byte
-		err := rows.Scan(&name, &c.ID, &c.Enrolled, &c.Connected, &c.LastSeen, &c.ConnectedSince, &c.State.Epoch, &c.State.Version, &digest,
+		err := rows.Scan(&name, &c.ID, &c.Enrolled, &c.Connected, &c.LastSeen, &c.ConnectedSince, &c.AwaySince, &c.State.Epoch, &c.State.Version, &digest,
 			&c.Acknowledged.Epoch, &c.Acknowledged.Version, &acked, &c.SafeMode, &c.SafeModeSince, &facts, &unknown, &c.Version)
 		if err != nil {
 			return nil, explain("read the clusters", err)

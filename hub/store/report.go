@@ -57,7 +57,7 @@ func encodeReport(r fleet.Report) (ready, healthy, notReady, held []byte, err er
 // Instances returns the selected Apps in clusters, by App and cluster name, and the horizon of the read.
 func (s *Store) Instances(ctx context.Context, q fleet.InstanceQuery) (instances []fleet.Instance, seen fleet.Horizon, err error) {
 	const query = `
-		SELECT c.name, c.id::text, c.connected, coalesce(c.last_seen, 'epoch'), c.connected_since, a.payload, a.created_at, a.pinned_at,
+		SELECT c.name, c.id::text, c.connected, coalesce(c.last_seen, 'epoch'), c.connected_since, c.away_since, a.payload, a.created_at, a.pinned_at,
 			coalesce((SELECT v.revision FROM app_revision v WHERE v.app = a.app AND v.release = a.release ORDER BY v.at DESC, v.revision LIMIT 1), ''),
 			coalesce((SELECT v.revision FROM app_revision v WHERE v.app = a.app AND v.release = r.applied ORDER BY v.at DESC, v.revision LIMIT 1), ''),
 			r.app IS NOT NULL, coalesce(r.epoch, 0), coalesce(r.generation, 0), r.release, r.applied, coalesce(r.stage, ''), coalesce(r.converged, false),
@@ -116,7 +116,7 @@ func scanInstance(row pgx.CollectableRow) (fleet.Instance, error) {
 	var payload, release, applied, ready, healthy, notReady, held []byte
 	var readySince, healthySince, heldSince, terminalSince *time.Time
 	var reported bool
-	err := row.Scan(&i.Cluster, &i.ClusterID, &i.Connected, &i.LastSeen, &i.ConnectedSince, &payload, &i.CreatedAt, &i.PinnedAt, &i.Attempted, &i.Applied,
+	err := row.Scan(&i.Cluster, &i.ClusterID, &i.Connected, &i.LastSeen, &i.ConnectedSince, &i.AwaySince, &payload, &i.CreatedAt, &i.PinnedAt, &i.Attempted, &i.Applied,
 		&reported, &r.Epoch, &r.Generation, &release, &applied, &r.Stage, &r.Converged, &r.Available, &r.Terminal, &r.Waiting,
 		&ready, &healthy, &r.Objects, &r.ObjectsNotReady, &notReady, &held, &r.HandledReconcileAt, &r.ObservedAt,
 		&r.DriftCorrections, &i.ReportedAt, &readySince, &healthySince, &heldSince, &terminalSince, &i.Version)

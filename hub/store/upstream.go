@@ -69,16 +69,16 @@ func (s *Store) Postpone(ctx context.Context, upstream fleet.Digest, pause time.
 // nothing.
 func (s *Store) SaveLook(ctx context.Context, upstream fleet.Digest, look fleet.Looked, next time.Duration) error {
 	return s.transact(ctx, System, action{verb: "save a look at an upstream"}, func(tx pgx.Tx) error {
-		const good = `UPDATE upstream SET revision = $2, tree = $3, tree_blob = $4, reason = '', message = '', failures = 0,
+		const good = `UPDATE upstream SET revision = $2, tree = $3, tree_blob = $4, reason = '', message = '', terminal = false, failures = 0,
 				fetched_at = CASE WHEN revision = $2 AND tree = $3 THEN fetched_at ELSE now() END, checked_at = now(),
 				due_at = now() + $5::interval, claimed_by = NULL, claimed_until = NULL
 			WHERE id = $1 AND claimed_by = $6 RETURNING ` + isNews
-		const bad = `UPDATE upstream SET reason = $2, message = $3, failures = failures + 1, checked_at = now(),
+		const bad = `UPDATE upstream SET reason = $2, message = $3, terminal = $6, failures = failures + 1, checked_at = now(),
 				due_at = now() + $4::interval, claimed_by = NULL, claimed_until = NULL
 			WHERE id = $1 AND claimed_by = $5 RETURNING ` + isNews
 		sql, args := good, []any{upstream.Bytes(), look.Revision, look.Tree.Bytes(), look.TreeBlob.Bytes(), next, s.replica}
 		if look.Reason != "" {
-			sql, args = bad, []any{upstream.Bytes(), look.Reason, look.Message, next, s.replica}
+			sql, args = bad, []any{upstream.Bytes(), look.Reason, look.Message, next, s.replica, look.Terminal}
 		}
 		var news, moved bool
 		err := tx.QueryRow(ctx, sql, args...).Scan(&news)

@@ -12,10 +12,12 @@ type SourceStatus struct {
 	FetchedAt time.Time
 	// CheckedAt is when upstream was last asked.
 	CheckedAt time.Time
-	// Reason and Message say what went wrong since the last good fetch; empty: nothing.
-	Reason  string
-	Message string
-	// ReadySince is when it last became ready, or failed, or neither; StoredSince since when there is a Tree.
+	// Reason and Message say what went wrong since the last good fetch; empty: nothing. Terminal: no retry can help.
+	Reason   string
+	Message  string
+	Terminal bool
+	// ReadySince is when it last became ready, or failed, or neither (zero: it was never either); StoredSince since when
+	// there is a Tree.
 	ReadySince  time.Time
 	StoredSince time.Time
 	// HandledReconcileAt is the last reconcile request that was served.
@@ -50,8 +52,10 @@ type ClusterStatus struct {
 	Enrolled  bool
 	Connected bool
 	LastSeen  time.Time
-	// ConnectedSince is when it last connected or disconnected, SafeModeSince when it last entered or left safe mode.
+	// ConnectedSince is when it last connected or disconnected, AwaySince when it last disconnected, or was registered, and
+	// SafeModeSince when it last entered or left safe mode.
 	ConnectedSince time.Time
+	AwaySince      time.Time
 	SafeModeSince  time.Time
 	// State is the newest one allotted; Acknowledged what the spoke works from.
 	State        StateID
@@ -71,8 +75,9 @@ type Instance struct {
 	ClusterID string
 	Connected bool
 	LastSeen  time.Time
-	// ConnectedSince is when the cluster last connected or disconnected.
+	// ConnectedSince and AwaySince are the cluster's.
 	ConnectedSince time.Time
+	AwaySince      time.Time
 	// Assignment as last written, and when its Pin last changed.
 	Assignment Assignment
 	CreatedAt  time.Time
@@ -121,6 +126,8 @@ type Looked struct {
 	TreeBlob Digest
 	Reason   string
 	Message  string
+	// Terminal: the spec can never work.
+	Terminal bool
 }
 
 // UpstreamState is what the hub's own loops know of an upstream, which is what the Sources with the same spec and

@@ -14,12 +14,14 @@ CREATE TABLE placement (
 CREATE TRIGGER placement_written BEFORE INSERT OR UPDATE ON placement FOR EACH ROW EXECUTE FUNCTION stamp_written();
 ALTER TABLE cluster
     ADD COLUMN connected_since timestamptz NOT NULL DEFAULT now(), -- or disconnected
+    ADD COLUMN away_since      timestamptz NOT NULL DEFAULT now(), -- disconnected last
     ADD COLUMN safe_mode_since timestamptz NOT NULL DEFAULT now(), -- or out of it
     ADD COLUMN linked          xid8        NOT NULL DEFAULT '0';   -- the transaction that connected or disconnected it
 ALTER TABLE upstream
-    ADD COLUMN ready_since timestamptz NOT NULL DEFAULT now();     -- or failed, or neither
+    ADD COLUMN ready_since timestamptz,                            -- or failed; null: neither ever
+    ADD COLUMN terminal    boolean     NOT NULL DEFAULT false;     -- the failure: no retry can help
 ALTER TABLE source
-    ADD COLUMN ready_since  timestamptz NOT NULL DEFAULT now(),    -- bound to this upstream, or not
+    ADD COLUMN ready_since  timestamptz,                           -- bound to this upstream, or not; null: the first, unknown
     ADD COLUMN stored_since timestamptz;                           -- a Tree, whichever
 ALTER TABLE app
     ADD COLUMN reason_since   timestamptz,                         -- some reason, or none any more
@@ -38,7 +40,7 @@ INSERT INTO placement (namespace, name, ready_since, matched_since)
     SELECT namespace, name, created_at, created_at FROM object WHERE kind = 'Placement' AND deleted_at IS NULL;
 UPDATE object SET annotations = annotations - 'kubectl.kubernetes.io/last-applied-configuration'
     WHERE annotations ? 'kubectl.kubernetes.io/last-applied-configuration';
-UPDATE upstream SET ready_since = fetched_at WHERE fetched_at IS NOT NULL;
+UPDATE upstream SET ready_since = CASE WHEN reason <> '' THEN now() ELSE fetched_at END;
 UPDATE source SET stored_since = fetched_at;
 UPDATE app SET reason_since = now(), terminal_since = CASE WHEN reason = 'BuildFailed' THEN now() END WHERE reason <> '';
 UPDATE assignment SET pinned_at = created_at;
@@ -54,6 +56,7 @@ BEGIN
     IF OLD.connected <> NEW.connected THEN
         NEW.linked := NEW.written;
         NEW.connected_since := now();
+        NEW.away_since := CASE WHEN NEW.connected THEN OLD.away_since ELSE now() END;
     END IF;
     IF (OLD.safe_mode = '') <> (NEW.safe_mode = '') THEN
         NEW.safe_mode_since := now();
@@ -79,13 +82,20 @@ BEGIN
     RETURN NEW;
 END $$;
 CREATE TRIGGER upstream_written BEFORE UPDATE ON upstream FOR EACH ROW
-    WHEN ((OLD.revision, OLD.tree, OLD.fetched_at, OLD.reason, OLD.message) IS DISTINCT FROM
-        (NEW.revision, NEW.tree, NEW.fetched_at, NEW.reason, NEW.message))
+    WHEN ((OLD.revision, OLD.tree, OLD.fetched_at, OLD.reason, OLD.message, OLD.terminal) IS DISTINCT FROM
+        (NEW.revision, NEW.tree, NEW.fetched_at, NEW.reason, NEW.message, NEW.terminal))
     EXECUTE FUNCTION stamp_upstream();
 
 CREATE FUNCTION since_source() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    moved boolean := true;
 BEGIN
-    IF OLD.upstream IS DISTINCT FROM NEW.upstream OR (OLD.reason = '') <> (NEW.reason = '') THEN
+    IF TG_OP = 'UPDATE' THEN
+        moved := OLD.upstream IS DISTINCT FROM NEW.upstream OR (OLD.reason = '') <> (NEW.reason = '');
+    END IF;
+    -- What was never anything but unknown stays so while it is bound to what nobody has looked at.
+    IF moved AND (NEW.ready_since IS NOT NULL OR NEW.reason <> '' OR TG_OP = 'UPDATE' OR
+            EXISTS (SELECT FROM upstream u WHERE u.id = NEW.upstream AND u.ready_since IS NOT NULL)) THEN
         NEW.ready_since := now();
     END IF;
     IF OLD.tree IS NULL AND NEW.tree IS NOT NULL THEN
@@ -93,7 +103,7 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
-CREATE TRIGGER source_since BEFORE UPDATE ON source FOR EACH ROW EXECUTE FUNCTION since_source();
+CREATE TRIGGER source_since BEFORE INSERT OR UPDATE ON source FOR EACH ROW EXECUTE FUNCTION since_source();
 
 CREATE FUNCTION since_app() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -15,3 +15,11 @@ INSERT INTO assignment (cluster, app, state, generation, pin, release, placement
     SELECT id, 'hub/Kustomization/apps/app', 'Active', 1, 1, 'release', 'app', '{}' FROM cluster;
 INSERT INTO assignment_pin (cluster, app, pin, manifest) SELECT id, 'hub/Kustomization/apps/app', 1, 'manifest' FROM cluster;
 INSERT INTO event (at, warning, reason, message, kind, namespace, name, cluster, object) VALUES (now(), false, 'r', 'm', 'Kustomization', 'apps', 'app', '', '');
+INSERT INTO object (home, kind, namespace, name, annotations, sealed) VALUES
+    ('hub', 'Secret', 'apps', 'git', '{"kubectl.kubernetes.io/last-applied-configuration": "{\"stringData\": {\"password\": \"hunter2\"}}", "team": "web"}', 'sealed');
+INSERT INTO object (home, kind, namespace, name, spec) VALUES
+    ('hub', 'Placement', 'apps', 'app', '{"apps": [{"kind": "Kustomization", "name": "app"}], "clusters": {"selector": {}}}');
+INSERT INTO report (cluster, app, epoch, generation, release, stage, converged, available, terminal, waiting, ready, healthy, objects,
+        objects_not_ready, not_ready, held_prune, handled_reconcile_at, observed_at, drift_corrections, stored_at)
+    SELECT id, 'hub/Kustomization/apps/app', 1, 1, 'release', 'Failed', false, false, true, 'PruneHeld', '{"status": "False"}', '{"status": "Unknown"}',
+        1, 1, '[]', '{}', '', now(), 0, '2026-01-02' FROM cluster;

@@ -226,7 +226,7 @@ func (x *Event) GetObject() string {
 type EventsServiceListRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Filter *EventFilter           `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
-	// At most this many; 0: 200.
+	// At most this many; 0: 200. More than 500 is INVALID_ARGUMENT.
 	Limit         uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -269,7 +269,7 @@ type Counts struct {
 	Ready       uint32                 `protobuf:"varint,2,opt,name=ready,proto3" json:"ready,omitempty"`
 	Progressing uint32                 `protobuf:"varint,3,opt,name=progressing,proto3" json:"progressing,omitempty"`
 	Failed      uint32                 `protobuf:"varint,4,opt,name=failed,proto3" json:"failed,omitempty"`
-	// Not heard of, or never.
+	// Not heard of, or never; or nothing is under way, as for an App that is not placed.
 	Unknown       uint32 `protobuf:"varint,5,opt,name=unknown,proto3" json:"unknown,omitempty"`
 	Suspended     uint32 `protobuf:"varint,6,opt,name=suspended,proto3" json:"suspended,omitempty"`
 	unknownFields protoimpl.UnknownFields

@@ -37,10 +37,12 @@ type ObjectsServiceClient interface {
 	Apply(ctx context.Context, in *ApplyRequest, opts ...grpc.CallOption) (*ApplyResponse, error)
 	// Get returns an object with its status, or with a cluster named, the App's instance there. Retry freely.
 	Get(ctx context.Context, in *GetRequest, opts ...grpc.CallOption) (*GetResponse, error)
-	// List returns objects of a kind by namespace and name, a page at a time. Retry freely with the same page token.
+	// List returns objects of a kind by namespace and name, a page at a time. Retry freely with the same page token. A
+	// cluster that nobody knows is NOT_FOUND; one that was deleted has no instances.
 	List(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListResponse, error)
 	// Watch follows the objects of a kind from the state a List gave: every change after it is sent, changes of one
-	// object possibly merged. Resume with the last token; OUT_OF_RANGE means that the token is unknown: list again.
+	// object possibly merged, and at first some from before it again. Resume with the last token; OUT_OF_RANGE means that
+	// the token is unknown, as it is when what was deleted since then may be forgotten (after an hour): list again.
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error)
 	// Delete ends an object: its tombstones are stored when it answers, carried out as the spokes take them up. Retry
 	// freely; NOT_FOUND means that it is gone.
@@ -125,10 +127,12 @@ type ObjectsServiceServer interface {
 	Apply(context.Context, *ApplyRequest) (*ApplyResponse, error)
 	// Get returns an object with its status, or with a cluster named, the App's instance there. Retry freely.
 	Get(context.Context, *GetRequest) (*GetResponse, error)
-	// List returns objects of a kind by namespace and name, a page at a time. Retry freely with the same page token.
+	// List returns objects of a kind by namespace and name, a page at a time. Retry freely with the same page token. A
+	// cluster that nobody knows is NOT_FOUND; one that was deleted has no instances.
 	List(context.Context, *ListRequest) (*ListResponse, error)
 	// Watch follows the objects of a kind from the state a List gave: every change after it is sent, changes of one
-	// object possibly merged. Resume with the last token; OUT_OF_RANGE means that the token is unknown: list again.
+	// object possibly merged, and at first some from before it again. Resume with the last token; OUT_OF_RANGE means that
+	// the token is unknown, as it is when what was deleted since then may be forgotten (after an hour): list again.
 	Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error
 	// Delete ends an object: its tombstones are stored when it answers, carried out as the spokes take them up. Retry
 	// freely; NOT_FOUND means that it is gone.

@@ -1,0 +1,31 @@
+package api_test
+
+import (
+	"fmt"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
+)
+
+// Fewer events than were asked for, without a word, would be taken for all there are.
+func TestMoreEventsThanTheHubListsAreRefused(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	client := adminv1.NewEventsServiceClient(b.conn)
+	_, err := client.List(b.ctx, &adminv1.EventsServiceListRequest{Limit: 501})
+	wantCode(t, err, codes.InvalidArgument, "limit 501: invalid: at most 500 events")
+	for i := range 3 {
+		if err := b.AddEvent(b.ctx, fleet.FleetEvent{Kind: "Kustomization", Namespace: "apps", Name: "app", Reason: fmt.Sprint(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for limit, want := range map[uint32]int{0: 3, 2: 2, 500: 3} {
+		list, err := client.List(b.ctx, &adminv1.EventsServiceListRequest{Limit: limit})
+		if err != nil || len(list.GetEvents()) != want {
+			t.Errorf("limit %d: %d events, error %v; want %d", limit, len(list.GetEvents()), err, want)
+		}
+	}
+}
