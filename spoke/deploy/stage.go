@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// parallel is how many objects of a group are under way at once.
+	// parallel is how many objects of an App a pass has under way at once: half of what all passes may.
 	parallel = 8
 	// definitionTimeout bounds the wait for a CustomResourceDefinition, as Flux's does.
 	definitionTimeout = 60 * time.Second
