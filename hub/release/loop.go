@@ -3,7 +3,9 @@ package release
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,23 +26,28 @@ type Store interface {
 
 	SourceStates(ctx context.Context, kind string) (map[string]fleet.SourceState, error)
 	BindSource(ctx context.Context, kind, namespace, name string, generation int64, upstream fleet.Digest, reason, message string) error
-	ClaimUpstreams(ctx context.Context, limit int, busy []fleet.Digest) ([]fleet.Digest, error)
+	ClaimUpstreams(ctx context.Context, limit int, busy []fleet.Digest) ([]fleet.UpstreamState, error)
 	MakeDue(ctx context.Context, upstream fleet.Digest) error
-	UpstreamFailures(ctx context.Context, upstream fleet.Digest) (int, error)
+	Postpone(ctx context.Context, upstream fleet.Digest, pause time.Duration) error
+	ForgetTree(ctx context.Context, treeBlob fleet.Digest) error
 	SaveLook(ctx context.Context, upstream fleet.Digest, look fleet.Looked, next time.Duration) error
 	SourceHandled(ctx context.Context, kind, namespace, name, requestedAt string) error
 
 	AppStates(ctx context.Context) (map[fleet.Key]fleet.AppState, error)
+	ClaimBuild(ctx context.Context, key fleet.Digest, app fleet.Key, seen uint64) (claimed bool, err error)
+	EndBuild(ctx context.Context, key fleet.Digest) error
 	BuiltManifest(ctx context.Context, key fleet.Digest) (fleet.Digest, error)
 	SaveBuild(ctx context.Context, key, manifest fleet.Digest) error
 	Released(ctx context.Context, generation int64, revision fleet.Revision, release fleet.Release) (isNew bool, err error)
-	NotReleased(ctx context.Context, app fleet.Key, generation int64, revision fleet.Revision, reason, message string, retry time.Duration) error
+	NotReleased(ctx context.Context, app fleet.Key, failure fleet.BuildFailure) error
 	AddEvent(ctx context.Context, event fleet.FleetEvent) error
 }
 
 // Blobs is the blob store.
 type Blobs interface {
 	artifact.Store
+	// GetAll returns several blobs. Is one of them not stored, it is fleet.ErrNotFound.
+	GetAll(ctx context.Context, digests []fleet.Digest) (map[fleet.Digest][]byte, error)
 	// PutWhole stores the encoding of a Tree or Manifest, with which its parts are kept.
 	PutWhole(ctx context.Context, whole []byte, parts []fleet.Digest) error
 }
@@ -78,6 +85,8 @@ type Loop struct {
 	group sync.WaitGroup
 	mu    sync.Mutex
 	busy  map[any]bool
+	// troubles of the hub with Apps.
+	troubles map[fleet.Key]*trouble
 	// credentials by Secret, as last read.
 	credentials map[string]readCredential
 	// asked are reconcile requests by Source that were seen and not served yet; only look uses it.
@@ -89,7 +98,7 @@ func New(config Config) *Loop {
 	config.Period = cmp.Or(config.Period, time.Second)
 	config.Parallel = cmp.Or(config.Parallel, 8)
 	return &Loop{Config: config, metrics: newMetrics(config.Metrics), slots: make(chan struct{}, config.Parallel), busy: map[any]bool{},
-		credentials: map[string]readCredential{}, asked: map[string]asked{}}
+		troubles: map[fleet.Key]*trouble{}, credentials: map[string]readCredential{}, asked: map[string]asked{}}
 }
 
 // Run makes Releases until ctx ends, and waits for what it began.
@@ -103,30 +112,28 @@ func (l *Loop) Run(ctx context.Context) error {
 }
 
 // look begins what is to be done: it binds Sources to their upstreams, takes the due ones, and builds the Apps that
-// are behind.
+// are behind. What fails for one of them leaves the others alone.
 func (l *Loop) look(ctx context.Context) error {
 	view, err := l.read(ctx)
 	if err != nil {
 		return err
 	}
-	if changed, err := l.bind(ctx, view); err != nil || changed {
+	changed, err := l.bind(ctx, view)
+	if changed {
 		l.Wake.Set() // look again, with what is bound now
 		return err
 	}
-	if err := l.serve(ctx, view); err != nil {
-		return err
-	}
-	due, err := l.Store.ClaimUpstreams(ctx, l.Parallel, l.lookingAt())
-	if err != nil {
-		return err
-	}
-	for _, id := range due {
-		l.begin(ctx, id, func() { l.lookAt(ctx, view, id) })
+	err = errors.Join(err, l.serve(ctx, view))
+	due, claimErr := l.Store.ClaimUpstreams(ctx, l.Parallel, l.lookingAt())
+	for _, upstream := range due {
+		l.begin(ctx, func() bool { return l.lookAt(ctx, view, upstream) }, upstream.ID)
 	}
 	for _, app := range view.behind() {
-		l.begin(ctx, app.Key, func() { l.build(ctx, app) })
+		if !l.postponed(app.Key) {
+			l.begin(ctx, func() bool { return l.build(ctx, app) }, app.Key, app.buildKey())
+		}
 	}
-	return nil
+	return errors.Join(err, claimErr)
 }
 
 // lookingAt are the upstreams that are being looked at.
@@ -142,25 +149,32 @@ func (l *Loop) lookingAt() []fleet.Digest {
 	return ids
 }
 
-// begin runs f in a goroutine unless what it is about is being worked at, and looks again when it is done.
-func (l *Loop) begin(ctx context.Context, about any, f func()) {
+// begin runs f in a goroutine, unless something that it is about is being worked at, and looks again when f says so.
+func (l *Loop) begin(ctx context.Context, f func() (again bool), about ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.busy[about] {
+	if slices.ContainsFunc(about, func(a any) bool { return l.busy[a] }) {
 		return
 	}
-	l.busy[about] = true
+	for _, a := range about {
+		l.busy[a] = true
+	}
 	l.group.Go(func() {
+		again := false
 		defer func() {
 			l.mu.Lock()
-			delete(l.busy, about)
+			for _, a := range about {
+				delete(l.busy, a)
+			}
 			l.mu.Unlock()
-			l.Wake.Set()
+			if again {
+				l.Wake.Set()
+			}
 		}()
 		select {
 		case l.slots <- struct{}{}:
 			defer func() { <-l.slots }()
-			f()
+			again = f()
 		case <-ctx.Done():
 		}
 	})
@@ -175,7 +189,7 @@ type metrics struct {
 func newMetrics(registry prometheus.Registerer) *metrics {
 	m := &metrics{
 		builds: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "flotilla_hub_builds_total", Help: "Kustomizations whose build was wanted, by what it took: built, found (kept from before) or failed."}, []string{"result"}),
+			Name: "flotilla_hub_builds_total", Help: "Kustomizations whose build was wanted, by what it took: built, found (kept from before), failed, or postponed by a failure of the hub."}, []string{"result"}),
 		releases: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "flotilla_hub_releases_total", Help: "Releases that were new for their App."}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{

@@ -2,6 +2,8 @@ package release
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"flotilla.dev/flotilla/pkg/flux"
@@ -17,33 +19,38 @@ type asked struct {
 // serve makes due the upstreams of which a look was requested, and records the requests that were served: those whose
 // upstream was looked at since, and whose Apps are built. It runs before upstreams are claimed.
 func (l *Loop) serve(ctx context.Context, v *view) error {
+	var errs []error
 	for _, s := range v.sources {
-		request := s.object.Metadata.Annotations[flux.RequestedAtAnnotation]
-		if request == "" || request == s.state.HandledReconcileAt || s.spec.Suspend {
-			delete(l.asked, s.name())
-			continue
-		}
-		seen := l.asked[s.name()]
-		switch {
-		case s.state.Upstream.IsZero(): // nothing can be looked at: the Source says why
-		case seen.request != request:
-			if s.state.Claimed {
-				continue // the look under way began before the request
-			}
-			if err := l.Store.MakeDue(ctx, s.state.Upstream); err != nil {
-				return err
-			}
-			l.asked[s.name()] = asked{request: request, checked: s.state.CheckedAt}
-			continue
-		case !s.state.CheckedAt.After(seen.checked) || v.building(s):
-			continue
-		}
-		m := s.object.Metadata
-		if err := l.Store.SourceHandled(ctx, s.object.Kind, m.Namespace, m.Name, request); err != nil {
-			return err
+		if err := l.serveSource(ctx, v, s); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", s.object, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+func (l *Loop) serveSource(ctx context.Context, v *view, s declaredSource) error {
+	request := s.object.Metadata.Annotations[flux.RequestedAtAnnotation]
+	if request == "" || request == s.state.HandledReconcileAt || s.spec.Suspend {
+		delete(l.asked, s.name())
+		return nil
+	}
+	seen := l.asked[s.name()]
+	switch {
+	case s.state.Upstream.IsZero(): // nothing can be looked at: the Source says why
+	case seen.request != request:
+		if s.state.Claimed {
+			return nil // the look under way began before the request
+		}
+		if err := l.Store.MakeDue(ctx, s.state.Upstream); err != nil {
+			return err
+		}
+		l.asked[s.name()] = asked{request: request, checked: s.state.CheckedAt}
+		return nil
+	case !s.state.CheckedAt.After(seen.checked) || v.building(s):
+		return nil
+	}
+	m := s.object.Metadata
+	return l.Store.SourceHandled(ctx, s.object.Kind, m.Namespace, m.Name, request)
 }
 
 // building reports whether an App on the Source is behind.

@@ -5,47 +5,53 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"log/slog"
 	"time"
 
 	"flotilla.dev/flotilla/hub/source"
 	"flotilla.dev/flotilla/pkg/artifact"
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/run"
 )
 
 // Reasons of a Source that is not ready, as Flux has them.
 const (
 	reasonAuthentication = "AuthenticationFailed"
 	reasonGit            = "GitOperationFailed"
+	reasonStorage        = "StorageOperationFailed"
 )
 
-// bind records for each declared Source that changed which upstream it is, and makes due those whose reconciliation
-// was requested. It reports whether anything was bound.
+// bind records for each declared Source that changed which upstream it means. It reports whether anything was bound.
 func (l *Loop) bind(ctx context.Context, v *view) (changed bool, err error) {
+	var errs []error
 	for _, s := range v.sources {
-		upstream, err := l.upstreamOf(ctx, v, s)
-		reason, message := "", ""
+		bound, err := l.bindSource(ctx, v, s)
 		if err != nil {
-			if !errors.Is(err, fleet.ErrNotFound) && !errors.Is(err, fleet.ErrInvalid) {
-				return changed, err
-			}
-			reason, message = reasonAuthentication, err.Error()
+			errs = append(errs, fmt.Errorf("%s: %w", s.object, err))
 		}
-		id := fleet.Digest{}
-		if reason == "" {
-			id = l.identify(upstream)
-		}
-		same := s.bound && s.state.Upstream == id && s.state.ObservedGeneration == s.object.Metadata.Generation
-		if same && (reason == "" || s.state.Message == message) {
-			continue
-		}
-		m := s.object.Metadata
-		if err := l.Store.BindSource(ctx, s.object.Kind, m.Namespace, m.Name, m.Generation, id, reason, message); err != nil {
-			return changed, err
-		}
-		changed = true
+		changed = changed || bound
 	}
-	return changed, nil
+	return changed, errors.Join(errs...)
+}
+
+func (l *Loop) bindSource(ctx context.Context, v *view, s declaredSource) (changed bool, err error) {
+	upstream, err := l.upstreamOf(ctx, v, s)
+	id, reason, message := fleet.Digest{}, "", ""
+	switch {
+	case err == nil:
+		id = l.identify(upstream)
+	case errors.Is(err, fleet.ErrNotFound) || errors.Is(err, fleet.ErrInvalid):
+		reason, message = reasonAuthentication, err.Error()
+	default:
+		return false, err
+	}
+	same := s.bound && s.state.Upstream == id && s.state.ObservedGeneration == s.object.Metadata.Generation
+	if same && (reason == "" || s.state.Message == message) {
+		return false, nil
+	}
+	m := s.object.Metadata
+	err = l.Store.BindSource(ctx, s.object.Kind, m.Namespace, m.Name, m.Generation, id, reason, message)
+	return err == nil, err
 }
 
 // upstreamOf is the upstream that a declared Source means. A Secret that is missing, or lacks what is needed, is
@@ -105,57 +111,71 @@ func (l *Loop) identify(u source.Upstream) fleet.Digest {
 	return l.Name(encoded)
 }
 
-// lookAt resolves an upstream and fetches it when it moved.
-func (l *Loop) lookAt(ctx context.Context, v *view, id fleet.Digest) {
-	sources := v.bySource[id]
-	log := l.Log.With("upstream", id.String()[:19])
-	if len(sources) == 0 {
-		return // unbound since it was claimed: the claim lapses
+// lookAt resolves a claimed upstream and fetches it when it moved. It reports whether that may have left something to
+// do.
+func (l *Loop) lookAt(ctx context.Context, v *view, u fleet.UpstreamState) bool {
+	log := l.Log.With("upstream", u.ID.String()[:19])
+	sources := v.active[u.ID]
+	if len(sources) == 0 { // the view is older than the claim
+		l.postponeLook(ctx, log, u, time.Second)
+		return false
 	}
-	look, err := l.resolve(ctx, v, sources[0])
+	look, err := l.resolve(ctx, v, sources[0], u)
 	if ctx.Err() != nil {
-		return // stopping: another look will be made
+		return false // stopping: another look will be made
 	}
-	active := make([]declaredSource, 0, len(sources))
-	for _, s := range sources {
-		if !s.spec.Suspend {
-			active = append(active, s)
+	next := nextLook(sources)
+	switch {
+	case errors.Is(err, fleet.ErrUnavailable):
+		log.Warn("source not looked at by a failure of the hub", "err", err)
+		l.postponeLook(ctx, log, u, retryAfter(u.Failures))
+		return false
+	case err != nil:
+		look = failedLook(err)
+		if look.Reason == reasonStorage {
+			log.Error("source not kept", "err", err)
 		}
-	}
-	next := nextLook(active)
-	if err != nil {
-		look = fleet.Looked{Reason: reasonGit, Message: err.Error()}
-		if errors.Is(err, fleet.ErrDenied) {
-			look.Reason = reasonAuthentication
-		}
-		failures, countErr := l.Store.UpstreamFailures(ctx, id)
-		if countErr != nil {
-			log.Error("failures not read", "err", countErr)
-		}
-		next = min(next, retryAfter(failures))
+		next = min(next, retryAfter(u.Failures))
 	}
 	l.tell(ctx, sources, look)
-	if err := l.Store.SaveLook(ctx, id, look, next); err != nil {
+	if err := l.Store.SaveLook(ctx, u.ID, look, next); err != nil {
 		log.Error("look not saved", "err", err)
+		return false
+	}
+	return true
+}
+
+func (l *Loop) postponeLook(ctx context.Context, log *slog.Logger, u fleet.UpstreamState, pause time.Duration) {
+	if err := l.Store.Postpone(ctx, u.ID, pause); err != nil && ctx.Err() == nil {
+		log.Error("claim not ended", "err", err)
 	}
 }
 
+// failedLook says what went wrong, without a word of the hub's own database and disk.
+func failedLook(err error) fleet.Looked {
+	switch {
+	case errors.Is(err, fleet.ErrDenied):
+		return fleet.Looked{Reason: reasonAuthentication, Message: err.Error()}
+	case source.KindOf(err) == source.KindStore && !errors.Is(err, fleet.ErrNotFound):
+		return fleet.Looked{Reason: reasonStorage, Message: "the hub could not keep what it fetched; it is tried again, and the hub's log says more"}
+	}
+	return fleet.Looked{Reason: reasonGit, Message: err.Error()}
+}
+
 // resolve asks upstream what it is at, and brings a new Revision as a Tree. What is there already is not fetched.
-func (l *Loop) resolve(ctx context.Context, v *view, s declaredSource) (look fleet.Looked, err error) {
+func (l *Loop) resolve(ctx context.Context, v *view, s declaredSource, u fleet.UpstreamState) (look fleet.Looked, err error) {
 	upstream, err := l.upstreamOf(ctx, v, s)
 	if err != nil {
 		return look, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, upstream.Timeout)
-	defer cancel()
 	revision, err := l.Fetcher.Resolve(ctx, upstream)
 	if err != nil {
 		return look, err
 	}
-	if revision == s.state.Revision && !s.state.TreeBlob.IsZero() {
-		missing, err := l.Blobs.Missing(ctx, []fleet.Digest{s.state.TreeBlob})
+	if revision == u.Revision && !u.TreeBlob.IsZero() {
+		missing, err := l.Blobs.Missing(ctx, []fleet.Digest{u.TreeBlob})
 		if err == nil && len(missing) == 0 {
-			return fleet.Looked{Revision: revision, Tree: s.state.Tree, TreeBlob: s.state.TreeBlob}, nil
+			return fleet.Looked{Revision: revision, Tree: u.Tree, TreeBlob: u.TreeBlob}, nil
 		}
 	}
 	tree, err := l.Fetcher.Fetch(ctx, upstream, revision)
@@ -197,16 +217,13 @@ func (l *Loop) tell(ctx context.Context, sources []declaredSource, look fleet.Lo
 	}
 }
 
-// idle is how long an upstream is left alone of which every Source is suspended.
-const idle = 24 * time.Hour
-
 // nextLook is the shortest interval among the Sources, jittered by 5 %.
 func nextLook(sources []declaredSource) time.Duration {
-	next := idle
-	for _, s := range sources {
+	next := sources[0].spec.Interval.Duration
+	for _, s := range sources[1:] {
 		next = min(next, s.spec.Interval.Duration)
 	}
-	return time.Duration(float64(next) * (0.95 + 0.1*rand.Float64()))
+	return run.Jitter(next, 0.05)
 }
 
 // retryAfter is the back-off after a number of failures in a row: 1 s doubling to 15 minutes.

@@ -2,6 +2,7 @@ package release
 
 import (
 	"context"
+	"fmt"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/flux"
@@ -10,10 +11,10 @@ import (
 
 // view is all that one look at the store shows.
 type view struct {
-	sources  []declaredSource
-	bySource map[fleet.Digest][]declaredSource // by upstream
-	apps     []declaredApp
-	secrets  map[string]string // versions of Secrets by "namespace/name"
+	sources []declaredSource
+	active  map[fleet.Digest][]declaredSource // those that are not suspended, by upstream
+	apps    []declaredApp
+	secrets map[string]string // versions of Secrets by "namespace/name"
 }
 
 // declaredSource is a GitRepository with what is stored of it.
@@ -40,7 +41,7 @@ type declaredApp struct {
 
 // read looks at everything that is declared.
 func (l *Loop) read(ctx context.Context) (*view, error) {
-	v := &view{bySource: map[fleet.Digest][]declaredSource{}, secrets: map[string]string{}}
+	v := &view{active: map[fleet.Digest][]declaredSource{}, secrets: map[string]string{}}
 	secrets, _, err := l.Store.Objects(ctx, resource.Query{Kind: resource.Secret.Name})
 	if err != nil {
 		return nil, err
@@ -63,8 +64,8 @@ func (l *Loop) read(ctx context.Context) (*view, error) {
 		}
 		s.state, s.bound = states[s.name()]
 		v.sources = append(v.sources, s)
-		if !s.state.Upstream.IsZero() {
-			v.bySource[s.state.Upstream] = append(v.bySource[s.state.Upstream], s)
+		if !s.state.Upstream.IsZero() && !s.spec.Suspend {
+			v.active[s.state.Upstream] = append(v.active[s.state.Upstream], s)
 		}
 	}
 	return v, l.readApps(ctx, v)
@@ -105,17 +106,37 @@ func (v *view) behind() []declaredApp {
 	return apps
 }
 
-// isBehind reports whether the App is not built from what its Source has now, or was not and may be now. A suspended
-// App stays what it is.
+// isBehind reports whether the App is not built from what its Source has now, or was not and a person asked for another
+// try. A suspended App stays what it is.
 func (a declaredApp) isBehind() bool {
-	switch {
-	case a.spec.Suspend:
+	if a.spec.Suspend {
 		return false
-	case a.source == nil:
-		return a.state.Reason != reasonNoSource || a.state.ObservedGeneration != a.object.Metadata.Generation
-	case a.source.state.TreeBlob.IsZero():
-		return false // nothing was ever fetched: the Source says why
 	}
-	return a.state.Attempted != a.source.state.Revision ||
-		a.state.ObservedGeneration != a.object.Metadata.Generation || a.state.RetryDue
+	wanted := a.state.ObservedGeneration != a.object.Metadata.Generation ||
+		a.state.Reason != "" && a.state.HandledReconcileAt != a.requestedAt()
+	lacks := a.lacks()
+	switch {
+	case lacks == nil:
+		return wanted || a.state.Attempted != a.source.state.Revision
+	case a.source != nil && a.state.Reason != reasonNoSource:
+		return false // the Source says why nothing was fetched
+	}
+	return wanted || a.state.Reason != reasonNoSource || a.state.Message != lacks.Error()
+}
+
+// requestedAt is the newest reconcile request of the App.
+func (a declaredApp) requestedAt() string {
+	return a.object.Metadata.Annotations[flux.RequestedAtAnnotation]
+}
+
+// lacks says why there is nothing to build the App from; nil: there is something.
+func (a declaredApp) lacks() error {
+	ref := fmt.Sprintf("spec.sourceRef: %s/%s/%s", a.spec.SourceRef.Kind, a.Key.Namespace, a.spec.SourceRef.Name)
+	switch {
+	case a.source == nil:
+		return fmt.Errorf("%s: %w", ref, fleet.ErrNotFound)
+	case a.source.state.TreeBlob.IsZero():
+		return fmt.Errorf("%s: nothing was fetched yet", ref)
+	}
+	return nil
 }

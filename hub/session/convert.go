@@ -1,6 +1,13 @@
 package session
 
 import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"flotilla.dev/flotilla/pkg/fleet"
 	spokev1 "flotilla.dev/flotilla/proto/flotilla/spoke/v1"
 )
@@ -51,10 +58,55 @@ func factsOf(m *spokev1.Facts) fleet.ClusterFacts {
 
 func stateID(m *spokev1.StateID) (id fleet.StateID, err error) {
 	id = fleet.StateID{Epoch: m.GetEpoch(), Version: m.GetVersion()}
+	if id.Epoch > maxCount || id.Version > maxCount {
+		return id, fmt.Errorf("state %s: %w: no hub counts that far", id, fleet.ErrInvalid)
+	}
 	id.Digest, err = fleet.DigestFromBytes(m.GetDigest())
 	return id, err
 }
 
 func stateMessage(id fleet.StateID) *spokev1.StateID {
 	return &spokev1.StateID{Epoch: id.Epoch, Version: id.Version, Digest: id.Digest.Bytes()}
+}
+
+// maxCount bounds the numbers that spokes give, so that the database can hold them and count on from them.
+const maxCount = 1 << 62
+
+// count is a number of objects, no more than the database can hold.
+func count(n uint32) int { return int(min(n, math.MaxInt32)) }
+
+// moment is a time that a spoke gave, as far as a clock can show it: from 1970 to now. None, and one that is no time,
+// is now.
+func moment(m *timestamppb.Timestamp) time.Time {
+	now := time.Now()
+	if !m.IsValid() || m.AsTime().After(now) {
+		return now
+	}
+	return time.Unix(max(m.GetSeconds(), 0), int64(m.GetNanos()))
+}
+
+// maxKey bounds a key: kinds, namespaces and names have at most 63 to 253 bytes.
+const maxKey = 1024
+
+func keyOf(text string) (fleet.Key, error) {
+	if clip(text, maxKey) != text {
+		return fleet.Key{}, fmt.Errorf("%w: %q is no key", fleet.ErrInvalid, clip(text, maxKey))
+	}
+	return fleet.ParseKey(text)
+}
+
+// maxText bounds a message for people, in bytes.
+const maxText = 4096
+
+// clip bounds text that a spoke gave and drops what no database or terminal should see.
+func clip(text string, limit int) string {
+	if len(text) > limit {
+		text = text[:limit]
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\n' && r != '\t' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(text, ""))
 }

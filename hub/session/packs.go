@@ -2,8 +2,10 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/manifest"
@@ -11,6 +13,9 @@ import (
 
 // maxPacks bounds the packs kept, in bytes.
 const maxPacks = 64 << 20
+
+// packTimeout bounds the making of a pack, which nobody's leaving ends.
+const packTimeout = time.Minute
 
 // packs makes the pack of a pair of Manifests once and shares it among all spokes.
 type packs struct {
@@ -32,6 +37,8 @@ type pack struct {
 	data  []byte
 	err   error
 }
+
+var errNotMade = errors.New("the pack was not made")
 
 func newPacks(blobs Blobs, m *metrics) *packs {
 	return &packs{blobs: blobs, metrics: m, kept: map[pair]*pack{}}
@@ -57,9 +64,12 @@ func (p *packs) get(ctx context.Context, base, target fleet.Digest) ([]byte, err
 		}
 	}
 	p.metrics.packs.WithLabelValues("made").Inc()
-	found.data, found.err = p.make(context.WithoutCancel(ctx), base, target) // others wait for it too
-	close(found.ready)
-	p.keep(key, found)
+	defer p.keep(key, found)
+	defer close(found.ready)
+	found.err = errNotMade                                                         // for whoever waits, should making it panic
+	making, cancel := context.WithTimeout(context.WithoutCancel(ctx), packTimeout) // others wait for it too
+	defer cancel()
+	found.data, found.err = p.make(making, base, target)
 	return found.data, found.err
 }
 

@@ -102,6 +102,7 @@ type metrics struct {
 	sessions  prometheus.Gauge
 	states    *prometheus.CounterVec
 	reports   prometheus.Counter
+	skipped   prometheus.Counter
 	packs     *prometheus.CounterVec
 	packBytes prometheus.Counter
 }
@@ -114,13 +115,15 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Name: "flotilla_hub_states_sent_total", Help: "Desired states sent to spokes, full or as a delta."}, []string{"form"}),
 		reports: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "flotilla_hub_reports_stored_total", Help: "Reports of Assignments that were stored."}),
+		skipped: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "flotilla_hub_reports_skipped_total", Help: "Reports, events and keys from spokes that were not understood."}),
 		packs: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "flotilla_hub_packs_total", Help: "Packs asked for by spokes, by what it took: made or found."}, []string{"result"}),
 		packBytes: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "flotilla_hub_pack_bytes_total", Help: "Bytes of packs sent to spokes."}),
 	}
 	if registry != nil {
-		registry.MustRegister(m.sessions, m.states, m.reports, m.packs, m.packBytes)
+		registry.MustRegister(m.sessions, m.states, m.reports, m.skipped, m.packs, m.packBytes)
 	}
 	return m
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,7 +13,8 @@ import (
 
 // AppStates returns what is stored of every App, by key.
 func (s *Store) AppStates(ctx context.Context) (map[fleet.Key]fleet.AppState, error) {
-	const query = `SELECT key, observed_generation, attempted, revision, release, reason, message, coalesce(retry_at, 'infinity') <= now(), written::text::bigint FROM app`
+	const query = `SELECT key, observed_generation, attempted, revision, release, reason, message, handled_reconcile_at,
+		reason_since, release_since, terminal_since, written::text::bigint FROM app`
 	rows, err := s.pool.Query(ctx, query)
 	if err != nil {
 		return nil, explain("read the Apps", err)
@@ -23,9 +25,13 @@ func (s *Store) AppStates(ctx context.Context) (map[fleet.Key]fleet.AppState, er
 		var text string
 		var state fleet.AppState
 		var release []byte
-		if err := rows.Scan(&text, &state.ObservedGeneration, &state.Attempted, &state.Revision, &release, &state.Reason, &state.Message, &state.RetryDue, &state.Version); err != nil {
+		var reasonSince, terminalSince *time.Time
+		err := rows.Scan(&text, &state.ObservedGeneration, &state.Attempted, &state.Revision, &release, &state.Reason, &state.Message,
+			&state.HandledReconcileAt, &reasonSince, &state.ReleaseSince, &terminalSince, &state.Version)
+		if err != nil {
 			return nil, explain("read the Apps", err)
 		}
+		state.ReasonSince, state.TerminalSince = orZero(reasonSince), orZero(terminalSince)
 		key, err := fleet.ParseKey(text)
 		if err != nil {
 			return nil, err
@@ -38,27 +44,14 @@ func (s *Store) AppStates(ctx context.Context) (map[fleet.Key]fleet.AppState, er
 	return states, explain("read the Apps", rows.Err())
 }
 
-// BuiltManifest returns the Manifest that a build key gave before; fleet.ErrNotFound: none is kept.
-func (s *Store) BuiltManifest(ctx context.Context, key fleet.Digest) (fleet.Digest, error) {
-	const query = `UPDATE build SET used_at = now() WHERE key = $1 RETURNING manifest`
-	var raw []byte
-	if err := s.pool.QueryRow(ctx, query, key.Bytes()).Scan(&raw); err != nil {
-		return fleet.Digest{}, explain("look up a build", err)
-	}
-	return fleet.DigestFromBytes(raw)
-}
-
-// SaveBuild keeps the Manifest that a build key gives.
-func (s *Store) SaveBuild(ctx context.Context, key, manifest fleet.Digest) error {
-	const insert = `INSERT INTO build (key, manifest) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET manifest = $2, used_at = now()`
-	_, err := s.pool.Exec(ctx, insert, key.Bytes(), manifest.Bytes())
-	return explain("keep a build", err)
-}
-
-// Released records that an App's declaration of a generation, at a Revision, is a Release.
+// Released records that an App's declaration of a generation, at a Revision, is a Release. When the App was declared
+// anew meanwhile, or its Source has come to another Revision, that is fleet.ErrConflict, and nothing is recorded.
 func (s *Store) Released(ctx context.Context, generation int64, revision fleet.Revision, release fleet.Release) (isNew bool, err error) {
 	app := release.App.String()
 	err = s.transact(ctx, System, action{verb: "release", object: app}, func(tx pgx.Tx) error {
+		if err := lockApp(ctx, tx, release.App, generation, revision); err != nil {
+			return err
+		}
 		digest := release.Digest().Bytes()
 		const insert = `INSERT INTO release (digest, app, content, manifest) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (digest) DO UPDATE SET used_at = now()`
@@ -75,9 +68,8 @@ func (s *Store) Released(ctx context.Context, generation int64, revision fleet.R
 			return explain("read the App", err)
 		}
 		isNew = string(before) != string(digest)
-		const upsert = `INSERT INTO app (key, observed_generation, attempted, revision, release) SELECT $1, $2, $3, $3, $4
-				WHERE EXISTS (SELECT FROM object WHERE home || '/' || kind || '/' || namespace || '/' || name = $1 AND deleted_at IS NULL)
-			ON CONFLICT (key) DO UPDATE SET observed_generation = $2, attempted = $3, revision = $3, release = $4, reason = '', message = '', retry_at = NULL`
+		const upsert = `INSERT INTO app (key, observed_generation, attempted, revision, release) VALUES ($1, $2, $3, $3, $4)
+			ON CONFLICT (key) DO UPDATE SET observed_generation = $2, attempted = $3, revision = $3, release = $4, reason = '', message = ''`
 		if _, err := tx.Exec(ctx, upsert, app, generation, revision, digest); err != nil {
 			return explain("update the App", err)
 		}
@@ -86,18 +78,42 @@ func (s *Store) Released(ctx context.Context, generation int64, revision fleet.R
 	return isNew, err
 }
 
-// NotReleased records why an App's declaration of a generation could not be built at a Revision. The last good Release
-// stays. A retry of zero is none: the same input will never do.
-func (s *Store) NotReleased(ctx context.Context, app fleet.Key, generation int64, revision fleet.Revision, reason, message string, retry time.Duration) error {
+// NotReleased records why an App cannot be built from what was tried; the last good Release stays. It is
+// fleet.ErrConflict as in Released.
+func (s *Store) NotReleased(ctx context.Context, app fleet.Key, failure fleet.BuildFailure) error {
 	return s.transact(ctx, System, action{verb: "record a failed build of", object: app.String()}, func(tx pgx.Tx) error {
-		const upsert = `INSERT INTO app (key, observed_generation, attempted, reason, message, retry_at)
-			SELECT $1, $2, $3, $4, $5, CASE WHEN $6::interval > interval '0' THEN now() + $6::interval END
-				WHERE EXISTS (SELECT FROM object WHERE home || '/' || kind || '/' || namespace || '/' || name = $1 AND deleted_at IS NULL)
-			ON CONFLICT (key) DO UPDATE SET observed_generation = $2, attempted = $3, reason = $4, message = $5,
-				retry_at = CASE WHEN $6::interval > interval '0' THEN now() + $6::interval END`
-		if _, err := tx.Exec(ctx, upsert, app.String(), generation, revision, reason, message, retry); err != nil {
+		if err := lockApp(ctx, tx, app, failure.Generation, failure.Revision); err != nil {
+			return err
+		}
+		const upsert = `INSERT INTO app (key, observed_generation, attempted, reason, message, handled_reconcile_at) VALUES ($1, $2, $3, $4, $5, $6)
+			ON CONFLICT (key) DO UPDATE SET observed_generation = $2, attempted = $3, reason = $4, message = $5, handled_reconcile_at = $6`
+		if _, err := tx.Exec(ctx, upsert, app.String(), failure.Generation, failure.Revision, failure.Reason, failure.Message, failure.RequestedAt); err != nil {
 			return explain("update the App", err)
 		}
 		return publish(ctx, tx, TopicApps)
 	})
+}
+
+// lockApp holds a declared App until the transaction ends, so that outcomes of its builds are recorded one by one, and
+// refuses that of a build from what is no longer there: a slow replica's must not take the place of a newer one's.
+func lockApp(ctx context.Context, tx pgx.Tx, app fleet.Key, generation int64, revision fleet.Revision) error {
+	const declared = `SELECT FROM object WHERE key = $1 AND generation = $2 AND deleted_at IS NULL FOR NO KEY UPDATE`
+	tag, err := tx.Exec(ctx, declared, app.String(), generation)
+	if err != nil {
+		return explain("lock "+app.String(), err)
+	}
+	if tag.RowsAffected() == 0 {
+		return fmt.Errorf("%s: %w: generation %d of it is not declared any more", app, fleet.ErrConflict, generation)
+	}
+	const query = `SELECT s.revision FROM object o JOIN source s
+			ON s.kind = o.spec -> 'sourceRef' ->> 'kind' AND s.namespace = o.namespace AND s.name = o.spec -> 'sourceRef' ->> 'name'
+		WHERE o.key = $1`
+	var present fleet.Revision
+	if err := tx.QueryRow(ctx, query, app.String()).Scan(&present); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return explain("read the Source of "+app.String(), err)
+	}
+	if present != "" && present != revision {
+		return fmt.Errorf("%s: %w: its Source is at %s, not %q, now", app, fleet.ErrConflict, present, revision)
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -27,7 +28,8 @@ const certificateTTL = 8 * 24 * time.Hour
 // endCluster marks a Cluster as Terminating, or with now ends it.
 func (s *Store) endCluster(ctx context.Context, tx pgx.Tx, object *resource.Object, now bool) error {
 	if now {
-		return finishCluster(ctx, tx, object.Metadata.Name)
+		const remove = `DELETE FROM cluster WHERE name = $1 RETURNING id::text`
+		return finishCluster(ctx, tx, object.Metadata.Name, remove)
 	}
 	const mark = `UPDATE object SET deleting_at = coalesce(deleting_at, now())
 		WHERE home = 'hub' AND kind = 'Cluster' AND namespace = '' AND name = $1`
@@ -35,14 +37,15 @@ func (s *Store) endCluster(ctx context.Context, tx pgx.Tx, object *resource.Obje
 	return explain("delete "+object.String(), err)
 }
 
+// finished is a cluster c whose object o is Terminating with nothing to wait for.
+const finished = `o.home = 'hub' AND o.kind = 'Cluster' AND o.namespace = '' AND o.name = c.name
+	AND o.deleting_at IS NOT NULL AND o.deleted_at IS NULL
+	AND (c.enrolled_at IS NULL OR NOT EXISTS (SELECT FROM assignment a WHERE a.cluster = c.id))`
+
 // FinishClusters ends the Terminating clusters that have no Assignment left, or never had a spoke: their certificates
 // are refused from then on.
 func (s *Store) FinishClusters(ctx context.Context) error {
-	const query = `SELECT c.name FROM cluster c
-		JOIN object o ON o.home = 'hub' AND o.kind = 'Cluster' AND o.namespace = '' AND o.name = c.name
-		WHERE o.deleting_at IS NOT NULL AND o.deleted_at IS NULL
-			AND (c.enrolled_at IS NULL OR NOT EXISTS (SELECT FROM assignment a WHERE a.cluster = c.id))`
-	rows, err := s.pool.Query(ctx, query)
+	rows, err := s.pool.Query(ctx, `SELECT c.name FROM cluster c, object o WHERE `+finished)
 	if err != nil {
 		return explain("look for finished clusters", err)
 	}
@@ -50,22 +53,25 @@ func (s *Store) FinishClusters(ctx context.Context) error {
 	if err != nil {
 		return explain("look for finished clusters", err)
 	}
+	var errs []error
 	for _, name := range names {
-		err := s.transact(ctx, System, action{verb: "finish", object: "Cluster/" + name}, func(tx pgx.Tx) error {
-			if err := finishCluster(ctx, tx, name); err != nil {
+		err := s.transact(ctx, System, action{verb: "finish", object: "Cluster/" + name, placing: true}, func(tx pgx.Tx) error {
+			// Asked again: by now it may be another cluster of that name.
+			const remove = `DELETE FROM cluster c USING object o WHERE c.name = $1 AND ` + finished + ` RETURNING c.id::text`
+			if err := finishCluster(ctx, tx, name, remove); err != nil {
 				return err
 			}
 			return publish(ctx, tx, TopicObjects)
 		})
-		if err != nil {
-			return err
+		if !errors.Is(err, fleet.ErrNotFound) { // another replica was first
+			errs = append(errs, err)
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
-func finishCluster(ctx context.Context, tx pgx.Tx, name string) error {
-	const remove = `DELETE FROM cluster WHERE name = $1 RETURNING id::text`
+// finishCluster ends the cluster that remove, a statement that takes the name and returns the id, removes.
+func finishCluster(ctx context.Context, tx pgx.Tx, name, remove string) error {
 	var id string
 	if err := tx.QueryRow(ctx, remove, name).Scan(&id); err != nil {
 		return explain("remove the row of Cluster/"+name, err)
@@ -84,7 +90,8 @@ func finishCluster(ctx context.Context, tx pgx.Tx, name string) error {
 // ClusterStatuses returns what the hub knows of each cluster, by name.
 func (s *Store) ClusterStatuses(ctx context.Context) (map[string]fleet.ClusterStatus, error) {
 	const query = `SELECT name, id::text, enrolled_at IS NOT NULL, connected, coalesce(last_seen, 'epoch'),
-		epoch, version, digest, acked_epoch, acked_version, acked_digest, safe_mode, facts, unknown, written::text::bigint FROM cluster`
+		connected_since, epoch, version, digest, acked_epoch, acked_version, acked_digest, safe_mode, safe_mode_since, facts, unknown,
+		written::text::bigint FROM cluster`
 	rows, err := s.pool.Query(ctx, query)
 	if err != nil {
 		return nil, explain("read the clusters", err)
@@ -95,8 +102,8 @@ func (s *Store) ClusterStatuses(ctx context.Context) (map[string]fleet.ClusterSt
 		var name string
 		var c fleet.ClusterStatus
 		var digest, acked, facts, unknown []byte
-		err := rows.Scan(&name, &c.ID, &c.Enrolled, &c.Connected, &c.LastSeen, &c.State.Epoch, &c.State.Version, &digest,
-			&c.Acknowledged.Epoch, &c.Acknowledged.Version, &acked, &c.SafeMode, &facts, &unknown, &c.Version)
+		err := rows.Scan(&name, &c.ID, &c.Enrolled, &c.Connected, &c.LastSeen, &c.ConnectedSince, &c.State.Epoch, &c.State.Version, &digest,
+			&c.Acknowledged.Epoch, &c.Acknowledged.Version, &acked, &c.SafeMode, &c.SafeModeSince, &facts, &unknown, &c.Version)
 		if err != nil {
 			return nil, explain("read the clusters", err)
 		}

@@ -22,7 +22,7 @@ func (s *Store) RegisterCluster(ctx context.Context, by fleet.Caller, object *re
 	var stored *resource.Object
 	var expires time.Time
 	name := object.Metadata.Name
-	err := s.transact(ctx, by, action{verb: "register", object: object.String(), dryRun: dryRun}, func(tx pgx.Tx) error {
+	err := s.transact(ctx, by, action{verb: "register", object: object.String(), dryRun: dryRun, placing: true}, func(tx pgx.Tx) error {
 		old, err := lockObject(ctx, tx, object.Kind, "", name)
 		switch {
 		case errors.Is(err, fleet.ErrNotFound):
@@ -63,7 +63,7 @@ func labelText(labels map[string]string) string {
 }
 
 func storeToken(ctx context.Context, tx pgx.Tx, cluster string, token fleet.JoinToken, rejoin bool) (expires time.Time, err error) {
-	const query = `SELECT id::text, enrolled_at IS NOT NULL FROM cluster WHERE name = $1 FOR UPDATE`
+	const query = `SELECT id::text, enrolled_at IS NOT NULL FROM cluster WHERE name = $1 FOR NO KEY UPDATE`
 	var id string
 	var enrolled bool
 	if err := tx.QueryRow(ctx, query, cluster).Scan(&id, &enrolled); err != nil {

@@ -83,9 +83,14 @@ func TestRetentionTakesWhatIsPastItsBoundOnly(t *testing.T) {
 			('hub', 'Kustomization', 'a', 'old', now() - interval '2 hours'), ('hub', 'Kustomization', 'a', 'new', now()), ('hub', 'Kustomization', 'a', 'live', NULL),
 			('hub', 'Kustomization', 'a', 'needed', now() - interval '2 hours')`, cluster,
 			`INSERT INTO assignment (cluster, app, state, generation, pin, placement, payload) VALUES ('00000000-0000-0000-0000-000000000001', 'hub/Kustomization/a/needed', 'Removed', 1, 1, '', '')`}, `name <> 'old'`, 3},
-		"source":   {[]string{`INSERT INTO source (kind, namespace, name) VALUES ('GitRepository', 'a', 'old')`}, `false`, 0},
-		"upstream": {[]string{`INSERT INTO upstream (id, used_at) VALUES ('old', now() - interval '2 days'), ('new', now())`}, `id = 'new'`, 1},
-		"app":      {[]string{app, `INSERT INTO app (key) VALUES ('hub/Kustomization/apps/app'), ('hub/Kustomization/apps/old')`}, `key LIKE '%/app'`, 1},
+		"gone_instance": {[]string{app, cluster, `INSERT INTO gone_instance (cluster, app, at) VALUES ('old', 'hub/Kustomization/apps/old', now() - interval '2 hours'),
+			('prod-1', 'hub/Kustomization/apps/old', now() - interval '2 hours'), ('old', 'hub/Kustomization/apps/new', now())`,
+			`INSERT INTO gone_instance (cluster, app, at) VALUES ('prod-1', 'hub/Kustomization/apps/app', now() - interval '2 hours')`}, `cluster = 'prod-1' AND app LIKE '%/app' OR app LIKE '%/new'`, 2},
+		"source": {[]string{`INSERT INTO source (kind, namespace, name) VALUES ('GitRepository', 'a', 'old')`}, `false`, 0},
+		"upstream": {[]string{`INSERT INTO upstream (id, used_at) VALUES ('old', now() - interval '2 days'), ('new', now()), ('named', now() - interval '2 days')`,
+			`INSERT INTO object (home, kind, namespace, name) VALUES ('hub', 'GitRepository', 'a', 'new')`,
+			`INSERT INTO source (kind, namespace, name, upstream) VALUES ('GitRepository', 'a', 'new', 'named')`}, `id <> 'old' AND used_at > now() - interval '1 hour'`, 2},
+		"app": {[]string{app, `INSERT INTO app (key) VALUES ('hub/Kustomization/apps/app'), ('hub/Kustomization/apps/old')`}, `key LIKE '%/app'`, 1},
 		"event": {[]string{`INSERT INTO event (at, warning, reason, message, kind, namespace, name, cluster, object) VALUES
 			(now() - interval '8 days', false, 'old', '', '', '', '', '', ''), (now(), false, 'new', '', '', '', '', '', '')`}, `reason = 'new'`, 1},
 		"audit": {[]string{`INSERT INTO audit (number, at, principal, action, object, detail, previous, hash) VALUES
@@ -118,6 +123,8 @@ func TestRetentionTakesWhatIsPastItsBoundOnly(t *testing.T) {
 				SELECT ('r' || n)::bytea, 'hub/Kustomization/apps/app', '', 'new', now() - n * interval '1 day' - interval '2 days' FROM generate_series(1, 9) n`,
 			`INSERT INTO release (digest, app, content, manifest, used_at) VALUES ('gone', 'hub/Kustomization/apps/gone', '', 'new', now() - interval '2 days')`}, `digest BETWEEN 'r1' AND 'r5'`, 5},
 		"build": {[]string{blob, `INSERT INTO build (key, manifest, used_at) VALUES ('old', 'old', now() - interval '40 days'), ('new', 'new', now())`}, `key = 'new'`, 1},
+		"build_claim": {[]string{`INSERT INTO build_claim (key, claimed_by, claimed_until) VALUES
+			('old', gen_random_uuid(), now() - interval '1 minute'), ('new', gen_random_uuid(), now() + interval '1 minute')`}, `key = 'new'`, 1},
 		"blob": {[]string{blob, `INSERT INTO blob (digest, size, used_at) VALUES ('part', 1, now() - interval '2 days'), ('young', 1, now())`,
 			`INSERT INTO blob_part (whole, part) VALUES ('new', 'part')`, `INSERT INTO build (key, manifest) VALUES ('k', 'new')`}, `digest <> 'old'`, 3},
 	}
@@ -166,7 +173,7 @@ func TestRetentionBoundsHowManyThereAre(t *testing.T) {
 func TestBlobsStayAsLongAsTheyAreNamed(t *testing.T) {
 	t.Parallel()
 	s := openStore(t)
-	for _, name := range []string{"build", "release", "pin", "tree", "nothing"} {
+	for _, name := range []string{"build", "release", "pin", "tree", "last", "nothing"} {
 		s.exec(t, `INSERT INTO blob (digest, size, used_at) VALUES ($1::text::bytea, 1, now() - interval '2 days'), ($2::text::bytea, 1, now() - interval '2 days')`, name, name+"-part")
 		s.exec(t, `INSERT INTO blob_part (whole, part) VALUES ($1::text::bytea, $2::text::bytea)`, name, name+"-part")
 		s.exec(t, `INSERT INTO blob_chunk (digest, number, data) VALUES ($1::text::bytea, 0, '')`, name)
@@ -178,20 +185,20 @@ func TestBlobsStayAsLongAsTheyAreNamed(t *testing.T) {
 		`INSERT INTO release (digest, app, content, manifest) VALUES ('r', 'hub/Kustomization/apps/app', '', 'release')`,
 		`INSERT INTO assignment_pin (cluster, app, pin, manifest) VALUES ('00000000-0000-0000-0000-000000000001', 'hub/Kustomization/apps/app', 1, 'pin')`,
 		`INSERT INTO upstream (id, tree_blob) VALUES ('u', 'tree')`,
-		`INSERT INTO source (kind, namespace, name, upstream) VALUES ('GitRepository', 'apps', 'app', 'u')`,
+		`INSERT INTO source (kind, namespace, name, upstream, tree_blob) VALUES ('GitRepository', 'apps', 'app', 'u', 'last')`,
 	} {
 		s.exec(t, sql)
 	}
 	if err := s.retain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.count(t, `blob`); got != 8 || s.count(t, `blob WHERE digest LIKE 'nothing%'`) != 0 {
+	if got := s.count(t, `blob`); got != 10 || s.count(t, `blob WHERE digest LIKE 'nothing%'`) != 0 {
 		t.Errorf("%d blobs left, %d of what nothing names", got, s.count(t, `blob WHERE digest LIKE 'nothing%'`))
 	}
-	if chunks, parts := s.count(t, `blob_chunk`), s.count(t, `blob_part`); chunks != 4 || parts != 4 {
-		t.Errorf("%d chunks and %d parts left of 4 wholes", chunks, parts)
+	if chunks, parts := s.count(t, `blob_chunk`), s.count(t, `blob_part`); chunks != 5 || parts != 5 {
+		t.Errorf("%d chunks and %d parts left of 5 wholes", chunks, parts)
 	}
-	for _, sql := range []string{`DELETE FROM build`, `DELETE FROM release`, `DELETE FROM assignment_pin`, `UPDATE upstream SET tree_blob = NULL`} {
+	for _, sql := range []string{`DELETE FROM build`, `DELETE FROM release`, `DELETE FROM assignment_pin`, `UPDATE upstream SET tree_blob = NULL`, `UPDATE source SET tree_blob = NULL`} {
 		s.exec(t, sql)
 	}
 	if err := s.retain(t.Context()); err != nil {
@@ -199,6 +206,47 @@ func TestBlobsStayAsLongAsTheyAreNamed(t *testing.T) {
 	}
 	if got := s.count(t, `blob`); got != 0 {
 		t.Errorf("%d blobs left that nothing names", got)
+	}
+}
+
+// More blobs than one statement looks at; what a Tree that goes needed is met before it.
+func TestBlobsGoHoweverManyThereAre(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	s.exec(t, `INSERT INTO blob (digest, size, used_at) SELECT ('d' || n)::bytea, 1, now() - CASE WHEN n % 4 = 0 THEN interval '1 hour' ELSE interval '2 days' END
+		FROM generate_series(1, 12000) n`)
+	s.exec(t, `INSERT INTO blob (digest, size, used_at) VALUES ('z', 1, now() - interval '2 days')`)
+	s.exec(t, `INSERT INTO blob_part (whole, part) SELECT 'z', digest FROM blob WHERE digest <> 'z'`)
+	if err := s.retain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if all, fresh := s.count(t, `blob`), s.count(t, `blob WHERE used_at > now() - interval '2 hours'`); all != 3000 || fresh != 3000 {
+		t.Errorf("%d blobs left, %d of them fresh; want 3000", all, fresh)
+	}
+}
+
+// A blob that somebody finds while it is to go stays.
+func TestBlobThatIsFoundMeanwhileStays(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	digest := fleet.DigestOf([]byte("a"))
+	s.exec(t, `INSERT INTO blob (digest, size, used_at) VALUES ($1, 1, now() - interval '2 days')`, digest.Bytes())
+	tx, err := s.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+	if _, err := tx.Exec(t.Context(), `UPDATE blob SET used_at = now()`); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.retain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if missing, err := s.Blobs().Missing(t.Context(), []fleet.Digest{digest}); err != nil || len(missing) != 0 {
+		t.Errorf("missing %v, error %v", missing, err)
 	}
 }
 
@@ -294,6 +342,9 @@ func TestMigrationsKeepData(t *testing.T) {
 	}
 	if n := s.count(t, `object WHERE key = 'hub/Kustomization/apps/app'`); n != 1 {
 		t.Errorf("%d objects have the key of a row older than the column", n)
+	}
+	if n := s.count(t, `source WHERE revision = 'main@sha1:1'`); n != 1 {
+		t.Errorf("%d sources are at what their upstream was at before it was theirs", n)
 	}
 }
 

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -10,12 +9,19 @@ import (
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
-// BindSource records which upstream a declared Source resolves to and what stands in its way (reason and message,
-// empty: nothing). A new upstream is due at once, and is everybody's who binds to it.
+// BindSource records which upstream a declared Source of a generation means, and what stands in its way (reason and
+// message, empty: nothing). What was fetched for the Source stays until the upstream was looked at, which is due at
+// once: it may be new, or have moved while nobody meant it. A Source that is gone, or declared anew meanwhile, is left
+// alone.
 func (s *Store) BindSource(ctx context.Context, kind, namespace, name string, generation int64, upstream fleet.Digest, reason, message string) error {
 	return s.transact(ctx, System, action{verb: "bind", object: kind + "/" + namespace + "/" + name}, func(tx pgx.Tx) error {
+		const declared = `SELECT FROM object WHERE home = $1 AND kind = $2 AND namespace = $3 AND name = $4 AND generation = $5 AND deleted_at IS NULL FOR SHARE`
+		tag, err := tx.Exec(ctx, declared, fleet.HubHome, kind, namespace, name, generation)
+		if err != nil || tag.RowsAffected() == 0 {
+			return explain("bind a source", err)
+		}
 		if !upstream.IsZero() {
-			const ensure = `INSERT INTO upstream (id) VALUES ($1) ON CONFLICT (id) DO UPDATE SET used_at = now()`
+			const ensure = `INSERT INTO upstream (id) VALUES ($1) ON CONFLICT (id) DO UPDATE SET used_at = now(), due_at = least(upstream.due_at, now())`
 			if _, err := tx.Exec(ctx, ensure, upstream.Bytes()); err != nil {
 				return explain("make an upstream", err)
 			}
@@ -32,10 +38,11 @@ func (s *Store) BindSource(ctx context.Context, kind, namespace, name string, ge
 
 // SourceStates returns what is stored of the Sources of a kind, by "namespace/name".
 func (s *Store) SourceStates(ctx context.Context, kind string) (map[string]fleet.SourceState, error) {
-	const query = `SELECT s.namespace || '/' || s.name, s.upstream, s.observed_generation, s.handled_reconcile_at,
-			coalesce(u.revision, ''), u.tree, u.tree_blob, coalesce(u.fetched_at, 'epoch'), coalesce(u.checked_at, 'epoch'),
+	query := `SELECT s.namespace || '/' || s.name, s.upstream, s.observed_generation, s.handled_reconcile_at,
+			s.revision, s.tree, s.tree_blob, coalesce(s.fetched_at, 'epoch'), coalesce(u.checked_at, 'epoch'),
 			CASE WHEN s.reason <> '' THEN s.reason ELSE coalesce(u.reason, '') END,
-			CASE WHEN s.reason <> '' THEN s.message ELSE coalesce(u.message, '') END, coalesce(` + claimedLive + `, false),
+			CASE WHEN s.reason <> '' THEN s.message ELSE coalesce(u.message, '') END, coalesce(` + claimedLive("u") + `, false),
+			greatest(s.ready_since, u.ready_since), s.stored_since,
 			greatest(s.written, u.written)::text::bigint
 		FROM source s LEFT JOIN upstream u ON u.id = s.upstream WHERE s.kind = $1`
 	rows, err := s.pool.Query(ctx, query, kind)
@@ -48,11 +55,14 @@ func (s *Store) SourceStates(ctx context.Context, kind string) (map[string]fleet
 		var key, revision string
 		var state fleet.SourceState
 		var upstream, tree, blob []byte
+		var storedSince *time.Time
 		err := rows.Scan(&key, &upstream, &state.ObservedGeneration, &state.HandledReconcileAt, &revision, &tree, &blob,
-			&state.FetchedAt, &state.CheckedAt, &state.Reason, &state.Message, &state.Claimed, &state.Version)
+			&state.FetchedAt, &state.CheckedAt, &state.Reason, &state.Message, &state.Claimed,
+			&state.ReadySince, &storedSince, &state.Version)
 		if err != nil {
 			return nil, explain("read the sources", err)
 		}
+		state.StoredSince = orZero(storedSince)
 		state.Revision = fleet.Revision(revision)
 		for _, d := range []struct {
 			raw  []byte
@@ -65,88 +75,6 @@ func (s *Store) SourceStates(ctx context.Context, kind string) (map[string]fleet
 		states[key] = state
 	}
 	return states, explain("read the sources", rows.Err())
-}
-
-// claimTime is how long a replica has for one look at an upstream before another may take it. One that died loses its
-// claims at once: see holdsClaims.
-const claimTime = 10 * time.Minute
-
-// replicaLocks is the class of the advisory locks by which replicas are known to be alive.
-const replicaLocks = 0x68756273 // "hubs"
-
-// claimedLive says in SQL that upstream u is claimed by a replica that is alive.
-const claimedLive = `(coalesce(u.claimed_until, '-infinity') > now() AND EXISTS (SELECT FROM pg_locks l
-	WHERE l.locktype = 'advisory' AND l.classid = 1752523379 AND l.objid = (hashtext(u.claimed_by::text)::bigint & 4294967295)::oid))`
-
-// holdsClaims marks this replica as alive for as long as the connection lasts.
-func (s *Store) holdsClaims(ctx context.Context, conn *pgx.Conn) error {
-	_, err := conn.Exec(ctx, `SELECT pg_advisory_lock_shared($1, hashtext($2))`, replicaLocks, s.replica)
-	return explain("mark the replica as alive", err)
-}
-
-// ClaimUpstreams takes at most limit of those upstreams that are due, the longest due first. What another living
-// replica has taken is left to it, and so is what this one is busy with; a claim of its own beyond those is from a look
-// whose outcome could not be saved.
-func (s *Store) ClaimUpstreams(ctx context.Context, limit int, busy []fleet.Digest) ([]fleet.Digest, error) {
-	const claim = `UPDATE upstream SET claimed_by = $1, claimed_until = now() + $2::interval WHERE id IN (
-			SELECT id FROM upstream u WHERE due_at <= now() AND (NOT ` + claimedLive + ` OR claimed_by = $1) AND id <> ALL($4)
-				AND EXISTS (SELECT FROM source WHERE source.upstream = u.id)
-			ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED)
-		RETURNING id`
-	raw := make([][]byte, len(busy))
-	for i, id := range busy {
-		raw[i] = id.Bytes()
-	}
-	rows, err := s.pool.Query(ctx, claim, s.replica, claimTime, limit, raw)
-	if err != nil {
-		return nil, explain("claim upstreams", err)
-	}
-	ids, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (fleet.Digest, error) {
-		var raw []byte
-		if err := row.Scan(&raw); err != nil {
-			return fleet.Digest{}, err
-		}
-		return fleet.DigestFromBytes(raw)
-	})
-	return ids, explain("claim upstreams", err)
-}
-
-// MakeDue makes an upstream due at once, unless it is being looked at.
-func (s *Store) MakeDue(ctx context.Context, upstream fleet.Digest) error {
-	_, err := s.pool.Exec(ctx, `UPDATE upstream SET due_at = now() WHERE id = $1 AND due_at > now()`, upstream.Bytes())
-	return explain("make an upstream due", err)
-}
-
-// SaveLook stores the outcome of a look, ends the claim, and says when the next one is due.
-func (s *Store) SaveLook(ctx context.Context, upstream fleet.Digest, look fleet.Looked, next time.Duration) error {
-	return s.transact(ctx, System, action{verb: "save a look at an upstream"}, func(tx pgx.Tx) error {
-		const good = `UPDATE upstream SET revision = $2, tree = $3, tree_blob = $4, reason = '', message = '', failures = 0,
-				fetched_at = CASE WHEN revision = $2 AND tree = $3 THEN fetched_at ELSE now() END, checked_at = now(),
-				due_at = now() + $5::interval, claimed_by = NULL, claimed_until = NULL
-			WHERE id = $1 AND claimed_by = $6`
-		const bad = `UPDATE upstream SET reason = $2, message = $3, failures = failures + 1, checked_at = now(),
-				due_at = now() + $4::interval, claimed_by = NULL, claimed_until = NULL
-			WHERE id = $1 AND claimed_by = $5`
-		var err error
-		if look.Reason == "" {
-			_, err = tx.Exec(ctx, good, upstream.Bytes(), look.Revision, look.Tree.Bytes(), look.TreeBlob.Bytes(), next, s.replica)
-		} else {
-			_, err = tx.Exec(ctx, bad, upstream.Bytes(), look.Reason, look.Message, next, s.replica)
-		}
-		if err != nil {
-			return explain("save a look at an upstream", err)
-		}
-		return publish(ctx, tx, TopicSources)
-	})
-}
-
-// UpstreamFailures returns how often in a row looking at an upstream failed.
-func (s *Store) UpstreamFailures(ctx context.Context, upstream fleet.Digest) (n int, err error) {
-	err = s.pool.QueryRow(ctx, `SELECT failures FROM upstream WHERE id = $1`, upstream.Bytes()).Scan(&n)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, nil
-	}
-	return n, explain("read an upstream", err)
 }
 
 // SourceHandled records that a reconcile request of a Source was served.

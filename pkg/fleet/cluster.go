@@ -7,6 +7,9 @@ type Cluster struct{}
 // Validate returns the FieldErrors of c.
 func (c Cluster) Validate() error { return nil }
 
+// ClusterAnnotation marks an App's instance, where the hub shows one, with the name of the cluster that it is in.
+const ClusterAnnotation = "fleet.flotilla.dev/cluster"
+
 // ClusterFacts are what a spoke says of its cluster. Nothing is targeted by them.
 type ClusterFacts struct {
 	SpokeVersion      string `json:"spokeVersion,omitempty"`

@@ -6,7 +6,7 @@ import "time"
 type SourceStatus struct {
 	// ObservedGeneration is the generation of the declared object that was last looked at.
 	ObservedGeneration int64
-	// Revision and Tree are of the last good fetch; FetchedAt is when it was made.
+	// Revision and Tree are of the last good fetch while the Source was active; FetchedAt is when it was made.
 	Revision  Revision
 	Tree      Digest
 	FetchedAt time.Time
@@ -15,6 +15,9 @@ type SourceStatus struct {
 	// Reason and Message say what went wrong since the last good fetch; empty: nothing.
 	Reason  string
 	Message string
+	// ReadySince is when it last became ready, or failed, or neither; StoredSince since when there is a Tree.
+	ReadySince  time.Time
+	StoredSince time.Time
 	// HandledReconcileAt is the last reconcile request that was served.
 	HandledReconcileAt string
 }
@@ -30,6 +33,14 @@ type AppStatus struct {
 	// Reason and Message say why Attempted was not built; empty: it was.
 	Reason  string
 	Message string
+	// HandledReconcileAt is the reconcile request of the App that was the newest when the build failed.
+	HandledReconcileAt string
+	// ReasonSince is since when there is a Reason, or none any more (zero: there never was one); ReleaseSince when Release
+	// last changed.
+	ReasonSince  time.Time
+	ReleaseSince time.Time
+	// TerminalSince is since when no retry can help; zero: one may.
+	TerminalSince time.Time
 }
 
 // ClusterStatus is what the hub knows of a Cluster.
@@ -39,6 +50,9 @@ type ClusterStatus struct {
 	Enrolled  bool
 	Connected bool
 	LastSeen  time.Time
+	// ConnectedSince is when it last connected or disconnected, SafeModeSince when it last entered or left safe mode.
+	ConnectedSince time.Time
+	SafeModeSince  time.Time
 	// State is the newest one allotted; Acknowledged what the spoke works from.
 	State        StateID
 	Acknowledged StateID
@@ -57,17 +71,33 @@ type Instance struct {
 	ClusterID string
 	Connected bool
 	LastSeen  time.Time
-	// Assignment as last written.
+	// ConnectedSince is when the cluster last connected or disconnected.
+	ConnectedSince time.Time
+	// Assignment as last written, and when its Pin last changed.
 	Assignment Assignment
 	CreatedAt  time.Time
+	PinnedAt   time.Time
 	// Report is nil until the spoke has said something of this App.
 	Report *Report
 	// ReportedAt is when the hub stored the Report.
 	ReportedAt time.Time
+	// Since when the Report's Ready and Healthy have their status, it holds a prune, and is terminal; zero: it is not so.
+	ReadySince    time.Time
+	HealthySince  time.Time
+	HeldSince     time.Time
+	TerminalSince time.Time
 	// Attempted and Applied are the newest Revisions that the Releases of Assignment and Report are at.
 	Attempted Revision
 	Applied   Revision
 	// Version grows with every change of any of it.
+	Version uint64
+}
+
+// GoneInstance is an App that left a cluster.
+type GoneInstance struct {
+	Cluster string // name
+	App     Key
+	// Version is comparable to those of what is there.
 	Version uint64
 }
 
@@ -93,12 +123,40 @@ type Looked struct {
 	Message  string
 }
 
+// UpstreamState is what the hub's own loops know of an upstream, which is what the Sources with the same spec and
+// credential share.
+type UpstreamState struct {
+	ID Digest
+	// Looked is the last good look.
+	Looked
+	// Failures is how often in a row looking at it failed since.
+	Failures int
+}
+
 // AppState is an AppStatus with what the hub's own loops need beside it.
 type AppState struct {
 	AppStatus
-	// RetryDue: a failed build is to be tried again now.
-	RetryDue bool
 	// Version grows with every change of any of it.
+	Version uint64
+}
+
+// BuildFailure says why an App cannot be built from what was tried.
+type BuildFailure struct {
+	// Generation of the declared App, Revision of its Source (empty: it is not declared), and the App's newest reconcile
+	// request then.
+	Generation  int64
+	Revision    Revision
+	RequestedAt string
+	Reason      string
+	Message     string
+}
+
+// PlacementState is what is stored of what a Placement comes to.
+type PlacementState struct {
+	// ReadySince is when the status of its Ready condition last changed, MatchedSince when the clusters it chooses did.
+	ReadySince   time.Time
+	MatchedSince time.Time
+	// Version grows with every change of what it comes to.
 	Version uint64
 }
 

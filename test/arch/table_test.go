@@ -14,6 +14,7 @@ var table = map[string][]string{
 	"pkg/artifact":              {"pkg/fleet"},
 	"pkg/artifact/artifacttest": {"pkg/artifact", "pkg/fleet"},
 	"pkg/build":                 {"pkg/artifact", "pkg/fleet", "pkg/manifest"},
+	"pkg/environ":               {},
 	"pkg/flux":                  {"pkg/fleet"},
 	"pkg/identity":              {"pkg/fleet"},
 	"pkg/manifest":              {"pkg/fleet"},

@@ -69,6 +69,7 @@ func (b *bench) start(ctx context.Context) error {
 	}
 	b.report = report{Objects: b.settings.objects, CPUs: runtime.NumCPU(), LoadBefore: load}
 	b.fleet, err = lab.StartFleet(ctx, lab.FleetConfig{
+		Binaries:        b.settings.bin,
 		Clusters:        []lab.FleetCluster{{Name: clusterName}},
 		PrivatePostgres: true,
 		Audit:           true,

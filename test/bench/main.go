@@ -57,6 +57,7 @@ type settings struct {
 	objects, rounds, edits int
 	rest                   time.Duration
 	only                   string // empty: every benchmark
+	bin                    string // empty: built anew
 	output                 string
 }
 
@@ -68,6 +69,7 @@ func parseSettings(args []string) (settings, error) {
 	flags.IntVar(&s.edits, "edits", 0, "drift: how many edits by hand, each of another object (default 200, or as many as there are objects)")
 	flags.DurationVar(&s.rest, "rest", time.Minute, "rest: how long requests are counted")
 	flags.StringVar(&s.only, "only", "", "run one benchmark: "+strings.Join(benchmarkNames(), ", "))
+	flags.StringVar(&s.bin, "bin", "", "directory of Flotilla's binaries (default: they are built)")
 	flags.StringVar(&s.output, "o", "table", "output: table or json")
 	if err := flags.Parse(args); err != nil {
 		return s, err

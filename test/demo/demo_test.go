@@ -28,6 +28,9 @@ func TestDemoKeepsItsContract(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a demo")
 	d := startDemo(t, dir, nil)
 	d.awaitFile(t, "ready")
+	if said := d.output(); !strings.Contains(said, "Ctrl-C ends the demo") {
+		t.Errorf("it is ready before it has said what to do with it: %s", said)
+	}
 
 	// At once: who waits for the word that all is ready may do anything then.
 	first := d.hubPID(t)
@@ -76,7 +79,7 @@ func everyClusterRunsTheApp(t *testing.T, d *running) {
 
 func secondDemoIsRefused(t *testing.T, d *running) {
 	second := startDemo(t, d.dir, nil)
-	if err := second.end(t); err == nil || !strings.Contains(second.output.String(), "a demo runs in "+d.dir+" already") {
+	if err := second.end(t); err == nil || !strings.Contains(second.output(), "a demo runs in "+d.dir+" already") {
 		t.Errorf("it ended with %v", err)
 	}
 	if _, err := os.Stat(d.file("ready")); err != nil {
@@ -116,7 +119,7 @@ var (
 
 // fiveThingsCanBeDone runs the commands that the demo printed, as they are.
 func fiveThingsCanBeDone(t *testing.T, d *running) {
-	_, printed, found := strings.Cut(d.output.String(), "Five things to try")
+	_, printed, found := strings.Cut(d.output(), "Five things to try")
 	if numbers := thing.FindAllString(printed, -1); !found || len(numbers) != 5 {
 		t.Fatalf("the demo prints %d things to try", len(numbers))
 	}
@@ -166,7 +169,7 @@ func TestDemoOfABrokenAppFailsByItself(t *testing.T) {
 	if err := d.end(t); !errors.As(err, &ended) || ended.ExitCode() != 1 {
 		t.Errorf("it ended with %v, want exit code 1", err)
 	}
-	if said := d.output.String(); !regexp.MustCompile("Pulling|Pull").MatchString(said) {
+	if said := d.output(); !regexp.MustCompile("Pulling|Pull").MatchString(said) {
 		t.Error("it does not say why")
 	}
 	noneLeft(t, dir)
@@ -203,7 +206,7 @@ func TestDemoEndsWithTheMakeThatStartedIt(t *testing.T) {
 		t.Error("a killed make ended well")
 	}
 	noneLeft(t, dir)
-	if said := d.output.String(); !strings.Contains(said, "nothing of it runs any more") {
+	if said := d.output(); !strings.Contains(said, "nothing of it runs any more") {
 		t.Error("the demo did not end in order")
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -55,29 +54,20 @@ const patience = 3 * time.Minute
 
 // running is a demo in a directory of the test's own, or what has started one.
 type running struct {
-	dir    string
-	cmd    *exec.Cmd
-	output *written
-	ended  chan struct{}
-	err    error // once ended is closed
+	dir   string
+	cmd   *exec.Cmd
+	log   string
+	ended chan struct{}
+	err   error // once ended is closed
 }
 
-// written is what a demo wrote so far.
-type written struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (w *written) Write(text []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.buffer.Write(text)
-}
-
-func (w *written) String() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.buffer.String()
+// output is all that the demo wrote so far: it writes to a file itself, so that nothing is under way.
+func (r *running) output() string {
+	content, err := os.ReadFile(r.log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(content)
 }
 
 // startDemo runs a demo in dir; env is added to its environment.
@@ -90,20 +80,25 @@ func startDemo(t *testing.T, dir string, env []string, args ...string) *running 
 
 func start(t *testing.T, dir string, cmd *exec.Cmd) *running {
 	t.Helper()
-	r := &running{dir: dir, cmd: cmd, output: &written{}, ended: make(chan struct{})}
-	cmd.Stdout, cmd.Stderr = r.output, r.output
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	r := &running{dir: dir, cmd: cmd, log: log.Name(), ended: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
-		r.err = cmd.Wait() // of its children too, which write to the same pipe
+		r.err = cmd.Wait()
 		close(r.ended)
 	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill() // it ends before the test when all is well
 		<-r.ended
 		if t.Failed() {
-			t.Logf("the demo said:\n%s", r.output)
+			t.Logf("the demo said:\n%s", r.output())
 		}
 	})
 	return r

@@ -24,35 +24,53 @@ type app struct {
 	namespace string
 	url       string
 	repo      *lab.Repo
+	// declared are its objects at the hub.
+	declared string
 }
 
 var apps atomic.Int64
 
 // newApp makes the repository with its first commit, a Namespace and a ConfigMap "app", and declares the app for every
-// cluster that has the label tier.
-func newApp(t testing.TB, fleet *lab.Fleet) *app {
+// cluster that has the label tier. The changes are pairs of a text in what is declared and what takes its place.
+func newApp(t testing.TB, fleet *lab.Fleet, changes ...string) *app {
+	t.Helper()
+	return newAppFrom(t, fleet, fleet.Git, changes...)
+}
+
+// newAppFrom is newApp with a repository on another Git server.
+func newAppFrom(t testing.TB, fleet *lab.Fleet, git *lab.GitServer, changes ...string) *app {
 	t.Helper()
 	a := &app{t: t, fleet: fleet, namespace: fmt.Sprintf("app-%d", apps.Add(1))}
-	url, err := fleet.Git.NewRepo(a.namespace)
-	if err != nil {
+	var err error
+	if a.url, err = git.NewRepo(a.namespace); err != nil {
 		t.Fatal(err)
 	}
-	if a.repo, err = fleet.Git.Clone(t.Context(), a.namespace, t.TempDir()); err != nil {
+	if a.repo, err = git.Clone(t.Context(), a.namespace, t.TempDir()); err != nil {
 		t.Fatal(err)
 	}
-	a.push(map[string]string{
-		"deploy/namespace.yaml": "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: " + a.namespace + "\n",
-		"deploy/app.yaml":       a.configMap("app", "first"),
-	})
-	a.url = url
-	a.declareAgain()
+	a.push(map[string]string{"deploy/namespace.yaml": a.namespaceFile(), "deploy/app.yaml": a.configMap("app", "first")})
+	for i := 0; i < len(changes); i += 2 {
+		if !strings.Contains(declared, changes[i]) {
+			t.Fatalf("what is declared has no %q", changes[i])
+		}
+	}
+	a.declared = strings.NewReplacer(append([]string{"NAMESPACE", a.namespace, "URL", a.url}, changes...)...).Replace(declared)
+	a.apply(a.declared)
 	return a
 }
 
-// declareAgain applies what newApp applied.
-func (a *app) declareAgain() {
+// in is the app in a subtest.
+func (a *app) in(t testing.TB) *app {
+	inner := *a
+	inner.t = t
+	return &inner
+}
+
+// apply gives the hub declared objects.
+func (a *app) apply(objects string, args ...string) {
 	a.t.Helper()
-	if err := a.fleet.Apply(a.t.Context(), strings.NewReplacer("NAMESPACE", a.namespace, "URL", a.url).Replace(declared)); err != nil {
+	out := a.fleet.FleetctlWith(a.t.Context(), objects, append([]string{"apply", "-f", "-", "--namespace", a.namespace}, args...)...)
+	if err := out.Err(); err != nil {
 		a.t.Fatal(err)
 	}
 }
@@ -80,6 +98,10 @@ spec:
 // configMap is a ConfigMap of the app's namespace, as a file.
 func (a *app) configMap(name, value string) string {
 	return fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: %s\n  namespace: %s\ndata:\n  value: %q\n", name, a.namespace, value)
+}
+
+func (a *app) namespaceFile() string {
+	return "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: " + a.namespace + "\n"
 }
 
 // push commits files, by path, and returns the commit's hash.
@@ -110,6 +132,17 @@ func (a *app) fleetctl(args ...string) (stdout string) {
 	return out.Stdout
 }
 
+// remove commits that files are gone.
+func (a *app) remove(paths ...string) (commit string) {
+	a.t.Helper()
+	for _, path := range paths {
+		if err := a.repo.Remove(path); err != nil {
+			a.t.Fatal(err)
+		}
+	}
+	return a.push(nil)
+}
+
 // value is what a ConfigMap of the app says in a cluster.
 func (a *app) value(m *lab.Member, name string) (string, error) {
 	client, err := kubernetes.NewForConfig(m.REST())
@@ -123,12 +156,17 @@ func (a *app) value(m *lab.Member, name string) (string, error) {
 	return found.Data["value"], nil
 }
 
-// fleetctlWith is fleetctl with something on its stdin.
-func (a *app) fleetctlWith(stdin string, args ...string) (stdout string) {
+// refused runs fleetctl in the app's namespace, which is to end with that exit code and to say that on stderr.
+func (a *app) refused(code int, words string, args ...string) {
+	a.t.Helper()
+	a.refusedWith("", code, words, args...)
+}
+
+// refusedWith is refused with something on stdin.
+func (a *app) refusedWith(stdin string, code int, words string, args ...string) {
 	a.t.Helper()
 	out := a.fleet.FleetctlWith(a.t.Context(), stdin, append(args, "--namespace", a.namespace)...)
-	if err := out.Err(); err != nil {
-		a.t.Fatal(err)
+	if out.Code != code || !strings.Contains(out.Stderr, words) {
+		a.t.Errorf("fleetctl %s: exit code %d, want %d, saying\n%s\nwant it to say\n%s", strings.Join(args, " "), out.Code, code, out.Stderr, words)
 	}
-	return out.Stdout
 }

@@ -1,7 +1,7 @@
 package e2e
 
 import (
-	"encoding/json"
+	"strings"
 	"testing"
 
 	"flotilla.dev/flotilla/test/lab"
@@ -29,19 +29,9 @@ func TestCommitReachesEveryCluster(t *testing.T) {
 // ready is the revision at which fleetctl shows the app as ready in a cluster; empty when it does not.
 func (a *app) ready(m *lab.Member) (revision string) {
 	a.t.Helper()
-	var shown struct {
-		Status struct {
-			LastAppliedRevision string
-			Conditions          []struct{ Type, Status string }
-		}
+	shown := a.get("ks/app@" + m.Name())
+	if !strings.HasPrefix(shown.condition("Ready"), "True") {
+		return ""
 	}
-	if err := json.Unmarshal([]byte(a.fleetctl("get", "ks/app@"+m.Name(), "-o", "json")), &shown); err != nil {
-		a.t.Fatal(err)
-	}
-	for _, c := range shown.Status.Conditions {
-		if c.Type == "Ready" && c.Status == "True" {
-			return shown.Status.LastAppliedRevision
-		}
-	}
-	return ""
+	return shown.Status.LastAppliedRevision
 }

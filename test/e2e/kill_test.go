@@ -1,239 +1,167 @@
 package e2e
 
 import (
-	"errors"
+	"context"
+	"flag"
 	"fmt"
-	"maps"
-	"strings"
+	"math/rand/v2"
+	"sync"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
 
 	"flotilla.dev/flotilla/test/lab"
 )
 
-// startFleet is a fleet of a test's own, which may be broken.
-func startFleet(t *testing.T, clusters ...lab.FleetCluster) *lab.Fleet {
-	t.Helper()
-	fleet, err := lab.StartFleet(t.Context(), lab.FleetConfig{Binaries: lab.TestBinaries(t), Clusters: clusters, Audit: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := fleet.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return fleet
-}
+var randomKills = flag.Int("kills", 4, "kill parts that many times more at random moments")
 
-func cluster(name string) lab.FleetCluster {
-	return lab.FleetCluster{Name: name, Labels: map[string]string{"tier": "prod"}}
-}
-
-// many are ConfigMaps c0 to c29, whose data differs between versions for those of the first ten only.
-func (a *app) many(version int) map[string]string {
-	files := map[string]string{}
-	for i := range 30 {
-		value := "same"
-		if i < 10 {
-			value = fmt.Sprint(version)
-		}
-		files[fmt.Sprintf("deploy/c%d.yaml", i)] = a.configMap(fmt.Sprintf("c%d", i), value)
-	}
-	return files
-}
-
-// Every part is killed while a commit is on its way; started again, all converge, and what the commit does not touch is
-// not written.
+// Every part, and all of them, are killed at each of some moments of a commit's way; started again, all converge, and
+// what the commit does not touch is not written.
 func TestKilledPartsConvergeAndWriteNothingThatHadNotChanged(t *testing.T) {
 	t.Parallel()
 	fleet := startFleet(t, cluster("prod-1"))
-	m := fleet.Members[0]
-	a := newApp(t, fleet)
-	a.push(a.many(0))
-	a.settle()
-	untouched := func() map[string]string {
-		versions := a.objects(m)
-		for i := range 10 {
-			delete(versions, fmt.Sprintf("c%d", i))
+	v := newVictim(t, fleet)
+	for _, moment := range moments {
+		for _, part := range parts {
+			t.Run(part.name+" when "+moment.name, func(t *testing.T) { v.in(t).kill(part, moment) })
 		}
-		return versions
 	}
-	before := untouched()
-	kills := []struct {
-		name    string
-		kill    func()
-		restart func() error
-	}{
-		{"the hub", fleet.Hub.Kill, func() error { return fleet.Hub.Start(t.Context()) }},
-		{"the spoke", m.Spoke.Kill, func() error { return m.Spoke.Start(t.Context()) }},
-		{"Postgres", fleet.Postgres.Kill, func() error { return fleet.Postgres.Start(t.Context()) }},
+	for range *randomKills {
+		part, moment := parts[rand.IntN(len(parts))], writtenObject(1+rand.IntN(changing))
+		t.Run(part.name+" when "+moment.name, func(t *testing.T) { v.in(t).kill(part, moment) })
 	}
-	for version := 1; version <= 2*len(kills); version++ {
-		k := kills[version%len(kills)]
-		commit := a.push(a.many(version))
-		a.lookNow()
-		k.kill()
-		if err := k.restart(); err != nil {
-			t.Fatalf("%s: %v", k.name, err)
+	t.Run("nothing comes late", func(t *testing.T) {
+		v := v.in(t)
+		v.quiet(v.m)
+		v.check()
+	})
+	t.Run("the spoke goes on without the hub", func(t *testing.T) { goOnWithoutHub(v.app.in(t), v.m) })
+}
+
+// part is what is killed, and started again.
+type part struct {
+	name    string
+	kill    func(*victim)
+	restart func(*victim) error
+}
+
+var parts = []part{
+	{"the hub", func(v *victim) { v.fleet.Hub.Kill() }, func(v *victim) error { return v.fleet.Hub.Start(v.t.Context()) }},
+	{"the spoke", func(v *victim) { v.m.Spoke.Kill() }, func(v *victim) error { return v.m.Spoke.Start(v.t.Context()) }},
+	{"Postgres", func(v *victim) { v.fleet.Postgres.Kill() }, func(v *victim) error { return v.fleet.Postgres.Start(v.t.Context()) }},
+	{"everything", func(v *victim) {
+		var all sync.WaitGroup
+		for _, kill := range []func(){v.fleet.Hub.Kill, v.m.Spoke.Kill, v.fleet.Postgres.Kill} {
+			all.Go(kill)
 		}
-		lab.Eventually(t, 2*patience, "all converge after "+k.name+" was killed", func() error {
-			out := fleet.Fleetctl(t.Context(), "wait", "ks/app", "--for=revision="+commit, "--timeout=5s", "-n", a.namespace)
-			return out.Err()
+		all.Wait()
+	}, func(v *victim) error {
+		for _, start := range []func(context.Context) error{v.fleet.Postgres.Start, v.fleet.Hub.Start, v.m.Spoke.Start} {
+			if err := start(v.t.Context()); err != nil {
+				return err
+			}
+		}
+		return nil
+	}},
+}
+
+// moment is one of a commit's way.
+type moment struct {
+	name string
+	// arm is called before the commit; what it returns waits for the moment.
+	arm func(*victim) (await func())
+}
+
+var moments = []moment{
+	{"the commit is fetched", func(v *victim) func() {
+		before := v.fleet.Git.Traffic(v.namespace).Fetches
+		return func() {
+			lab.Eventually(v.t, patience, "the commit is fetched", func() error {
+				if v.fleet.Git.Traffic(v.namespace).Fetches == before {
+					return fmt.Errorf("%d fetches", before)
+				}
+				return nil
+			})
+		}
+	}},
+	{"the App is built", func(v *victim) func() { return v.counted("flotilla_hub_builds_total", "result=built") }},
+	{"the state is sent", func(v *victim) func() { return v.counted("flotilla_hub_states_sent_total") }},
+	{"the inventory is written", func(v *victim) func() {
+		return v.event("flotilla-system", 1, func(watch.Event) bool { return true })
+	}},
+	writtenObject(3),
+	{"an object is deleted", func(v *victim) func() {
+		return v.event(v.namespace, 1, func(e watch.Event) bool { return e.Type == watch.Deleted })
+	}},
+}
+
+// writtenObject is the moment at which so many ConfigMaps of the commit are written.
+func writtenObject(n int) moment {
+	return moment{fmt.Sprintf("object %d is written", n), func(v *victim) func() {
+		return v.event(v.namespace, n, func(e watch.Event) bool { return e.Type != watch.Deleted })
+	}}
+}
+
+// counted waits for the next rise of a metric of the hub.
+func (v *victim) counted(name string, labels ...string) func() {
+	before := v.metric(v.fleet.Hub, name, labels...)
+	return func() {
+		lab.Eventually(v.t, patience, name+" rises", func() error {
+			if now, err := v.fleet.Hub.Metric(v.t.Context(), name, labels...); err != nil || now == before {
+				return fmt.Errorf("it is %v; error %v", now, err)
+			}
+			return nil
 		})
-		a.data(m, "c3", map[string]string{"value": fmt.Sprint(version)})
-		if after := untouched(); !maps.Equal(before, after) {
-			t.Errorf("killing %s moved what had not changed: %v before, %v after", k.name, before, after)
+	}
+}
+
+// event waits for so many matching changes of ConfigMaps in a namespace.
+func (v *victim) event(namespace string, n int, match func(watch.Event) bool) func() {
+	configMaps := v.client(v.m).CoreV1().ConfigMaps(namespace)
+	list, err := configMaps.List(v.t.Context(), metav1.ListOptions{Limit: 1})
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(v.t.Context(), patience)
+	changes, err := configMaps.Watch(ctx, metav1.ListOptions{ResourceVersion: list.ResourceVersion})
+	if err != nil {
+		cancel()
+		v.t.Fatal(err)
+	}
+	return func() {
+		defer cancel()
+		defer changes.Stop()
+		for seen := 0; seen < n; {
+			e, open := <-changes.ResultChan()
+			if !open {
+				v.t.Fatalf("%d changes in %s, %d awaited", seen, namespace, n)
+			}
+			if match(e) {
+				seen++
+			}
 		}
 	}
 }
 
-func TestSpokeGoesOnWithoutTheHub(t *testing.T) {
-	t.Parallel()
-	fleet := startFleet(t, cluster("prod-1"))
-	m := fleet.Members[0]
-	a := newApp(t, fleet)
-	a.settle()
+func goOnWithoutHub(a *app, m *lab.Member) {
+	fleet, want := a.fleet, map[string]string{"value": "first"}
 	fleet.Hub.Kill()
-	want := map[string]string{"value": "first"}
 	a.patch(m, "app", "kubectl-edit", `{"data":{"value":"edited"}}`)
 	a.data(m, "app", want)
 
 	m.Spoke.Kill()
 	a.patch(m, "app", "kubectl-edit", `{"data":{"value":"edited while nobody looked"}}`)
-	if err := m.Spoke.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	a.data(m, "app", want)
-	if err := a.client(m).CoreV1().ConfigMaps(a.namespace).Delete(t.Context(), "app", metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	a.data(m, "app", want)
-	if err := fleet.Hub.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	a.push(map[string]string{"deploy/app.yaml": a.configMap("app", "second")})
-	a.fleetctl("wait", "cluster/prod-1", "--for=connected", "--timeout", patience.String())
-	a.settle()
-	a.data(m, "app", map[string]string{"value": "second"})
-}
-
-// deletions are the requests of the spoke that delete an object.
-func deletions(a *app, m *lab.Member) int {
-	a.t.Helper()
-	all, err := m.Requests(a.t.Context())
-	if err != nil {
+	if err := m.Spoke.Start(a.t.Context()); err != nil {
 		a.t.Fatal(err)
 	}
-	return len(all.Where(func(r lab.Request) bool { return isWrite(r) && r.Verb == "delete" }))
-}
-
-func TestRestoredOrEmptiedDatabaseIsSafeModeUntilRecovered(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		name    string
-		emptied bool
-	}{{"restored to an older point", false}, {"emptied", true}} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			fleet := startFleet(t, cluster("prod-1"))
-			m := fleet.Members[0]
-			a := newApp(t, fleet)
-			a.settle()
-			if test.emptied {
-				if _, err := fleet.Postgres.CreateDatabase(t.Context(), "older"); err != nil {
-					t.Fatal(err)
-				}
-			} else if _, err := fleet.Postgres.CopyDatabase(t.Context(), "flotilla", "older"); err != nil {
-				t.Fatal(err)
-			}
-			a.push(map[string]string{"deploy/new.yaml": a.configMap("new", "added later")})
-			a.settle()
-			fleet.Hub.Kill()
-			if err := fleet.Postgres.RestoreDatabase(t.Context(), "older", "flotilla"); err != nil {
-				t.Fatal(err)
-			}
-			if err := errors.Join(fleet.Hub.Start(t.Context()), fleet.Login(t.Context())); err != nil {
-				t.Fatal(err)
-			}
-			a.says("cluster/prod-1", "SafeMode", "True")
-			a.patch(m, "new", "kubectl-edit", `{"data":{"value":"edited"}}`)
-			a.data(m, "new", map[string]string{"value": "added later"}) // it goes on
-			a.fleetctl("hub", "recover")
-			a.says("cluster/prod-1", "Ready", "True")
-			if test.emptied {
-				lab.Eventually(t, patience, "the App is shown as one that only the spoke knows", func() error {
-					if got := a.get("cluster/prod-1").Status.UnknownAssignments; len(got) != 1 {
-						return fmt.Errorf("unknown assignments %v", got)
-					}
-					return nil
-				})
-				a.declareAgain()
-				a.fleetctlWith(`{"apiVersion":"fleet.flotilla.dev/v1alpha1","kind":"Cluster","metadata":{"name":"prod-1","labels":{"tier":"prod"}}}`, "apply", "-f", "-")
-			}
-			a.settle()
-			a.says("ks/app", "Ready", "True")
-			if n := deletions(a, m); n != 0 {
-				t.Errorf("%d deletions", n)
-			}
-			a.data(m, "new", map[string]string{"value": "added later"})
-		})
+	a.data(m, "app", want)
+	a.delete(m, "app")
+	a.data(m, "app", want)
+	if err := fleet.Hub.Start(a.t.Context()); err != nil {
+		a.t.Fatal(err)
 	}
-}
-
-func TestAppThatOnlyTheSpokeKnowsIsKeptUntilItIsEndedByName(t *testing.T) {
-	t.Parallel()
-	fleet := startFleet(t, cluster("prod-1"))
-	m := fleet.Members[0]
-	a := newApp(t, fleet)
+	a.push(map[string]string{"deploy/app.yaml": a.configMap("app", "second")})
 	a.settle()
-	if _, err := fleet.Postgres.CreateDatabase(t.Context(), "empty"); err != nil {
-		t.Fatal(err)
-	}
-	fleet.Hub.Kill()
-	if err := fleet.Postgres.RestoreDatabase(t.Context(), "empty", "flotilla"); err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(fleet.Hub.Start(t.Context()), fleet.Login(t.Context())); err != nil {
-		t.Fatal(err)
-	}
-	a.says("cluster/prod-1", "SafeMode", "True")
-	a.fleetctl("hub", "recover")
-	lab.Eventually(t, patience, "it is shown", func() error {
-		if got := a.get("cluster/prod-1").Status.UnknownAssignments; len(got) != 1 {
-			return fmt.Errorf("unknown assignments %v", got)
-		}
-		return nil
-	})
-	a.data(m, "app", map[string]string{"value": "first"})
-	a.fleetctl("delete", "ks/app@prod-1", "--policy", "delete", "--confirm", "1")
-	lab.Eventually(t, patience, "its objects go and it is forgotten", func() error {
-		if got := a.names(m); len(got) != 0 {
-			return fmt.Errorf("has %v", got)
-		}
-		if got := a.get("cluster/prod-1").Status.UnknownAssignments; len(got) != 0 {
-			return fmt.Errorf("unknown assignments %v", got)
-		}
-		return nil
-	})
-}
-
-func TestDeletedClusterKeepsItsObjectsAndIsRefusedFromThenOn(t *testing.T) {
-	t.Parallel()
-	fleet := startFleet(t, cluster("prod-1"))
-	m := fleet.Members[0]
-	a := newApp(t, fleet)
-	a.settle()
-	a.fleetctl("delete", "cluster/prod-1", "--wait")
-	a.patch(m, "app", "kubectl-edit", `{"data":{"value":"mine now"}}`)
-	a.data(m, "app", map[string]string{"value": "mine now"})
-	lab.Eventually(t, patience, "the spoke is refused", func() error {
-		log, err := m.Spoke.Log()
-		if err == nil && !strings.Contains(log, "deleted from the fleet") {
-			err = errors.New("its log does not say so")
-		}
-		return err
-	})
-	a.data(m, "app", map[string]string{"value": "mine now"})
+	a.data(m, "app", map[string]string{"value": "second"})
 }

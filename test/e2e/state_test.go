@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -28,10 +28,15 @@ type shown struct {
 		Conditions                                 []struct{ Type, Status, Reason, Message string }
 		UnknownAssignments                         []string
 		Fleet                                      struct {
-			Total, Ready, Failed, Held int
-			PruneHeld                  *struct {
-				Digest string
-				Count  int
+			Total, Ready, Failed, Unknown, Held int
+			Release                             string
+			NotReady                            []struct {
+				Object          struct{ Kind, Name string }
+				Status, Message string
+			}
+			PruneHeld *struct {
+				Digest, Reason string
+				Count          int
 			}
 		}
 	}
@@ -74,6 +79,40 @@ func (a *app) says(ref, condition, words string) {
 		}
 		return nil
 	})
+}
+
+// named waits until get, describe and a log name what is wrong with an object.
+func (a *app) named(ref, words string, log func() (string, error)) {
+	a.t.Helper()
+	fleetctl := func(args ...string) func() (string, error) {
+		return func() (string, error) {
+			out := a.fleet.Fleetctl(a.t.Context(), append(args, "-n", a.namespace)...)
+			return out.Stdout, out.Err()
+		}
+	}
+	for what, read := range map[string]func() (string, error){
+		"get " + ref: fleetctl("get", ref), "describe " + ref: fleetctl("describe", ref), "the log": log,
+	} {
+		lab.Eventually(a.t, patience, what+" says "+words, func() error {
+			text, err := read()
+			if err == nil && !strings.Contains(text, words) {
+				err = errors.New("it says\n" + text)
+			}
+			return err
+		})
+	}
+}
+
+// since reads what a program logs from now on.
+func since(p *lab.Program) func() (string, error) {
+	before, err := p.Log()
+	return func() (string, error) {
+		if err != nil {
+			return "", err
+		}
+		now, err := p.Log()
+		return now[min(len(before), len(now)):], err
+	}
 }
 
 // settle reconciles the App with its source and waits until every cluster has it.
@@ -130,11 +169,29 @@ func (a *app) names(m *lab.Member) []string {
 	return names
 }
 
+// namespaceObject is the app's Namespace in a cluster.
+func (a *app) namespaceObject(m *lab.Member) *corev1.Namespace {
+	a.t.Helper()
+	found, err := a.client(m).CoreV1().Namespaces().Get(a.t.Context(), a.namespace, metav1.GetOptions{})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return found
+}
+
 // patch is a JSON merge patch of a ConfigMap by a field manager.
 func (a *app) patch(m *lab.Member, name, manager, body string) {
 	a.t.Helper()
 	_, err := a.client(m).CoreV1().ConfigMaps(a.namespace).Patch(a.t.Context(), name, types.MergePatchType, []byte(body), metav1.PatchOptions{FieldManager: manager})
 	if err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+// delete deletes a ConfigMap.
+func (a *app) delete(m *lab.Member, name string) {
+	a.t.Helper()
+	if err := a.client(m).CoreV1().ConfigMaps(a.namespace).Delete(a.t.Context(), name, metav1.DeleteOptions{}); err != nil {
 		a.t.Fatal(err)
 	}
 }
@@ -172,36 +229,4 @@ func (a *app) flux(m *lab.Member, suspended bool) dynamic.ResourceInterface {
 		return err
 	})
 	return resource
-}
-
-// quiet returns once the API servers of the members have had no write for a second: what was to be written is.
-func quiet(a *app, members ...*lab.Member) {
-	a.t.Helper()
-	for _, m := range members {
-		last := -1
-		since := time.Now()
-		lab.Eventually(a.t, patience, m.Name()+" comes to rest", func() error {
-			all, err := m.Requests(a.t.Context())
-			if err != nil {
-				return err
-			}
-			if n := len(all.Where(isWrite)); n != last {
-				last, since = n, time.Now()
-			}
-			if rest := time.Since(since); rest < time.Second {
-				return fmt.Errorf("a write %s ago", rest)
-			}
-			return nil
-		})
-	}
-}
-
-// isWrite is a request of the spoke that is about an object of an App, rather than its own Lease, Secret or inventory.
-func isWrite(r lab.Request) bool {
-	switch r.Verb {
-	case "create", "update", "patch", "delete":
-	default:
-		return false
-	}
-	return strings.HasPrefix(r.UserAgent, "flotilla-spoke") && r.Namespace != "flotilla-system"
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -155,6 +156,16 @@ func (c *Cluster) RESTFor(user string, groups ...string) (*rest.Config, error) {
 		},
 		QPS: -1,
 	}, nil
+}
+
+// kubeconfigFor writes a kubeconfig file for RESTFor's user and returns its path.
+func (c *Cluster) kubeconfigFor(user string, groups ...string) (path string, err error) {
+	client, err := c.RESTFor(user, groups...)
+	if err != nil {
+		return "", err
+	}
+	path = c.file("kubeconfig-" + strings.ReplaceAll(user, ":", "-"))
+	return path, c.writeKubeconfig(path, client)
 }
 
 // Kubeconfig is the path of a kubeconfig file with the same rights as REST; its context is the cluster's name.

@@ -25,7 +25,7 @@ type FleetConfig struct {
 	Dir string
 	// Binaries is the directory of flotilla-hub, flotilla-spoke and fleetctl. Empty: they are built.
 	Binaries string
-	// Clusters that are registered, each with a spoke. None is a fleet of a hub alone.
+	// Clusters that are registered, each with a spoke, but for those apart. None is a fleet of a hub alone.
 	Clusters []FleetCluster
 	// PrivatePostgres leaves the database to the hub, which then starts its own. Otherwise the fleet has a Postgres that
 	// can be killed and restored apart from the hub.
@@ -42,6 +42,8 @@ type FleetConfig struct {
 type FleetCluster struct {
 	Name   string
 	Labels map[string]string
+	// Apart leaves the cluster without a spoke, and unknown to the hub, until it is joined.
+	Apart bool
 }
 
 // Fleet is a hub, clusters with their spokes, and a Git server: real parts, each a process of its own, on loopback. What
@@ -92,7 +94,7 @@ func (f *Fleet) start(ctx context.Context) error {
 		return err
 	}
 	for _, c := range f.config.Clusters {
-		f.Members = append(f.Members, &Member{Labels: c.Labels, name: c.Name})
+		f.Members = append(f.Members, &Member{Labels: c.Labels, name: c.Name, apart: c.Apart})
 	}
 	tasks, ctx := errgroup.WithContext(ctx)
 	hubReady := make(chan struct{})
@@ -113,7 +115,10 @@ func (f *Fleet) start(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return ctx.Err() // the hub's error is the one that counts
 			}
-			return f.join(ctx, m)
+			if m.apart {
+				return nil
+			}
+			return f.Join(ctx, m)
 		})
 	}
 	return tasks.Wait()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -104,6 +105,16 @@ func (f *Fleet) hubProgram(env []string) *Program {
 			return err
 		},
 	}
+}
+
+// PrivatePostgresPID is the process id of the Postgres that the hub started for itself, by Postgres' own word.
+func (f *Fleet) PrivatePostgresPID() (int, error) {
+	content, err := os.ReadFile(f.file("hub/postgres/data/postmaster.pid"))
+	if err != nil {
+		return 0, err
+	}
+	first, _, _ := strings.Cut(string(content), "\n")
+	return strconv.Atoi(first)
 }
 
 func (f *Fleet) readyFile() string { return f.file("hub/ready.json") }

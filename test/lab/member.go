@@ -14,12 +14,15 @@ import (
 type Member struct {
 	// Cluster is the Kubernetes control plane.
 	*Cluster
-	// Spoke is the agent's process.
+	// Spoke is the agent's process; nil until the cluster has joined.
 	Spoke *Program
-	// Labels are those that the cluster was registered with.
+	// Token is the join token that the spoke was started with.
+	Token string
+	// Labels are those that the cluster is registered with.
 	Labels map[string]string
 
-	name string
+	name  string
+	apart bool
 }
 
 // Name is the cluster's name.
@@ -38,8 +41,9 @@ func (f *Fleet) startCluster(ctx context.Context, m *Member) error {
 	return nil
 }
 
-// join registers the cluster as a person does, and starts its spoke with the token that this gives.
-func (f *Fleet) join(ctx context.Context, m *Member) error {
+// Join registers a cluster as a person does, and starts its spoke with the token that this gives. One that has joined
+// before and was deleted since joins anew.
+func (f *Fleet) Join(ctx context.Context, m *Member) error {
 	register := []string{"cluster", "register", m.name, "--print", "token"}
 	for _, key := range slices.Sorted(maps.Keys(m.Labels)) {
 		register = append(register, "--label", key+"="+m.Labels[key])
@@ -48,7 +52,7 @@ func (f *Fleet) join(ctx context.Context, m *Member) error {
 	if err := registered.Err(); err != nil {
 		return err
 	}
-	if err := f.placeSpoke(ctx, m, strings.TrimSpace(registered.Stdout)); err != nil {
+	if err := f.StartSpoke(ctx, m, strings.TrimSpace(registered.Stdout)); err != nil {
 		return err
 	}
 	connected := f.Fleetctl(ctx, "wait", "cluster/"+m.name, "--for=connected", "--timeout", programStart.String())
@@ -57,4 +61,15 @@ func (f *Fleet) join(ctx context.Context, m *Member) error {
 	}
 	f.say("cluster %s: spoke connected", m.name)
 	return nil
+}
+
+// StartSpoke starts a cluster's spoke with a token, in place of the one before, if there is one.
+func (f *Fleet) StartSpoke(ctx context.Context, m *Member, token string) error {
+	if m.Spoke != nil {
+		if err := m.Spoke.Stop(); err != nil {
+			return err
+		}
+	}
+	m.Token = token
+	return f.placeSpoke(ctx, m)
 }

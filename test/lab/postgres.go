@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os/exec"
 	"path/filepath"
 
 	"github.com/jackc/pgx/v5"
@@ -64,13 +65,20 @@ func (p *Postgres) CreateDatabase(ctx context.Context, name string) (url string,
 	return p.server.URL(name), p.exec(ctx, "CREATE DATABASE "+quote(name)+copyFiles)
 }
 
-// CopyDatabase makes a database with the content of another and returns its URL. Sessions of the one that is copied
-// are ended, since Postgres copies only what nobody uses.
+// CopyDatabase makes a database with the content of another and returns its URL. Postgres copies only what nobody uses:
+// sessions of the one that is copied are ended, and nobody may connect to it meanwhile.
 func (p *Postgres) CopyDatabase(ctx context.Context, from, to string) (url string, err error) {
-	if err := p.exec(ctx, endSessions, from); err != nil {
+	allow := func(ctx context.Context, whether string) error {
+		return p.exec(ctx, "ALTER DATABASE "+quote(from)+" WITH ALLOW_CONNECTIONS "+whether)
+	}
+	if err := allow(ctx, "false"); err != nil {
 		return "", err
 	}
-	return p.server.URL(to), p.exec(ctx, "CREATE DATABASE "+quote(to)+" TEMPLATE "+quote(from)+copyFiles)
+	err = p.exec(ctx, endSessions, from)
+	if err == nil {
+		err = p.exec(ctx, "CREATE DATABASE "+quote(to)+" TEMPLATE "+quote(from)+copyFiles)
+	}
+	return p.server.URL(to), errors.Join(err, allow(context.WithoutCancel(ctx), "true"))
 }
 
 // RestoreDatabase puts a copy that CopyDatabase made in the place of a database: the same URL then shows an older
@@ -86,6 +94,15 @@ func (p *Postgres) RestoreDatabase(ctx context.Context, copy, name string) error
 // DropDatabase removes a database, ending its sessions; one that is absent is no error.
 func (p *Postgres) DropDatabase(ctx context.Context, name string) error {
 	return p.exec(ctx, "DROP DATABASE IF EXISTS "+quote(name)+" WITH (FORCE)")
+}
+
+// DumpDatabase returns all that a database holds, as pg_dump writes it.
+func (p *Postgres) DumpDatabase(ctx context.Context, name string) (dump string, err error) {
+	output, err := exec.CommandContext(ctx, filepath.Join(p.server.BinDir(), "pg_dump"), p.server.URL(name)).Output()
+	if err != nil {
+		return "", fmt.Errorf("pg_dump %s: %w", name, err)
+	}
+	return string(output), nil
 }
 
 // Kill ends the server with SIGKILL, as a crash would, and waits until its processes are gone.

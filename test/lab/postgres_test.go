@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -80,6 +81,38 @@ func TestRestoredDatabaseShowsAnOlderTime(t *testing.T) {
 	if n := query(t, url, "SELECT n FROM time"); n != 1 {
 		t.Errorf("n = %d, want 1", n)
 	}
+}
+
+// A hub, for one, connects again whenever its connections are ended.
+func TestDatabaseIsCopiedWhoeverGoesOnConnecting(t *testing.T) {
+	t.Parallel()
+	p := startPostgres(t, lab.PostgresConfig{})
+	url, err := p.CreateDatabase(t.Context(), "app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	connecting, cancel := context.WithCancel(t.Context())
+	var clients sync.WaitGroup
+	for range 4 {
+		clients.Go(func() {
+			for connecting.Err() == nil {
+				conn, err := pgx.Connect(connecting, url)
+				if err != nil {
+					continue
+				}
+				_, _ = conn.Exec(connecting, "SELECT pg_sleep(600)") // until it is ended
+				_ = conn.Close(context.WithoutCancel(connecting))
+			}
+		})
+	}
+	for _, copied := range []string{"one", "two", "three"} {
+		if _, err := p.CopyDatabase(t.Context(), "app", copied); err != nil {
+			t.Error(err)
+		}
+	}
+	cancel()
+	clients.Wait()
+	query(t, url, "SELECT 1")
 }
 
 func TestPostgresOfAKilledOwnerStartsAgainWithItsData(t *testing.T) {

@@ -89,6 +89,40 @@ func (p *Program) Kill() {
 	}
 }
 
+// Pause stops the program where it stands, as a machine that hangs would, and Resume has it go on.
+func (p *Program) Pause() { p.signal(syscall.SIGSTOP) }
+
+// Resume ends a Pause.
+func (p *Program) Resume() { p.signal(syscall.SIGCONT) }
+
+func (p *Program) signal(signal syscall.Signal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.running() {
+		_ = syscall.Kill(p.process.PID(), signal)
+	}
+}
+
+// Wait waits until the present run ends and returns how: nil for exit code 0, an error with the end of the log for
+// another one or a signal.
+func (p *Program) Wait(ctx context.Context) error {
+	p.mu.Lock()
+	process := p.process
+	p.mu.Unlock()
+	if process == nil {
+		return nil
+	}
+	select {
+	case <-process.Done():
+	case <-ctx.Done():
+		return process.failure(fmt.Errorf("wait for the end of %s: %w", p.name, context.Cause(ctx)))
+	}
+	if err := process.Wait(); err != nil {
+		return process.failure(err)
+	}
+	return nil
+}
+
 // Stop asks the program to end with SIGTERM and waits; its error says that it ended badly or not by itself. A program
 // that does not run is no error.
 func (p *Program) Stop() error {

@@ -7,25 +7,36 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 )
 
+// SecondSpokeUser is whom SecondSpoke's requests come from, so that Requests tells the two agents apart.
+const SecondSpokeUser = "lab:second-spoke"
+
 // SecondSpoke starts another spoke for the member's cluster, with a volume of its own. It is not for concurrent use.
 func (m *Member) SecondSpoke(ctx context.Context, f *Fleet) (*Program, error) {
+	kubeconfig, err := m.kubeconfigFor(SecondSpokeUser, "system:masters")
+	if err != nil {
+		return nil, err
+	}
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	second := f.spokeProgram(m, "", loopback(port))
+	second := f.spokeProgram(m, loopback(port))
 	second.name += " (second)"
 	second.log = f.file(filepath.Join("log", "spoke-"+m.name+"-second.log"))
-	for i, arg := range second.args {
-		if arg == "--data-dir" {
-			second.args[i+1] += "-second"
-		}
-	}
+	second.replaceArg("--token", "")
+	second.replaceArg("--kubeconfig", kubeconfig)
+	second.replaceArg("--data-dir", f.file(filepath.Join("spokes", m.name+"-second")))
 	f.rivals = append(f.rivals, second)
 	return second, second.Start(ctx)
+}
+
+// replaceArg gives a flag of the command line another value.
+func (p *Program) replaceArg(flag, value string) {
+	p.args[slices.Index(p.args, flag)+1] = value
 }
 
 // HubWithAnotherKey runs a hub with a new key file on the fleet's database, which it should refuse, and returns what it
@@ -60,11 +71,7 @@ func (f *Fleet) ReplaceHub(ctx context.Context) error {
 	f.Hub.Kill()
 	other := f.hubProgram([]string{"FLOTILLA_DATABASE_URL=" + url})
 	other.name = "hub (another)"
-	for i, arg := range other.args {
-		if arg == "--data-dir" {
-			other.args[i+1] += "-other"
-		}
-	}
+	other.replaceArg("--data-dir", f.file("hub-other"))
 	f.Hub = other
 	return other.Start(ctx)
 }

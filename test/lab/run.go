@@ -22,16 +22,16 @@ func runAndWait(cmd *exec.Cmd, onDeath syscall.Signal) error {
 // runBuild runs the go command, and returns what it said. Its compilers would outlive it, and go on for minutes, so they
 // end with their group: when the build is interrupted, and when this process dies.
 func runBuild(build *exec.Cmd) (output string, err error) {
-	group, err := startGroup()
+	g, err := startGroup()
 	if err != nil {
 		return "", err
 	}
 	var said bytes.Buffer
 	build.Stdout, build.Stderr = &said, &said
-	build.SysProcAttr = &syscall.SysProcAttr{Pgid: group.guard.PID()}
-	build.Cancel = func() error { return syscall.Kill(-group.guard.PID(), syscall.SIGKILL) }
+	build.SysProcAttr = &syscall.SysProcAttr{Pgid: g.guard.PID()}
+	build.Cancel = func() error { return syscall.Kill(-g.guard.PID(), syscall.SIGKILL) }
 	err = runAndWait(build, syscall.SIGKILL)
-	group.dissolve()
+	g.dissolve()
 	return said.String(), err
 }
 

@@ -9,13 +9,13 @@ import (
 )
 
 // placeSpoke starts a cluster's spoke, serving metrics on a port that it finds.
-func (f *Fleet) placeSpoke(ctx context.Context, m *Member, token string) error {
+func (f *Fleet) placeSpoke(ctx context.Context, m *Member) error {
 	for attempt := 0; ; attempt++ {
 		port, err := freePort()
 		if err != nil {
 			return err
 		}
-		m.Spoke = f.spokeProgram(m, token, loopback(port))
+		m.Spoke = f.spokeProgram(m, loopback(port))
 		err = m.Spoke.Start(ctx)
 		if err == nil || attempt == 4 || !strings.Contains(err.Error(), "address already in use") {
 			return err
@@ -23,9 +23,9 @@ func (f *Fleet) placeSpoke(ctx context.Context, m *Member, token string) error {
 	}
 }
 
-func (f *Fleet) spokeProgram(m *Member, token, address string) *Program {
+func (f *Fleet) spokeProgram(m *Member, address string) *Program {
 	args := []string{
-		"run", "--hub", f.hub.spoke, "--token", token, "--kubeconfig", m.Kubeconfig(),
+		"run", "--hub", f.hub.spoke, "--token", m.Token, "--kubeconfig", m.Kubeconfig(),
 		"--data-dir", f.file(filepath.Join("spokes", m.name)), "--http-listen", address,
 	}
 	return &Program{

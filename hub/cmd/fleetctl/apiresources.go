@@ -30,7 +30,7 @@ func (a *app) runAPIResources(noHeaders bool) error {
 		}{kinds})
 		return err
 	}
-	t := a.table("NAME", "SHORTNAMES", "APIVERSION", "NAMESPACED", "KIND")
+	t := a.table(nil, "NAME", "SHORTNAMES", "APIVERSION", "NAMESPACED", "KIND")
 	t.NoHeaders = noHeaders
 	if a.flags.output == "wide" {
 		t.Headers = append(t.Headers, "CATEGORY", "APP")

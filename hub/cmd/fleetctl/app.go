@@ -40,8 +40,8 @@ type app struct {
 	given map[string]bool
 
 	narrating sync.Mutex
-	// collected are the documents of a command that does something to several objects.
-	collected []any
+	// asked are the changes that were asked of the hub: an interrupt does not stop them.
+	asked changes
 
 	settingsOnce sync.Once
 	settingsErr  error

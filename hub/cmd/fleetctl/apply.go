@@ -3,13 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/grpc/status"
 
 	"flotilla.dev/flotilla/hub/cmd/fleetctl/printer"
+	"flotilla.dev/flotilla/pkg/resource"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
 
@@ -43,7 +42,7 @@ func newApplyCommand(a *app) *cobra.Command {
 	}
 	cmd.Flags().StringArrayVarP(&o.files, "filename", "f", nil, "file, directory, or - for stdin; may be repeated")
 	cmd.Flags().BoolVarP(&o.recursive, "recursive", "R", false, "take in the directories in a directory")
-	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "ask the hub what would happen and store nothing")
+	addDryRunFlag(cmd, &o.dryRun)
 	cmd.Flags().BoolVar(&o.wait, "wait", false, "wait until everything is ready")
 	o.confirm.addFlags(cmd)
 	return cmd
@@ -53,7 +52,10 @@ func (a *app) runApply(ctx context.Context, o applyOptions) error {
 	if err := a.settings(); err != nil {
 		return err
 	}
-	manifests, wrong := a.readManifests(o.files, o.recursive)
+	manifests, wrong, err := a.readManifests(ctx, o.files, o.recursive)
+	if err != nil {
+		return err
+	}
 	declared := a.declare(manifests, &wrong, decodeDeclared)
 	if len(wrong) > 0 {
 		return wrong.failure("nothing was applied", exitUsage)
@@ -82,58 +84,6 @@ func (a *app) runApply(ctx context.Context, o applyOptions) error {
 	return a.waitForApplied(ctx, h, declared)
 }
 
-// planApply asks the hub what each declaration would do; nothing is stored unless all of them are valid.
-func (a *app) planApply(ctx context.Context, h *hub, declared []declaration) ([]*adminv1.ApplyResponse, error) {
-	ctx, cancel := a.bounded(ctx, callTimeout)
-	defer cancel()
-	var planned []*adminv1.ApplyResponse
-	var wrong problems
-	code := exitDone
-	for _, d := range declared {
-		response, err := h.objects.Apply(ctx, &adminv1.ApplyRequest{Object: d.object, DryRun: true})
-		if err != nil {
-			f := a.explain("", err)
-			if f.code == exitUnreachable || f.code == exitDenied || f.code == exitInterrupted || f.code == exitTimeout {
-				return nil, f // it is the same for all of them
-			}
-			wrong.addHub(d, err, f)
-			code = max(code, f.code)
-		}
-		planned = append(planned, response)
-	}
-	if len(wrong) > 0 {
-		return nil, wrong.failure("nothing was applied", code)
-	}
-	return planned, nil
-}
-
-// addHub records what the hub refuses in a declaration: err, which f explains.
-func (p *problems) addHub(d declaration, err error, f *failure) {
-	p.add(d.manifest, d.long(), errors.New(f.what))
-	if s, ok := status.FromError(err); ok && details(s) != "" {
-		*p = append(*p, details(s))
-	}
-}
-
-// failure tells all problems at once.
-func (p problems) failure(what string, code exitCode) *failure {
-	f := &failure{code: code, what: fmt.Sprintf("%s: %s", what, count(len(p), "problem")), next: "mend the above and run it again"}
-	for _, line := range p {
-		f.why += line + "\n"
-	}
-	return f
-}
-
-func stakes(declared []declaration, planned []*adminv1.ApplyResponse) []stake {
-	var all []stake
-	for i, response := range planned {
-		if response.GetChange() != adminv1.Change_CHANGE_UNCHANGED && grave(response.GetImpact()) {
-			all = append(all, stake{declared[i].ref.String(), response.GetImpact()})
-		}
-	}
-	return all
-}
-
 func (a *app) showPlan(declared []declaration, planned []*adminv1.ApplyResponse) error {
 	for i, response := range planned {
 		a.warnings(declared[i], response)
@@ -141,40 +91,48 @@ func (a *app) showPlan(declared []declaration, planned []*adminv1.ApplyResponse)
 			a.say(symbolDo, "%s: %s", declared[i].ref, describeImpact(impact))
 		}
 	}
-	return a.printApplied(declared, planned, " (server dry run)")
+	return a.printApplied(declared, planned, len(declared) == 1, true)
 }
 
 // applyAll stores the declarations, in order. One that the hub refuses now does not keep the others back.
 func (a *app) applyAll(ctx context.Context, h *hub, declared []declaration, planned []*adminv1.ApplyResponse) error {
-	ctx, cancel := a.bounded(ctx, callTimeout)
-	defer cancel()
-	var done []declaration
+	var stored []declaration
 	var responses []*adminv1.ApplyResponse
 	var first *failure
 	var wrong problems
+	clustersChanged := false
 	for i, d := range declared {
-		request := &adminv1.ApplyRequest{Object: d.object}
-		if grave(planned[i].GetImpact()) && planned[i].GetChange() != adminv1.Change_CHANGE_UNCHANGED {
-			clusters := planned[i].GetImpact().GetClusters()
-			request.Confirm = &clusters
-		}
-		response, err := h.objects.Apply(ctx, request)
+		response, err := a.applyOne(ctx, h, d, planned[i], clustersChanged)
 		if err != nil {
 			f := a.explain("", err)
 			if first == nil {
 				first = f
 			}
 			wrong.addHub(d, err, f)
+			if forTheRest(f) {
+				break
+			}
 			continue
 		}
 		a.warnings(d, response)
-		done, responses = append(done, d), append(responses, response)
+		stored, responses = append(stored, d), append(responses, response)
+		clustersChanged = clustersChanged || d.kind.Name == resource.Cluster.Name && response.GetChange() != adminv1.Change_CHANGE_UNCHANGED
 	}
-	err := a.printApplied(done, responses, "")
+	err := a.printApplied(stored, responses, len(declared) == 1, false)
 	if first != nil {
-		return wrong.failure(fmt.Sprintf("%d of %s were not applied", len(declared)-len(done), count(len(declared), "object")), first.code)
+		return wrong.failure(fmt.Sprintf("%d of %s were not applied", len(declared)-len(stored), count(len(declared), "object")), first.code)
 	}
 	return err
+}
+
+func (a *app) applyOne(ctx context.Context, h *hub, d declaration, planned *adminv1.ApplyResponse, clustersChanged bool) (*adminv1.ApplyResponse, error) {
+	confirm, err := a.confirmed(ctx, h, d, planned, clustersChanged)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := a.bounded(ctx, callTimeout)
+	defer cancel()
+	return h.objects.Apply(ctx, &adminv1.ApplyRequest{Object: d.object, Confirm: confirm})
 }
 
 func (a *app) warnings(d declaration, response *adminv1.ApplyResponse) {
@@ -183,7 +141,8 @@ func (a *app) warnings(d declaration, response *adminv1.ApplyResponse) {
 	}
 }
 
-func (a *app) printApplied(declared []declaration, responses []*adminv1.ApplyResponse, suffix string) error {
+// printApplied tells what became of the declarations; single: one was given, so that it is no list.
+func (a *app) printApplied(declared []declaration, responses []*adminv1.ApplyResponse, single, dryRun bool) error {
 	if a.machine() {
 		var items []json.RawMessage
 		for _, response := range responses {
@@ -194,14 +153,14 @@ func (a *app) printApplied(declared []declaration, responses []*adminv1.ApplyRes
 			items = append(items, o.raw)
 		}
 		var value any = printer.NewList(items)
-		if len(items) == 1 {
+		if single && len(items) == 1 {
 			value = items[0]
 		}
 		_, err := a.emit(value)
 		return err
 	}
 	for i, d := range declared {
-		line := d.typed() + " " + changeWord(responses[i].GetChange()) + suffix
+		line := d.typed() + " " + done(changeWord(responses[i].GetChange()), dryRun)
 		if a.flags.output == "name" {
 			line = d.typed()
 		}

@@ -219,6 +219,42 @@ func TestApplyOfWhatIsDeclaredAlreadyNeedsNoConfirmation(t *testing.T) {
 	wantTexts(t, "stdout", b.ok("apply", "-f", file).stdout, "placement.fleet.flotilla.dev/app unchanged")
 }
 
+func TestApplyCountsTheClustersThatAreDeclaredWithAPlacementOfAll(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t) // two clusters
+	every := strings.Replace(strings.Split(declared, "---")[0], "selector: {matchLabels: {env: prod}}", "selector: {}", 1)
+	file := b.write("all.yaml", every+"---\n"+strings.Replace(clusterProd, "name: prod-1", "name: eu-1", 1))
+	b.fails(exitUsage, []string{"--confirm says 2, and it is 3 clusters", "1 cluster declared with it"}, "apply", "-f", file, "--confirm=2")
+	want(t, "stdout", b.ok("apply", "-f", file, "--confirm=3").stdout, `
+cluster.fleet.flotilla.dev/eu-1 created
+placement.fleet.flotilla.dev/app configured`)
+}
+
+func TestApplyDoesNotGoOnWithMoreClustersThanWereConfirmed(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t)
+	every := strings.Replace(strings.Split(declared, "---")[0], "selector: {matchLabels: {env: prod}}", "selector: {}", 1)
+	file := b.write("all.yaml", every+"---\n"+strings.Replace(clusterProd, "name: prod-1", "name: eu-1", 1))
+	b.hub.applied = func(r *adminv1.ApplyRequest) { // another cluster is registered meanwhile
+		if strings.Contains(string(r.GetObject()), "eu-1") {
+			b.hub.put(t, strings.Replace(clusterProd, "name: prod-1", "name: eu-2", 1))
+		}
+	}
+	b.fails(exitPrecondition, []string{"1 of 2 objects were not applied", "3 clusters were confirmed, and it concerns 4 now: look again"}, "apply", "-f", file, "--confirm=3")
+}
+
+func TestEachObjectHasTheTimeoutToItself(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.expire = make(chan struct{})
+	started := 0
+	b.timeouts = func() { started++ }
+	b.ok("apply", "-f", b.write("fleet.yaml", declared), "--timeout", "1h")
+	if started != 6 { // each planned and stored
+		t.Errorf("%d timeouts for 3 objects that are planned and stored", started)
+	}
+}
+
 func TestApplyWithWaitEndsWhenEverythingIsReady(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
@@ -229,78 +265,4 @@ func TestApplyWithWaitEndsWhenEverythingIsReady(t *testing.T) {
 	if code := r.wait(); code != 0 {
 		t.Errorf("exit %d: %s", code, r.stderr)
 	}
-}
-
-func TestDeleteAsksAndSendsWhatWasConfirmed(t *testing.T) {
-	t.Parallel()
-	impact := &adminv1.Impact{Clusters: 2, Deletes: true, Summary: "deletes the objects of ks/app in prod-1, prod-2"}
-	b := newFleet(t)
-	b.hub.impact("app", impact)
-	b.fails(exitUsage, []string{"this has to be confirmed", "deletes the objects of ks/app in prod-1, prod-2"}, "delete", "ks/app")
-	b.ok("get", "ks/app")
-	want(t, "dry run", b.ok("delete", "ks/app", "--dry-run").stdout, "kustomization.kustomize.toolkit.fluxcd.io/app deleted (server dry run)")
-	b.ok("get", "ks/app")
-	b.tty, b.stdin = true, "2\n"
-	want(t, "stdout", b.ok("delete", "ks/app").stdout, "kustomization.kustomize.toolkit.fluxcd.io/app deleted")
-	requests := requestsOf[*adminv1.DeleteRequest](b.hub)
-	if last := requests[len(requests)-1]; last.GetConfirm() != 2 || last.GetDryRun() {
-		t.Errorf("sent %v", last)
-	}
-	b.fails(exitNotFound, []string{"delete ks/app"}, "delete", "ks/app")
-	b.ok("delete", "ks/app", "--ignore-not-found")
-}
-
-func TestDeleteSaysWhatBecomesOfTheObjects(t *testing.T) {
-	t.Parallel()
-	for args, check := range map[string]func(*adminv1.DeleteRequest) bool{
-		"ks/app --policy orphan": func(r *adminv1.DeleteRequest) bool {
-			return r.GetPolicy() == adminv1.DeletePolicy_DELETE_POLICY_ORPHAN
-		},
-		"ks/app@prod-1 --policy delete": func(r *adminv1.DeleteRequest) bool {
-			return r.GetPolicy() == adminv1.DeletePolicy_DELETE_POLICY_DELETE && r.GetCluster() == "prod-1"
-		},
-		"cluster/prod-1 --now": func(r *adminv1.DeleteRequest) bool { return r.GetNow() && r.GetNamespace() == "" },
-	} {
-		b := newFleet(t)
-		b.ok(append([]string{"delete"}, strings.Fields(args)...)...)
-		for _, request := range requestsOf[*adminv1.DeleteRequest](b.hub) {
-			if !check(request) {
-				t.Errorf("delete %s sent %v", args, request)
-			}
-		}
-	}
-}
-
-func TestDeleteFromFilesEndsFirstWhatRefersToOthers(t *testing.T) {
-	t.Parallel()
-	b := newFleet(t)
-	r := b.ok("delete", "-f", b.write("fleet.yaml", declared), "--wait")
-	want(t, "stdout", r.stdout, `
-placement.fleet.flotilla.dev/app deleted
-kustomization.kustomize.toolkit.fluxcd.io/app deleted
-gitrepository.source.toolkit.fluxcd.io/app deleted
-placement.fleet.flotilla.dev/app condition met
-kustomization.kustomize.toolkit.fluxcd.io/app condition met
-gitrepository.source.toolkit.fluxcd.io/app condition met`)
-}
-
-func TestDeleteOfASourceInUseNamesItsUsers(t *testing.T) {
-	t.Parallel()
-	b := newFleet(t)
-	b.hub.fail("Delete", status.Error(codes.FailedPrecondition, "GitRepository/apps/app: conflict: it is used by Kustomization/apps/app"))
-	b.fails(exitPrecondition, []string{"it is used by Kustomization/apps/app"}, "delete", "gitrepo/app")
-	b.fails(exitPrecondition, []string{"2 of 2 objects: could not delete", "it is used by"}, "delete", "gitrepo/app", "gitrepo/other")
-}
-
-func TestAConfirmationIsAskedForOnceForAllObjects(t *testing.T) {
-	t.Parallel()
-	b := newFleet(t)
-	b.hub.impact("app", &adminv1.Impact{Clusters: 2, Deletes: true})
-	b.hub.impact("prod-1", &adminv1.Impact{Clusters: 1, Deletes: true})
-	b.tty, b.stdin = true, "2\n"
-	r := b.ok("delete", "ks/app", "cluster/prod-1")
-	if n := strings.Count(r.stderr, "Type the number"); n != 1 {
-		t.Errorf("asked %d times:\n%s", n, r.stderr)
-	}
-	wantTexts(t, "stdout", r.stdout, "app deleted", "prod-1 deleted")
 }

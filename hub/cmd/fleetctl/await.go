@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,8 +19,16 @@ var (
 	errNotYet = errors.New("not yet")
 )
 
-// await waits for one goal and returns the object as it was then.
+// await waits for one goal, and what comes after it, and returns the object as it was then.
 func (a *app) await(ctx context.Context, h *hub, g goal) (*object, error) {
+	found, err := a.awaitOne(ctx, h, g)
+	if err != nil || g.then == nil {
+		return found, err
+	}
+	return a.await(ctx, h, *g.then)
+}
+
+func (a *app) awaitOne(ctx context.Context, h *hub, g goal) (*object, error) {
 	w := &awaiting{app: a, ctx: ctx, goal: g, objects: map[string]*object{}}
 	if err := a.mustExist(ctx, h, g); err != nil {
 		return nil, err
@@ -31,6 +41,8 @@ func (a *app) await(ctx context.Context, h *hub, g goal) (*object, error) {
 	switch {
 	case errors.Is(err, errMet):
 		return w.one(), nil
+	case status.Code(err) == codes.NotFound && g.absent(): // so is the cluster it was in
+		return nil, nil
 	case errors.Is(err, errNotYet), errors.Is(err, context.DeadlineExceeded), status.Code(err) == codes.DeadlineExceeded:
 		return nil, a.tooLate(h, g, w)
 	}
@@ -39,10 +51,8 @@ func (a *app) await(ctx context.Context, h *hub, g goal) (*object, error) {
 
 // mustExist refuses to wait for what nobody declared. An instance may come later than its App: it is made from it.
 func (a *app) mustExist(ctx context.Context, h *hub, g goal) error {
-	for _, e := range g.expect {
-		if e.absence {
-			return nil
-		}
+	if g.absent() {
+		return nil
 	}
 	r := g.ref
 	r.cluster = ""
@@ -103,7 +113,15 @@ func (w *awaiting) look() error {
 }
 
 func (w *awaiting) verdict(ctx context.Context) (verdict, string, error) {
-	if w.goal.least.count == 0 {
+	switch {
+	case w.goal.ref.cluster == everyCluster && len(w.objects) > 0:
+		instances := slices.SortedFunc(maps.Values(w.objects), func(a, b *object) int { return strings.Compare(a.ref().cluster, b.ref().cluster) })
+		var clusters []string
+		for _, o := range instances {
+			clusters = append(clusters, o.ref().cluster)
+		}
+		return pending, "is still" + inClustersText(clusters) + ": " + readiness(instances[0]), nil
+	case w.goal.least.count == 0:
 		return w.goal.judge(ctx, w.one())
 	}
 	ready, failed := 0, 0
@@ -171,6 +189,11 @@ func (g goal) judge(ctx context.Context, o *object) (verdict, string, error) {
 	return result, strings.Join(reasons, "; "), nil
 }
 
+// absent reports whether the object's not being there is waited for.
+func (g goal) absent() bool {
+	return slices.ContainsFunc(g.expect, func(e expectation) bool { return e.absence })
+}
+
 func (g goal) text() string {
 	var texts []string
 	for _, e := range g.expect {
@@ -184,6 +207,11 @@ func (a *app) tooLate(h *hub, g goal, w *awaiting) error {
 	f := &failure{
 		code: exitTimeout, what: fmt.Sprintf("timed out after %s waiting for %s to %s", a.waited(), g.ref, g.text()),
 		next: "fleetctl describe " + g.ref.command(),
+	}
+	if g.ref.cluster == everyCluster {
+		everywhere := g.ref
+		everywhere.cluster = ""
+		f.next = "fleetctl get " + everywhere.command() + " -c '*'"
 	}
 	if a.looksOnce() {
 		f.what = fmt.Sprintf("not yet: %s should %s", g.ref, g.text())

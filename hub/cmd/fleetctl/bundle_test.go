@@ -32,10 +32,14 @@ type bundle struct {
 	dir string
 
 	stdin string
+	// typing, when set, is stdin instead.
+	typing io.Reader
 	// tty: stdin and stderr are a terminal.
 	tty bool
 	// expire, when set, ends what --timeout bounds once it is closed; until then nothing does.
 	expire chan struct{}
+	// timeouts, when set, is told of each bound that is put on something.
+	timeouts func()
 
 	mu     sync.Mutex
 	dialed []target
@@ -86,8 +90,12 @@ func (b *bundle) dial(t target) (*grpc.ClientConn, error) {
 }
 
 func (b *bundle) app(stdout, stderr io.Writer) *app {
+	stdin := b.typing
+	if stdin == nil {
+		stdin = strings.NewReader(b.stdin)
+	}
 	return &app{
-		stdin: strings.NewReader(b.stdin), stdout: stdout, stderr: stderr, stdinTTY: b.tty, stderrTTY: b.tty,
+		stdin: stdin, stdout: stdout, stderr: stderr, stdinTTY: b.tty, stderrTTY: b.tty,
 		env:   func(name string) string { return b.env[name] },
 		now:   func() time.Time { return now },
 		pause: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
@@ -98,6 +106,9 @@ func (b *bundle) app(stdout, stderr io.Writer) *app {
 }
 
 func (b *bundle) withTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	if b.timeouts != nil {
+		b.timeouts()
+	}
 	if b.expire == nil {
 		return context.WithTimeout(ctx, d)
 	}
@@ -189,6 +200,16 @@ func parseJSON(t *testing.T, text string) map[string]any {
 		t.Fatalf("not one JSON document: %v\n%s", err, text)
 	}
 	return value
+}
+
+// reading is a stdin at which nobody types anything.
+type reading struct{ begun chan struct{} }
+
+func newReading() reading { return reading{make(chan struct{}, 1)} }
+
+func (r reading) Read([]byte) (int, error) {
+	r.begun <- struct{}{}
+	select {} // as a terminal does; the process ends it
 }
 
 // running is a command line that goes on until it is interrupted.

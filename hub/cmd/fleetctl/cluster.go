@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"flotilla.dev/flotilla/pkg/resource"
@@ -43,6 +45,7 @@ type registerOptions struct {
 	ttl    time.Duration
 	rejoin bool
 	print  string
+	dryRun bool
 }
 
 func newClusterRegisterCommand(a *app) *cobra.Command {
@@ -73,6 +76,7 @@ func newClusterRegisterCommand(a *app) *cobra.Command {
 	cmd.Flags().DurationVar(&o.ttl, "ttl", 0, "how long the token is good for, at most 24h (default 1h)")
 	cmd.Flags().BoolVar(&o.rejoin, "rejoin", false, "the cluster has joined before and shall do so anew, with a new key")
 	cmd.Flags().StringVar(&o.print, "print", "command", "command, token or env")
+	addDryRunFlag(cmd, &o.dryRun)
 	return cmd
 }
 
@@ -101,22 +105,22 @@ func (a *app) runRegister(ctx context.Context, name string, labels map[string]st
 	defer h.close()
 	ctx, cancel := a.bounded(ctx, callTimeout)
 	defer cancel()
-	request := &adminv1.RegisterRequest{Name: name, Labels: labels, Rejoin: o.rejoin}
+	request := &adminv1.RegisterRequest{Name: name, Labels: labels, Rejoin: o.rejoin, DryRun: o.dryRun}
 	if o.ttl != 0 { // else the hub's default
 		request.Ttl = durationpb.New(o.ttl)
 	}
 	response, err := h.clusters.Register(ctx, request)
 	if err != nil {
 		f := a.explain("register "+name, err)
-		if f.code == exitPrecondition && !o.rejoin {
+		if status.Code(err) == codes.AlreadyExists {
 			f.next = "--rejoin, if its spoke shall join anew with a new key"
 		}
 		return f
 	}
-	return a.printRegistered(name, response, o.print)
+	return a.printRegistered(ref{kind: resource.Cluster, name: name}, response, o)
 }
 
-func (a *app) printRegistered(name string, response *adminv1.RegisterResponse, form string) error {
+func (a *app) printRegistered(r ref, response *adminv1.RegisterResponse, o registerOptions) error {
 	expires := response.GetExpiresAt().AsTime()
 	if a.machine() {
 		cluster, err := readObject(response.GetCluster())
@@ -124,16 +128,20 @@ func (a *app) printRegistered(name string, response *adminv1.RegisterResponse, f
 			return err
 		}
 		_, err = a.emit(struct {
-			Token        string          `json:"token"`
+			Token        string          `json:"token,omitempty"`
 			ExpiresAt    time.Time       `json:"expiresAt"`
 			SpokeAddress string          `json:"spokeAddress"`
 			Cluster      json.RawMessage `json:"cluster"`
 		}{response.GetToken(), expires, response.GetSpokeAddress(), cluster.raw})
 		return err
 	}
-	a.say(symbolDone, "cluster %s is registered; the token is good for one spoke until %s and is not shown again", name, expires.UTC().Format(time.RFC3339))
+	if o.dryRun {
+		a.say(symbolDo, "the token would be good for one spoke until %s; a dry run makes none", expires.UTC().Format(time.RFC3339))
+		return a.printRefs([]ref{r}, done("registered", true))
+	}
+	a.say(symbolDone, "cluster %s is registered; the token is good for one spoke until %s and is not shown again", r.name, expires.UTC().Format(time.RFC3339))
 	text := fmt.Sprintf("flotilla-spoke run --hub %s --token %s\n", response.GetSpokeAddress(), response.GetToken())
-	switch form {
+	switch o.print {
 	case "token":
 		text = response.GetToken() + "\n"
 	case "env":

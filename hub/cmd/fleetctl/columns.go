@@ -17,8 +17,9 @@ import (
 
 // column is one column of a table of objects.
 type column struct {
-	header string
-	cell   func(o *object, now time.Time) string
+	header  string
+	cell    func(o *object, now time.Time) string
+	meaning printer.Meaning
 }
 
 type columnOptions struct {
@@ -68,10 +69,33 @@ func textColumn(header string, cell func(*object) string) column {
 	return column{header: header, cell: func(o *object, _ time.Time) string { return cell(o) }}
 }
 
+func (c column) means(m printer.Meaning) column {
+	c.meaning = m
+	return c
+}
+
+// conditionColumn shows the status of the condition of that type.
+func conditionColumn(kind string) column {
+	return textColumn(strings.ToUpper(kind), func(o *object) string { return o.condition(kind).Status }).means(conditionMeaning(kind))
+}
+
+// conditionMeaning is what it means that a condition is True: of one that is not known here, nothing.
+func conditionMeaning(kind string) printer.Meaning {
+	switch kind {
+	case "Ready", "Healthy", "Connected", "ArtifactInStorage":
+		return printer.Good
+	case "Stalled", "FetchFailed", "PruneHeld", "SafeMode":
+		return printer.Bad
+	case "Reconciling":
+		return printer.Notable
+	}
+	return printer.Plain
+}
+
 var (
 	revisionColumn  = textColumn("REVISION", func(o *object) string { return printer.Revision(o.revision()) })
-	suspendedColumn = textColumn("SUSPENDED", func(o *object) string { return title(o.suspended()) })
-	readyColumn     = textColumn("READY", func(o *object) string { return o.condition("Ready").Status })
+	suspendedColumn = textColumn("SUSPENDED", func(o *object) string { return title(o.suspended()) }).means(printer.Notable)
+	readyColumn     = conditionColumn("Ready")
 	messageColumn   = textColumn("MESSAGE", message)
 	ageColumn       = column{header: "AGE", cell: func(o *object, now time.Time) string { return printer.Age(o.created(), now) }}
 	clustersColumn  = textColumn("CLUSTERS", func(o *object) string {
@@ -85,7 +109,7 @@ func instanceColumns() (normal, wide []column) {
 		revisionColumn, suspendedColumn, readyColumn, messageColumn,
 	}
 	wide = []column{
-		textColumn("HEALTHY", func(o *object) string { return o.condition("Healthy").Status }),
+		conditionColumn("Healthy"),
 		textColumn("ATTEMPTED", attempted),
 		textColumn("RELEASE", func(o *object) string { return printer.Revision(o.Status.Fleet.Release) }),
 		textColumn("GENERATION", func(o *object) string { return fmt.Sprint(o.Status.Fleet.Generation) }),
@@ -97,7 +121,7 @@ func instanceColumns() (normal, wide []column) {
 func clusterColumns() (normal, wide []column) {
 	normal = []column{
 		readyColumn,
-		textColumn("CONNECTED", func(o *object) string { return o.condition("Connected").Status }),
+		conditionColumn("Connected"),
 		textColumn("APPS", func(o *object) string { return fmt.Sprintf("%d/%d", o.Status.Apps.Ready, o.Status.Apps.Total) }),
 		textColumn("SPOKE", func(o *object) string { return o.Status.SpokeVersion }),
 		textColumn("K8S", func(o *object) string { return o.Status.KubernetesVersion }),
@@ -141,7 +165,7 @@ func message(o *object) string {
 		}
 	}
 	if held := o.Status.Fleet.PruneHeld; held != nil {
-		parts = append(parts, fmt.Sprintf("PRUNE HELD: %d objects (fleetctl prune show %s)", held.Count, o.ref().command()))
+		parts = append(parts, fmt.Sprintf("PRUNE HELD: %s (fleetctl prune show %s)", count(held.Count, "object"), o.ref().command()))
 	} else if n := o.Status.Fleet.Held; n > 0 {
 		parts = append(parts, fmt.Sprintf("PRUNE HELD in %s (fleetctl prune show %s)", count(n, "cluster"), o.ref().command()))
 	}

@@ -100,8 +100,9 @@ func TestStatusIsOneScreen(t *testing.T) {
 		Sources:    &adminv1.Counts{Total: 1, Ready: 1},
 		Apps:       &adminv1.Counts{Total: 2, Ready: 1, Progressing: 1, Suspended: 1},
 		SafeMode:   []string{"prod-2"},
+		Held:       []*adminv1.Trouble{{Object: "Kustomization/apps/app", Clusters: []string{"prod-1"}, Message: "12 deletions: the new set is empty"}},
 		Troubles: []*adminv1.Trouble{
-			{Object: "Kustomization/apps/app", Clusters: []string{"prod-1", "prod-3", "prod-4", "prod-5"}, Message: "Deployment/apps/web: ImagePullBackOff"},
+			{Object: "Kustomization/apps/app", Clusters: []string{"prod-1", "prod-3", "prod-4", "prod-5"}, Message: "Deployment/apps/web:\n\tImagePullBackOff"},
 			{Object: "GitRepository/apps/app", Message: "authentication failed"},
 		},
 	}
@@ -110,7 +111,9 @@ FLEET test   hub v0.3.1
 CLUSTERS   5   ✔ 2 ready   ✗ 2 failed   ⚠ 1 unknown
 SOURCES    1   ✔ 1 ready
 APPS       2   ✔ 1 ready   ◎ 1 progressing   ► 1 suspended
-SAFE MODE  prod-2: nothing is deleted there   → fleetctl hub recover
+SAFE MODE  prod-2: nothing is sent there   → fleetctl hub recover
+PRUNES HELD
+  ⚠ Kustomization/apps/app in prod-1: 12 deletions: the new set is empty   → fleetctl prune show Kustomization/apps/app
 TROUBLES
   ✗ Kustomization/apps/app in 4 clusters (prod-1, prod-3, prod-4, ...): Deployment/apps/web: ImagePullBackOff   → fleetctl describe Kustomization/apps/app@prod-1
   ✗ GitRepository/apps/app: authentication failed   → fleetctl describe GitRepository/apps/app`)
@@ -119,7 +122,10 @@ TROUBLES
 		t.Errorf("-o json gives %v", document)
 	}
 	b.env["LC_ALL"] = "C"
-	wantTexts(t, "stdout without UTF-8", b.ok("status").stdout, "ok 2 ready   x 2 failed")
+	wantTexts(t, "stdout without UTF-8", b.ok("status").stdout, "ok 2 ready   x 2 failed", "-> fleetctl hub recover")
+	if r := b.ok("status"); strings.ContainsFunc(r.stdout, func(c rune) bool { return c > 127 }) {
+		t.Errorf("without UTF-8:\n%s", r.stdout)
+	}
 	b.ok("describe", "Kustomization/apps/app@prod-1", "-n", "elsewhere") // what the screen says can be pasted
 }
 
@@ -250,7 +256,7 @@ func TestDescribeOfAClusterListsItsAppsAndWhatIsUnknown(t *testing.T) {
 	b := newFleet(t)
 	wantTexts(t, "stdout", b.ok("describe", "cluster/prod-1").stdout, "Kubernetes:   v1.36.3", "Last seen:    2s ago", "APP", "Kustomization/apps/app")
 	wantTexts(t, "stdout", b.ok("describe", "cluster/prod-2").stdout, "safe mode: the hub is behind this cluster", "fleetctl hub recover",
-		"unknown to the hub, kept as it is: Kustomization/apps/old", "fleetctl delete Kustomization/apps/old@prod-2 --policy delete|orphan")
+		"unknown to the hub, kept as it is: Kustomization/apps/old", "fleetctl delete Kustomization/apps/old@prod-2 --policy orphan\n", "fleetctl delete Kustomization/apps/old@prod-2 --policy delete\n")
 	wantTexts(t, "stdout", b.ok("describe", "placement/app").stdout, "Matched:      canary-1, prod-1, prod-2")
 	b.fails(exitNotFound, []string{"describe ks/nope"}, "describe", "ks/nope")
 }
@@ -334,4 +340,46 @@ func TestColoursAreForTerminalsUnlessToldOtherwise(t *testing.T) {
 			t.Errorf("%s is not heeded", variable)
 		}
 	}
+}
+
+func TestColoursSayWhatIsWellAndWhatIsNot(t *testing.T) {
+	t.Parallel()
+	const red, green, yellow = "\x1b[31m", "\x1b[32m", "\x1b[33m"
+	b := newFleet(t)
+	b.hub.put(t, strings.Replace(gitApp, "interval: 1m", "interval: 1m, suspend: true", 1))
+	for _, test := range []struct {
+		args    string
+		has, no []string
+	}{
+		{"get ks", []string{"False       " + green + "True"}, []string{red}},
+		{"get sources", []string{yellow + "True", green + "True"}, []string{red}},
+		{"describe ks/app@prod-1", []string{"Ready       " + red + "False", "PruneHeld   " + red + "True"}, []string{green}},
+		{"describe cl/prod-2", []string{"Ready       " + yellow + "Unknown", "SafeMode    " + red + "True"}, []string{green}},
+	} {
+		r := b.ok(append(strings.Fields(test.args), "--color=always")...)
+		wantTexts(t, test.args, r.stdout, test.has...)
+		for _, colour := range test.no {
+			if strings.Contains(r.stdout, colour) {
+				t.Errorf("%s has the colour %q:\n%q", test.args, colour, r.stdout)
+			}
+		}
+	}
+}
+
+func TestWhatWasDoneIsToldEvenWhenTheHubIsLostMeanwhile(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t)
+	b.hub.asked = func(*adminv1.ReconcileRequest) {
+		b.hub.fail("Reconcile", status.Error(codes.Unavailable, "connection refused"))
+	}
+	r := b.fails(exitUnreachable, []string{"cannot reach hub"}, "reconcile", "gitrepo/app", "ks/app", "-o", "json")
+	if items := parseJSON(t, r.stdout)["items"].([]any); len(items) != 1 {
+		t.Errorf("told of %v", items)
+	}
+}
+
+func TestHelpSaysWhatALabelSelects(t *testing.T) {
+	t.Parallel()
+	wantTexts(t, "stderr", newFleet(t).ok("get", "ks", "-l", "team=b").stderr, "No kustomizations found with labels team=b in namespace apps")
+	wantTexts(t, "help", newBareBundle(t).ok("get", "--help").stdout, "-l selects by the objects' own labels; an instance has those of its app")
 }

@@ -72,7 +72,7 @@ func (a *app) printContexts() error {
 	list := struct {
 		Items []contextDocument `json:"items"`
 	}{Items: []contextDocument{}}
-	t := a.table("CURRENT", "NAME", "HUB", "NAMESPACE", "TOKEN")
+	t := a.table(nil, "CURRENT", "NAME", "HUB", "NAMESPACE", "TOKEN")
 	for _, c := range a.config.Contexts {
 		_, err := os.Stat(config.TokenPath(a.configPath, c.Name))
 		document := contextDocument{Context: c, Current: c.Name == a.config.CurrentContext, Token: err == nil}
@@ -213,7 +213,7 @@ func (a *app) newToken(cmd *cobra.Command, fromStdin bool) (string, error) {
 		a.say(symbolWait, "paste the token, then Enter")
 		return a.readLine(cmd.Context())
 	}
-	data, err := io.ReadAll(io.LimitReader(a.stdin, 64<<10))
+	data, err := readInput(cmd.Context(), func() ([]byte, error) { return io.ReadAll(io.LimitReader(a.stdin, 64<<10)) })
 	if err != nil {
 		return "", fmt.Errorf("read the token: %w", err)
 	}

@@ -129,7 +129,7 @@ func TestEnvironmentSetsEveryGlobalFlag(t *testing.T) {
 	b.env["FLOTILLA_QUIET"] = "true"
 	want(t, "stderr", b.ok("reconcile", "ks/app").stderr, "")
 	b.env["FLOTILLA_TIMEOUT"] = "soon"
-	b.fails(exitUsage, []string{`FLOTILLA_TIMEOUT="soon"`}, "get", "ks")
+	b.fails(exitUsage, []string{`FLOTILLA_TIMEOUT: time: invalid duration "soon"`}, "get", "ks")
 }
 
 func TestConfigurationThatCannotBeUsedIsTold(t *testing.T) {

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 
@@ -64,6 +61,7 @@ func (a *app) confirm(ctx context.Context, c confirmation, stakes []stake) error
 	fmt.Fprintf(a.stderr, "Type the number of clusters (%d) to go on: ", clusters)
 	answer, err := a.readLine(ctx)
 	if err != nil {
+		fmt.Fprintln(a.stderr) // what follows is not part of the question
 		return err
 	}
 	if typed, err := strconv.Atoi(answer); err != nil || typed < 0 || uint32(typed) != clusters {
@@ -94,26 +92,4 @@ func describeImpact(impact *adminv1.Impact) string {
 		return "it means every cluster there is or will be"
 	}
 	return "it touches " + count(int(impact.GetClusters()), "cluster")
-}
-
-// readLine reads what the person types, or gives up when ctx ends; the read itself then ends with the process.
-func (a *app) readLine(ctx context.Context) (string, error) {
-	type answer struct {
-		line string
-		err  error
-	}
-	answers := make(chan answer, 1)
-	go func() {
-		line, err := bufio.NewReader(a.stdin).ReadString('\n')
-		if errors.Is(err, io.EOF) {
-			err = nil
-		}
-		answers <- answer{strings.TrimSpace(line), err}
-	}()
-	select {
-	case <-ctx.Done():
-		return "", ctx.Err()
-	case got := <-answers:
-		return got.line, got.err
-	}
 }

@@ -61,13 +61,14 @@ func (a *app) connect() (*hub, error) {
 		return nil, &failure{code: exitUsage, what: "cannot use the hub's address", why: err.Error(), next: "--hub HOST:PORT"}
 	}
 	a.conn = conn
+	noted := noting{conn, &a.asked}
 	return &hub{
-		objects:  adminv1.NewObjectsServiceClient(conn),
-		apps:     adminv1.NewAppsServiceClient(conn),
-		clusters: adminv1.NewClustersServiceClient(conn),
-		events:   adminv1.NewEventsServiceClient(conn),
-		prunes:   adminv1.NewPrunesServiceClient(conn),
-		admin:    adminv1.NewHubServiceClient(conn),
+		objects:  adminv1.NewObjectsServiceClient(noted),
+		apps:     adminv1.NewAppsServiceClient(noted),
+		clusters: adminv1.NewClustersServiceClient(noted),
+		events:   adminv1.NewEventsServiceClient(noted),
+		prunes:   adminv1.NewPrunesServiceClient(noted),
+		admin:    adminv1.NewHubServiceClient(noted),
 		conn:     conn,
 	}, nil
 }
@@ -115,7 +116,7 @@ func parsePin(text string) (fleet.Digest, error) {
 	pin, err := fleet.ParseDigest("sha256:" + strings.ToLower(strings.TrimPrefix(text, "sha256:")))
 	if err != nil || pin.IsZero() {
 		return fleet.Digest{}, &failure{
-			code: exitUsage, what: "the CA pin is not 64 hex digits", next: "copy the pin that the hub prints at its start",
+			code: exitUsage, what: "the CA pin is not 64 hex digits", next: "copy " + whereThePinIs,
 		}
 	}
 	return pin, nil

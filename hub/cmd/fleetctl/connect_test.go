@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"log"
 	"log/slog"
@@ -19,6 +20,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/identity"
 	"flotilla.dev/flotilla/pkg/rpc"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
@@ -100,7 +102,7 @@ func TestHubIsKnownByThePinOfItsCA(t *testing.T) {
 	}{
 		{"the hub", address, pin, "right", exitDone, nil},
 		{"pin with its algorithm", address, "sha256:" + strings.ToUpper(pin), "right", exitDone, nil},
-		{"another hub", address, other, "right", exitUnreachable, []string{"shows a certificate that cannot be trusted", "--ca-pin names", "--ca-pin PIN"}},
+		{"another hub", address, other, "right", exitUnreachable, []string{"shows a certificate that cannot be trusted", "--ca-pin names", "logs as caPin", "--ca-pin PIN"}},
 		{"no pin", address, "", "right", exitUnreachable, []string{"shows a certificate that cannot be trusted", "this machine trusts, and no --ca-pin is given"}},
 		{"no pin, another name", strings.Replace(address, "127.0.0.1", "localhost", 1), "", "right", exitUnreachable, []string{"shows a certificate for another name", "--ca-pin"}},
 		{"wrong token", address, pin, "wrong", exitDenied, []string{"the hub does not know the token", "--token-file FILE"}},
@@ -173,6 +175,17 @@ func TestDetailsOfAnErrorAreTold(t *testing.T) {
 	}
 	b.hub.fail("List", s.Err())
 	b.fails(exitUsage, []string{"get placements: Placement/apps/app is not valid", "  spec.apps[0].name: is required", "  request: 4f2a", "  try: "}, "get", "placements")
+}
+
+func TestHubWithoutItsDatabaseIsNotUnreachable(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t)
+	b.hub.fail("List", rpc.Status(fmt.Errorf("list Kustomization: %w: the database does not answer", fleet.ErrUnavailable)))
+	r := b.fails(exitUnreachable, []string{"get kustomizations: hub hub.example.com:9443 answers: list Kustomization: not available now: the database does not answer",
+		"try: again when its database is back"}, "get", "ks")
+	if strings.Contains(r.stderr, "network") {
+		t.Errorf("advice about the network:\n%s", r.stderr)
+	}
 }
 
 func TestHelpOnExitCodesNamesAllOfThem(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/resource"
 )
 
@@ -90,8 +91,8 @@ func identify(raw []byte) (ref, error) {
 		return ref{}, fmt.Errorf("%s %s: kind %s of %s is not supported yet", o.Kind, o.Metadata.Name, o.Kind, o.APIVersion)
 	}
 	r := ref{kind: kind, namespace: o.Metadata.Namespace, name: o.Metadata.Name}
-	if cluster := o.Metadata.Annotations[clusterAnnotation]; cluster != "" {
-		return r, fmt.Errorf("metadata.annotations[%s]: this is what cluster %s runs, not an object that is declared", clusterAnnotation, cluster)
+	if cluster := o.Metadata.Annotations[fleet.ClusterAnnotation]; cluster != "" {
+		return r, fmt.Errorf("metadata.annotations[%s]: this is what cluster %s runs, not an object that is declared", fleet.ClusterAnnotation, cluster)
 	}
 	if r.name == "" {
 		return r, errors.New("metadata.name: is required")

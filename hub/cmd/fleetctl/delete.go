@@ -6,8 +6,6 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"flotilla.dev/flotilla/pkg/resource"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
@@ -58,14 +56,22 @@ func newDeleteCommand(a *app) *cobra.Command {
 	flags.BoolVarP(&o.recursive, "recursive", "R", false, "take in the directories in a directory")
 	flags.StringVar(&o.policy, "policy", "", "delete or orphan the app's objects, whatever the app says")
 	flags.BoolVar(&o.now, "now", false, "a cluster: do not wait for its spoke to acknowledge")
-	flags.BoolVar(&o.wait, "wait", false, "wait until the objects are gone")
-	flags.BoolVar(&o.dryRun, "dry-run", false, "ask the hub what would happen and change nothing")
+	flags.BoolVar(&o.wait, "wait", false, "wait until the objects are gone, and what apps put into clusters too")
+	addDryRunFlag(cmd, &o.dryRun)
 	flags.BoolVar(&o.ignoreNotFound, "ignore-not-found", false, "what is gone already is no error")
 	o.confirm.addFlags(cmd)
 	return cmd
 }
 
-// deletions are the objects that arguments or files name, in the order one ends them: what refers to others first.
+// endOrder is the order in which one ends objects. An App comes before its Placement: were that gone first, the App's
+// objects would be left where they are, as the deletion table has it. What is referred to comes later.
+var endOrder = []resource.Kind{resource.Kustomization, resource.Placement, resource.GitRepository, resource.Secret, resource.Cluster}
+
+func endRank(kind resource.Kind) int {
+	return slices.IndexFunc(endOrder, func(k resource.Kind) bool { return k.Name == kind.Name })
+}
+
+// deletions are the objects that arguments or files name, in the order one ends them.
 func (a *app) deletions(cmd *cobra.Command, args []string, o deleteOptions) ([]ref, error) {
 	if _, known := deletePolicies[o.policy]; !known {
 		return nil, usagef(cmd, "--policy %q is not delete or orphan", o.policy)
@@ -86,7 +92,7 @@ func (a *app) deletions(cmd *cobra.Command, args []string, o deleteOptions) ([]r
 			return nil, usagef(cmd, "--now is for clusters, and %s is none", r)
 		}
 	}
-	slices.SortStableFunc(refs, func(a, b ref) int { return rank(b.kind) - rank(a.kind) })
+	slices.SortStableFunc(refs, func(a, b ref) int { return endRank(a.kind) - endRank(b.kind) })
 	return refs, nil
 }
 
@@ -100,7 +106,10 @@ func (a *app) namedDeletions(cmd *cobra.Command, args []string, o deleteOptions)
 	if err := a.settings(); err != nil {
 		return nil, err
 	}
-	manifests, wrong := a.readManifests(o.files, o.recursive)
+	manifests, wrong, err := a.readManifests(cmd.Context(), o.files, o.recursive)
+	if err != nil {
+		return nil, err
+	}
 	declared := a.declare(manifests, &wrong, identify)
 	if len(wrong) > 0 {
 		return nil, wrong.failure("nothing was deleted", exitUsage)
@@ -121,99 +130,35 @@ func (a *app) runDelete(ctx context.Context, refs []ref, o deleteOptions) error 
 		return err
 	}
 	defer h.close()
-	impacts, err := a.planDeletions(ctx, h, refs, o)
+	planned, err := a.planDeletions(ctx, h, refs, o)
 	if err != nil {
 		return err
 	}
 	if o.dryRun {
-		return a.showDeletions(refs, impacts)
+		return a.showDeletions(planned)
 	}
 	var stakes []stake
-	for i, impact := range impacts {
-		if grave(impact) {
-			stakes = append(stakes, stake{refs[i].String(), impact})
+	for _, d := range planned {
+		if grave(d.impact) {
+			stakes = append(stakes, stake{d.ref.String(), d.impact})
 		}
 	}
 	if err := a.confirm(ctx, o.confirm, stakes); err != nil {
 		return err
 	}
 	var gone []ref
-	err = a.each(refs, "delete", func(i int) error {
-		deleted, err := a.deleteOne(ctx, h, refs[i], o, impacts[i])
+	err = a.each(refs, "delete", func(i int) (any, error) {
+		deleted, err := a.deleteOne(ctx, h, planned[i], o)
 		if deleted {
 			gone = append(gone, refs[i])
 		}
-		return err
-	})
-	if err := errors.Join(err, a.printDeleted(gone, "")); err != nil || !o.wait {
-		return err
-	}
-	var goals []goal
-	for _, r := range gone {
-		goals = append(goals, goal{ref: r, expect: []expectation{expectDeleted()}})
-	}
-	return a.waitFor(ctx, h, goals)
-}
-
-func (a *app) planDeletions(ctx context.Context, h *hub, refs []ref, o deleteOptions) ([]*adminv1.Impact, error) {
-	ctx, cancel := a.bounded(ctx, callTimeout)
-	defer cancel()
-	impacts := make([]*adminv1.Impact, len(refs))
-	err := a.each(refs, "delete", func(i int) (err error) {
-		impacts[i], err = planDelete(ctx, h, refs[i], o, len(refs) > 1)
-		return err
-	})
-	return impacts, err
-}
-
-// planDelete asks what the deletion means. With several objects, one that others use may be free once those are
-// deleted: the deletion itself then says.
-func planDelete(ctx context.Context, h *hub, r ref, o deleteOptions, several bool) (*adminv1.Impact, error) {
-	request := deleteRequest(r, o)
-	request.DryRun = true
-	response, err := h.objects.Delete(ctx, request)
-	switch code := status.Code(err); {
-	case code == codes.NotFound && o.ignoreNotFound, code == codes.FailedPrecondition && several:
-		return &adminv1.Impact{}, nil
-	case err != nil:
 		return nil, err
+	})
+	if len(gone) > 0 || err == nil {
+		err = errors.Join(err, a.printRefs(gone, "deleted"))
 	}
-	return response.GetImpact(), nil
-}
-
-// deleteOne reports whether it deleted r; what was gone already it did not.
-func (a *app) deleteOne(ctx context.Context, h *hub, r ref, o deleteOptions, impact *adminv1.Impact) (bool, error) {
-	ctx, cancel := a.bounded(ctx, callTimeout)
-	defer cancel()
-	request := deleteRequest(r, o)
-	if grave(impact) {
-		clusters := impact.GetClusters()
-		request.Confirm = &clusters
+	if err != nil || !o.wait {
+		return err
 	}
-	_, err := h.objects.Delete(ctx, request)
-	if status.Code(err) == codes.NotFound && o.ignoreNotFound {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-func deleteRequest(r ref, o deleteOptions) *adminv1.DeleteRequest {
-	return &adminv1.DeleteRequest{
-		Kind: r.kind.Name, Namespace: r.namespace, Name: r.name, Cluster: r.cluster,
-		Policy: deletePolicies[o.policy], Now: o.now,
-	}
-}
-
-func (a *app) showDeletions(refs []ref, impacts []*adminv1.Impact) error {
-	for i, r := range refs {
-		a.say(symbolDo, "%s: %s", r, describeImpact(impacts[i]))
-	}
-	return a.printDeleted(refs, " (server dry run)")
-}
-
-func (a *app) printDeleted(refs []ref, suffix string) error {
-	if len(refs) == 0 {
-		return nil
-	}
-	return a.printRefs(refs, "deleted"+suffix)
+	return a.waitGone(ctx, h, gone)
 }

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"flotilla.dev/flotilla/hub/cmd/fleetctl/printer"
+	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/resource"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
@@ -52,20 +53,19 @@ func (a *app) runDescribe(ctx context.Context, refs []ref) error {
 	ctx, cancel := a.bounded(ctx, callTimeout)
 	defer cancel()
 	first := true
-	return a.each(refs, "describe", func(i int) error {
+	return a.each(refs, "describe", func(i int) (any, error) {
 		d, err := h.describe(ctx, refs[i])
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if a.machine() {
-			a.collect(d.document())
-			return nil
+			return d.document(), nil
 		}
 		if !first {
 			fmt.Fprint(a.stdout, "\n\n")
 		}
 		first = false
-		return a.printDescription(d)
+		return nil, a.printDescription(d)
 	})
 }
 
@@ -149,7 +149,7 @@ func (a *app) describeMetadata(o *object) {
 	a.field("Type", o.Type)
 	a.field("Labels", labelText(o.Metadata.Labels))
 	annotations := maps.Clone(o.Metadata.Annotations)
-	delete(annotations, clusterAnnotation)
+	delete(annotations, fleet.ClusterAnnotation)
 	for i, key := range slices.Sorted(maps.Keys(annotations)) {
 		label := ""
 		if i == 0 {
@@ -218,7 +218,7 @@ func (a *app) describeConditions(o *object) error {
 		return nil
 	}
 	fmt.Fprintln(a.stdout, "Conditions:")
-	t := a.table("TYPE", "STATUS", "AGE", "REASON", "MESSAGE")
+	t := a.table(statusMeaning, "TYPE", "STATUS", "AGE", "REASON", "MESSAGE")
 	t.Indent = "  "
 	for _, c := range o.Status.Conditions {
 		t.Add(c.Type, c.Status, printer.Age(moment(c.LastTransitionTime), a.now()), c.Reason, c.Message)
@@ -226,12 +226,20 @@ func (a *app) describeConditions(o *object) error {
 	return t.Flush(a.stdout)
 }
 
+// statusMeaning is what the status of a condition means, which depends on its type.
+func statusMeaning(row []string, column int) printer.Meaning {
+	if column == 1 {
+		return conditionMeaning(row[0])
+	}
+	return printer.Plain
+}
+
 func (a *app) describeEvents(events []*adminv1.Event) error {
 	if len(events) == 0 {
 		return nil
 	}
 	fmt.Fprintln(a.stdout, "Events:")
-	t := a.table("LAST SEEN", "TYPE", "REASON", "CLUSTER", "OBJECT", "MESSAGE")
+	t := a.table(inColumn(1, printer.Notable), "LAST SEEN", "TYPE", "REASON", "CLUSTER", "OBJECT", "MESSAGE")
 	t.Indent = "  "
 	for _, e := range events {
 		t.Add(printer.Age(e.GetAt().AsTime(), a.now()), eventType(e), e.GetReason(), e.GetCluster(), e.GetObject(), e.GetMessage())

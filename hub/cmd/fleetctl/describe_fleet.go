@@ -40,10 +40,10 @@ func blockers(o *object, named bool) []string {
 		prefix = o.ref().String() + ": "
 	}
 	for _, object := range o.Status.Fleet.NotReady {
-		lines = append(lines, prefix+notReadyText(object))
+		lines = append(lines, prefix+printer.Fold(notReadyText(object)))
 	}
 	if held := o.Status.Fleet.PruneHeld; held != nil {
-		lines = append(lines, prefix+fmt.Sprintf("prune held: %s: %s", count(held.Count, "deletion"), held.Reason),
+		lines = append(lines, prefix+fmt.Sprintf("prune held: %s: %s", count(held.Count, "deletion"), printer.Fold(held.Reason)),
 			"  see them: fleetctl prune show "+o.ref().command(),
 			"  approve:  fleetctl prune approve "+o.ref().command()+" --digest "+held.Digest)
 	}
@@ -51,11 +51,13 @@ func blockers(o *object, named bool) []string {
 		lines = append(lines, "it is suspended: fleetctl resume "+o.ref().command())
 	}
 	if safe := o.condition("SafeMode"); safe.Status == string(fleet.True) {
-		lines = append(lines, "safe mode: "+safe.Message, "  lead it out: fleetctl hub recover")
+		lines = append(lines, "safe mode: "+printer.Fold(safe.Message), "  lead it out: fleetctl hub recover")
 	}
 	for _, unknown := range names(o.Status.UnknownAssignments) {
+		end := "fleetctl delete " + unknownRef(unknown) + "@" + o.Metadata.Name + " --policy "
 		lines = append(lines, "unknown to the hub, kept as it is: "+unknown,
-			"  end it: fleetctl delete "+unknownRef(unknown)+"@"+o.Metadata.Name+" --policy delete|orphan")
+			"  end it and leave its objects: "+end+"orphan",
+			"  end it and delete them:       "+end+"delete")
 	}
 	return lines
 }
@@ -76,11 +78,12 @@ func (a *app) describeInstances(d *description) error {
 	if len(d.instances) == 0 {
 		return nil
 	}
-	title, t := "Clusters:", a.table("CLUSTER", "REVISION", "READY", "REPORTED", "MESSAGE")
+	title, header := "Clusters:", "CLUSTER"
 	ofCluster := d.object.kind.Name == resource.Cluster.Name
 	if ofCluster {
-		title, t = "Apps:", a.table("APP", "REVISION", "READY", "REPORTED", "MESSAGE")
+		title, header = "Apps:", "APP"
 	}
+	t := a.table(inColumn(2, printer.Good), header, "REVISION", "READY", "REPORTED", "MESSAGE")
 	t.Indent = "  "
 	instances := slices.Clone(d.instances)
 	slices.SortStableFunc(instances, func(a, b *object) int { return readyRank(a) - readyRank(b) })
@@ -100,7 +103,10 @@ func (a *app) describeInstances(d *description) error {
 	if err := t.Flush(a.stdout); err != nil {
 		return err
 	}
-	if more > 0 {
+	switch {
+	case more > 0 && ofCluster:
+		fmt.Fprintf(a.stdout, "  and %s: fleetctl get ks -A -c %s\n", count(more, "more app"), d.object.Metadata.Name)
+	case more > 0:
 		fmt.Fprintf(a.stdout, "  and %s: fleetctl get %s -c '*'\n", count(more, "more cluster"), d.object.ref().command())
 	}
 	return nil

@@ -1,26 +1,40 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 )
 
-// each does something with every ref, whatever becomes of the others, and tells all that failed at once.
-func (a *app) each(refs []ref, doing string, do func(i int) error) error {
+// each does something with every ref, whatever becomes of the others, and tells all that failed at once. What do returns
+// besides, unless it is nil, goes into the one document that a program reads.
+func (a *app) each(refs []ref, doing string, do func(i int) (document any, err error)) error {
+	return a.eachOf(refs, len(refs) == 1, doing, do)
+}
+
+// eachOf is each; single: one object was asked for, so that the document is no list.
+func (a *app) eachOf(refs []ref, single bool, doing string, do func(i int) (document any, err error)) error {
+	if len(refs) == 0 && a.machine() {
+		return a.printRefs(nil, doing)
+	}
+	var documents []any
 	var failures []*failure
 	why := ""
 	for i, r := range refs {
-		err := do(i)
+		document, err := do(i)
+		if document != nil {
+			documents = append(documents, document)
+		}
 		if err == nil {
 			continue
 		}
 		f := a.explain(doing+" "+r.String(), err)
-		if f.code == exitUnreachable || f.code == exitInterrupted {
-			return f // it is the same for the rest
+		if f.code == exitUnreachable || f.code == exitInterrupted { // it is the same for the rest
+			return errors.Join(f, a.emitEach(documents, single))
 		}
 		failures = append(failures, f)
 		why += f.what + "\n"
 	}
-	if err := a.emitCollected(len(refs) == 1); err != nil {
+	if err := a.emitEach(documents, single); err != nil {
 		return err
 	}
 	switch {
@@ -35,12 +49,7 @@ func (a *app) each(refs []ref, doing string, do func(i int) error) error {
 	}
 }
 
-// collect keeps what became of one ref for the document that each prints at its end.
-func (a *app) collect(document any) { a.collected = append(a.collected, document) }
-
-func (a *app) emitCollected(single bool) error {
-	documents := a.collected
-	a.collected = nil
+func (a *app) emitEach(documents []any, single bool) error {
 	switch {
 	case len(documents) == 0:
 		return nil

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"flotilla.dev/flotilla/pkg/resource"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
@@ -14,6 +16,7 @@ type eventsOptions struct {
 	about         string
 	cluster       string
 	types         string
+	since         time.Duration
 	allNamespaces bool
 	limit         uint32
 	watch         bool
@@ -27,7 +30,7 @@ func newEventsCommand(a *app) *cobra.Command {
 		Short: "List what happened",
 		Example: `  fleetctl events --for ks/podinfo -w
   fleetctl events --for ks/podinfo@eu-1
-  fleetctl events -A --types Warning
+  fleetctl events -A --types Warning --since 1h
   fleetctl events -c eu-1`,
 		Annotations: outputs("json", "yaml", "wide"),
 		Args:        between(0, 0),
@@ -43,6 +46,7 @@ func newEventsCommand(a *app) *cobra.Command {
 	flags.StringVar(&o.about, "for", "", "only of KIND/NAME[@CLUSTER]")
 	flags.StringVarP(&o.cluster, "cluster", "c", "", "only of this cluster, in all namespaces unless -n is given")
 	flags.StringVar(&o.types, "types", "", "Warning, or Normal,Warning")
+	flags.DurationVar(&o.since, "since", 0, "only of this long ago or later, such as 90s or 1h")
 	flags.BoolVarP(&o.allNamespaces, "all-namespaces", "A", false, "of all namespaces")
 	flags.Uint32Var(&o.limit, "limit", 0, "at most this many of the newest (default 200)")
 	flags.BoolVarP(&o.watch, "watch", "w", false, "follow what happens after the list")
@@ -61,6 +65,12 @@ func (a *app) eventFilter(cmd *cobra.Command, o eventsOptions) (*adminv1.EventFi
 		return nil, err
 	}
 	filter := &adminv1.EventFilter{Cluster: o.cluster, Warnings: warnings}
+	switch {
+	case o.since < 0:
+		return nil, usagef(cmd, "--since %s is not in the past: give how long ago, such as 1h", o.since)
+	case o.since > 0:
+		filter.Since = timestamppb.New(a.now().Add(-o.since))
+	}
 	if o.about != "" {
 		refs, err := a.parseRefs(cmd, []string{o.about})
 		if err != nil {
@@ -117,7 +127,7 @@ func (a *app) runEvents(ctx context.Context, filter *adminv1.EventFilter, o even
 	sink := newEventPrinter(a, o)
 	if !o.watch {
 		if len(response.GetEvents()) == 0 && !a.machine() {
-			a.say(symbolWarn, "%s", noEvents(filter))
+			a.say(symbolWarn, "%s", noEvents(filter, o))
 		}
 		return sink.all(response.GetEvents())
 	}
@@ -132,9 +142,13 @@ func (a *app) runEvents(ctx context.Context, filter *adminv1.EventFilter, o even
 	return a.stoppedFollowing(ctx.Err(), a.explain("follow events", err))
 }
 
-func noEvents(filter *adminv1.EventFilter) string {
-	if filter.GetNamespace() == "" {
-		return "No events found"
+func noEvents(filter *adminv1.EventFilter, o eventsOptions) string {
+	text := "No events found"
+	if o.since > 0 {
+		text += " of the last " + o.since.String()
 	}
-	return "No events found in namespace " + filter.GetNamespace() + " (-A lists all)"
+	if filter.GetNamespace() != "" {
+		text += " in namespace " + filter.GetNamespace() + " (-A lists all)"
+	}
+	return text
 }

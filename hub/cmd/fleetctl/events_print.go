@@ -47,7 +47,7 @@ func newEventPrinter(a *app, o eventsOptions) *eventPrinter {
 	if a.flags.output == "wide" {
 		headers[0] = "AT"
 	}
-	p := &eventPrinter{app: a, table: a.table(headers...), wide: a.flags.output == "wide"}
+	p := &eventPrinter{app: a, table: a.table(inColumn(1, printer.Notable), headers...), wide: a.flags.output == "wide"}
 	p.table.NoHeaders = o.noHeaders
 	return p
 }

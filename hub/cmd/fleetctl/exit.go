@@ -31,7 +31,7 @@ func newExitCodesTopic() *cobra.Command {
     2  wrong usage, an object that is not valid, or a confirmation that is missing
     3  not found
     4  not authenticated, or not allowed
-    5  the hub cannot be reached, or its certificate cannot be trusted
+    5  the hub cannot be reached, cannot answer, or its certificate cannot be trusted
     6  timed out while still in progress
     7  failed for good: nothing will change until somebody changes something
     8  a precondition does not hold: something changed meanwhile, is in use or exists, or hub and fleetctl do not fit

@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"flotilla.dev/flotilla/pkg/fleet"
-	"flotilla.dev/flotilla/pkg/resource"
 )
 
 // verdict is what a look at an object says about an expectation.
@@ -93,6 +93,17 @@ func expectDeleted() expectation {
 	}}
 }
 
+// expectKnown is met once a cluster's spoke does not report an App any more that the hub knows nothing of.
+func expectKnown(app ref) expectation {
+	unknown := strings.Join([]string{app.kind.Name, app.namespace, app.name}, "/")
+	return expectation{text: "hear that " + app.String() + " ends", absence: true, judge: func(_ context.Context, o *object) (verdict, string, error) {
+		if o == nil || !slices.Contains(names(o.Status.UnknownAssignments), unknown) {
+			return met, "", nil
+		}
+		return pending, "its spoke has not heard of it yet: " + conditionText(o.condition("Connected")), nil
+	}}
+}
+
 // expectConnected is met once the cluster's spoke is connected.
 func expectConnected() expectation {
 	return expectation{text: "be connected", judge: onlyPresent(func(o *object) (verdict, string) {
@@ -156,8 +167,8 @@ func readiness(o *object) string {
 		c = s
 	}
 	text := conditionText(c)
-	if o.kind.Name == resource.Kustomization.Name && len(o.Status.Fleet.NotReady) > 0 {
-		text += " [" + notReadyText(o.Status.Fleet.NotReady[0]) + "]"
+	if notReady := o.Status.Fleet.NotReady; len(notReady) > 0 && !strings.Contains(text, notReady[0].Object.String()) {
+		text += " [" + notReadyText(notReady[0]) + "]"
 	}
 	return text
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"flotilla.dev/flotilla/hub/cmd/fleetctl/printer"
 )
 
 // failure is an error as a person reads it, in three parts, with its exit code.
@@ -34,15 +36,18 @@ func refuse(format string, args ...any) *failure {
 func (a *app) report(ctx context.Context, err error) exitCode {
 	f := a.explain("", err)
 	if ctx.Err() != nil {
-		f = &failure{code: exitInterrupted, what: "interrupted", why: "what was asked for before goes on at the hub"}
 		if isReading(err) {
-			return f.code
+			return exitInterrupted
 		}
+		f = a.interrupted()
 	}
 	var text strings.Builder
-	text.WriteString("Error: " + strings.TrimSpace(f.what) + "\n")
-	for line := range strings.Lines(strings.TrimSpace(f.why)) {
-		text.WriteString("  " + strings.TrimRight(line, "\n") + "\n")
+	what, more, _ := strings.Cut(strings.TrimSpace(f.what), "\n")
+	text.WriteString("Error: " + printer.Fold(what) + "\n")
+	for line := range strings.Lines(more + "\n" + f.why) {
+		if line = printer.Fold(line); line != "" {
+			text.WriteString("  " + line + "\n")
+		}
 	}
 	if f.next != "" {
 		text.WriteString("  try: " + f.next + "\n")
@@ -51,6 +56,15 @@ func (a *app) report(ctx context.Context, err error) exitCode {
 	defer a.narrating.Unlock()
 	fmt.Fprint(a.stderr, text.String())
 	return f.code
+}
+
+// interrupted is what the person is told who ended a command: what goes on without it, and how to follow that.
+func (a *app) interrupted() *failure {
+	f := &failure{code: exitInterrupted, what: "interrupted: nothing was changed"}
+	if follow := a.asked.follow(); follow != "" {
+		f.what, f.why, f.next = "interrupted", "what was asked for goes on at the hub", follow
+	}
+	return f
 }
 
 // errReading marks the end of a command that only followed: an interrupt is how one leaves it.

@@ -32,15 +32,37 @@ func (f *fakeApps) object(kind, namespace, name string) ([]byte, error) {
 	return raw, nil
 }
 
+// clustersOf are those that have an instance.
+func (h *fakeHub) clustersOf(kind, name string) []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var clusters []string
+	for key := range h.objects {
+		if key.kind == kind && key.name == name && key.cluster != "" {
+			clusters = append(clusters, key.cluster)
+		}
+	}
+	slices.Sort(clusters)
+	return clusters
+}
+
+// unlessDry is text, which a dry run does not give away.
+func unlessDry(request interface{ GetDryRun() bool }, text string) string {
+	if request.GetDryRun() {
+		return ""
+	}
+	return text
+}
+
 func (f *fakeApps) Reconcile(_ context.Context, r *adminv1.ReconcileRequest) (*adminv1.ReconcileResponse, error) {
 	if _, err := f.object(r.GetKind(), r.GetNamespace(), r.GetName()); err != nil {
 		return nil, err
 	}
-	response := &adminv1.ReconcileResponse{RequestedAt: requestedAt}
+	response := &adminv1.ReconcileResponse{RequestedAt: unlessDry(r, requestedAt), Clusters: f.clustersOf(r.GetKind(), r.GetName())}
 	if f.source != nil {
 		response.SourceKind, response.SourceNamespace, response.SourceName = f.source.SourceKind, f.source.SourceNamespace, f.source.SourceName
 	}
-	if f.asked != nil {
+	if f.asked != nil && !r.GetDryRun() {
 		f.asked(r)
 	}
 	return response, nil
@@ -48,12 +70,12 @@ func (f *fakeApps) Reconcile(_ context.Context, r *adminv1.ReconcileRequest) (*a
 
 func (f *fakeApps) Suspend(_ context.Context, r *adminv1.SuspendRequest) (*adminv1.SuspendResponse, error) {
 	raw, err := f.object(r.GetKind(), r.GetNamespace(), r.GetName())
-	return &adminv1.SuspendResponse{Object: raw}, err
+	return &adminv1.SuspendResponse{Object: raw, Clusters: f.clustersOf(r.GetKind(), r.GetName())}, err
 }
 
 func (f *fakeApps) Resume(_ context.Context, r *adminv1.ResumeRequest) (*adminv1.ResumeResponse, error) {
 	raw, err := f.object(r.GetKind(), r.GetNamespace(), r.GetName())
-	return &adminv1.ResumeResponse{Object: raw, RequestedAt: requestedAt}, err
+	return &adminv1.ResumeResponse{Object: raw, RequestedAt: unlessDry(r, requestedAt), Clusters: f.clustersOf(r.GetKind(), r.GetName())}, err
 }
 
 type fakeClusters struct {
@@ -66,7 +88,7 @@ func (f *fakeClusters) Register(_ context.Context, r *adminv1.RegisterRequest) (
 		return f.register(r)
 	}
 	return &adminv1.RegisterResponse{
-		Token: "fl1.id.secret.pin", SpokeAddress: "hub.example.com:8443",
+		Token: unlessDry(r, "fl1.id.secret.pin"), SpokeAddress: "hub.example.com:8443",
 		ExpiresAt: timestamppb.New(now.Add(time.Hour)),
 		Cluster:   []byte(`{"apiVersion":"` + fleet.APIVersion + `","kind":"Cluster","metadata":{"name":"` + r.GetName() + `"}}`),
 	}, nil
@@ -80,7 +102,8 @@ type fakeEvents struct {
 func eventMatches(f *adminv1.EventFilter, e *adminv1.Event) bool {
 	return (f.GetKind() == "" || f.GetKind() == e.GetKind()) && (f.GetName() == "" || f.GetName() == e.GetName()) &&
 		(f.GetNamespace() == "" || f.GetNamespace() == e.GetNamespace()) &&
-		(f.GetCluster() == "" || f.GetCluster() == e.GetCluster()) && (!f.GetWarnings() || e.GetWarning())
+		(f.GetCluster() == "" || f.GetCluster() == e.GetCluster()) && (!f.GetWarnings() || e.GetWarning()) &&
+		(f.GetSince() == nil || !e.GetAt().AsTime().Before(f.GetSince().AsTime()))
 }
 
 func (f *fakeEvents) List(_ context.Context, r *adminv1.EventsServiceListRequest) (*adminv1.EventsServiceListResponse, error) {

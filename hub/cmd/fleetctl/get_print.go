@@ -77,11 +77,13 @@ func (a *app) objectTable(sample *object, typed bool, o getOptions) *objectTable
 	columns := columnsOf(sample, columnOptions{
 		namespace: o.allNamespaces, wide: a.flags.output == "wide", typed: typed,
 	})
-	t := &objectTable{Table: a.table(), app: a, columns: columns}
-	t.NoHeaders = o.noHeaders
+	var headers []string
 	for _, c := range columns {
-		t.Headers = append(t.Headers, c.header)
+		headers = append(headers, c.header)
 	}
+	meaning := func(_ []string, i int) printer.Meaning { return columns[i].meaning }
+	t := &objectTable{Table: a.table(meaning, headers...), app: a, columns: columns}
+	t.NoHeaders = o.noHeaders
 	return t
 }
 

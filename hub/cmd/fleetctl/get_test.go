@@ -155,7 +155,32 @@ func TestGetOfAMissingNameExits3AndPrintsTheOthers(t *testing.T) {
 	b.fails(exitNotFound, []string{"not found: ks/nope in namespace apps", "try: fleetctl get kustomizations -A"}, "get", "ks/nope")
 	r := b.fails(exitNotFound, []string{"ks/nope"}, "get", "ks", "app", "nope", "-o", "name")
 	want(t, "stdout", r.stdout, "kustomization.kustomize.toolkit.fluxcd.io/app")
-	b.fails(exitNotFound, []string{"ks/app@nowhere"}, "get", "ks/app@nowhere")
+	b.fails(exitNotFound, []string{"not found: cl/nope", "try: fleetctl get clusters\n"}, "get", "cl/nope")
+}
+
+func TestGetOfAMissingNameInClustersExits3(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t)
+	for _, args := range [][]string{{"ks/nope", "-c", "*"}, {"ks/nope@*"}, {"ks/nope", "-c", "prod-1"}, {"ks/nope@prod-1"}, {"ks/app", "-c", "canary-1,prod-2"}} {
+		b.fails(exitNotFound, []string{"not found: ks/", "try: fleetctl get kustomizations -A"}, append([]string{"get"}, args...)...)
+		b.fails(exitNotFound, []string{"not found"}, append([]string{"get", "-w"}, args...)...)
+	}
+	b.fails(exitNotFound, []string{"not found: ks/app@typo", "get Cluster/typo: not found", "try: fleetctl get clusters"}, "get", "ks/app@typo")
+	b.fails(exitNotFound, []string{"get Cluster/typo: not found", "fleetctl get clusters"}, "get", "ks", "-c", "typo")
+	b.hub.put(t, strings.Replace(ksApp, "name: app, namespace", "name: idle, namespace", 1))
+	wantTexts(t, "stderr", b.ok("get", "ks/idle@*").stderr, "no cluster has ks/idle")
+	if items := parseJSON(t, b.ok("get", "ks/idle@*", "-o", "json").stdout)["items"].([]any); len(items) != 0 {
+		t.Errorf("instances %v", items)
+	}
+}
+
+func TestGetMixesObjectsAndTheirInstances(t *testing.T) {
+	t.Parallel()
+	want(t, "stdout", newFleet(t).ok("get", "ks", "app", "app@*", "app@prod-1", "-o", "name").stdout, `
+kustomization.kustomize.toolkit.fluxcd.io/app
+kustomization.kustomize.toolkit.fluxcd.io/app@canary-1
+kustomization.kustomize.toolkit.fluxcd.io/app@prod-1
+kustomization.kustomize.toolkit.fluxcd.io/app@prod-1`)
 }
 
 func TestWrongUsageExits2AndSaysWhatIsMeant(t *testing.T) {
@@ -172,6 +197,9 @@ func TestWrongUsageExits2AndSaysWhatIsMeant(t *testing.T) {
 		{"get ks app -A", "--name app finds it in all namespaces"},
 		{"get ks/app clusters", `"clusters" stands among arguments of the form KIND/NAME`},
 		{"get ks app/b", `"app/b" stands behind a kind`},
+		{"get ks,pl app", `"ks,pl" means several kinds: where objects are named, it must be one`},
+		{"get ks/%@*", `"%@*" is not a name`},
+		{"get ks/app@p_1", `"app@p_1" is not a name`},
 		{"get ks --output-watch-events", "needs -w and -o json"},
 		{"get ks --timeout soon", `invalid argument "soon"`},
 		{"get ks --color loud", `--color "loud" is not auto`},
@@ -192,6 +220,10 @@ func TestWrongUsageExits2AndSaysWhatIsMeant(t *testing.T) {
 		{"delete cluster/prod-1 --policy orphan", "--policy is for apps"},
 		{"delete ks/app --now", "--now is for clusters"},
 		{"delete", "arguments are missing"},
+		{"events --since -1h", "--since -1h0m0s is not in the past"},
+		{"suspend ks/app --all", "--all means all of a kind: name none"},
+		{"suspend --all", "--all needs a kind"},
+		{"suspend placements --all", "sources and apps can be suspended"},
 		{"events --types Loud", `--types "Loud" is not Warning`},
 		{"cluster register", "arguments are missing: NAME"},
 		{"cluster register a --label b", `--label "b" is not KEY=VALUE`},

@@ -16,6 +16,8 @@ var (
 	symbolDone = symbol{"✔", "ok", "\x1b[32m"}
 	symbolFail = symbol{"✗", "x", "\x1b[31m"}
 	symbolWarn = symbol{"⚠", "!", "\x1b[33m"}
+	// symbolNext stands before what to do about the rest of the line.
+	symbolNext = symbol{"→", "->", ""}
 )
 
 // say tells the person what is going on, on stderr, unless they asked for quiet.
@@ -25,7 +27,7 @@ func (a *app) say(s symbol, format string, args ...any) {
 	}
 	a.narrating.Lock()
 	defer a.narrating.Unlock()
-	fmt.Fprintf(a.stderr, "%s %s\n", a.mark(s, a.colours(a.stderrTTY)), fmt.Sprintf(format, args...))
+	fmt.Fprintf(a.stderr, "%s %s\n", a.mark(s, a.colours(a.stderrTTY)), printer.Fold(fmt.Sprintf(format, args...)))
 }
 
 // mark is the symbol as the terminal can show it.
@@ -34,7 +36,7 @@ func (a *app) mark(s symbol, coloured bool) string {
 	if !a.utf8() {
 		mark = s.plain
 	}
-	if !coloured {
+	if !coloured || s.colour == "" {
 		return mark
 	}
 	return s.colour + mark + "\x1b[0m"
@@ -44,7 +46,7 @@ func (a *app) mark(s symbol, coloured bool) string {
 func (a *app) warn(format string, args ...any) {
 	a.narrating.Lock()
 	defer a.narrating.Unlock()
-	fmt.Fprintf(a.stderr, "Warning: %s\n", fmt.Sprintf(format, args...))
+	fmt.Fprintf(a.stderr, "Warning: %s\n", printer.Fold(fmt.Sprintf(format, args...)))
 }
 
 // colours reports whether a stream shall have colours.
@@ -71,13 +73,23 @@ func (a *app) utf8() bool {
 	return true
 }
 
-// table is a table for stdout.
-func (a *app) table(headers ...string) *printer.Table {
+// table is a table for stdout; meaning, which may be nil, gives its words their colours.
+func (a *app) table(meaning func(row []string, column int) printer.Meaning, headers ...string) *printer.Table {
 	t := &printer.Table{Headers: headers}
 	if a.colours(a.stdoutTTY) {
-		t.Paint = printer.Colour
+		t.Meaning = meaning
 	}
 	return t
+}
+
+// inColumn is the meaning of the words of one column.
+func inColumn(column int, m printer.Meaning) func([]string, int) printer.Meaning {
+	return func(_ []string, i int) printer.Meaning {
+		if i == column {
+			return m
+		}
+		return printer.Plain
+	}
 }
 
 // emit writes value when a format for machines was asked for, and reports whether it did.

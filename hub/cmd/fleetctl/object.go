@@ -10,9 +10,6 @@ import (
 	"flotilla.dev/flotilla/pkg/resource"
 )
 
-// clusterAnnotation marks an App's instance with the cluster it is in.
-const clusterAnnotation = "fleet.flotilla.dev/cluster"
-
 // object is what the hub shows of a declared object, or of an App's instance in a cluster.
 type object struct {
 	raw  json.RawMessage
@@ -125,7 +122,7 @@ func (o *object) dropContent() error {
 func (o *object) ref() ref {
 	return ref{
 		kind: o.kind, namespace: o.Metadata.Namespace, name: o.Metadata.Name,
-		cluster: o.Metadata.Annotations[clusterAnnotation],
+		cluster: o.Metadata.Annotations[fleet.ClusterAnnotation],
 	}
 }
 

@@ -12,9 +12,14 @@ import (
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
 
+type approveOptions struct {
+	digest  string
+	dryRun  bool
+	confirm confirmation
+}
+
 func newPruneApproveCommand(a *app) *cobra.Command {
-	var digest string
-	var c confirmation
+	var o approveOptions
 	cmd := &cobra.Command{
 		Use:   "approve KIND/NAME[@CLUSTER]",
 		Short: "Let a held set of deletions go on",
@@ -28,16 +33,17 @@ func newPruneApproveCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.runPruneApprove(cmd.Context(), r, digest, c)
+			return a.runPruneApprove(cmd.Context(), r, o)
 		},
 		ValidArgsFunction: a.completeObjects(oneRef),
 	}
-	cmd.Flags().StringVar(&digest, "digest", "", "the set, as `show` gives it, or the beginning of that; needed when several are held")
-	c.addFlags(cmd)
+	cmd.Flags().StringVar(&o.digest, "digest", "", "the set, as `show` gives it, or the beginning of that; needed when several are held")
+	addDryRunFlag(cmd, &o.dryRun)
+	o.confirm.addFlags(cmd)
 	return cmd
 }
 
-func (a *app) runPruneApprove(ctx context.Context, r ref, digest string, c confirmation) error {
+func (a *app) runPruneApprove(ctx context.Context, r ref, o approveOptions) error {
 	h, err := a.connect()
 	if err != nil {
 		return err
@@ -51,25 +57,22 @@ func (a *app) runPruneApprove(ctx context.Context, r ref, digest string, c confi
 	if err != nil {
 		return a.explain("show what is held of "+r.String(), err)
 	}
-	set, err := chooseSet(r, sets, digest)
+	set, err := chooseSet(r, sets, o.digest)
 	if err != nil {
 		return err
 	}
-	summary := fmt.Sprintf("deletes %s in %s", count(int(set.GetCount()), "object"), strings.Join(set.GetClusters(), ", "))
-	impact := &adminv1.Impact{Clusters: uint32(len(set.GetClusters())), Deletes: true, Summary: summary}
-	if c.count < 0 && a.stdinTTY {
-		for _, object := range set.GetObjects() {
-			a.say(symbolWarn, "%s", object)
-		}
+	request := &adminv1.ApproveRequest{
+		Kind: r.kind.Name, Namespace: r.namespace, Name: r.name, Digest: set.GetDigest(), DryRun: o.dryRun,
 	}
-	if err := a.confirm(ctx, c, []stake{{r.String(), impact}}); err != nil {
-		return err
+	if !o.dryRun {
+		if err := a.confirmSet(ctx, r, set, o.confirm); err != nil {
+			return err
+		}
+		request.Confirm = uint32(len(set.GetClusters()))
 	}
 	callCtx, cancel = a.bounded(ctx, callTimeout)
 	defer cancel()
-	response, err := h.prunes.Approve(callCtx, &adminv1.ApproveRequest{
-		Kind: r.kind.Name, Namespace: r.namespace, Name: r.name, Digest: set.GetDigest(), Confirm: impact.GetClusters(),
-	})
+	response, err := h.prunes.Approve(callCtx, request)
 	if err != nil {
 		return a.explain("approve", err)
 	}
@@ -79,8 +82,21 @@ func (a *app) runPruneApprove(ctx context.Context, r ref, digest string, c confi
 		})
 		return err
 	}
-	_, err = fmt.Fprintf(a.stdout, "%s approved %s in %s\n", r.typed(), printer.Revision(set.GetDigest()), strings.Join(response.GetClusters(), ", "))
+	line := fmt.Sprintf("%s approved %s in %s", r.typed(), printer.Revision(set.GetDigest()), strings.Join(response.GetClusters(), ", "))
+	_, err = fmt.Fprintln(a.stdout, done(line, o.dryRun))
 	return err
+}
+
+// confirmSet asks for the number of clusters that hold the set, and names its objects to whom it asks.
+func (a *app) confirmSet(ctx context.Context, r ref, set *adminv1.HeldSet, c confirmation) error {
+	summary := fmt.Sprintf("deletes %s in %s", count(int(set.GetCount()), "object"), strings.Join(set.GetClusters(), ", "))
+	impact := &adminv1.Impact{Clusters: uint32(len(set.GetClusters())), Deletes: true, Summary: summary}
+	if c.count < 0 && a.stdinTTY {
+		for _, object := range set.GetObjects() {
+			a.say(symbolWarn, "%s", object)
+		}
+	}
+	return a.confirm(ctx, c, []stake{{r.String(), impact}})
 }
 
 // minDigest is how much of a digest names a set: what `get` shows of one.

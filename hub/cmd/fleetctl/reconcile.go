@@ -11,7 +11,7 @@ import (
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
 
-type reconcileOptions struct{ withSource, wait bool }
+type reconcileOptions struct{ withSource, wait, dryRun bool }
 
 func newReconcileCommand(a *app) *cobra.Command {
 	var o reconcileOptions
@@ -46,6 +46,7 @@ func newReconcileCommand(a *app) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&o.withSource, "with-source", false, "an app: look at its source first")
 	cmd.Flags().BoolVar(&o.wait, "wait", false, "wait until it is done")
+	addDryRunFlag(cmd, &o.dryRun)
 	return cmd
 }
 
@@ -58,33 +59,51 @@ func (a *app) runReconcile(ctx context.Context, refs []ref, o reconcileOptions) 
 		return err
 	}
 	defer h.close()
-	return a.each(refs, "reconcile", func(i int) error { return a.reconcileOne(ctx, h, refs[i], o) })
+	return a.each(refs, "reconcile", func(i int) (any, error) { return a.reconcileOne(ctx, h, refs[i], o) })
 }
 
-func (a *app) reconcileOne(ctx context.Context, h *hub, r ref, o reconcileOptions) error {
-	a.say(symbolDo, "asking for a look at %s", r)
+func (a *app) reconcileOne(ctx context.Context, h *hub, r ref, o reconcileOptions) (document any, err error) {
+	if !o.dryRun {
+		a.say(symbolDo, "asking for a look at %s", r)
+	}
 	callCtx, cancel := a.bounded(ctx, callTimeout)
 	defer cancel()
 	response, err := h.apps.Reconcile(callCtx, &adminv1.ReconcileRequest{
-		Kind: r.kind.Name, Namespace: r.namespace, Name: r.name, Cluster: r.cluster, WithSource: o.withSource,
+		Kind: r.kind.Name, Namespace: r.namespace, Name: r.name, Cluster: r.cluster, WithSource: o.withSource, DryRun: o.dryRun,
 	})
 	if err != nil {
-		return err
-	}
-	a.say(symbolDone, "requested at %s", response.GetRequestedAt())
-	if !o.wait {
-		return a.printReconciled(r, "requested", response.GetRequestedAt(), nil)
+		return nil, err
 	}
 	var source *ref
 	if kind, found := resource.KindOf(response.GetSourceKind()); found && o.withSource {
 		source = &ref{kind: kind, namespace: response.GetSourceNamespace(), name: response.GetSourceName()}
+		a.say(symbolDo, "%s is looked at first", source)
+	}
+	a.sayClusters(r, "is looked at", response.GetClusters())
+	if !o.dryRun {
+		a.say(symbolDone, "requested at %s", response.GetRequestedAt())
+	}
+	if !o.wait {
+		return a.printRequested(r, o, response)
 	}
 	final, err := a.waitHandled(ctx, h, r, source, response.GetRequestedAt())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	a.say(symbolDone, "%s is at revision %s", r, printer.Revision(final.revision()))
-	return a.printReconciled(r, "reconciled", response.GetRequestedAt(), final)
+	return a.printStored(r, "reconciled", final.raw)
+}
+
+// printRequested tells on stdout that a look was asked for, or returns the request for a program.
+func (a *app) printRequested(r ref, o reconcileOptions, response *adminv1.ReconcileResponse) (document any, err error) {
+	if !a.machine() {
+		return nil, a.printRefs([]ref{r}, done("requested", o.dryRun))
+	}
+	return struct {
+		refDocument
+		RequestedAt string   `json:"requestedAt,omitempty"`
+		Clusters    []string `json:"clusters,omitempty"`
+	}{r.document(), response.GetRequestedAt(), response.GetClusters()}, nil
 }
 
 // waitHandled waits until a request is served: by the source first, when there is one, then by what r names.
@@ -154,20 +173,4 @@ func handled(last, requested string) bool {
 	}
 	served, asked := moment(last), moment(requested)
 	return !served.IsZero() && !asked.IsZero() && !served.Before(asked)
-}
-
-// printReconciled tells on stdout what came of a request.
-func (a *app) printReconciled(r ref, done, requestedAt string, final *object) error {
-	if !a.machine() {
-		return a.printRefs([]ref{r}, done)
-	}
-	if final != nil {
-		a.collect(final.raw)
-		return nil
-	}
-	a.collect(struct {
-		refDocument
-		RequestedAt string `json:"requestedAt"`
-	}{r.document(), requestedAt})
-	return nil
 }

@@ -19,7 +19,8 @@ func newHubCommand(a *app) *cobra.Command {
 }
 
 func newRecoverCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	var dryRun bool
+	cmd := &cobra.Command{
 		Use:   "recover",
 		Short: "Lead the fleet out of safe mode",
 		Long: "Lead the fleet out of safe mode, after the hub's database was restored or emptied: what is declared at the hub now\n" +
@@ -27,11 +28,13 @@ func newRecoverCommand(a *app) *cobra.Command {
 			"Apps that only the clusters know are kept: fleetctl get clusters shows them.",
 		Annotations: outputs("json", "yaml"),
 		Args:        between(0, 0),
-		RunE:        func(cmd *cobra.Command, _ []string) error { return a.runRecover(cmd.Context()) },
+		RunE:        func(cmd *cobra.Command, _ []string) error { return a.runRecover(cmd.Context(), dryRun) },
 	}
+	addDryRunFlag(cmd, &dryRun)
+	return cmd
 }
 
-func (a *app) runRecover(ctx context.Context) error {
+func (a *app) runRecover(ctx context.Context, dryRun bool) error {
 	h, err := a.connect()
 	if err != nil {
 		return err
@@ -39,8 +42,10 @@ func (a *app) runRecover(ctx context.Context) error {
 	defer h.close()
 	ctx, cancel := a.bounded(ctx, recoverTimeout)
 	defer cancel()
-	a.say(symbolDo, "leading the fleet out of safe mode")
-	response, err := h.admin.Recover(ctx, &adminv1.RecoverRequest{})
+	if !dryRun {
+		a.say(symbolDo, "leading the fleet out of safe mode")
+	}
+	response, err := h.admin.Recover(ctx, &adminv1.RecoverRequest{DryRun: dryRun})
 	if err != nil {
 		return a.explain("recover", err)
 	}
@@ -51,10 +56,11 @@ func (a *app) runRecover(ctx context.Context) error {
 		}{append([]string{}, response.GetClusters()...), response.GetSources()})
 		return err
 	}
-	if len(response.GetClusters()) == 0 {
-		_, err = fmt.Fprintf(a.stdout, "no cluster was in safe mode; %s resolved anew\n", count(int(response.GetSources()), "source"))
-		return err
+	line := "no cluster was in safe mode"
+	if clusters := response.GetClusters(); len(clusters) > 0 {
+		line = strings.Join(clusters, ", ") + " left safe mode"
 	}
-	_, err = fmt.Fprintf(a.stdout, "%s left safe mode; %s resolved anew\n", strings.Join(response.GetClusters(), ", "), count(int(response.GetSources()), "source"))
+	line += "; " + count(int(response.GetSources()), "source") + " resolved anew"
+	_, err = fmt.Fprintln(a.stdout, done(line, dryRun))
 	return err
 }

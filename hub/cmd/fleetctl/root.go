@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"flotilla.dev/flotilla/pkg/environ"
 )
 
 // globalFlags are those of every command. Each may come from the environment too: FLOTILLA_<FLAG>.
@@ -73,30 +75,26 @@ func (a *app) addGlobalFlags(flags *pflag.FlagSet) {
 
 // prepare takes what the environment gives and refuses what makes no sense for cmd.
 func (a *app) prepare(cmd *cobra.Command) error {
-	var problem error
-	fromEnv := map[string]bool{}
-	cmd.Root().PersistentFlags().VisitAll(func(flag *pflag.Flag) {
+	flags := cmd.Root().PersistentFlags()
+	flags.VisitAll(func(flag *pflag.Flag) {
 		if flag.Changed {
 			a.given[flag.Name] = true
-			return
 		}
-		variable := "FLOTILLA_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
-		value := a.env(variable)
-		if value == "" {
-			return
-		}
-		if err := flag.Value.Set(value); err != nil {
-			problem = usagef(cmd, "%s=%q: %s", variable, value, err)
-		}
-		a.given[flag.Name], fromEnv[flag.Name] = true, true
 	})
-	if problem != nil {
-		return problem
+	fromEnv, err := environ.Fill(flags, environ.Prefix, a.env)
+	if err != nil {
+		return usagef(cmd, "%s", err)
+	}
+	for _, name := range fromEnv {
+		a.given[name] = true
 	}
 	if !slices.Contains([]string{"auto", "always", "never"}, a.flags.color) {
 		return usagef(cmd, "--color %q is not auto, always or never", a.flags.color)
 	}
-	return a.checkOutput(cmd, fromEnv["output"])
+	if err := checkDryRun(cmd); err != nil {
+		return err
+	}
+	return a.checkOutput(cmd, slices.Contains(fromEnv, "output"))
 }
 
 // checkOutput refuses a format that cmd does not have; one that only the environment asks for is passed over.

@@ -87,6 +87,7 @@ type statusDocument struct {
 	Sources  countsDocument    `json:"sources"`
 	Apps     countsDocument    `json:"apps"`
 	SafeMode []string          `json:"safeMode"`
+	Held     []troubleDocument `json:"held"`
 	Troubles []troubleDocument `json:"troubles"`
 }
 
@@ -130,16 +131,21 @@ func (a *app) statusScreen(ctx context.Context, h *hub) ([]byte, error) {
 }
 
 func (a *app) newStatusDocument(s *adminv1.StatusResponse) statusDocument {
-	d := statusDocument{
+	return statusDocument{
 		Hub: a.address(), Version: s.GetHubVersion(), Clusters: newCounts(s.GetClusters()), Sources: newCounts(s.GetSources()),
-		Apps: newCounts(s.GetApps()), SafeMode: append([]string{}, s.GetSafeMode()...), Troubles: []troubleDocument{},
+		Apps: newCounts(s.GetApps()), SafeMode: append([]string{}, s.GetSafeMode()...),
+		Held: newTroubles(s.GetHeld()), Troubles: newTroubles(s.GetTroubles()),
 	}
-	for _, t := range s.GetTroubles() {
-		d.Troubles = append(d.Troubles, troubleDocument{
+}
+
+func newTroubles(troubles []*adminv1.Trouble) []troubleDocument {
+	documents := []troubleDocument{}
+	for _, t := range troubles {
+		documents = append(documents, troubleDocument{
 			Object: t.GetObject(), Clusters: append([]string{}, t.GetClusters()...), Message: t.GetMessage(),
 		})
 	}
-	return d
+	return documents
 }
 
 func (a *app) drawStatus(out *bytes.Buffer, s *adminv1.StatusResponse) {
@@ -152,14 +158,20 @@ func (a *app) drawStatus(out *bytes.Buffer, s *adminv1.StatusResponse) {
 	a.drawCounts(out, "SOURCES", s.GetSources())
 	a.drawCounts(out, "APPS", s.GetApps())
 	if safe := s.GetSafeMode(); len(safe) > 0 {
-		fmt.Fprintf(out, "SAFE MODE  %s: nothing is deleted there   → fleetctl hub recover\n", strings.Join(safe, ", "))
+		fmt.Fprintf(out, "SAFE MODE  %s: nothing is sent there   %s fleetctl hub recover\n", strings.Join(safe, ", "), a.mark(symbolNext, false))
 	}
-	for i, t := range s.GetTroubles() {
+	a.drawTroubles(out, "PRUNES HELD", symbolWarn, s.GetHeld(), func(t *adminv1.Trouble) string { return "prune show " + t.GetObject() })
+	a.drawTroubles(out, "TROUBLES", symbolFail, s.GetTroubles(), func(t *adminv1.Trouble) string { return "describe " + troubleRef(t) })
+}
+
+// drawTroubles draws a line for each trouble, with the command that tells more of it.
+func (a *app) drawTroubles(out *bytes.Buffer, title string, s symbol, troubles []*adminv1.Trouble, more func(*adminv1.Trouble) string) {
+	for i, t := range troubles {
 		if i == 0 {
-			fmt.Fprintln(out, "TROUBLES")
+			fmt.Fprintln(out, title)
 		}
-		fmt.Fprintf(out, "  %s %s%s: %s   → fleetctl describe %s\n", a.mark(symbolFail, a.colours(a.stdoutTTY)),
-			t.GetObject(), inClustersText(t.GetClusters()), t.GetMessage(), troubleRef(t))
+		fmt.Fprintf(out, "  %s %s%s: %s   %s fleetctl %s\n", a.mark(s, a.colours(a.stdoutTTY)),
+			t.GetObject(), inClustersText(t.GetClusters()), printer.Fold(t.GetMessage()), a.mark(symbolNext, false), more(t))
 	}
 }
 
@@ -194,7 +206,7 @@ func inClustersText(clusters []string) string {
 
 // troubleRef is the first place to look at: "Kustomization/apps/app@eu-1".
 func troubleRef(t *adminv1.Trouble) string {
-	if clusters := t.GetClusters(); len(clusters) > 0 && !strings.HasPrefix(t.GetObject(), "Cluster/") {
+	if clusters := t.GetClusters(); len(clusters) > 0 {
 		return t.GetObject() + "@" + clusters[0]
 	}
 	return t.GetObject()

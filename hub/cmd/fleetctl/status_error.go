@@ -3,11 +3,14 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"flotilla.dev/flotilla/pkg/resource"
 )
 
 // explainStatus is the one place where a gRPC status becomes an exit code and words for a person.
@@ -21,6 +24,9 @@ func (a *app) explainStatus(doing string, s *status.Status) *failure {
 	case codes.NotFound:
 		f.code, why = exitNotFound, "the hub has no such object, or does not show it to you"
 		f.next = "fleetctl get with -A lists what there is; -n names another namespace"
+		if strings.Contains(s.Message(), resource.Cluster.Name+"/") {
+			f.next = "fleetctl get clusters"
+		}
 	case codes.Unauthenticated:
 		f.code, why = exitDenied, s.Message()
 		f.what = orWhat(doing, "the hub does not know the token")
@@ -29,7 +35,12 @@ func (a *app) explainStatus(doing string, s *status.Status) *failure {
 		f.code, why = exitDenied, "the token that is used does not have this permission"
 		f.next = "ask whoever runs the hub for it, or use another --context"
 	case codes.Unavailable:
-		return a.explainUnreachable(s.Message())
+		if !fromHub(s) {
+			return a.explainUnreachable(s.Message())
+		}
+		f.code, why = exitUnreachable, "the hub runs; something that it needs does not answer"
+		f.what = orWhat(doing, "hub "+a.address()+" answers: "+s.Message())
+		f.next = "again when its database is back"
 	case codes.DeadlineExceeded:
 		if a.neverReached() {
 			return a.explainUnreachable("no connection came about in time")
@@ -63,6 +74,17 @@ func (a *app) explainStatus(doing string, s *status.Status) *failure {
 
 // hubDomain is that of the ErrorInfo in which a hub only repeats the code.
 const hubDomain = "flotilla.dev"
+
+// fromHub reports whether a hub made the status, and not the way to one.
+func fromHub(s *status.Status) bool {
+	return slices.ContainsFunc(s.Details(), func(detail any) bool {
+		info, ok := detail.(*errdetails.ErrorInfo)
+		return ok && info.GetDomain() == hubDomain
+	})
+}
+
+// whereThePinIs completes advice on a pin.
+const whereThePinIs = "the one that the hub logs as caPin once it is ready"
 
 // details are what the hub says beyond the message, a line each.
 func details(s *status.Status) string {
@@ -111,11 +133,11 @@ func (a *app) explainUnreachable(message string) *failure {
 	case has("certificate signed by unknown authority", "that the pin names"):
 		f.what = "hub " + address + " shows a certificate that cannot be trusted"
 		f.why = "it does not come from the CA that " + a.pinOrigin() + ": this is another hub, or something between you and it"
-		f.next = "compare the pin with the one the hub prints at its start; if the hub is new: fleetctl config set-context NAME --ca-pin PIN"
+		f.next = "compare the pin with " + whereThePinIs + "; if the hub is new: fleetctl config set-context NAME --ca-pin PIN"
 	case has("certificate is valid for", "not valid for any names", "cannot validate certificate"):
 		f.what = "hub " + address + " shows a certificate for another name"
 		f.why = reason(message)
-		f.next = "--ca-pin with the pin that the hub prints at its start; its name is not looked at then"
+		f.next = "--ca-pin with " + whereThePinIs + "; its name is not looked at then"
 	case has("certificate has expired", "not yet valid", "not valid at this machine's time"):
 		f.what = "hub " + address + " shows a certificate that is not valid now"
 		f.why = reason(message)

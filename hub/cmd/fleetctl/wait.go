@@ -52,6 +52,8 @@ type goal struct {
 	ref    ref
 	expect []expectation
 	least  minimum
+	// then is waited for once this is reached; nil: nothing is. What is told at the end is this one's name.
+	then *goal
 }
 
 // minimum is how many of an App's clusters must meet the expectations; the zero minimum asks the App itself.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"strings"
+	"sync"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -107,7 +108,7 @@ func TestWaitOfAMissingNameExits3ButAnInstanceMayComeLater(t *testing.T) {
 	b := newBundle(t)
 	b.fails(exitNotFound, []string{"wait for ks/app"}, "wait", "ks/app")
 	b.fails(exitNotFound, []string{"wait for ks/app@canary-1"}, "wait", "ks/app@canary-1")
-	b.hub.put(t, ksApp)
+	b.hub.put(t, ksApp+"\n---\n"+strings.Replace(clusterProd, "name: prod-1", "name: canary-1", 1))
 	r := b.start("wait", "ks/app@canary-1", "--timeout", "1h")
 	r.stderr.says(t, "waiting for ks/app@canary-1")
 	b.hub.put(t, instanceCanary)
@@ -158,111 +159,6 @@ func TestWaitGoesOnAfterTheHubWasAway(t *testing.T) {
 	}
 }
 
-// served is what a hub shows once the request is served.
-func served(object string) string {
-	return strings.Replace(object, "status:\n", "status:\n  lastHandledReconcileAt: \""+requestedAt+"\"\n", 1)
-}
-
-func TestReconcileReturnsWhenTheRequestIsRecorded(t *testing.T) {
-	t.Parallel()
-	b := newFleet(t)
-	r := b.ok("reconcile", "ks/app@prod-1", "--with-source")
-	want(t, "stdout", r.stdout, "kustomization.kustomize.toolkit.fluxcd.io/app@prod-1 requested")
-	wantTexts(t, "stderr", r.stderr, "► asking for a look at ks/app@prod-1", "✔ requested at "+requestedAt)
-	request := requestsOf[*adminv1.ReconcileRequest](b.hub)[0]
-	if request.GetCluster() != "prod-1" || !request.GetWithSource() || request.GetNamespace() != "apps" {
-		t.Errorf("asked %v", request)
-	}
-	document := parseJSON(t, b.ok("reconcile", "ks/app", "-o", "json").stdout)
-	if document["requestedAt"] != requestedAt || document["name"] != "app" {
-		t.Errorf("-o json gives %v", document)
-	}
-}
-
-func TestReconcileWaitsUntilTheRequestIsServed(t *testing.T) {
-	t.Parallel()
-	b := newFleet(t) // ready, but of an earlier request
-	r := b.start("reconcile", "ks/app", "--wait", "--timeout", "1h")
-	r.stderr.says(t, "waiting for ks/app to be reconciled")
-	b.hub.put(t, served(ksApp))
-	if code := r.wait(); code != 0 {
-		t.Fatalf("exit %d: %s", code, r.stderr)
-	}
-	want(t, "stdout", r.stdout.String(), "kustomization.kustomize.toolkit.fluxcd.io/app reconciled")
-	wantTexts(t, "stderr", r.stderr.String(), "✔ ks/app is at revision main@sha1:696f056d")
-}
-
-func TestReconcileWithSourceWaitsForTheSourcesNewRevision(t *testing.T) {
-	t.Parallel()
-	b := newFleet(t)
-	b.hub.source = &adminv1.ReconcileResponse{SourceKind: "GitRepository", SourceNamespace: "apps", SourceName: "app"}
-	r := b.start("reconcile", "ks/app", "--with-source", "--wait", "--timeout", "1h")
-	r.stderr.says(t, "waiting for gitrepo/app to be reconciled")
-	b.hub.put(t, served(strings.ReplaceAll(gitApp, "696f056d", "ffff056d")))
-	r.stderr.says(t, "✔ gitrepo/app is at revision main@sha1:ffff056d")
-	b.hub.put(t, served(ksApp)) // the request is served before the news come
-	r.stderr.says(t, "revision main@sha1:ffff056d is not there yet")
-	b.hub.put(t, served(strings.ReplaceAll(ksApp, "696f056d", "ffff056d")))
-	if code := r.wait(); code != 0 {
-		t.Fatalf("exit %d: %s", code, r.stderr)
-	}
-}
-
-func TestReconcileFailsAtOnceWithWhatTheClustersReported(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		name, object string
-		code         exitCode
-		text         string
-	}{
-		{"stalled", ksStalled, exitFailed, "no such path ./deploy"},
-		{"failed everywhere", strings.Replace(ksProgressing, "status: Unknown, reason: Progressing", `status: "False", reason: HealthCheckFailed`, 1), exitFailed, "HealthCheckFailed"},
-		{"failed somewhere", strings.NewReplacer("status: Unknown, reason: Progressing", `status: "False", reason: HealthCheckFailed`, "progressing: 2", "failed: 2").Replace(ksProgressing), exitPartial, "HealthCheckFailed"},
-		{"suspended", strings.Replace(ksApp, "interval: 10m", "interval: 10m, suspend: true", 1), exitFailed, "fleetctl resume ks/app"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			b := newBundle(t)
-			b.hub.put(t, served(test.object))
-			b.fails(test.code, []string{test.text, "try: fleetctl describe ks/app -n apps"}, "reconcile", "ks/app", "--wait", "--timeout", "1h")
-		})
-	}
-}
-
-func TestReconcileOfAMissingNameExits3AndTheOthersGoOn(t *testing.T) {
-	t.Parallel()
-	b := newFleet(t)
-	r := b.fails(exitNotFound, []string{"1 of 2 objects: could not reconcile", "ks/nope"}, "reconcile", "ks/nope", "ks/app")
-	want(t, "stdout", r.stdout, "kustomization.kustomize.toolkit.fluxcd.io/app requested")
-}
-
-func TestSuspendAndResumeSayWhatTheyDid(t *testing.T) {
-	t.Parallel()
-	b := newFleet(t)
-	want(t, "suspend", b.ok("suspend", "ks/app", "gitrepo/app").stdout, `
-kustomization.kustomize.toolkit.fluxcd.io/app suspended
-gitrepository.source.toolkit.fluxcd.io/app suspended`)
-	want(t, "resume", b.ok("resume", "ks/app").stdout, "kustomization.kustomize.toolkit.fluxcd.io/app resumed")
-	if document := parseJSON(t, b.ok("suspend", "ks/app", "-o", "json").stdout); document["kind"] != "Kustomization" {
-		t.Errorf("-o json gives %v", document)
-	}
-	b.hub.put(t, served(ksApp))
-	wantTexts(t, "stderr", b.ok("resume", "ks/app", "--wait").stderr, "✔ ks/app is at revision main@sha1:696f056d")
-}
-
-func TestInterruptedWaitSaysThatTheHubGoesOn(t *testing.T) {
-	t.Parallel()
-	b := newBundle(t)
-	b.hub.put(t, ksProgressing)
-	r := b.start("reconcile", "ks/app", "--wait")
-	r.stderr.says(t, "waiting for ks/app")
-	r.interrupt()
-	if code := r.wait(); code != int(exitInterrupted) {
-		t.Errorf("exit %d", code)
-	}
-	wantTexts(t, "stderr", r.stderr.String(), "interrupted", "goes on at the hub")
-}
-
 func TestWaitDoesNotTakeTheOldRevisionsReadinessForTheNewOnes(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
@@ -272,5 +168,53 @@ func TestWaitDoesNotTakeTheOldRevisionsReadinessForTheNewOnes(t *testing.T) {
 	b.hub.put(t, strings.ReplaceAll(ksApp, "696f056d", "ffff056d"))
 	if code := r.wait(); code != 0 {
 		t.Errorf("exit %d", code)
+	}
+}
+
+func TestWaitHearsOfAnInstanceThatWentWhileNobodyWatched(t *testing.T) {
+	t.Parallel()
+	for _, args := range []string{"ks/app@prod-1 --for=delete", "ks/app@canary-1 --for=delete"} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			b := newFleet(t)
+			ref := strings.Fields(args)[0]
+			cluster := strings.TrimPrefix(ref, "ks/app@")
+			r := b.start(append([]string{"wait", "--timeout", "1h"}, strings.Fields(args)...)...)
+			r.stderr.says(t, "waiting for "+ref+" to be gone")
+			b.hub.fail("Watch", status.Error(codes.Unavailable, "the hub is down"))
+			b.hub.cutStreams()
+			r.stderr.says(t, "the connection to the hub is lost")
+			b.hub.remove("Kustomization", "apps", "app", cluster) // the hub cannot tell of it later, and of canary-1 it knows no Cluster then
+			b.hub.fail("Watch", nil)
+			if code := r.wait(); code != 0 {
+				t.Errorf("exit %d: %s", code, r.stderr)
+			}
+		})
+	}
+}
+
+func TestWaitHearsOfAnInstanceThatWentBetweenTheListAndTheWatch(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t)
+	gone := sync.OnceFunc(func() { b.hub.remove("Kustomization", "apps", "app", "prod-1") })
+	b.hub.listed = func(r *adminv1.ListRequest) {
+		if r.GetCluster() == "prod-1" {
+			gone()
+		}
+	}
+	if code := b.start("wait", "ks/app@prod-1", "--for=delete", "--timeout", "1h").wait(); code != 0 {
+		t.Errorf("exit %d", code)
+	}
+}
+
+func TestInstanceInAClusterThatIsGoneIsGone(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t)
+	b.ok("wait", "ks/app@nowhere", "--for=delete")
+	r := b.start("wait", "ks/app@canary-1", "--for=delete", "--timeout", "1h")
+	r.stderr.says(t, "waiting for ks/app@canary-1 to be gone")
+	b.hub.remove("Kustomization", "apps", "app", "canary-1") // and with it all that is known of the cluster
+	if code := r.wait(); code != 0 {
+		t.Errorf("exit %d: %s", code, r.stderr)
 	}
 }

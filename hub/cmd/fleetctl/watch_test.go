@@ -125,7 +125,7 @@ LAST SEEN   TYPE      REASON              CLUSTER    OBJECT                     
 5m          Warning   HealthCheckFailed   prod-1     Kustomization/apps/app > Deployment/apps/web   HealthCheckFailed it is`)
 	for args, texts := range map[string]string{
 		"--types Warning": "HealthCheckFailed", "--for ks/app@prod-1": "HealthCheckFailed", "-c canary-1": "Applied",
-		"--for cluster/prod-1": "HealthCheckFailed",
+		"--for cluster/prod-1": "HealthCheckFailed", "--since 10m": "HealthCheckFailed",
 	} {
 		r := b.ok(append([]string{"events", "--no-headers"}, strings.Fields(args)...)...)
 		if lines := strings.Count(r.stdout, "\n"); lines != 1 || !strings.Contains(r.stdout, texts) {
@@ -136,6 +136,7 @@ LAST SEEN   TYPE      REASON              CLUSTER    OBJECT                     
 		t.Errorf("-o json has %d events", len(items))
 	}
 	wantTexts(t, "stderr", b.ok("events", "-n", "empty").stderr, "No events found in namespace empty")
+	wantTexts(t, "stderr", b.ok("events", "--since", "1m").stderr, "No events found of the last 1m0s in namespace apps")
 }
 
 func TestEventsAreFollowedEachOnce(t *testing.T) {

@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"flotilla.dev/flotilla/hub"
+	"flotilla.dev/flotilla/pkg/environ"
 	"flotilla.dev/flotilla/pkg/telemetry"
 )
 
@@ -61,16 +61,9 @@ func serveCommand() *cobra.Command {
 // complete takes what no flag said from the environment, and reports every problem at once.
 func (s *settings) complete(flags *pflag.FlagSet) error {
 	var errs []error
-	flags.VisitAll(func(f *pflag.Flag) {
-		name := "FLOTILLA_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		value, set := os.LookupEnv(name)
-		if f.Changed || !set {
-			return
-		}
-		if err := flags.Set(f.Name, value); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
-		}
-	})
+	if _, err := environ.Fill(flags, environ.Prefix, os.Getenv); err != nil {
+		errs = append(errs, err)
+	}
 	for _, text := range s.allow {
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {

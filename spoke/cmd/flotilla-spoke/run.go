@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/klog/v2"
 
+	"flotilla.dev/flotilla/pkg/environ"
 	"flotilla.dev/flotilla/pkg/telemetry"
 	"flotilla.dev/flotilla/spoke"
 )
@@ -29,7 +30,7 @@ func runCommand() *cobra.Command {
 		Use: "run", Short: "Run the spoke", Args: cobra.NoArgs,
 		Long: "Run the spoke until SIGINT or SIGTERM. Every flag can be set by environment: --data-dir by FLOTILLA_SPOKE_DATA_DIR.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := s.complete(cmd.Flags(), os.LookupEnv, cmd.ErrOrStderr()); err != nil {
+			if err := s.complete(cmd.Flags(), os.Getenv, cmd.ErrOrStderr()); err != nil {
 				return err
 			}
 			klog.SetSlogLogger(s.config.Log) // client-go's own words
@@ -55,26 +56,13 @@ func (s *settings) register(flags *pflag.FlagSet) {
 	flags.StringVar(&s.logFormat, "log-format", "text", "text or json")
 }
 
-// environmentPrefix is the spoke's own: fleetctl reads FLOTILLA_HUB and others as settings of its own.
-const environmentPrefix = "FLOTILLA_SPOKE_"
-
 // complete takes what no flag said from the environment, and reports every problem at once.
-func (s *settings) complete(flags *pflag.FlagSet, lookup func(string) (string, bool), logTo io.Writer) error {
-	var errs []error
-	flags.VisitAll(func(f *pflag.Flag) {
-		name := environmentPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		value, set := lookup(name)
-		if f.Changed || !set {
-			return
-		}
-		if err := flags.Set(f.Name, value); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
-		}
-	})
-	errs = append(errs, s.readToken())
-	log, err := telemetry.NewLogger(logTo, s.logLevel, s.logFormat)
+func (s *settings) complete(flags *pflag.FlagSet, getenv func(string) string, logTo io.Writer) error {
+	_, envErr := environ.Fill(flags, environ.SpokePrefix, getenv)
+	tokenErr := s.readToken()
+	log, logErr := telemetry.NewLogger(logTo, s.logLevel, s.logFormat)
 	s.config.Log = log
-	return errors.Join(append(errs, err, s.config.Validate())...)
+	return errors.Join(envErr, tokenErr, logErr, s.config.Validate())
 }
 
 func (s *settings) readToken() error {

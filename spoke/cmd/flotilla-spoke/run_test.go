@@ -21,10 +21,7 @@ func complete(t *testing.T, environment map[string]string, args ...string) (*set
 	if err := flags.Parse(args); err != nil {
 		t.Fatal(err)
 	}
-	return s, s.complete(flags, func(name string) (string, bool) {
-		value, set := environment[name]
-		return value, set
-	}, io.Discard)
+	return s, s.complete(flags, func(name string) string { return environment[name] }, io.Discard)
 }
 
 func TestFlagsWinOverTheEnvironment(t *testing.T) {

@@ -44,14 +44,52 @@ func TestTableWithoutRowsOrHeadersPrintsNone(t *testing.T) {
 	}
 }
 
+func TestColourSaysWhatAWordMeansWhereItStands(t *testing.T) {
+	t.Parallel()
+	const red, green, yellow, none = "\x1b[31m", "\x1b[32m", "\x1b[33m", ""
+	for _, test := range []struct {
+		meaning printer.Meaning
+		word    string
+		colour  string
+	}{
+		{printer.Good, "True", green}, {printer.Good, "False", red}, {printer.Good, "Unknown", yellow}, {printer.Good, "Deleted", none},
+		{printer.Bad, "True", red}, {printer.Bad, "False", none}, {printer.Bad, "Unknown", yellow},
+		{printer.Notable, "True", yellow}, {printer.Notable, "False", none}, {printer.Notable, "Warning", yellow}, {printer.Notable, "Normal", none},
+		{printer.Plain, "True", none}, {printer.Plain, "False", none},
+	} {
+		want := test.word
+		if test.colour != none {
+			want = test.colour + test.word + "\x1b[0m"
+		}
+		if got := printer.Colour(test.meaning, test.word); got != want {
+			t.Errorf("%s of meaning %d: %q, want %q", test.word, test.meaning, got, want)
+		}
+	}
+}
+
 func TestColourLeavesTheLayoutAlone(t *testing.T) {
 	t.Parallel()
-	for cell, want := range map[string]string{
-		"True": "\x1b[32mTrue\x1b[0m  ", "False": "\x1b[31mFalse\x1b[0m  ", "Unknown": "\x1b[33mUnknown\x1b[0m  ", "app": "app  ",
-	} {
-		if got := printer.Colour(cell, cell+"  "); got != want {
-			t.Errorf("%s: %q, want %q", cell, got, want)
+	var out strings.Builder
+	table := &printer.Table{Headers: []string{"READY", "NAME"}, Meaning: func(row []string, column int) printer.Meaning {
+		if column == 0 && row[1] == "app" {
+			return printer.Good
 		}
+		return printer.Plain
+	}}
+	table.Add("True", "app")
+	table.Add("False", "True")
+	if err := table.Flush(&out); err != nil {
+		t.Fatal(err)
+	}
+	if want := "READY   NAME\n\x1b[32mTrue\x1b[0m    app\nFalse   True\n"; out.String() != want {
+		t.Errorf("got %q, want %q", &out, want)
+	}
+}
+
+func TestFoldedTextSteersNoTerminal(t *testing.T) {
+	t.Parallel()
+	if got, want := printer.Fold(" build:\n\tline 3:\r\n \x1b[2Jnot a\u009bkey é "), "build: line 3: [2Jnot a key é"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -17,8 +17,8 @@ type Table struct {
 	Headers []string
 	// NoHeaders leaves the header line out.
 	NoHeaders bool
-	// Paint colours a cell that is laid out; nil: none is.
-	Paint func(cell, padded string) string
+	// Meaning says what the word in a column of a row means, so that it has a colour; nil: none has.
+	Meaning func(row []string, column int) Meaning
 	// Indent is put before every line.
 	Indent string
 
@@ -31,7 +31,7 @@ type Table struct {
 func (t *Table) Add(cells ...string) {
 	row := make([]string, len(cells))
 	for i, cell := range cells {
-		cell = strings.Join(strings.Fields(cell), " ")
+		cell = Fold(cell)
 		if cell == "" {
 			cell = "-"
 		}
@@ -48,16 +48,19 @@ func (t *Table) Flush(w io.Writer) error {
 	if len(t.rows) == 0 {
 		return nil
 	}
-	lines := t.rows
-	if !t.flushed && !t.NoHeaders && len(t.Headers) > 0 {
-		lines = append([][]string{t.Headers}, lines...)
-	}
+	rows := t.rows
+	headed := !t.flushed && !t.NoHeaders && len(t.Headers) > 0
 	t.flushed, t.rows = true, nil
-	t.widen(lines)
+	if headed {
+		t.widen([][]string{t.Headers})
+	}
+	t.widen(rows)
 	var text strings.Builder
-	for _, line := range lines {
-		text.WriteString(t.layOut(line))
-		text.WriteByte('\n')
+	if headed {
+		text.WriteString(t.layOut(t.Headers, nil))
+	}
+	for _, row := range rows {
+		text.WriteString(t.layOut(row, t.Meaning))
 	}
 	_, err := io.WriteString(w, text.String())
 	return err
@@ -74,18 +77,19 @@ func (t *Table) widen(lines [][]string) {
 	}
 }
 
-func (t *Table) layOut(line []string) string {
+func (t *Table) layOut(row []string, meaning func([]string, int) Meaning) string {
 	var text strings.Builder
 	text.WriteString(t.Indent)
-	for i, cell := range line {
-		padded := cell
-		if i < len(line)-1 {
-			padded += strings.Repeat(" ", t.widths[i]-utf8.RuneCountInString(cell)+gap)
+	for i, cell := range row {
+		if meaning != nil {
+			text.WriteString(Colour(meaning(row, i), cell))
+		} else {
+			text.WriteString(cell)
 		}
-		if t.Paint != nil {
-			padded = t.Paint(cell, padded)
+		if i < len(row)-1 {
+			text.WriteString(strings.Repeat(" ", t.widths[i]-utf8.RuneCountInString(cell)+gap))
 		}
-		text.WriteString(padded)
 	}
+	text.WriteByte('\n')
 	return text.String()
 }

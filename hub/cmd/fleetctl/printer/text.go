@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Age is the time since at as Kubernetes' clients print it: "45s", "12m", "3h", "41d"; "-" when at is zero.
@@ -37,18 +38,13 @@ var longHash = regexp.MustCompile(`(:|^)([0-9a-f]{8})[0-9a-f]{4,}$`)
 // Revision shortens the hash of a revision or digest: "main@sha1:696f056d".
 func Revision(revision string) string { return longHash.ReplaceAllString(revision, "$1$2") }
 
-// Colour wraps a cell in the colour of its word: green is well, red is not, yellow is not known.
-func Colour(cell, padded string) string {
-	colour := ""
-	switch cell {
-	case "True", "Ready", "Normal":
-		colour = "\x1b[32m"
-	case "False", "Failed", "Warning":
-		colour = "\x1b[31m"
-	case "Unknown", "InProgress":
-		colour = "\x1b[33m"
-	default:
-		return padded
-	}
-	return colour + cell + "\x1b[0m" + strings.TrimPrefix(padded, cell)
+// Fold is text on one line, without what would steer a terminal.
+func Fold(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, text)
+	return strings.Join(strings.Fields(text), " ")
 }

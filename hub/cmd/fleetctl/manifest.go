@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,8 +16,6 @@ import (
 	"strings"
 
 	"sigs.k8s.io/yaml"
-
-	"flotilla.dev/flotilla/pkg/fleet"
 )
 
 // manifest is one document of what was given with -f, as JSON.
@@ -34,54 +33,9 @@ func (m manifest) String() string {
 	return fmt.Sprintf("%s, document %d (line %d)", m.file, m.number, m.line)
 }
 
-// problems collects what is wrong with documents, a line each, so that all of it is told at once.
-type problems []string
-
-// add records every problem in err, which the document at where has.
-func (p *problems) add(where fmt.Stringer, object string, err error) {
-	for _, line := range flatten(err) {
-		text := line
-		if object != "" && !strings.HasPrefix(line, object) {
-			text = object + ": " + line
-		}
-		*p = append(*p, where.String()+": "+text)
-	}
-}
-
-// flatten is the problems that err holds, one by one.
-func flatten(err error) []string {
-	var lines []string
-	var walk func(error)
-	walk = func(err error) {
-		var field *fleet.FieldError
-		switch wrapped := err.(type) {
-		case *fleet.FieldError:
-			lines = append(lines, wrapped.Error())
-		case interface{ Unwrap() []error }:
-			if !errors.As(err, &field) {
-				lines = append(lines, err.Error())
-				return
-			}
-			for _, inner := range wrapped.Unwrap() {
-				walk(inner)
-			}
-		case interface{ Unwrap() error }:
-			if !errors.As(err, &field) {
-				lines = append(lines, err.Error())
-				return
-			}
-			walk(wrapped.Unwrap())
-		default:
-			lines = append(lines, err.Error())
-		}
-	}
-	walk(err)
-	return lines
-}
-
 // readManifests reads files, directories and "-", which is stdin. What cannot be found is among the problems; what
-// cannot be parsed is a manifest with an error.
-func (a *app) readManifests(paths []string, recursive bool) ([]manifest, problems) {
+// cannot be parsed is a manifest with an error. The error is ctx's, which may end while stdin is waited for.
+func (a *app) readManifests(ctx context.Context, paths []string, recursive bool) ([]manifest, problems, error) {
 	var all []manifest
 	var wrong problems
 	for _, path := range paths {
@@ -90,14 +44,17 @@ func (a *app) readManifests(paths []string, recursive bool) ([]manifest, problem
 			wrong = append(wrong, err.Error())
 		}
 		for _, file := range files {
-			found, err := a.readFile(file)
+			found, err := a.readFile(ctx, file)
+			if ctx.Err() != nil {
+				return nil, nil, ctx.Err()
+			}
 			if err != nil {
 				wrong = append(wrong, err.Error())
 			}
 			all = append(all, found...)
 		}
 	}
-	return all, wrong
+	return all, wrong, nil
 }
 
 // expand returns path, or the files in it when it is a directory.
@@ -138,12 +95,12 @@ func innermost(err error) string {
 	return err.Error()
 }
 
-func (a *app) readFile(file string) ([]manifest, error) {
+func (a *app) readFile(ctx context.Context, file string) ([]manifest, error) {
 	var data []byte
 	var err error
 	if file == "-" {
 		file = "stdin"
-		data, err = io.ReadAll(a.stdin)
+		data, err = readInput(ctx, func() ([]byte, error) { return io.ReadAll(a.stdin) })
 	} else {
 		data, err = os.ReadFile(file)
 	}

@@ -1,0 +1,97 @@
+package arch
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"flotilla.dev/flotilla/pkg/flux"
+	"flotilla.dev/flotilla/pkg/resource"
+)
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(moduleRoot(t), name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+func TestMakeHelpListsTheTargets(t *testing.T) {
+	t.Parallel()
+	read(t, "Makefile") // what this test's cached result depends on
+	help := exec.CommandContext(t.Context(), "make", "help")
+	help.Dir = moduleRoot(t)
+	output, err := help.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	for _, target := range []string{"help", "build", "test", "demo", "bench", "generate", "lint", "verify"} {
+		if !regexp.MustCompile(`(?m)^  make ` + target + ` +\S`).Match(output) {
+			t.Errorf("make help says nothing of %s:\n%s", target, output)
+		}
+	}
+}
+
+func TestLicenseIsApache2(t *testing.T) {
+	t.Parallel()
+	license := strings.Join(strings.Fields(read(t, "LICENSE")), " ")
+	for _, part := range []string{
+		"Apache License Version 2.0, January 2004 http://www.apache.org/licenses/", "1. Definitions.",
+		"3. Grant of Patent License.", "9. Accepting Warranty or Additional Liability.", "END OF TERMS AND CONDITIONS",
+	} {
+		if !strings.Contains(license, part) {
+			t.Errorf("LICENSE has no %q", part)
+		}
+	}
+}
+
+func TestReadmeNamesItsTwoCommands(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"make demo", "make test"} {
+		if !strings.Contains(read(t, "README.md"), "\n    "+command+"\n") {
+			t.Errorf("README.md has no line with the command %s", command)
+		}
+	}
+}
+
+// What the table says of kinds and fields is what the code takes.
+func TestReadmesTableIsTrueOfKindsAndFields(t *testing.T) {
+	t.Parallel()
+	works, notYet := readmeTable(t)
+	words := []string{}
+	for _, kind := range resource.Kinds() {
+		words = append(words, kind.Name)
+	}
+	for _, field := range append(append([]flux.Field{}, flux.KustomizationFields...), flux.GitRepositoryFields...) {
+		words = append(words, "`"+field.Path+"`")
+	}
+	for _, word := range words {
+		if !strings.Contains(works, word) {
+			t.Errorf("README.md's table does not say that %s works", word)
+		}
+		if strings.Contains(notYet, word) {
+			t.Errorf("README.md's table says that %s does not work yet", word)
+		}
+	}
+}
+
+// readmeTable is the text of the columns of what works and what does not yet.
+func readmeTable(t *testing.T) (works, notYet string) {
+	t.Helper()
+	_, section, found := strings.Cut(read(t, "README.md"), "\n## What works today\n")
+	if !found {
+		t.Fatal("README.md has no section What works today")
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	for line := range strings.Lines(section) {
+		if cells := strings.Split(line, "|"); len(cells) == 5 {
+			works, notYet = works+cells[2], notYet+cells[3]
+		}
+	}
+	return works, notYet
+}
