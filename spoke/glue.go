@@ -81,6 +81,13 @@ func fetcher(client *session.Client) worker.Fetch {
 // adapter is the engine as the workers know it.
 type adapter struct{ *deploy.Engine }
 
+func (a adapter) Ready(ctx context.Context) error {
+	if err := a.Engine.Ready(ctx); err != nil {
+		return &worker.Failure{Err: err, Transient: true}
+	}
+	return nil
+}
+
 func (a adapter) Deploy(ctx context.Context, t worker.Target) error {
 	return explain(a.Engine.Deploy(ctx, deploy.Target{
 		App: t.App, Release: t.Release, Manifest: t.Manifest, ApprovedPrune: t.ApprovedPrune, Verify: t.Verify,
