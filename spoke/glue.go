@@ -81,8 +81,17 @@ func fetcher(client *session.Client) worker.Fetch {
 // adapter is the engine as the workers know it.
 type adapter struct{ *deploy.Engine }
 
-func (a adapter) Deploy(ctx context.Context, target worker.Target) error {
-	return explain(a.Engine.Deploy(ctx, deploy.Target(target)))
+func (a adapter) Ready(ctx context.Context) error {
+	if err := a.Engine.Ready(ctx); err != nil {
+		return &worker.Failure{Err: err, Transient: true}
+	}
+	return nil
+}
+
+func (a adapter) Deploy(ctx context.Context, t worker.Target) error {
+	return explain(a.Engine.Deploy(ctx, deploy.Target{
+		App: t.App, Release: t.Release, Manifest: t.Manifest, ApprovedPrune: t.ApprovedPrune, Verify: t.Verify,
+	}))
 }
 
 func (a adapter) Remove(ctx context.Context, removal worker.Removal) (bool, error) {

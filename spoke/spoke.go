@@ -69,7 +69,14 @@ func act(ctx context.Context, config Config, cluster *cluster, disk *cache.Cache
 		client *session.Client
 	)
 	engine, err := deploy.New(deploy.Config{
-		REST: cluster.config, Namespace: config.Namespace, Dir: disk.Dir("engine"), Blob: disk.Blob, Log: config.Log, Metrics: metrics,
+		REST: cluster.config, Namespace: config.Namespace, Dir: disk.Dir("engine"), Log: config.Log, Metrics: metrics,
+		Blob: func(digest fleet.Digest) ([]byte, error) {
+			content, err := disk.Blob(digest)
+			if err != nil {
+				pool.Lost()
+			}
+			return content, err
+		},
 		Event:   func(event fleet.Event) { client.Event(event) },
 		Changed: func(app fleet.Key) { pool.Changed(app) },
 	})

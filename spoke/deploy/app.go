@@ -36,6 +36,9 @@ type app struct {
 	suspended   bool
 	held        *withheld
 	corrections uint64
+	// correcting is how many objects are being corrected, waiting are those whose turn has not come.
+	correcting int
+	waiting    map[fleet.ObjectRef]bool
 }
 
 func (e *Engine) app(key fleet.Key) *app {
@@ -46,6 +49,7 @@ func (e *Engine) app(key fleet.Key) *app {
 		a = &app{
 			key: key, pass: make(chan struct{}, 1), inv: inventory.New(key),
 			stale: map[fleet.ObjectRef]bool{}, lost: map[fleet.ObjectRef]bool{}, secrets: map[fleet.ObjectRef]fleet.Digest{},
+			waiting: map[fleet.ObjectRef]bool{},
 		}
 		e.apps[key] = a
 	}

@@ -28,6 +28,10 @@ func (e *Engine) correct(ctx context.Context, f drift.Finding) (drift.Correction
 	if content.IsZero() {
 		return drift.Correction{Outcome: outcome}, nil
 	}
+	if !a.turn(f.Ref) {
+		return drift.Correction{Outcome: drift.Postponed}, nil
+	}
+	defer e.endTurn(a)
 	data, err := e.config.Blob(content)
 	if err != nil {
 		return drift.Correction{}, fmt.Errorf("%s: content %s: %w", f.Ref, content, err)
@@ -43,7 +47,7 @@ func (e *Engine) correct(ctx context.Context, f drift.Finding) (drift.Correction
 	if skip, err := e.exempt(ctx, f, object, data); skip || err != nil {
 		return drift.Correction{Outcome: drift.Ignored}, err
 	}
-	meta, err := e.applier.Apply(ctx, object, f.Live)
+	meta, err := e.corrector.Apply(ctx, object, f.Live)
 	if err != nil {
 		return drift.Correction{}, err
 	}
@@ -88,7 +92,7 @@ func (e *Engine) exempt(ctx context.Context, f drift.Finding, object apply.Objec
 		return true, nil
 	case f.Left:
 		// It may have lost our label only, and still say that it is not to be touched.
-		preview, err := e.applier.DryRun(ctx, object)
+		preview, err := e.corrector.DryRun(ctx, object)
 		return preview.Leave, err
 	}
 	return false, nil

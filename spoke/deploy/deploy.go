@@ -14,10 +14,9 @@ import (
 
 // Target is what an App should be.
 type Target struct {
-	App        fleet.Key
-	Generation uint64
-	Release    fleet.Release
-	Manifest   *manifest.Manifest
+	App      fleet.Key
+	Release  fleet.Release
+	Manifest *manifest.Manifest
 	// ApprovedPrune is the digest of the set of deletions that a person approved.
 	ApprovedPrune fleet.Digest
 	// Verify asks for a full pass: every object is verified, not only what changed.
@@ -32,10 +31,7 @@ var ErrPrune = errors.New("not all could be deleted")
 // object says, fleet.ErrNotFound where it has no such kind or namespace, ErrManagedByFlux, or ErrPrune. That a prune is
 // held is no error: Status says so.
 func (e *Engine) Deploy(ctx context.Context, t Target) error {
-	began := time.Now()
-	err := e.deploy(ctx, t)
-	e.metrics.pass(began, err)
-	if err != nil {
+	if err := e.deploy(ctx, t); err != nil {
 		return fmt.Errorf("deploy %s: %w", t.App, err)
 	}
 	return nil
@@ -57,7 +53,10 @@ func (e *Engine) deploy(ctx context.Context, t Target) error {
 	a.mu.Lock()
 	a.manifest = t.Manifest
 	a.mu.Unlock()
-	p := &pass{engine: e, app: a, target: t, desired: map[fleet.ObjectRef]fleet.ObjectRef{}, defined: map[kindName]bool{}}
+	p := &pass{
+		engine: e, app: a, target: t,
+		desired: map[fleet.ObjectRef]fleet.ObjectRef{}, defined: map[kindName]bool{}, missing: map[fleet.ObjectRef]error{},
+	}
 	err = p.run(ctx)
 	p.conclude(ctx, err)
 	return errors.Join(err, p.saveErr)
@@ -72,6 +71,8 @@ type pass struct {
 	desired map[fleet.ObjectRef]fleet.ObjectRef
 	// defined are the kinds whose definitions this pass has applied: they may take a moment to be served.
 	defined map[kindName]bool
+	// missing says of kinds why they were not found, by a reference with nothing but the kind.
+	missing map[fleet.ObjectRef]error
 	tally   tally
 	saveErr error
 }

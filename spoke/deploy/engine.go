@@ -49,15 +49,17 @@ type Engine struct {
 	client  typedcorev1.CoreV1Interface
 	dynamic dynamic.Interface
 	mapper  *apply.Mapper
-	applier *apply.Applier
-	store   *inventory.Store
-	tracker *drift.Tracker
-	health  *health.Watcher
-	flux    *fluxWatch
-	crds    *definitions
-	stamps  stamps
-	metrics *metrics
-	log     *slog.Logger
+	// applier writes for passes and corrector for corrections, so that neither waits for the other.
+	applier   *apply.Applier
+	corrector *apply.Applier
+	store     *inventory.Store
+	tracker   *drift.Tracker
+	health    *health.Watcher
+	flux      *fluxWatch
+	crds      *definitions
+	stamps    stamps
+	metrics   *metrics
+	log       *slog.Logger
 
 	ready chan struct{} // closed when the inventories are read
 
@@ -126,7 +128,8 @@ func (e *Engine) connect() error {
 	}
 	e.client, e.dynamic = core, full
 	e.mapper = apply.NewMapper(asker, meta)
-	e.applier = apply.NewApplier(e.marks, meta, 8)
+	e.applier = apply.NewApplier(e.marks, meta, 2*parallel)
+	e.corrector = apply.NewApplier(e.marks, meta, drift.Workers)
 	e.store = inventory.NewStore(core.ConfigMaps(e.config.Namespace))
 	e.tracker = drift.NewTracker(drift.Config{
 		Client:   meta,

@@ -3,7 +3,9 @@ package deploy_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -68,6 +70,30 @@ func TestAnUnknownKindIsNamedAndTheStagesBeforeStand(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.eventually("the next pass succeeds", func() error { return b.try(b.target(b.configMap("a", "1"), b.gadget("g", 1))) })
+}
+
+func TestAMissingKindIsLookedUpOnceAPass(t *testing.T) {
+	b := newBundle(t)
+	var asked atomic.Int64
+	b.intercept(func(r *http.Request) int {
+		if r.URL.Path == "/apis/"+b.group()+"/v1" {
+			asked.Add(1)
+		}
+		return 0
+	})
+	b.start()
+	objects := make([]string, 20)
+	for i, name := range numbered("g", len(objects)) {
+		objects[i] = b.gadget(name, 1)
+	}
+	for pass := 1; pass <= 2; pass++ {
+		if err := b.try(b.target(objects...)); !errors.Is(err, fleet.ErrNotFound) || !strings.Contains(err.Error(), "/g01: ") {
+			t.Errorf("error %v", err)
+		}
+		if n := asked.Load(); n != int64(pass) {
+			t.Errorf("after pass %d the API server was asked %d times", pass, n)
+		}
+	}
 }
 
 func TestADefinitionThatIsGoneDoesNotHoldUpTheApp(t *testing.T) {

@@ -171,7 +171,7 @@ func (b *bundle) target(objects ...string) deploy.Target {
 	b.mu.Unlock()
 	release := b.release
 	release.Manifest = m.Digest()
-	return deploy.Target{App: b.app, Generation: 1, Release: release, Manifest: m}
+	return deploy.Target{App: b.app, Release: release, Manifest: m}
 }
 
 func (b *bundle) try(target deploy.Target) error {

@@ -21,18 +21,28 @@ type wish struct {
 	Stamp fleet.Digest
 }
 
-// place finds where an entry goes.
+// place finds where an entry goes. A kind that is not found fails the pass, and is not looked for again in it.
 func (p *pass) place(ctx context.Context, entry manifest.Entry) (wish, error) {
-	mapping, err := p.engine.mapper.Map(ctx, entry.Ref)
-	if errors.Is(err, fleet.ErrNotFound) && p.defined[kindName{entry.Ref.Group, entry.Ref.Kind}] {
+	kind := fleet.ObjectRef{Group: entry.Ref.Group, Version: entry.Ref.Version, Kind: entry.Ref.Kind}
+	err := p.missing[kind]
+	var mapping apply.Mapping
+	if err == nil {
+		if mapping, err = p.find(ctx, entry.Ref); err == nil {
+			return p.engine.wish(entry, mapping), nil
+		}
+		p.missing[kind] = err
+	}
+	return wish{}, fmt.Errorf("%s: %w", entry.Ref, err)
+}
+
+func (p *pass) find(ctx context.Context, ref fleet.ObjectRef) (apply.Mapping, error) {
+	mapping, err := p.engine.mapper.Map(ctx, ref)
+	if errors.Is(err, fleet.ErrNotFound) && p.defined[kindName{ref.Group, ref.Kind}] {
 		ctx, cancel := context.WithTimeout(ctx, definitionTimeout)
 		defer cancel()
-		mapping, err = p.engine.mapper.Await(ctx, entry.Ref)
+		mapping, err = p.engine.mapper.Await(ctx, ref)
 	}
-	if err != nil {
-		return wish{}, fmt.Errorf("%s: %w", entry.Ref, err)
-	}
-	return p.engine.wish(entry, mapping), nil
+	return mapping, err
 }
 
 func (e *Engine) wish(entry manifest.Entry, mapping apply.Mapping) wish {

@@ -16,13 +16,13 @@ import (
 )
 
 const (
-	// parallel is how many objects of a group are under way at once.
+	// parallel is how many objects of an App a pass has under way at once: half of what all passes may.
 	parallel = 8
 	// definitionTimeout bounds the wait for a CustomResourceDefinition, as Flux's does.
 	definitionTimeout = 60 * time.Second
-	// patience is how long a request about a kind just defined is tried again: its handler may still have the old
+	// handlerTimeout is how long a request about a kind just defined is tried again: its handler may still have the old
 	// schema, or none.
-	patience = 5 * time.Second
+	handlerTimeout = 5 * time.Second
 )
 
 // step is what a stage does with one object.
@@ -124,7 +124,7 @@ func (p *pass) dryRun(ctx context.Context, s *step) error {
 	if s.op != write {
 		return nil
 	}
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(handlerTimeout)
 	for {
 		preview, err := p.engine.applier.DryRun(ctx, s.object)
 		if err == nil {

@@ -92,3 +92,65 @@ func (n noter) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	return n.next.RoundTrip(r)
 }
+
+// gate holds back an engine's writes of objects of which the name begins with a prefix, while it is shut.
+type gate struct {
+	prefix string
+	next   http.RoundTripper
+
+	mu      sync.Mutex
+	opened  chan struct{} // nil: it is open
+	waiting int
+}
+
+// gated puts a gate before an engine that is started next.
+func (b *bundle) gated(prefix string) *gate {
+	g := &gate{prefix: prefix}
+	b.wrap = func(next http.RoundTripper) http.RoundTripper {
+		g.next = next
+		return g
+	}
+	return g
+}
+
+func (g *gate) shut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.opened = make(chan struct{})
+}
+
+func (g *gate) open() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	close(g.opened)
+	g.opened = nil
+}
+
+// held is how many writes are held back.
+func (g *gate) held() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.waiting
+}
+
+func (g *gate) RoundTrip(r *http.Request) (*http.Response, error) {
+	g.mu.Lock()
+	opened := g.opened
+	if opened == nil || r.Method != http.MethodPatch || !strings.HasPrefix(path.Base(r.URL.Path), g.prefix) {
+		g.mu.Unlock()
+		return g.next.RoundTrip(r)
+	}
+	g.waiting++
+	g.mu.Unlock()
+	defer func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.waiting--
+	}()
+	select {
+	case <-opened:
+		return g.next.RoundTrip(r)
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+}

@@ -118,8 +118,8 @@ type hold struct {
 }
 
 const (
-	// workers is how many corrections run at once.
-	workers = 8
+	// Workers is how many corrections run at once.
+	Workers = 8
 	// claimTime is how long after the start what Memory has of objects that nobody tracks is kept.
 	claimTime = time.Hour
 )
@@ -140,7 +140,7 @@ func NewTracker(config Config) *Tracker {
 // Run watches and corrects until the context ends. What is known by then is on the volume when it returns.
 func (t *Tracker) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	for range workers {
+	for range Workers {
 		group.Go(func() error { t.work(ctx); return nil })
 	}
 	group.Go(func() error {

@@ -18,6 +18,17 @@ type Assigned struct {
 	Err error
 }
 
+// generation numbers what an Assignment says. Generations of a new epoch have nothing to do with those before.
+type generation struct{ epoch, number uint64 }
+
+// generation returns that of the Assignment; zero: nothing was assigned.
+func (a Assigned) generation() generation {
+	if a.Generation == 0 {
+		return generation{}
+	}
+	return generation{a.Epoch, a.Generation}
+}
+
 const (
 	// defaultInterval and defaultTimeout stand in for controls that the hub did not set.
 	defaultInterval = 10 * time.Minute

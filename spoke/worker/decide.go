@@ -31,18 +31,20 @@ type progress struct {
 	// unverified asks for a full pass: drift was not corrected for a while, or a full pass was cut off.
 	unverified bool
 	// removed is the generation whose tombstone is done; zero: none.
-	removed uint64
+	removed generation
 	// nudged says that the engine's status changed since the last pass or removal began.
 	nudged bool
 	// flux says that a Flux in the cluster manages the App, unsuspended.
 	flux bool
+	// incomplete says that a blob is lost of what is applied: drift of its object cannot be put right.
+	incomplete bool
 }
 
 // outcome is how a pass or a removal ended.
 type outcome struct {
 	step step
 	// generation, release and approved are what it was told.
-	generation uint64
+	generation generation
 	release    fleet.Digest
 	approved   fleet.Digest
 	verify     bool
@@ -69,7 +71,7 @@ const (
 // decide says what to do next for an Assignment, and when.
 func decide(now time.Time, want Assigned, p progress) decision {
 	switch {
-	case want.Generation == 0: // nothing that is understood was ever assigned
+	case want.generation() == generation{}: // nothing that is understood was ever assigned
 		return decision{}
 	case want.tombstone():
 		return decideRemoval(now, want, p)
@@ -87,8 +89,8 @@ func decide(now time.Time, want Assigned, p progress) decision {
 		return decision{step: pass, verify: last.verify, at: last.ended.Add(nudgedPause)} // Flux may have let go
 	case last.failure != nil:
 		return decision{step: pass, verify: last.verify, at: last.ended.Add(last.spreadOver(retryPause(want, last)))}
-	case p.flux:
-		return decision{step: pass, at: now} // to be refused, and to say so
+	case p.flux, p.incomplete:
+		return decision{step: pass, at: now} // to be refused, and to say so; or to fetch what is lost
 	}
 	return decision{step: pass, verify: true, at: last.ended.Add(last.spreadOver(max(want.interval(), fullPeriod)))}
 }
@@ -96,9 +98,9 @@ func decide(now time.Time, want Assigned, p progress) decision {
 func decideRemoval(now time.Time, want Assigned, p progress) decision {
 	last := p.last
 	switch {
-	case p.removed == want.Generation:
+	case p.removed == want.generation():
 		return decision{}
-	case last == nil || last.step != remove || last.generation != want.Generation:
+	case last == nil || last.step != remove || last.generation != want.generation():
 		return decision{step: remove, at: now}
 	case p.nudged && last.failure == nil:
 		return decision{step: remove, at: last.ended.Add(nudgedPause)}
@@ -127,7 +129,7 @@ func (o *outcome) spreadOver(d time.Duration) time.Duration {
 // overtakes reports whether a pass or removal that runs for one Assignment is pointless under another.
 func overtakes(running, want Assigned) bool {
 	return running.tombstone() != want.tombstone() ||
-		running.tombstone() && running.Generation != want.Generation ||
+		running.tombstone() && running.generation() != want.generation() ||
 		running.Release != want.Release ||
 		!running.Suspend && want.Suspend && !want.tombstone()
 }

@@ -33,7 +33,7 @@ func removed(n byte) Assigned {
 // ended is the outcome of a step for an Assignment, ten seconds ago.
 func ended(s step, want Assigned, failure *Failure, failures int) *outcome {
 	return &outcome{
-		step: s, generation: want.Generation, release: want.Release.Digest(), approved: want.ApprovedPrune,
+		step: s, generation: want.generation(), release: want.Release.Digest(), approved: want.ApprovedPrune,
 		ended: t0.Add(-10 * time.Second), failure: failure, failures: failures,
 	}
 }
@@ -53,6 +53,8 @@ func TestNextStepFollowsFromTheAssignmentAndWhatWasDone(t *testing.T) {
 	jittered.spread = -0.1
 	in := func(d time.Duration) time.Time { return t0.Add(d - 10*time.Second) } // after the outcome
 	never := decision{}
+	newEpoch := removed(2)
+	newEpoch.Epoch = 2
 	for name, c := range map[string]struct {
 		want Assigned
 		progress
@@ -89,8 +91,11 @@ func TestNextStepFollowsFromTheAssignmentAndWhatWasDone(t *testing.T) {
 		"a tombstone, objects went":    {removed(2), progress{last: ended(remove, removed(2), nil, 0), nudged: true}, decision{step: remove, at: in(time.Second)}},
 		"a tombstone that failed":      {removed(2), progress{last: ended(remove, removed(2), broken, 1)}, decision{step: remove, at: in(15 * time.Second)}},
 		"a tombstone confirmed":        {removed(3), progress{last: ended(remove, removed(2), nil, 0)}, decision{step: remove, at: t0}},
-		"a tombstone that is done":     {removed(2), progress{last: ended(remove, removed(2), nil, 0), removed: 2}, never},
-		"assigned again after removal": {assigned(3, nil), progress{last: ended(remove, removed(2), nil, 0), removed: 2}, decision{step: pass, at: t0}},
+		"a tombstone that is done":     {removed(2), progress{last: ended(remove, removed(2), nil, 0), removed: removed(2).generation()}, never},
+		"a tombstone of a new epoch":   {newEpoch, progress{last: ended(remove, removed(2), nil, 0), removed: removed(2).generation()}, decision{step: remove, at: t0}},
+		"a blob is lost":               {a, progress{last: ended(pass, a, nil, 0), incomplete: true}, decision{step: pass, at: t0}},
+		"a blob is lost, no hub":       {a, progress{last: ended(pass, a, transient, 1), incomplete: true}, decision{step: pass, at: in(time.Second)}},
+		"assigned again after removal": {assigned(3, nil), progress{last: ended(remove, removed(2), nil, 0), removed: removed(2).generation()}, decision{step: pass, at: t0}},
 	} {
 		if got := decide(t0, c.want, c.progress); got != c.next {
 			t.Errorf("%s: %s verify=%t in %s, want %s verify=%t in %s", name,
@@ -102,6 +107,8 @@ func TestNextStepFollowsFromTheAssignmentAndWhatWasDone(t *testing.T) {
 func TestPassIsCutOffOnlyByWhatMakesItPointless(t *testing.T) {
 	t.Parallel()
 	a := assigned(1, nil)
+	newEpoch := removed(2)
+	newEpoch.Epoch = 2
 	for name, c := range map[string]struct {
 		running, want Assigned
 		overtaken     bool
@@ -113,6 +120,7 @@ func TestPassIsCutOffOnlyByWhatMakesItPointless(t *testing.T) {
 		"a suspension":      {a, assigned(1, func(a *Assigned) { a.Suspend = true }), true},
 		"a tombstone":       {a, removed(2), true},
 		"another tombstone": {removed(2), removed(3), true},
+		"another epoch":     {removed(2), newEpoch, true},
 		"a return":          {removed(2), assigned(2, nil), true},
 	} {
 		if got := overtakes(c.running, c.want); got != c.overtaken {

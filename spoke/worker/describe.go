@@ -152,13 +152,13 @@ func describeSuspended(report *fleet.Report, v view) {
 func describeRemoval(report *fleet.Report, v view) {
 	report.Stage = fleet.StageRemoving
 	report.Ready = condition(fleet.Unknown, fleet.ReasonProgressing, "Being removed")
-	if v.removed == v.want.Generation {
+	if v.removed == v.want.generation() {
 		report.Stage, report.HeldPrune, report.Waiting = fleet.StageRemoved, nil, fleet.WaitingNone
 		report.Ready = condition(fleet.Unknown, fleet.ReasonProgressing, "Removed")
 		return
 	}
 	last := v.last
-	if last == nil || last.step != remove || last.generation != v.want.Generation || last.failure == nil {
+	if last == nil || last.step != remove || last.generation != v.want.generation() || last.failure == nil {
 		return
 	}
 	if !last.failure.Transient || last.failures >= shownAfter {

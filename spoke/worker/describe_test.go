@@ -68,7 +68,7 @@ func TestReportSaysWhatFluxWouldAndMore(t *testing.T) {
 		"removing":                  {view{want: removed(2), status: at(a, healthy)}, says{stage: fleet.StageRemoving, ready: fleet.Unknown, reason: fleet.ReasonProgressing}},
 		"removal held":              {view{want: removed(2), status: Status{HeldPrune: held}}, says{stage: fleet.StageRemoving, ready: fleet.Unknown, reason: fleet.ReasonProgressing, waiting: fleet.WaitingPruneHeld}},
 		"removal failed":            {view{want: removed(2), progress: progress{last: ended(remove, removed(2), noPrune, 1)}}, says{stage: fleet.StageRemoving, ready: fleet.False, reason: fleet.ReasonPruneFailed, message: "webhook"}},
-		"removed":                   {view{want: removed(2), progress: progress{removed: 2}}, says{stage: fleet.StageRemoved, ready: fleet.Unknown, reason: fleet.ReasonProgressing}},
+		"removed":                   {view{want: removed(2), progress: progress{removed: removed(2).generation()}}, says{stage: fleet.StageRemoved, ready: fleet.Unknown, reason: fleet.ReasonProgressing}},
 		"not understood":            {view{want: a, status: at(a, healthy), unreadable: &newer}, says{stage: fleet.StageFailed, ready: fleet.False, reason: fleet.ReasonFailed, message: "Frozen", terminal: true}},
 	} {
 		c.unhealthySince = since

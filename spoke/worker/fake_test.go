@@ -27,16 +27,35 @@ type engine struct {
 	mu     sync.Mutex
 	status map[fleet.Key]Status
 	apps   []fleet.Key
-	// deploy and remove replace what is done; nil: it succeeds.
+	// applied is what AppliedBlobs says; ready, until it is closed, keeps Ready waiting; nil: it is.
+	applied map[fleet.Key][]fleet.Digest
+	ready   chan struct{}
+	// deploy, remove and load replace what is done; nil: it succeeds.
 	deploy func(ctx context.Context, target Target) error
 	remove func(ctx context.Context) (bool, error)
+	load   func() error
 
 	calls     chan call
 	suspended map[fleet.Key]bool
 }
 
 func newEngine() *engine {
-	return &engine{status: map[fleet.Key]Status{}, calls: make(chan call, 1000), suspended: map[fleet.Key]bool{}}
+	return &engine{status: map[fleet.Key]Status{}, applied: map[fleet.Key][]fleet.Digest{}, calls: make(chan call, 1000), suspended: map[fleet.Key]bool{}}
+}
+
+func (e *engine) Ready(ctx context.Context) error {
+	e.mu.Lock()
+	ready := e.ready
+	e.mu.Unlock()
+	if ready == nil {
+		return nil
+	}
+	select {
+	case <-ready:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (e *engine) Deploy(ctx context.Context, target Target) error {
@@ -72,7 +91,15 @@ func (e *engine) Remove(ctx context.Context, r Removal) (bool, error) {
 }
 
 func (e *engine) Load(_ context.Context, app fleet.Key, m *manifest.Manifest, release fleet.Release) error {
+	e.mu.Lock()
+	load := e.load
+	e.mu.Unlock()
 	e.calls <- call{"load", Target{App: app, Manifest: m, Release: release}, time.Now()}
+	if load != nil {
+		if err := load(); err != nil {
+			return err
+		}
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.status[app] = Status{Applied: release.Digest(), Healthy: fleet.Condition{Status: fleet.True}}
@@ -89,6 +116,12 @@ func (e *engine) Status(app fleet.Key) Status {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.status[app]
+}
+
+func (e *engine) AppliedBlobs(app fleet.Key) []fleet.Digest {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.applied[app])
 }
 
 func (e *engine) Apps(context.Context) ([]fleet.Key, error) { return e.apps, nil }
@@ -212,7 +245,7 @@ type built struct {
 func newBench(t *testing.T) *bench {
 	b := &bench{
 		T: t, engine: newEngine(), blobs: &blobs{content: map[fleet.Digest][]byte{}, pins: map[string][]fleet.Digest{}},
-		records: &records{content: map[string][]byte{}}, built: map[fleet.Digest]built{}, fetches: make(chan fleet.Digest, 100),
+		records: &records{content: map[string][]byte{}}, built: map[fleet.Digest]built{}, fetches: make(chan fleet.Digest, 1000),
 		told: map[fleet.Key][]fleet.Report{},
 	}
 	b.start()

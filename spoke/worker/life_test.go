@@ -183,7 +183,7 @@ func TestAssignmentThatIsNotUnderstoodLeavesWhatIsThere(t *testing.T) {
 		if r := b.last(a.App); r.Generation != 2 || !r.Terminal || r.Ready.Status != fleet.False {
 			b.Errorf("reported %+v", r)
 		}
-		if got := b.next("deploy").target; got.Generation != 1 || !got.Verify {
+		if got := b.next("deploy").target; got.Release != a.Release || !got.Verify {
 			b.Errorf("kept is %+v", got)
 		}
 	})
@@ -203,6 +203,85 @@ func TestSpokeStopsAtOnceWhateverRuns(t *testing.T) {
 		b.stop()
 		if r := b.last(a.App); time.Since(begun) != 0 || r.Stage == fleet.StageFailed {
 			b.Errorf("stopped after %s, reported %+v", time.Since(begun), r)
+		}
+	})
+}
+
+func TestTombstoneOfASuspendedAppLiftsNoSuspension(t *testing.T) {
+	bubble(t, func(b *bench) {
+		a := b.assignment("a", "one", nil)
+		b.set(a)
+		b.next("deploy")
+		synctest.Wait()
+		a.Suspend, a.Generation = true, 2
+		b.set(a)
+		synctest.Wait()
+		suspended := func(when string) {
+			b.engine.mu.Lock()
+			defer b.engine.mu.Unlock()
+			if !b.engine.suspended[a.App] {
+				b.Errorf("%s drift is corrected", when)
+			}
+		}
+		b.engine.remove = func(context.Context) (bool, error) { suspended("during the removal"); return false, nil }
+		b.stop()
+		clear(b.engine.suspended)
+		a.State, a.Generation, a.Tombstone = fleet.Removed, 3, &fleet.Tombstone{}
+		b.engine.load = func() error { suspended("while it is taken up after a restart"); return nil }
+		b.start()
+		b.set(a)
+		b.next("load")
+		b.next("remove")
+		a.State, a.Generation, a.Tombstone = fleet.Active, 4, nil // taken back
+		b.set(a)
+		synctest.Wait()
+		suspended("after the tombstone was taken back")
+		a.Suspend, a.Generation = false, 5
+		b.set(a)
+		if got := b.next("deploy").target; !got.Verify {
+			b.Error("after the suspension the pass is not a full one")
+		}
+	})
+}
+
+func TestTombstoneOfANewEpochIsCarriedOutThoughItsGenerationWasBefore(t *testing.T) {
+	bubble(t, func(b *bench) {
+		a := b.assignment("a", "one", nil)
+		a.State, a.Generation, a.Tombstone = fleet.Removed, 2, &fleet.Tombstone{Delete: true}
+		b.set(a)
+		b.next("remove")
+		synctest.Wait()
+		active := a
+		active.Epoch, active.State, active.Generation, active.Tombstone = 2, fleet.Active, 1, nil
+		b.set(active)
+		b.next("deploy")
+		synctest.Wait()
+		b.engine.remove = func(context.Context) (bool, error) { return false, nil }
+		a.Epoch = 2
+		b.set(a)
+		b.next("remove")
+		synctest.Wait()
+		if r := b.last(a.App); r.Stage != fleet.StageRemoving || r.Epoch != 2 {
+			b.Errorf("reported %+v", r)
+		}
+	})
+}
+
+func TestAppThatLeftTheStateWhileItCameBackIsAStray(t *testing.T) {
+	bubble(t, func(b *bench) {
+		a := b.assignment("a", "one", nil)
+		a.State, a.Generation, a.Tombstone = fleet.Removed, 2, &fleet.Tombstone{Delete: true}
+		b.set(a)
+		b.next("remove")
+		synctest.Wait()
+		b.engine.on(hang)
+		a.State, a.Generation, a.Tombstone = fleet.Active, 3, nil
+		b.set(a)
+		b.next("deploy") // which may have made objects by now
+		b.set()
+		synctest.Wait()
+		if got := b.pool.Unknown(); len(got) != 1 || got[0] != a.App {
+			b.Errorf("unknown are %v", got)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -11,9 +12,13 @@ import (
 	"flotilla.dev/flotilla/pkg/telemetry"
 )
 
-// minPassTime is what a pass may always take; an App's timeout bounds the wait for health, not the writing of many
-// objects.
-const minPassTime = 5 * time.Minute
+const (
+	// minPassTime is what a pass may always take; an App's timeout bounds the wait for health, not the writing of many
+	// objects.
+	minPassTime = 5 * time.Minute
+	// readyTime is how long a pass waits for the engine before it fails, to say so.
+	readyTime = 45 * time.Second
+)
 
 // start takes the App up as it was when the spoke stopped, so that its drift is corrected and its health known while
 // its Assignment waits for a slot, or for the hub.
@@ -24,30 +29,61 @@ func (w *worker) start(ctx context.Context) {
 		return
 	}
 	w.record, w.progress.handled = saved, saved.HandledReconcileAt
+	w.pin(w.decoded(saved.Release.Manifest)) // before another App's first blob drops what this one needs
+	w.take()
+	w.suspend() // before Load, which begins to correct
+	if w.ready(ctx) != nil {
+		return // the next pass says so
+	}
 	release, err := w.pool.slot(ctx)
 	if err != nil {
 		return
 	}
 	defer release()
-	m := w.cached(saved.Release.Manifest)
+	ctx, cancel := context.WithTimeout(ctx, minPassTime)
+	defer cancel()
+	w.load(ctx, saved.Release)
+}
+
+// ready waits, without a slot, until the engine can be used.
+func (w *worker) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTime)
+	defer cancel()
+	if err := w.pool.Engine.Ready(ctx); err != nil {
+		return fmt.Errorf("the cluster is not known yet: %w", err)
+	}
+	return nil
+}
+
+// load has the engine take up what was applied before the start, until that succeeds or a pass makes it needless. A
+// Manifest whose blobs are lost in part is good enough: drift of the others is corrected.
+func (w *worker) load(ctx context.Context, applied fleet.Release) {
+	if w.loaded {
+		return
+	}
+	m := w.decoded(applied.Manifest)
+	w.pin(m)
 	if m == nil {
 		return
 	}
 	w.manifest = m
-	w.pin(m)
-	w.take()
-	w.suspend() // before Load, which begins to correct
-	if err := w.pool.Engine.Load(ctx, w.app, m, saved.Release); err != nil && ctx.Err() == nil {
+	err := w.pool.Engine.Load(ctx, w.app, m, applied)
+	w.loaded = err == nil
+	if err != nil && ctx.Err() == nil {
 		w.log.Warn("what was applied is not taken up; the next pass will", telemetry.KeyErr, err)
 	}
 }
 
-// carryOut makes a pass or a removal and says what came of it.
-// applied is the Manifest that the App had before.
-func (w *worker) carryOut(ctx context.Context, want Assigned, d decision, applied fleet.Digest) (o outcome) {
-	o = outcome{step: d.step, generation: want.Generation, release: want.Release.Digest(), approved: want.ApprovedPrune, verify: d.verify}
+// carryOut makes a pass or a removal and says what came of it. applied is the Release that the App had before.
+func (w *worker) carryOut(ctx context.Context, want Assigned, d decision, applied fleet.Release) (o outcome) {
+	o = outcome{step: d.step, generation: want.generation(), release: want.Release.Digest(), approved: want.ApprovedPrune, verify: d.verify}
 	reason := ""
 	err := run.Recover(ctx, func(ctx context.Context) (err error) {
+		if d.step == pass {
+			if err := w.ready(ctx); err != nil {
+				return err
+			}
+		}
 		release, err := w.pool.slot(ctx)
 		if err != nil {
 			return err
@@ -76,10 +112,11 @@ func (w *worker) carryOut(ctx context.Context, want Assigned, d decision, applie
 }
 
 // pass gets the Manifest and has it deployed. A blob that turns out to be corrupt on the way is fetched, once.
-func (w *worker) pass(ctx context.Context, want Assigned, verify bool, applied fleet.Digest, reason *string) error {
+func (w *worker) pass(ctx context.Context, want Assigned, verify bool, applied fleet.Release, reason *string) error {
+	w.load(ctx, applied)
 	for try := 0; ; try++ {
 		*reason = fleet.ReasonArtifactFailed
-		m, err := w.obtain(ctx, want, applied)
+		m, err := w.obtain(ctx, want, applied.Manifest)
 		if err != nil {
 			return err
 		}
@@ -87,10 +124,10 @@ func (w *worker) pass(ctx context.Context, want Assigned, verify bool, applied f
 		w.applying.Store(true)
 		w.wake.Set()
 		err = w.pool.Engine.Deploy(ctx, Target{
-			App: w.app, Generation: want.Generation, Release: want.Release, Manifest: m,
-			ApprovedPrune: want.ApprovedPrune, Verify: verify,
+			App: w.app, Release: want.Release, Manifest: m, ApprovedPrune: want.ApprovedPrune, Verify: verify,
 		})
-		if err == nil {
+		if err == nil || w.pool.Engine.Status(w.app).Applied == want.Release.Digest() {
+			w.loaded = true
 			w.pin(m)
 		}
 		if err == nil || try > 0 || w.whole(m) {
@@ -103,17 +140,21 @@ func (w *worker) pass(ctx context.Context, want Assigned, verify bool, applied f
 // obtain returns the Manifest of an Assignment with all its blobs in the cache: from there, or from the hub as a
 // difference to what was applied last.
 func (w *worker) obtain(ctx context.Context, want Assigned, applied fleet.Digest) (*manifest.Manifest, error) {
-	base := w.cached(applied)
-	if m := w.cached(want.Release.Manifest); m != nil {
-		w.pin(m, base)
+	before := w.decoded(applied)
+	if m := w.decoded(want.Release.Manifest); m != nil && w.whole(m) {
+		w.pin(m, before)
 		w.manifest = m
 		return m, nil
+	}
+	base := before
+	if base != nil && !w.whole(base) {
+		base = nil
 	}
 	m, blobs, err := w.pool.Fetch(ctx, want, base)
 	if err != nil {
 		return nil, err
 	}
-	w.pin(m, base)
+	w.pin(m, before)
 	for digest, content := range blobs {
 		if err := w.pool.Blobs.Put(digest, content); err != nil {
 			return nil, err
@@ -124,51 +165,4 @@ func (w *worker) obtain(ctx context.Context, want Assigned, applied fleet.Digest
 	}
 	w.manifest = m
 	return m, nil
-}
-
-// cached returns a Manifest that is in the cache whole; nil: it is not.
-func (w *worker) cached(digest fleet.Digest) *manifest.Manifest {
-	if digest.IsZero() {
-		return nil
-	}
-	m := w.manifest
-	if m == nil || m.Digest() != digest {
-		encoded, err := w.pool.Blobs.Blob(digest)
-		if err != nil {
-			return nil
-		}
-		if m, err = manifest.Decode(encoded); err != nil {
-			w.log.Warn("a cached manifest is not understood", telemetry.KeyDigest, digest, telemetry.KeyErr, err)
-			return nil
-		}
-	}
-	if !w.whole(m) {
-		return nil
-	}
-	return m
-}
-
-// whole reports whether all blobs of a Manifest are in the cache.
-func (w *worker) whole(m *manifest.Manifest) bool {
-	for _, entry := range m.Entries {
-		if !w.pool.Blobs.Has(entry.Digest) {
-			return false
-		}
-	}
-	return true
-}
-
-// pin keeps the Manifests and their blobs in the cache, and nothing else of this App.
-func (w *worker) pin(manifests ...*manifest.Manifest) {
-	var digests []fleet.Digest
-	for _, m := range manifests {
-		if m == nil {
-			continue
-		}
-		digests = append(digests, m.Digest())
-		for _, entry := range m.Entries {
-			digests = append(digests, entry.Digest)
-		}
-	}
-	w.pool.Blobs.Pin(w.app.String(), digests)
 }

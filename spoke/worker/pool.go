@@ -25,7 +25,6 @@ const DefaultConcurrency = 4
 // Target is what a pass is told to make of an App.
 type Target struct {
 	App           fleet.Key
-	Generation    uint64
 	Release       fleet.Release
 	Manifest      *manifest.Manifest
 	ApprovedPrune fleet.Digest
@@ -45,6 +44,8 @@ type Removal struct {
 
 // Engine makes the cluster have what it should.
 type Engine interface {
+	// Ready waits until the cluster is known well enough for a pass or a Load, so that neither waits for that.
+	Ready(ctx context.Context) error
 	// Deploy is one pass; it does not wait for health. Remove carries out a tombstone and is called until it is done.
 	Deploy(ctx context.Context, target Target) error
 	Remove(ctx context.Context, removal Removal) (done bool, err error)
@@ -53,6 +54,8 @@ type Engine interface {
 	// SetSuspended stops and resumes the correction of drift.
 	SetSuspended(app fleet.Key, suspended bool)
 	Status(app fleet.Key) Status
+	// AppliedBlobs are what the App's objects were made of when they were applied last, as far as that is known.
+	AppliedBlobs(app fleet.Key) []fleet.Digest
 	// Apps are those that have objects in the cluster.
 	Apps(ctx context.Context) ([]fleet.Key, error)
 }
@@ -94,7 +97,7 @@ type Config struct {
 	Concurrency int
 }
 
-// Pool runs a worker for each Assignment. Set, Changed, Retry and Unknown are safe for concurrent use.
+// Pool runs a worker for each Assignment. Set, Changed, Retry, Lost and Unknown are safe for concurrent use.
 type Pool struct {
 	Config
 	slots   chan struct{}
@@ -179,6 +182,16 @@ func (p *Pool) Retry() {
 	}
 }
 
+// Lost says that a blob which the engine asked for is not there: the App that needs it fetches it.
+func (p *Pool) Lost() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.workers {
+		w.lost.Store(true)
+		w.wake.Set()
+	}
+}
+
 // Unknown are the Apps that have objects here and that the desired state does not name, sorted.
 func (p *Pool) Unknown() []fleet.Key {
 	p.mu.Lock()
@@ -252,16 +265,6 @@ func (p *Pool) findStrays(ctx context.Context) {
 			return
 		}
 		p.Log.Warn("the Apps in the cluster are not known yet; trying on", telemetry.KeyErr, err)
-	}
-}
-
-// slot waits for one of the places in which passes run.
-func (p *Pool) slot(ctx context.Context) (release func(), err error) {
-	select {
-	case p.slots <- struct{}{}:
-		return func() { <-p.slots }, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
 	}
 }
 

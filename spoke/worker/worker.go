@@ -38,8 +38,9 @@ type worker struct {
 	// run returns.
 	gone, removed atomic.Bool
 	ended         chan struct{}
-	// nudged says that the engine's status changed, reached that the hub was reached; applying is set by a pass.
-	nudged, reached, applying atomic.Bool
+	// nudged says that the engine's status changed, reached that the hub was reached, lost that a blob is missing;
+	// applying is set by a pass.
+	nudged, reached, lost, applying atomic.Bool
 
 	mu sync.Mutex
 	// given is the newest Assignment; shared.
@@ -53,8 +54,10 @@ type worker struct {
 	healthy    bool
 	unhealthy  time.Time // since when
 	told       fleet.Report
-	// manifest is the one decoded last, used by one pass at a time.
+	// manifest is the one decoded last, and loaded says that the engine has taken up what was applied before the start;
+	// used by one pass at a time.
 	manifest *manifest.Manifest
+	loaded   bool
 	running  *running
 }
 
@@ -121,6 +124,9 @@ func (w *worker) look(ctx context.Context, now time.Time) time.Time {
 	if w.reached.Swap(false) && w.progress.last != nil && w.progress.last.failure != nil && w.progress.last.failure.Transient {
 		w.progress.last.ended = time.Time{} // due at once
 	}
+	if w.lost.Swap(false) {
+		w.progress.incomplete = !w.complete()
+	}
 	w.suspend()
 	next := decide(now, w.want, w.progress)
 	switch {
@@ -152,15 +158,15 @@ func (w *worker) take() {
 	w.unreadable, w.want = nil, given
 }
 
-// suspend tells the engine whether drift is to be corrected.
+// suspend tells the engine whether drift is to be corrected. A tombstone does not lift a suspension: what a person
+// changed meanwhile stays as it is until it is deleted, or for good.
 func (w *worker) suspend() {
-	suspend := w.want.Suspend && !w.want.tombstone()
-	if suspend == w.suspended {
+	if w.want.Suspend == w.suspended {
 		return
 	}
-	w.pool.Engine.SetSuspended(w.app, suspend)
+	w.pool.Engine.SetSuspended(w.app, w.want.Suspend)
 	w.progress.unverified = w.progress.unverified || w.suspended
-	w.suspended = suspend
+	w.suspended = w.want.Suspend
 }
 
 // begin starts what decide said.
@@ -170,9 +176,10 @@ func (w *worker) begin(ctx context.Context, d decision) {
 	w.running = r
 	w.progress.nudged = false
 	if d.step == pass {
-		w.progress.unverified = false
+		w.progress.unverified, w.progress.incomplete = false, false
+		w.removed.Store(false)
 	}
-	applied := w.record.Release.Manifest
+	applied := w.record.Release
 	go func() { r.done <- w.carryOut(ctx, r.want, d, applied) }()
 }
 
@@ -212,16 +219,15 @@ func (w *worker) finish(o outcome) {
 	case o.failure == nil && changed:
 		w.healthy, w.unhealthy = false, o.ended
 	}
-	w.removed.Store(false)
 	p.handled = r.want.RequestedAt
 	w.remember(r.want, o)
 }
 
-// remember saves what a restart should find.
+// remember saves what a restart should find. That not all could be deleted does not count: all is applied.
 func (w *worker) remember(want Assigned, o outcome) {
 	next := w.record
 	next.App, next.HandledReconcileAt = w.app, w.progress.handled
-	if o.failure == nil && next.Release != want.Release {
+	if next.Release != want.Release && (o.failure == nil || w.pool.Engine.Status(w.app).Applied == o.release) {
 		next.Release, next.Settled = want.Release, false
 	}
 	w.save(next)
