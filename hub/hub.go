@@ -107,6 +107,7 @@ func assemble(config Config, root identity.Root, fleet *store.Store, listeners *
 	return []run.Named{
 		{Name: "store", Task: fleet.Run},
 		{Name: "retention", Task: func(ctx context.Context) error { return fleet.Retain(ctx, time.Hour) }},
+		{Name: "mirrors", Task: func(ctx context.Context) error { return retainMirrors(ctx, fleet, git, log) }},
 		{Name: "builds", Task: builder.Run},
 		{Name: "releases", Task: releases.Run},
 		{Name: "rollouts", Task: rollouts.Run},

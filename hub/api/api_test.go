@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"flotilla.dev/flotilla/hub/api"
@@ -167,12 +166,17 @@ func ok(*fleet.Report) {}
 // shown is the part of an object that tests look at.
 type shown struct {
 	Metadata struct {
-		Name        string            `json:"name"`
-		Annotations map[string]string `json:"annotations"`
+		Name            string            `json:"name"`
+		Generation      int64             `json:"generation"`
+		ResourceVersion string            `json:"resourceVersion"`
+		Annotations     map[string]string `json:"annotations"`
 	} `json:"metadata"`
 	Status struct {
-		Conditions []struct {
+		ObservedGeneration int64 `json:"observedGeneration"`
+		Conditions         []struct {
 			Type, Status, Reason, Message string
+			ObservedGeneration            int64
+			LastTransitionTime            time.Time
 		} `json:"conditions"`
 		LastAppliedRevision   string `json:"lastAppliedRevision"`
 		LastAttemptedRevision string `json:"lastAttemptedRevision"`
@@ -220,31 +224,6 @@ func wantCode(t *testing.T, err error, want codes.Code, words string) {
 	t.Helper()
 	if status.Code(err) != want || !strings.Contains(err.Error(), words) {
 		t.Errorf("error %v, not %s with %q", err, want, words)
-	}
-}
-
-func TestEveryMethodNeedsATokenAndHasARow(t *testing.T) {
-	t.Parallel()
-	b := newBundle(t)
-	for _, file := range []protoreflect.FileDescriptor{adminv1.File_flotilla_admin_v1_objects_proto, adminv1.File_flotilla_admin_v1_apps_proto,
-		adminv1.File_flotilla_admin_v1_clusters_proto, adminv1.File_flotilla_admin_v1_events_proto, adminv1.File_flotilla_admin_v1_prunes_proto, adminv1.File_flotilla_admin_v1_hub_proto} {
-		services := file.Services()
-		for i := range services.Len() {
-			methods := services.Get(i).Methods()
-			for j := range methods.Len() {
-				method := methods.Get(j)
-				if method.IsStreamingServer() {
-					continue
-				}
-				name := fmt.Sprintf("/%s/%s", services.Get(i).FullName(), method.Name())
-				err := b.conn.Invoke(t.Context(), name, &adminv1.VersionRequest{}, &adminv1.VersionResponse{})
-				wantCode(t, err, codes.PermissionDenied, "bearer token")
-				err = b.conn.Invoke(b.ctx, name, &adminv1.VersionRequest{}, &adminv1.VersionResponse{})
-				if status.Code(err) == codes.PermissionDenied || status.Code(err) == codes.Unimplemented {
-					t.Errorf("%s with a token: %v", name, err)
-				}
-			}
-		}
 	}
 }
 
@@ -715,5 +694,23 @@ func TestStatusNamesWhatIsHeldAndWhere(t *testing.T) {
 	if held := status.GetHeld(); len(held) != 1 || held[0].GetObject() != "Kustomization/apps/app" ||
 		!slices.Equal(held[0].GetClusters(), []string{"prod-1", "prod-2"}) || held[0].GetMessage() != "1 deletion: everything would go" {
 		t.Errorf("held %v", held)
+	}
+}
+
+func TestSameTroubleInSeveralClustersIsOneWhateverItsPodsAreCalled(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.running()
+	for cluster, pod := range map[string]string{"prod-1": "web-85c84c59dd-c4sng", "prod-2": "web-85c84c59dd-8kf2w"} {
+		b.report(cluster, func(r *fleet.Report) {
+			r.Ready = fleet.Condition{Status: fleet.False, Reason: fleet.ReasonHealthCheckFailed, Message: "ImagePullBackOff: container web of Pod " + pod + ": no such image"}
+		})
+	}
+	status, err := adminv1.NewHubServiceClient(b.conn).Status(b.ctx, &adminv1.StatusRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if troubles := status.GetTroubles(); len(troubles) != 1 || !slices.Equal(troubles[0].GetClusters(), []string{"prod-1", "prod-2"}) {
+		t.Errorf("troubles %v", troubles)
 	}
 }

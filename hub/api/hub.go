@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"regexp"
 	"runtime"
 	"slices"
 
@@ -91,6 +92,9 @@ func readyCondition(o *resource.Object) condition {
 	return condition{Status: fleet.Unknown}
 }
 
+// idle are the reasons of what is neither ready nor failed, and not under way either.
+var idle = []string{fleet.ReasonUnreachable, fleet.ReasonSuspended, reasonNotEnrolled, reasonNotPlaced, reasonNoClusters}
+
 func countReady(objects []*resource.Object) (*adminv1.Counts, error) {
 	counts := &adminv1.Counts{Total: uint32(len(objects))}
 	for _, o := range objects {
@@ -108,7 +112,7 @@ func countReady(objects []*resource.Object) (*adminv1.Counts, error) {
 			counts.Ready++
 		case c.Status == fleet.False:
 			counts.Failed++
-		case c.Reason == fleet.ReasonUnreachable || c.Reason == "NotEnrolled":
+		case slices.Contains(idle, c.Reason):
 			counts.Unknown++
 		default:
 			counts.Progressing++
@@ -150,10 +154,16 @@ func held(instances []fleet.Instance) []*adminv1.Trouble {
 	return held
 }
 
+// podName is what tells messages about the same trouble of several clusters apart.
+var podName = regexp.MustCompile(`\bPod [a-z0-9.-]+`)
+
 // alsoIn adds an instance to the trouble of its App and that message, which it makes when it is the first.
 func alsoIn(troubles []*adminv1.Trouble, i fleet.Instance, message string) []*adminv1.Trouble {
 	object := appName(i.Assignment.App)
-	n := slices.IndexFunc(troubles, func(t *adminv1.Trouble) bool { return t.GetObject() == object && t.GetMessage() == message })
+	same := func(t *adminv1.Trouble) bool {
+		return t.GetObject() == object && podName.ReplaceAllString(t.GetMessage(), "Pod") == podName.ReplaceAllString(message, "Pod")
+	}
+	n := slices.IndexFunc(troubles, same)
 	if n < 0 {
 		n = len(troubles)
 		troubles = append(troubles, &adminv1.Trouble{Object: object, Message: message})

@@ -48,6 +48,9 @@ func (s *objects) Get(ctx context.Context, req *adminv1.GetRequest) (*adminv1.Ge
 		return nil, err
 	}
 	sel := selection{kind: kind, namespace: req.GetNamespace(), name: req.GetName(), cluster: req.GetCluster()}
+	if err := s.findCluster(ctx, sel); err != nil {
+		return nil, err
+	}
 	found, _, err := s.show(ctx, sel)
 	if err != nil {
 		return nil, err
@@ -57,6 +60,19 @@ func (s *objects) Get(ctx context.Context, req *adminv1.GetRequest) (*adminv1.Ge
 	}
 	raw, err := json.Marshal(found[0])
 	return &adminv1.GetResponse{Object: raw}, err
+}
+
+// findCluster refuses a selection in a cluster that nobody knows, as when its name is misspelt. One that was deleted has
+// no instances, as long as that is remembered: so whoever waits for them to go finds them gone.
+func (s *Server) findCluster(ctx context.Context, sel selection) error {
+	if sel.cluster == "" || sel.cluster == everyCluster {
+		return nil
+	}
+	known, _, err := s.Store.Objects(ctx, resource.Query{Kind: resource.Cluster.Name, Name: sel.cluster, Since: 1})
+	if err == nil && len(known) == 0 {
+		err = fmt.Errorf("%s/%s: %w", resource.Cluster.Name, sel.cluster, fleet.ErrNotFound)
+	}
+	return err
 }
 
 // String is how a person names what is selected.
@@ -80,7 +96,11 @@ func (s *objects) List(ctx context.Context, req *adminv1.ListRequest) (*adminv1.
 	if err != nil {
 		return nil, err
 	}
-	found, seen, err := s.show(ctx, selection{kind: kind, namespace: req.GetNamespace(), name: req.GetName(), cluster: req.GetCluster()})
+	sel := selection{kind: kind, namespace: req.GetNamespace(), name: req.GetName(), cluster: req.GetCluster()}
+	if err := s.findCluster(ctx, sel); err != nil {
+		return nil, err
+	}
+	found, seen, err := s.show(ctx, sel)
 	if err != nil {
 		return nil, err
 	}

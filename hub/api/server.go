@@ -24,9 +24,12 @@ type Store interface {
 	SourceStates(ctx context.Context, kind string) (map[string]fleet.SourceState, error)
 	AppStates(ctx context.Context) (map[fleet.Key]fleet.AppState, error)
 	Instances(ctx context.Context, q fleet.InstanceQuery) ([]fleet.Instance, fleet.Horizon, error)
+	GoneInstances(ctx context.Context, q fleet.InstanceQuery) ([]fleet.GoneInstance, error)
 	ClusterStatuses(ctx context.Context) (map[string]fleet.ClusterStatus, error)
+	PlacementStates(ctx context.Context) (map[string]fleet.PlacementState, error)
 	WatchToken(h fleet.Horizon) string
 	ParseWatchToken(token string) (fleet.Horizon, error)
+	Remembers(ctx context.Context, since fleet.Horizon) (bool, error)
 
 	RequestReconcile(ctx context.Context, by fleet.Caller, kind, namespace, name string, source *flux.SourceRef, dryRun bool) (fleet.LookRequest, error)
 	RequestInstance(ctx context.Context, by fleet.Caller, app fleet.Key, cluster string, dryRun bool) (fleet.LookRequest, error)

@@ -17,9 +17,12 @@ type selection struct {
 	kind      resource.Kind
 	namespace string // empty: all
 	name      string // empty: all
-	// cluster by name, or "*" for all: instances in clusters are meant.
+	// cluster by name, or everyCluster: instances in clusters are meant.
 	cluster string
 }
+
+// everyCluster stands for the name of each.
+const everyCluster = "*"
 
 // show returns the selected objects with their status, by namespace, name and cluster, and the horizon of the read. An
 // object's resourceVersion grows with every change of it or of its status.
@@ -63,31 +66,76 @@ func (s *Server) addAppStatus(ctx context.Context, sel selection, objects []*res
 	if err != nil {
 		return err
 	}
-	instances, _, err := s.Store.Instances(ctx, fleet.InstanceQuery{Kind: sel.kind.Name, Namespace: sel.namespace, Name: sel.name})
+	query := fleet.InstanceQuery{Kind: sel.kind.Name, Namespace: sel.namespace, Name: sel.name}
+	instances, _, err := s.Store.Instances(ctx, query)
 	if err != nil {
 		return err
 	}
-	placements, _, err := s.Store.Objects(ctx, resource.Query{Kind: resource.Placement.Name, Namespace: sel.namespace})
+	gone, err := s.Store.GoneInstances(ctx, query)
 	if err != nil {
 		return err
 	}
-	placed, err := placedApps(placements)
+	placements, err := s.placements(ctx, sel.namespace)
 	if err != nil {
 		return err
 	}
-	byApp := instancesByApp(instances)
+	byApp, versions := map[fleet.Key][]fleet.Instance{}, map[fleet.Key]uint64{}
+	for _, i := range instances {
+		byApp[i.Assignment.App] = append(byApp[i.Assignment.App], i)
+		versions[i.Assignment.App] = max(versions[i.Assignment.App], i.Version)
+	}
+	for _, g := range gone {
+		versions[g.App] = max(versions[g.App], g.Version)
+	}
 	for _, o := range objects {
-		state := states[o.Key()]
-		version := state.Version
-		for _, i := range byApp[o.Key()] {
-			version = max(version, i.Version)
+		state, version := states[o.Key()], versions[o.Key()]
+		var placed *placedOn
+		if p, isPlaced := placements[o.Key()]; isPlaced {
+			placed, version = &p.placedOn, max(version, p.version)
 		}
-		_, isPlaced := slices.BinarySearchFunc(placed, o.Key(), fleet.Key.Compare)
-		if err := setStatus(o, statusOfApp(o, state, byApp[o.Key()], isPlaced), version); err != nil {
+		if err := setStatus(o, statusOfApp(o, state, byApp[o.Key()], placed), max(version, state.Version)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// placedApp is where an App is placed, and the version of that.
+type placedApp struct {
+	placedOn
+	version uint64
+}
+
+// placements are where the Apps of a namespace (empty: of all) are placed.
+func (s *Server) placements(ctx context.Context, namespace string) (map[fleet.Key]placedApp, error) {
+	objects, _, err := s.Store.Objects(ctx, resource.Query{Kind: resource.Placement.Name, Namespace: namespace})
+	if err != nil {
+		return nil, err
+	}
+	clusters, _, err := s.Store.Objects(ctx, resource.Query{Kind: resource.Cluster.Name})
+	if err != nil {
+		return nil, err
+	}
+	states, err := s.Store.PlacementStates(ctx)
+	if err != nil {
+		return nil, err
+	}
+	candidates := resource.Candidates(clusters)
+	apps := map[fleet.Key]placedApp{}
+	for _, o := range objects {
+		spec, err := resource.Spec[fleet.Placement](o)
+		if err != nil {
+			return nil, err
+		}
+		m := o.Metadata
+		state := states[m.Namespace+"/"+m.Name]
+		placed := placedOn{spec.Place(candidates, nil).Matched, latest(*m.CreationTimestamp, state.MatchedSince)}
+		for _, app := range spec.Apps {
+			key := fleet.Key{Home: fleet.HubHome, Kind: app.Kind, Namespace: m.Namespace, Name: app.Name}
+			apps[key] = placedApp{placed, max(state.Version, versionOf(o))}
+		}
+	}
+	return apps, nil
 }
 
 func (s *Server) addClusterStatus(ctx context.Context, objects []*resource.Object) error {
@@ -95,21 +143,26 @@ func (s *Server) addClusterStatus(ctx context.Context, objects []*resource.Objec
 	if err != nil {
 		return err
 	}
-	instances, _, err := s.Store.Instances(ctx, fleet.InstanceQuery{Kind: resource.Kustomization.Name})
+	query := fleet.InstanceQuery{Kind: resource.Kustomization.Name}
+	instances, _, err := s.Store.Instances(ctx, query)
 	if err != nil {
 		return err
 	}
-	byCluster := map[string][]fleet.Instance{}
+	gone, err := s.Store.GoneInstances(ctx, query)
+	if err != nil {
+		return err
+	}
+	byCluster, versions := map[string][]fleet.Instance{}, map[string]uint64{}
 	for _, i := range instances {
 		byCluster[i.Cluster] = append(byCluster[i.Cluster], i)
+		versions[i.Cluster] = max(versions[i.Cluster], i.Version)
+	}
+	for _, g := range gone {
+		versions[g.Cluster] = max(versions[g.Cluster], g.Version)
 	}
 	for _, o := range objects {
-		state := states[o.Metadata.Name]
-		version := state.Version
-		for _, i := range byCluster[o.Metadata.Name] {
-			version = max(version, i.Version)
-		}
-		if err := setStatus(o, statusOfCluster(o, state, byCluster[o.Metadata.Name]), version); err != nil {
+		name := o.Metadata.Name
+		if err := setStatus(o, statusOfCluster(o, states[name], byCluster[name]), max(states[name].Version, versions[name])); err != nil {
 			return err
 		}
 	}
@@ -125,23 +178,26 @@ func (s *Server) addPlacementStatus(ctx context.Context, objects []*resource.Obj
 	if err != nil {
 		return err
 	}
+	states, err := s.Store.PlacementStates(ctx)
+	if err != nil {
+		return err
+	}
 	declared := map[string]map[fleet.AppRef]bool{}
-	version := uint64(0)
 	for _, app := range apps {
 		if declared[app.Metadata.Namespace] == nil {
 			declared[app.Metadata.Namespace] = map[fleet.AppRef]bool{}
 		}
 		declared[app.Metadata.Namespace][fleet.AppRef{Kind: app.Kind, Name: app.Metadata.Name}] = true
 	}
-	for _, o := range slices.Concat(apps, clusters) {
-		version = max(version, versionOf(o))
-	}
+	candidates := resource.Candidates(clusters)
 	for _, o := range objects {
 		spec, err := resource.Spec[fleet.Placement](o)
 		if err != nil {
 			return err
 		}
-		if err := setStatus(o, statusOfPlacement(o, spec, clusters, declared[o.Metadata.Namespace]), version); err != nil {
+		state := states[o.Metadata.Namespace+"/"+o.Metadata.Name]
+		placed := spec.Place(candidates, declared[o.Metadata.Namespace])
+		if err := setStatus(o, statusOfPlacement(o, spec, placed, state), state.Version); err != nil {
 			return err
 		}
 	}
@@ -153,18 +209,15 @@ func (s *Server) showInstances(ctx context.Context, sel selection) ([]*resource.
 	if !sel.kind.App {
 		return nil, 0, fmt.Errorf("%s: %w: it has no instances in clusters; Apps have", sel.kind.Name, fleet.ErrInvalid)
 	}
-	query := fleet.InstanceQuery{Kind: sel.kind.Name, Namespace: sel.namespace, Name: sel.name}
-	if sel.cluster != "*" {
-		query.Cluster = sel.cluster
-		if _, err := s.Store.Object(ctx, resource.Cluster.Name, "", sel.cluster); err != nil {
-			return nil, 0, err
-		}
-	}
-	instances, seen, err := s.Store.Instances(ctx, query)
+	instances, seen, err := s.Store.Instances(ctx, sel.instances())
 	if err != nil {
 		return nil, 0, err
 	}
 	declared, _, err := s.Store.Objects(ctx, resource.Query{Kind: sel.kind.Name, Namespace: sel.namespace, Name: sel.name})
+	if err != nil {
+		return nil, 0, err
+	}
+	states, err := s.Store.AppStates(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -174,7 +227,7 @@ func (s *Server) showInstances(ctx context.Context, sel selection) ([]*resource.
 	}
 	shown := make([]*resource.Object, 0, len(instances))
 	for _, i := range instances {
-		o, err := instanceObject(sel.kind, i, byKey[i.Assignment.App])
+		o, err := instanceObject(sel.kind, i, byKey[i.Assignment.App], states[i.Assignment.App])
 		if err != nil {
 			return nil, 0, err
 		}
@@ -183,17 +236,37 @@ func (s *Server) showInstances(ctx context.Context, sel selection) ([]*resource.
 	return shown, seen, nil
 }
 
-func instanceObject(kind resource.Kind, i fleet.Instance, declared *resource.Object) (*resource.Object, error) {
-	key := i.Assignment.App
-	o := &resource.Object{APIVersion: kind.APIVersion, Kind: kind.Name}
-	o.Metadata.Namespace, o.Metadata.Name = key.Namespace, key.Name
+// instances selects what a selection means of Apps in clusters.
+func (s selection) instances() fleet.InstanceQuery {
+	query := fleet.InstanceQuery{Kind: s.kind.Name, Namespace: s.namespace, Name: s.name}
+	if s.cluster != everyCluster {
+		query.Cluster = s.cluster
+	}
+	return query
+}
+
+func instanceObject(kind resource.Kind, i fleet.Instance, declared *resource.Object, state fleet.AppState) (*resource.Object, error) {
+	o := bareInstance(kind, i.Assignment.App, i.Cluster)
 	created := i.CreatedAt
 	o.Metadata.CreationTimestamp = &created
+	version := i.Version
 	if declared != nil {
 		o.Spec, o.Metadata.Labels, o.Metadata.Generation, o.Metadata.UID = declared.Spec, declared.Metadata.Labels, declared.Metadata.Generation, declared.Metadata.UID
+		version = max(version, versionOf(declared))
 	}
-	o.Metadata.Annotations = map[string]string{fleet.ClusterAnnotation: i.Cluster}
-	return o, setStatus(o, statusOfInstance(i, o.Metadata.Generation), i.Version)
+	observed, err := observedIn(i, declared, state)
+	if err != nil {
+		return nil, err
+	}
+	return o, setStatus(o, statusOfInstance(i, observed), version)
+}
+
+// bareInstance names an App in a cluster.
+func bareInstance(kind resource.Kind, app fleet.Key, cluster string) *resource.Object {
+	o := &resource.Object{APIVersion: kind.APIVersion, Kind: kind.Name}
+	o.Metadata.Namespace, o.Metadata.Name = app.Namespace, app.Name
+	o.Metadata.Annotations = map[string]string{fleet.ClusterAnnotation: cluster}
+	return o
 }
 
 // setStatus sets the status and lets the resourceVersion be that of the newest part.

@@ -1,12 +1,13 @@
 package api
 
 import (
+	"strings"
 	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
-// condition is one condition of a status, as Kubernetes has it. lastTransitionTime is when the hub heard of it.
+// condition is one condition of a status, as Kubernetes has it: lastTransitionTime is when its status last changed.
 type condition struct {
 	Type               string                `json:"type"`
 	Status             fleet.ConditionStatus `json:"status"`
@@ -16,10 +17,11 @@ type condition struct {
 	LastTransitionTime time.Time             `json:"lastTransitionTime"`
 }
 
-// The types of conditions.
+// The types of conditions. Reconciling, Stalled, FetchFailed and PruneHeld are there while they are True, as in Flux.
 const (
 	ready             = "Ready"
 	reconciling       = "Reconciling"
+	stalled           = "Stalled"
 	healthy           = "Healthy"
 	pruneHeld         = "PruneHeld"
 	artifactInStorage = "ArtifactInStorage"
@@ -28,14 +30,83 @@ const (
 	safeMode          = "SafeMode"
 )
 
-func newCondition(kind string, c fleet.Condition, at time.Time) condition {
-	if c.Reason == "" {
-		c.Reason = fleet.ReasonProgressing
+// Reasons of the hub's own for what it knows nothing more of.
+const (
+	reasonNotPlaced   = "NotPlaced"
+	reasonNoClusters  = "NoClusters"
+	reasonNotEnrolled = "NotEnrolled"
+	reasonRemoving    = "Removing"
+)
+
+// standing is a condition and since when its status is that.
+type standing struct {
+	fleet.Condition
+	since time.Time
+}
+
+// as is the same standing as another condition, which is True.
+func (s standing) as(reason string) standing {
+	s.Status, s.Reason = fleet.True, reason
+	return s
+}
+
+func unknown(reason, message string) fleet.Condition {
+	return fleet.Condition{Status: fleet.Unknown, Reason: reason, Message: message}
+}
+
+// conditions are those of one object, of whose spec a generation was observed.
+type conditions struct {
+	observed int64
+	list     []condition
+}
+
+func (c *conditions) add(kind string, s standing) {
+	if s.Reason == "" {
+		s.Reason = fleet.ReasonProgressing
 	}
-	if c.Status == "" {
-		c.Status = fleet.Unknown
+	if s.Status == "" {
+		s.Status = fleet.Unknown
 	}
-	return condition{Type: kind, Status: c.Status, Reason: c.Reason, Message: c.Message, LastTransitionTime: at.UTC()}
+	c.list = append(c.list, condition{Type: kind, Status: s.Status, Reason: s.Reason, Message: s.Message,
+		ObservedGeneration: max(c.observed, 0), LastTransitionTime: s.since.UTC()})
+}
+
+// addReady adds Ready, and Reconciling while it is Unknown.
+func (c *conditions) addReady(s standing) {
+	c.add(ready, s)
+	if s.Status == fleet.Unknown {
+		c.add(reconciling, s.as(s.Reason))
+	}
+}
+
+// latest and earliest leave out what is zero.
+func latest(times ...time.Time) (last time.Time) {
+	for _, t := range times {
+		if t.After(last) {
+			last = t
+		}
+	}
+	return last
+}
+
+func earliest(times ...time.Time) (first time.Time) {
+	for _, t := range times {
+		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
+			first = t
+		}
+	}
+	return first
+}
+
+// maxNames bounds the clusters that a message names.
+const maxNames = 10
+
+// listed is "a, b, c", or the first of them and how many more there are.
+func listed(names []string) string {
+	if more := len(names) - maxNames; more > 0 {
+		return strings.Join(names[:maxNames], ", ") + " and " + itoa(more) + " more"
+	}
+	return strings.Join(names, ", ")
 }
 
 // plural is "1 cluster" or "3 clusters".

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"strings"
 	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -26,59 +25,79 @@ type clusterStatus struct {
 func statusOfCluster(object *resource.Object, state fleet.ClusterStatus, instances []fleet.Instance) clusterStatus {
 	status := clusterStatus{ObservedGeneration: object.Metadata.Generation, ClusterID: state.ID,
 		SpokeVersion: state.Facts.SpokeVersion, KubernetesVersion: state.Facts.KubernetesVersion}
-	at := *object.Metadata.CreationTimestamp
-	if state.LastSeen.Year() > 2000 {
+	if wasSeen(state.LastSeen) {
 		seen := state.LastSeen.UTC()
-		status.LastSeen, at = &seen, seen
+		status.LastSeen = &seen
 	}
 	if state.State.Version > 0 {
 		status.State, status.AcknowledgedState = state.State.String(), state.Acknowledged.String()
 	}
-	var failing []string
-	for _, i := range instances {
-		c := readyOf(i)
-		status.Apps.add(i, c)
-		if c.Status == fleet.False {
-			failing = append(failing, i.Assignment.App.Kind+"/"+i.Assignment.App.Namespace+"/"+i.Assignment.App.Name)
-		}
+	places := make([]place, len(instances))
+	for n := range instances {
+		app := instances[n].Assignment.App
+		places[n] = place{cluster: app.Kind + "/" + app.Namespace + "/" + app.Name, instance: &instances[n], ready: readyOf(instances[n])}
+		status.Apps.add(places[n])
 	}
+	status.Apps.Held = len(holding(instances))
 	for _, key := range state.UnknownAssignments {
 		status.UnknownAssignments = append(status.UnknownAssignments, key.Kind+"/"+key.Namespace+"/"+key.Name)
 	}
+	c := conditions{observed: status.ObservedGeneration}
 	link := linkOf(state)
-	status.Conditions = append(status.Conditions,
-		newCondition(ready, clusterReady(object, state, status, link, failing), at),
-		newCondition(connected, link, at))
-	if state.SafeMode != "" {
-		status.Conditions = append(status.Conditions, newCondition(safeMode, fleet.Condition{Status: fleet.True, Reason: "HubBehind",
-			Message: state.SafeMode + "; nothing is sent to it until `fleetctl hub recover`"}, at))
-	}
+	c.add(ready, clusterReady(object, state, link, places))
+	c.add(connected, link)
+	c.add(safeMode, safeModeOf(state))
+	status.Conditions = c.list
 	return status
 }
 
 // linkOf is the Connected condition.
-func linkOf(state fleet.ClusterStatus) fleet.Condition {
+func linkOf(state fleet.ClusterStatus) standing {
+	c := fleet.Condition{Status: fleet.False, Reason: fleet.ReasonUnreachable, Message: "last heard of at " + state.LastSeen.UTC().Format(time.RFC3339)}
 	switch {
 	case state.Connected:
-		return fleet.Condition{Status: fleet.True, Reason: "Connected", Message: "the spoke is connected"}
-	case !state.Enrolled && state.LastSeen.Year() < 2000:
-		return fleet.Condition{Status: fleet.False, Reason: "NotEnrolled", Message: "no spoke has redeemed a join token yet: `fleetctl cluster register` prints one"}
+		c = fleet.Condition{Status: fleet.True, Reason: "Connected", Message: "the spoke is connected"}
+	case !wasSeen(state.LastSeen) && !state.Enrolled:
+		c.Reason, c.Message = reasonNotEnrolled, "no spoke has redeemed a join token yet: `fleetctl cluster register` prints one"
+	case !wasSeen(state.LastSeen):
+		c.Message = "its spoke has enrolled and not connected yet"
 	}
-	return fleet.Condition{Status: fleet.False, Reason: fleet.ReasonUnreachable, Message: "last heard of at " + state.LastSeen.UTC().Format(time.RFC3339)}
+	return standing{c, state.ConnectedSince}
 }
 
-func clusterReady(object *resource.Object, state fleet.ClusterStatus, status clusterStatus, link fleet.Condition, failing []string) fleet.Condition {
+// safeModeOf is the SafeMode condition.
+func safeModeOf(state fleet.ClusterStatus) standing {
+	c := fleet.Condition{Status: fleet.False, Reason: "HubCurrent", Message: "the hub knows the state that the spoke works from"}
+	if state.SafeMode != "" {
+		c = fleet.Condition{Status: fleet.True, Reason: "HubBehind", Message: state.SafeMode + "; nothing is sent to it until `fleetctl hub recover`"}
+	}
+	return standing{c, state.SafeModeSince}
+}
+
+// clusterReady is the Ready condition: True when the cluster is heard and every App is ready there.
+func clusterReady(object *resource.Object, state fleet.ClusterStatus, link standing, apps []place) standing {
+	t := tally(apps)
+	heard := latest(state.ConnectedSince, state.SafeModeSince)
 	switch {
 	case object.Metadata.DeletionTimestamp != nil:
-		return fleet.Condition{Status: fleet.Unknown, Reason: "Terminating", Message: "waiting for its spoke to let go of " + plural(status.Apps.Total, "App") + "; --now does not wait"}
+		since := *object.Metadata.DeletionTimestamp
+		if !state.Connected {
+			since = earliest(since, state.ConnectedSince)
+		}
+		return standing{unknown("Terminating", "waiting for its spoke to let go of "+plural(len(apps), "App")+"; --now does not wait"), since}
 	case !state.Connected:
-		return fleet.Condition{Status: fleet.Unknown, Reason: link.Reason, Message: link.Message}
+		return standing{unknown(link.Reason, link.Message), link.since}
 	case state.SafeMode != "":
-		return fleet.Condition{Status: fleet.False, Reason: safeMode, Message: state.SafeMode}
-	case len(failing) > 0:
-		return fleet.Condition{Status: fleet.False, Reason: fleet.ReasonFailed, Message: "not ready: " + strings.Join(failing, ", ")}
-	case status.Apps.Ready < status.Apps.Total:
-		return fleet.Condition{Status: fleet.Unknown, Reason: fleet.ReasonProgressing, Message: plural(status.Apps.Total-status.Apps.Ready, "App") + " in progress"}
+		return standing{fleet.Condition{Status: fleet.False, Reason: safeMode, Message: state.SafeMode}, heard}
+	case len(t.failing) > 0:
+		names := make([]string, len(t.failing))
+		for n, f := range t.failing {
+			names[n] = f.cluster
+		}
+		return standing{fleet.Condition{Status: fleet.False, Reason: fleet.ReasonFailed, Message: "not ready: " + listed(names)}, latest(heard, t.failedSince)}
+	case t.missing():
+		missing := len(t.waiting) + len(t.suspended)
+		return standing{unknown(t.reason(), plural(missing, "App")+" in progress"), latest(state.SafeModeSince, t.unknownSince)}
 	}
-	return fleet.Condition{Status: fleet.True, Reason: "Ready", Message: plural(status.Apps.Total, "App") + " ready"}
+	return standing{fleet.Condition{Status: fleet.True, Reason: "Ready", Message: plural(len(apps), "App") + " ready"}, latest(heard, t.readySince)}
 }

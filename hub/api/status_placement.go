@@ -15,36 +15,28 @@ type placementStatus struct {
 	Matched []string `json:"matched"`
 }
 
-// statusOfPlacement is what a Placement chooses among the clusters, and whether its Apps (by kind and name) are there.
-func statusOfPlacement(object *resource.Object, spec fleet.Placement, clusters []*resource.Object, declared map[fleet.AppRef]bool) placementStatus {
-	status := placementStatus{ObservedGeneration: object.Metadata.Generation, Matched: []string{}}
-	known := map[string]bool{}
-	for _, cluster := range clusters {
-		known[cluster.Metadata.Name] = true
-		if cluster.Metadata.DeletionTimestamp == nil && spec.Clusters.Matches(cluster.Metadata.Name, cluster.Metadata.Labels) {
-			status.Matched = append(status.Matched, cluster.Metadata.Name)
-		}
-	}
-	var missing, strangers []string
-	for _, app := range spec.Apps {
-		if !declared[app] {
-			missing = append(missing, app.Kind+"/"+object.Metadata.Namespace+"/"+app.Name)
-		}
-	}
-	for _, name := range spec.Clusters.Names {
-		if !known[name] {
-			strangers = append(strangers, name)
-		}
-	}
-	c := fleet.Condition{Status: fleet.True, Reason: "Placed", Message: plural(len(spec.Apps), "App") + " on " + plural(len(status.Matched), "cluster")}
+// statusOfPlacement is what a Placement comes to.
+func statusOfPlacement(object *resource.Object, spec fleet.Placement, placed fleet.Placed, state fleet.PlacementState) placementStatus {
+	c := conditions{observed: object.Metadata.Generation}
+	c.addReady(standing{placementReady(object.Metadata.Namespace, spec, placed), latest(*object.Metadata.CreationTimestamp, state.ReadySince)})
+	return placementStatus{ObservedGeneration: object.Metadata.Generation, Conditions: c.list, Matched: placed.Matched}
+}
+
+func placementReady(namespace string, spec fleet.Placement, placed fleet.Placed) fleet.Condition {
+	c := fleet.Condition{Status: placed.Ready()}
 	switch {
-	case len(missing) > 0:
-		c = fleet.Condition{Status: fleet.False, Reason: "AppNotFound", Message: "not declared: " + strings.Join(missing, ", ")}
-	case len(strangers) > 0:
-		c = fleet.Condition{Status: fleet.False, Reason: "ClusterNotFound", Message: "not registered: " + strings.Join(strangers, ", ")}
-	case len(status.Matched) == 0:
-		c = fleet.Condition{Status: fleet.Unknown, Reason: "NoClusters", Message: "no cluster matches"}
+	case len(placed.MissingApps) > 0:
+		missing := make([]string, len(placed.MissingApps))
+		for n, app := range placed.MissingApps {
+			missing[n] = app.Kind + "/" + namespace + "/" + app.Name
+		}
+		c.Reason, c.Message = "AppNotFound", "not declared: "+strings.Join(missing, ", ")
+	case len(placed.MissingClusters) > 0:
+		c.Reason, c.Message = "ClusterNotFound", "not registered: "+strings.Join(placed.MissingClusters, ", ")
+	case len(placed.Matched) == 0:
+		c.Reason, c.Message = reasonNoClusters, "no cluster matches"
+	default:
+		c.Reason, c.Message = "Placed", plural(len(spec.Apps), "App")+" on "+plural(len(placed.Matched), "cluster")
 	}
-	status.Conditions = []condition{newCondition(ready, c, *object.Metadata.CreationTimestamp)}
-	return status
+	return c
 }

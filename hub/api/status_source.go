@@ -25,34 +25,27 @@ type artifact struct {
 func statusOfSource(object *resource.Object, state fleet.SourceState) sourceStatus {
 	status := sourceStatus{ObservedGeneration: state.ObservedGeneration, LastHandledReconcileAt: state.HandledReconcileAt}
 	if state.Version == 0 {
-		status.ObservedGeneration = -1 // nobody has looked at it
+		status.ObservedGeneration = neverObserved
 	}
-	at := *object.Metadata.CreationTimestamp
-	looked := state.CheckedAt.Year() > 2000 // at what it means now; what is stored may be of what it meant before
-	if looked {
-		at = state.CheckedAt
-	}
+	c := conditions{observed: status.ObservedGeneration}
+	since := latest(*object.Metadata.CreationTimestamp, state.ReadySince)
 	fetched := !state.Tree.IsZero()
-	if fetched {
-		status.Artifact = &artifact{Revision: string(state.Revision), Digest: state.Tree.String(), LastUpdateTime: state.FetchedAt.UTC()}
-	}
+	looked := state.CheckedAt.Year() > 2000 // at what it means now; what is stored may be of what it meant before
 	stored := fleet.Condition{Status: fleet.True, Reason: "Succeeded", Message: "stored artifact for revision '" + string(state.Revision) + "'"}
 	switch {
 	case state.Reason != "":
-		failed := fleet.Condition{Status: fleet.False, Reason: state.Reason, Message: state.Message}
-		status.Conditions = append(status.Conditions, newCondition(ready, failed, at))
-		failed.Status = fleet.True
-		status.Conditions = append(status.Conditions, newCondition(fetchFailed, failed, at))
+		failed := standing{fleet.Condition{Status: fleet.False, Reason: state.Reason, Message: state.Message}, since}
+		c.add(ready, failed)
+		c.add(fetchFailed, failed.as(state.Reason))
 	case fetched && looked:
-		status.Conditions = append(status.Conditions, newCondition(ready, stored, at))
+		c.add(ready, standing{stored, since})
 	default:
-		waiting := fleet.Condition{Status: fleet.Unknown, Reason: fleet.ReasonProgressing, Message: "waiting to be fetched"}
-		status.Conditions = append(status.Conditions, newCondition(ready, waiting, at))
-		waiting.Status = fleet.True
-		status.Conditions = append(status.Conditions, newCondition(reconciling, waiting, at))
+		c.addReady(standing{unknown(fleet.ReasonProgressing, "waiting to be fetched"), since})
 	}
 	if fetched {
-		status.Conditions = append(status.Conditions, newCondition(artifactInStorage, stored, state.FetchedAt))
+		status.Artifact = &artifact{Revision: string(state.Revision), Digest: state.Tree.String(), LastUpdateTime: state.FetchedAt.UTC()}
+		c.add(artifactInStorage, standing{stored, state.StoredSince})
 	}
+	status.Conditions = c.list
 	return status
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"slices"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -57,50 +58,47 @@ type watch struct {
 // seenObject is what a watcher knows of an object.
 type seenObject struct {
 	object *resource.Object
-	digest fleet.Digest
+	steady fleet.Digest
 }
 
 // look sends what changed since the last look, and a bookmark when nothing did.
 func (w *watch) look() error {
 	ctx := w.stream.Context()
-	found, seen, err := w.show(ctx, w.selection)
+	all, seen, err := w.show(ctx, w.selection)
 	if err != nil {
 		return err
 	}
-	if found, err = matchLabels(found, w.labels); err != nil {
+	found, err := matchLabels(slices.Clone(all), w.labels)
+	if err != nil {
 		return err
 	}
-	gone, err := w.gone(found)
+	gone, err := w.gone(all, found)
 	if err != nil {
 		return err
 	}
 	token := w.Store.WatchToken(seen)
 	news := false
 	for _, o := range found {
-		raw, err := json.Marshal(o)
+		steady, err := steadyDigest(o)
 		if err != nil {
 			return err
 		}
 		before, known := w.sent[idOf(o)]
-		now := seenObject{object: o, digest: fleet.DigestOf(raw)}
-		w.sent[idOf(o)] = now
-		if known && before.digest == now.digest || w.first && fleet.Horizon(versionOf(o)) < w.since {
+		w.sent[idOf(o)] = seenObject{object: o, steady: steady}
+		if known && before.steady == steady || w.first && fleet.Horizon(versionOf(o)) < w.since {
 			continue
 		}
 		news = true
-		if err := w.send(adminv1.WatchEvent_WATCH_EVENT_CHANGED, raw, token); err != nil {
+		if err := w.send(adminv1.WatchEvent_WATCH_EVENT_CHANGED, o, token); err != nil {
 			return err
 		}
 	}
 	for _, o := range gone {
 		delete(w.sent, idOf(o))
-		o.Status = nil
-		raw, err := json.Marshal(o)
-		if err != nil {
-			return err
-		}
+		last := *o
+		last.Status = nil
 		news = true
-		if err := w.send(adminv1.WatchEvent_WATCH_EVENT_DELETED, raw, token); err != nil {
+		if err := w.send(adminv1.WatchEvent_WATCH_EVENT_DELETED, &last, token); err != nil {
 			return err
 		}
 	}
@@ -111,31 +109,97 @@ func (w *watch) look() error {
 	return w.send(adminv1.WatchEvent_WATCH_EVENT_BOOKMARK, nil, token)
 }
 
-// gone are the objects that the watcher knows and that are no longer there. At the first look it knows what was there
-// at its token, so what was deleted since then counts too.
-func (w *watch) gone(found []*resource.Object) ([]*resource.Object, error) {
-	there := map[string]bool{}
+// steadyDigest is that of the object without what moves while nothing changes: a client that was told the object need
+// not be told again.
+func steadyDigest(o *resource.Object) (fleet.Digest, error) {
+	steady := *o
+	steady.Metadata.ResourceVersion = ""
+	if o.Kind == resource.Cluster.Name {
+		var status clusterStatus
+		if err := json.Unmarshal(o.Status, &status); err != nil {
+			return fleet.Digest{}, err
+		}
+		status.LastSeen = nil
+		raw, err := json.Marshal(status)
+		if err != nil {
+			return fleet.Digest{}, err
+		}
+		steady.Status = raw
+	}
+	raw, err := json.Marshal(&steady)
+	return fleet.DigestOf(raw), err
+}
+
+// gone are the objects that the watcher knows and that are no longer there, or no longer selected by their labels. At
+// the first look it knows what was there at its token, so what went since then counts too.
+func (w *watch) gone(all, found []*resource.Object) ([]*resource.Object, error) {
+	selected := map[string]bool{}
 	for _, o := range found {
-		there[idOf(o)] = true
+		selected[idOf(o)] = true
 	}
 	var gone []*resource.Object
 	for id, seen := range w.sent {
-		if !there[id] {
+		if !selected[id] {
 			gone = append(gone, seen.object)
 		}
 	}
-	if !w.first || w.cluster != "" {
+	if !w.first {
 		return gone, nil
 	}
-	changed, _, err := w.Store.Objects(w.stream.Context(), resource.Query{Kind: w.kind.Name, Namespace: w.namespace, Name: w.name, Since: max(w.since, 1)})
-	for _, o := range changed {
-		if o.Gone && !there[idOf(o)] {
+	for _, o := range all {
+		if !selected[idOf(o)] && fleet.Horizon(versionOf(o)) >= w.since {
 			gone = append(gone, o)
 		}
+	}
+	deleted, err := w.deleted()
+	if err != nil {
+		return nil, err
+	}
+	there := map[string]bool{}
+	for _, o := range all {
+		there[idOf(o)] = true
+	}
+	for _, o := range deleted {
+		if !there[idOf(o)] {
+			gone = append(gone, o)
+		}
+	}
+	remembers, err := w.Store.Remembers(w.stream.Context(), w.since) // after the reads: what they saw was all there was
+	if err == nil && !remembers {
+		err = status.Error(codes.OutOfRange, "the watch token is older than what is remembered of deletions: list again")
 	}
 	return gone, err
 }
 
-func (w *watch) send(event adminv1.WatchEvent, object []byte, token string) error {
-	return w.stream.Send(&adminv1.WatchResponse{Event: event, Object: object, WatchToken: token})
+// deleted are the last states of what was deleted since the watcher's token.
+func (w *watch) deleted() ([]*resource.Object, error) {
+	ctx := w.stream.Context()
+	if w.cluster == "" {
+		changed, _, err := w.Store.Objects(ctx, resource.Query{Kind: w.kind.Name, Namespace: w.namespace, Name: w.name, Since: max(w.since, 1)})
+		return slices.DeleteFunc(changed, func(o *resource.Object) bool { return !o.Gone }), err
+	}
+	query := w.instances()
+	query.Since = w.since
+	left, err := w.Store.GoneInstances(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	objects := make([]*resource.Object, len(left))
+	for n, g := range left {
+		objects[n] = bareInstance(w.kind, g.App, g.Cluster)
+	}
+	return objects, nil
+}
+
+// send sends an event, of no object when it is a bookmark.
+func (w *watch) send(event adminv1.WatchEvent, o *resource.Object, token string) error {
+	resp := &adminv1.WatchResponse{Event: event, WatchToken: token}
+	if o != nil {
+		raw, err := json.Marshal(o)
+		if err != nil {
+			return err
+		}
+		resp.Object = raw
+	}
+	return w.stream.Send(resp)
 }

@@ -32,7 +32,7 @@ var methods = map[string]bool{
 	adminv1.HubService_Recover_FullMethodName:       true,
 }
 
-// Principals knows whose a bearer token is: fleet.ErrDenied, nobody's.
+// Principals knows whose a bearer token is: fleet.ErrUnauthenticated, nobody's.
 type Principals interface {
 	Principal(ctx context.Context, tokenHash fleet.Digest) (string, error)
 }
@@ -55,7 +55,7 @@ func Caller(ctx context.Context) fleet.Caller {
 func (g *Guard) Authorize(ctx context.Context, method string) (context.Context, error) {
 	token := rpc.BearerToken(ctx)
 	if token == "" {
-		return nil, fmt.Errorf("%w: this call needs a bearer token", fleet.ErrDenied)
+		return nil, fmt.Errorf("%w: this call needs a bearer token", fleet.ErrUnauthenticated)
 	}
 	principal, err := g.principals.Principal(ctx, identity.HashToken(token))
 	if err != nil {

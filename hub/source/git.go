@@ -62,7 +62,7 @@ type Git struct {
 	metrics *metrics
 
 	mu        sync.Mutex
-	upstreams map[string]*upstream
+	upstreams map[string]*upstream // by name of the mirror
 }
 
 var _ Fetcher = (*Git)(nil)
@@ -89,7 +89,7 @@ func (g *Git) Resolve(ctx context.Context, u Upstream) (_ fleet.Revision, err er
 	if u.Ref.Commit != "" {
 		return u.Ref.revision(u.Ref.Commit), nil
 	}
-	state := g.upstream(u.ID)
+	state := g.upstream(mirrorName(u.ID))
 	limited, cancel := context.WithTimeout(ctx, u.timeout())
 	defer cancel()
 	list, err := g.list(limited, u, state)
@@ -115,8 +115,8 @@ func (g *Git) Fetch(ctx context.Context, u Upstream, revision fleet.Revision) (_
 		return nil, err
 	}
 	commit := plumbing.NewHash(text)
-	state := g.upstream(u.ID)
-	if err := state.lock(ctx); err != nil {
+	state, err := g.hold(ctx, mirrorName(u.ID))
+	if err != nil {
 		return nil, u.explain(ctx, ctx, err)
 	}
 	defer state.unlock()
@@ -194,15 +194,29 @@ type blob struct {
 	size   int64
 }
 
-func (g *Git) upstream(id string) *upstream {
+func (g *Git) upstream(name string) *upstream {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	state := g.upstreams[id]
+	state := g.upstreams[name]
 	if state == nil {
 		state = &upstream{busy: make(chan struct{}, 1)}
-		g.upstreams[id] = state
+		g.upstreams[name] = state
 	}
 	return state
+}
+
+// hold returns the upstream, and its mirror with it, to the caller alone, who unlocks it.
+func (g *Git) hold(ctx context.Context, name string) (*upstream, error) {
+	for {
+		state := g.upstream(name)
+		if err := state.lock(ctx); err != nil {
+			return nil, err
+		}
+		if g.upstream(name) == state {
+			return state, nil
+		}
+		state.unlock() // it was retired while this one waited
+	}
 }
 
 func (s *upstream) lock(ctx context.Context) error {
@@ -226,48 +240,6 @@ func (s *upstream) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.blobs = nil
-}
-
-// Retain removes the mirrors of all upstreams but these.
-func (g *Git) Retain(ctx context.Context, ids []string) error {
-	keep := map[string]bool{}
-	for _, id := range ids {
-		keep[mirrorName(id)] = true
-	}
-	entries, err := os.ReadDir(g.config.Dir)
-	if err != nil {
-		return fmt.Errorf("retain mirrors: %w", err)
-	}
-	g.mu.Lock()
-	byName := map[string]string{}
-	for id := range g.upstreams {
-		byName[mirrorName(id)] = id
-	}
-	g.mu.Unlock()
-	for _, entry := range entries {
-		if keep[entry.Name()] || !isMirrorName(entry.Name()) {
-			continue
-		}
-		if err := g.retire(ctx, byName[entry.Name()], entry.Name()); err != nil {
-			return fmt.Errorf("retain mirrors: %w", err)
-		}
-	}
-	return nil
-}
-
-// retire removes a mirror once nobody uses it.
-func (g *Git) retire(ctx context.Context, id, name string) error {
-	if id != "" {
-		state := g.upstream(id)
-		if err := state.lock(ctx); err != nil {
-			return err
-		}
-		defer state.unlock()
-		g.mu.Lock()
-		delete(g.upstreams, id)
-		g.mu.Unlock()
-	}
-	return g.removeMirror(name)
 }
 
 // Close lets idle connections go. A Git can be used on.

@@ -270,24 +270,6 @@ func TestManyFetchesOfOneUpstreamTransferOnce(t *testing.T) {
 	}
 }
 
-func TestRetainRemovesMirrorsOfNoUse(t *testing.T) {
-	t.Parallel()
-	b := newBundle(t)
-	b.push(map[string]string{"a.yaml": "1"})
-	kept, dropped := b.upstream(source.Ref{Branch: "main"}), b.upstream(source.Ref{Branch: "main"})
-	dropped.ID = "other"
-	b.fetch(kept)
-	b.fetch(dropped)
-	if err := b.fetcher.Retain(t.Context(), []string{kept.ID}); err != nil {
-		t.Fatal(err)
-	}
-	if left, _ := os.ReadDir(b.dir); len(left) != 1 {
-		t.Errorf("%d mirrors are left, want 1", len(left))
-	}
-	b.fetch(kept)
-	b.fetch(dropped)
-}
-
 func TestAnEndedContextIsNoFailureOfTheUpstream(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)

@@ -25,12 +25,12 @@ func (s *Store) HasAdminToken(ctx context.Context) (found bool, err error) {
 	return found, explain("look for a token", err)
 }
 
-// Principal returns whose bearer token has that hash; fleet.ErrDenied: nobody's.
+// Principal returns whose bearer token has that hash; fleet.ErrUnauthenticated: nobody's.
 func (s *Store) Principal(ctx context.Context, hash fleet.Digest) (string, error) {
 	var principal string
 	err := s.pool.QueryRow(ctx, `SELECT principal FROM admin_token WHERE secret_hash = $1`, hash.Bytes()).Scan(&principal)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return "", fmt.Errorf("bearer token: %w: it is not known to this hub", fleet.ErrDenied)
+		return "", fmt.Errorf("bearer token: %w: it is not known to this hub", fleet.ErrUnauthenticated)
 	}
 	return principal, explain("look up a token", err)
 }

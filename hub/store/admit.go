@@ -50,14 +50,9 @@ func keepAnnotations(old, object *resource.Object) {
 	object.Metadata.Annotations = annotations
 }
 
-// placementLock serialises changes of Placements: of two that name one App, the second must see the first.
-const placementLock = 0x706c6163 // "plac"
-
-// admitPlacement refuses a second Placement for an App.
+// admitPlacement refuses a second Placement for an App. The transaction holds placementLock: of two that name one App,
+// the second sees the first.
 func admitPlacement(ctx context.Context, tx pgx.Tx, object *resource.Object) error {
-	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, placementLock); err != nil {
-		return explain("lock the Placements", err)
-	}
 	const query = `SELECT o.name, a ->> 'kind', a ->> 'name' FROM object o, jsonb_array_elements(o.spec -> 'apps') a
 		WHERE o.home = $1 AND o.kind = 'Placement' AND o.namespace = $2 AND o.name <> $3 AND o.deleted_at IS NULL
 			AND a IN (SELECT jsonb_array_elements($4::jsonb -> 'apps')) LIMIT 1`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -12,7 +13,8 @@ import (
 
 // AppStates returns what is stored of every App, by key.
 func (s *Store) AppStates(ctx context.Context) (map[fleet.Key]fleet.AppState, error) {
-	const query = `SELECT key, observed_generation, attempted, revision, release, reason, message, handled_reconcile_at, written::text::bigint FROM app`
+	const query = `SELECT key, observed_generation, attempted, revision, release, reason, message, handled_reconcile_at,
+		reason_since, release_since, terminal_since, written::text::bigint FROM app`
 	rows, err := s.pool.Query(ctx, query)
 	if err != nil {
 		return nil, explain("read the Apps", err)
@@ -23,9 +25,13 @@ func (s *Store) AppStates(ctx context.Context) (map[fleet.Key]fleet.AppState, er
 		var text string
 		var state fleet.AppState
 		var release []byte
-		if err := rows.Scan(&text, &state.ObservedGeneration, &state.Attempted, &state.Revision, &release, &state.Reason, &state.Message, &state.HandledReconcileAt, &state.Version); err != nil {
+		var reasonSince, terminalSince *time.Time
+		err := rows.Scan(&text, &state.ObservedGeneration, &state.Attempted, &state.Revision, &release, &state.Reason, &state.Message,
+			&state.HandledReconcileAt, &reasonSince, &state.ReleaseSince, &terminalSince, &state.Version)
+		if err != nil {
 			return nil, explain("read the Apps", err)
 		}
+		state.ReasonSince, state.TerminalSince = orZero(reasonSince), orZero(terminalSince)
 		key, err := fleet.ParseKey(text)
 		if err != nil {
 			return nil, err

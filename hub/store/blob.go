@@ -76,33 +76,47 @@ func (b *Blobs) insert(ctx context.Context, digests []fleet.Digest, blobs map[fl
 }
 
 // Missing returns those of the digests that are not stored, in the order given, and refreshes the time of the others.
+// Only a stale one is locked, in order of digest, so that fresh ones can be used by many at once. What it finds is fresh
+// when it looks, and the sweep takes nothing fresh.
 func (b *Blobs) Missing(ctx context.Context, digests []fleet.Digest) ([]fleet.Digest, error) {
-	const refresh = `WITH asked AS (SELECT digest FROM blob WHERE digest = ANY($1) ORDER BY digest FOR UPDATE),
-		fresh AS (UPDATE blob SET used_at = now() WHERE digest IN (SELECT digest FROM asked) AND used_at < now() - interval '1 hour')
-		SELECT digest FROM asked`
-	raw := make([][]byte, len(digests))
-	for i, digest := range digests {
-		raw[i] = digest.Bytes()
-	}
-	rows, err := b.store.pool.Query(ctx, refresh, raw)
+	raw := rawDigests(digests)
+	stored := make(map[string]bool, len(digests))
+	err := b.store.transact(ctx, System, action{verb: "look for blobs"}, func(tx pgx.Tx) error {
+		const refresh = `WITH stale AS (
+				SELECT digest FROM blob WHERE digest = ANY($1) AND used_at < now() - interval '1 hour' ORDER BY digest FOR NO KEY UPDATE)
+			UPDATE blob b SET used_at = now() FROM stale WHERE b.digest = stale.digest`
+		if _, err := tx.Exec(ctx, refresh, raw); err != nil {
+			return explain("look for blobs", err)
+		}
+		rows, err := tx.Query(ctx, `SELECT digest FROM blob WHERE digest = ANY($1)`, raw)
+		if err != nil {
+			return explain("look for blobs", err)
+		}
+		found, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+		for _, digest := range found {
+			stored[string(digest)] = true
+		}
+		return explain("look for blobs", err)
+	})
 	if err != nil {
-		return nil, explain("look for blobs", err)
-	}
-	found, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
-	if err != nil {
-		return nil, explain("look for blobs", err)
-	}
-	stored := make(map[string]bool, len(found))
-	for _, digest := range found {
-		stored[string(digest)] = true
+		return nil, err
 	}
 	var missing []fleet.Digest
 	for i, digest := range digests {
 		if !stored[string(raw[i])] {
 			missing = append(missing, digest)
+			stored[string(raw[i])] = true // it is named once
 		}
 	}
 	return missing, nil
+}
+
+func rawDigests(digests []fleet.Digest) [][]byte {
+	raw := make([][]byte, len(digests))
+	for i := range digests {
+		raw[i] = digests[i][:]
+	}
+	return raw
 }
 
 // Get returns a blob, verified. One that is not stored is fleet.ErrNotFound.
@@ -115,14 +129,31 @@ func (b *Blobs) Get(ctx context.Context, digest fleet.Digest) ([]byte, error) {
 }
 
 // GetAll returns several blobs, verified. Is one of them not stored, it is fleet.ErrNotFound.
-func (b *Blobs) GetAll(ctx context.Context, digests []fleet.Digest) (map[fleet.Digest][]byte, error) {
+func (b *Blobs) GetAll(ctx context.Context, digests []fleet.Digest) (found map[fleet.Digest][]byte, err error) {
+	err = retry(ctx, func() error {
+		found, err = b.read(ctx, digests)
+		return lost(err)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, digest := range digests {
+		data, stored := found[digest]
+		switch {
+		case !stored:
+			return nil, fmt.Errorf("blob %s: %w", digest, fleet.ErrNotFound)
+		case fleet.DigestOf(data) != digest:
+			return nil, fmt.Errorf("blob %s: %w: what is stored has another digest", digest, fleet.ErrConflict)
+		}
+	}
+	return found, nil
+}
+
+// read returns those of the blobs that are stored, as they are.
+func (b *Blobs) read(ctx context.Context, digests []fleet.Digest) (map[fleet.Digest][]byte, error) {
 	const query = `SELECT b.digest, b.size, coalesce(c.data, '') FROM blob b LEFT JOIN blob_chunk c USING (digest)
 		WHERE b.digest = ANY($1) ORDER BY b.digest, c.number`
-	raw := make([][]byte, len(digests))
-	for i, digest := range digests {
-		raw[i] = digest.Bytes()
-	}
-	rows, err := b.store.pool.Query(ctx, query, raw)
+	rows, err := b.store.pool.Query(ctx, query, rawDigests(digests))
 	if err != nil {
 		return nil, explain("read blobs", err)
 	}
@@ -143,19 +174,7 @@ func (b *Blobs) GetAll(ctx context.Context, digests []fleet.Digest) (map[fleet.D
 		}
 		found[digest] = append(found[digest], data...)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, explain("read blobs", err)
-	}
-	for _, digest := range digests {
-		data, stored := found[digest]
-		switch {
-		case !stored:
-			return nil, fmt.Errorf("blob %s: %w", digest, fleet.ErrNotFound)
-		case fleet.DigestOf(data) != digest:
-			return nil, fmt.Errorf("blob %s: %w: what is stored has another digest", digest, fleet.ErrConflict)
-		}
-	}
-	return found, nil
+	return found, explain("read blobs", rows.Err())
 }
 
 // PutWhole stores a Tree's or a Manifest's encoding and records which blobs it needs, so that they are kept with it.
@@ -164,13 +183,18 @@ func (b *Blobs) PutWhole(ctx context.Context, whole []byte, parts []fleet.Digest
 	if err := b.Put(ctx, map[fleet.Digest][]byte{digest: whole}); err != nil {
 		return err
 	}
-	raw := make([][]byte, len(parts))
-	for i, part := range parts {
-		raw[i] = part.Bytes()
-	}
-	const insert = `INSERT INTO blob_part (whole, part) SELECT $1, part FROM unnest($2::bytea[]) AS part ON CONFLICT DO NOTHING`
-	_, err := b.store.pool.Exec(ctx, insert, digest.Bytes(), raw)
-	return explain("record the parts of "+digest.String(), err)
+	raw := rawDigests(parts)
+	act := action{verb: "record the parts of", object: digest.String()}
+	return b.store.transact(ctx, System, act, func(tx pgx.Tx) error {
+		// A row that names a blob locks it. All are locked here first, in order of digest, as by whoever locks several.
+		const lock = `SELECT FROM blob WHERE digest = ANY($1) ORDER BY digest FOR KEY SHARE`
+		if _, err := tx.Exec(ctx, lock, append(raw, digest[:])); err != nil {
+			return explain(act.doing(), err)
+		}
+		const insert = `INSERT INTO blob_part (whole, part) SELECT DISTINCT $1::bytea, part FROM unnest($2::bytea[]) AS part ON CONFLICT DO NOTHING`
+		_, err := tx.Exec(ctx, insert, digest.Bytes(), raw)
+		return explain(act.doing(), err)
+	})
 }
 
 func sortedDigests(blobs map[fleet.Digest][]byte) []fleet.Digest {

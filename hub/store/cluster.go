@@ -55,7 +55,7 @@ func (s *Store) FinishClusters(ctx context.Context) error {
 	}
 	var errs []error
 	for _, name := range names {
-		err := s.transact(ctx, System, action{verb: "finish", object: "Cluster/" + name}, func(tx pgx.Tx) error {
+		err := s.transact(ctx, System, action{verb: "finish", object: "Cluster/" + name, placing: true}, func(tx pgx.Tx) error {
 			// Asked again: by now it may be another cluster of that name.
 			const remove = `DELETE FROM cluster c USING object o WHERE c.name = $1 AND ` + finished + ` RETURNING c.id::text`
 			if err := finishCluster(ctx, tx, name, remove); err != nil {
@@ -90,7 +90,8 @@ func finishCluster(ctx context.Context, tx pgx.Tx, name, remove string) error {
 // ClusterStatuses returns what the hub knows of each cluster, by name.
 func (s *Store) ClusterStatuses(ctx context.Context) (map[string]fleet.ClusterStatus, error) {
 	const query = `SELECT name, id::text, enrolled_at IS NOT NULL, connected, coalesce(last_seen, 'epoch'),
-		epoch, version, digest, acked_epoch, acked_version, acked_digest, safe_mode, facts, unknown, written::text::bigint FROM cluster`
+		connected_since, epoch, version, digest, acked_epoch, acked_version, acked_digest, safe_mode, safe_mode_since, facts, unknown,
+		written::text::bigint FROM cluster`
 	rows, err := s.pool.Query(ctx, query)
 	if err != nil {
 		return nil, explain("read the clusters", err)
@@ -101,8 +102,8 @@ func (s *Store) ClusterStatuses(ctx context.Context) (map[string]fleet.ClusterSt
 		var name string
 		var c fleet.ClusterStatus
 		var digest, acked, facts, unknown []byte
-		err := rows.Scan(&name, &c.ID, &c.Enrolled, &c.Connected, &c.LastSeen, &c.State.Epoch, &c.State.Version, &digest,
-			&c.Acknowledged.Epoch, &c.Acknowledged.Version, &acked, &c.SafeMode, &facts, &unknown, &c.Version)
+		err := rows.Scan(&name, &c.ID, &c.Enrolled, &c.Connected, &c.LastSeen, &c.ConnectedSince, &c.State.Epoch, &c.State.Version, &digest,
+			&c.Acknowledged.Epoch, &c.Acknowledged.Version, &acked, &c.SafeMode, &c.SafeModeSince, &facts, &unknown, &c.Version)
 		if err != nil {
 			return nil, explain("read the clusters", err)
 		}

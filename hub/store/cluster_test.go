@@ -39,10 +39,11 @@ func execute(t *testing.T, tx pgx.Tx, sql ...string) {
 	}
 }
 
-// awaitBlocked returns once so many of the store's statements wait for locks that tx holds.
+// awaitBlocked returns once so many of the store's statements wait for locks that tx holds, or behind one that does.
 func (b *bundle) awaitBlocked(tx pgx.Tx, statements int) {
 	b.t.Helper()
-	const query = `SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))`
+	const query = `SELECT count(DISTINCT w.pid) FROM pg_locks w JOIN pg_locks o USING (pid)
+		WHERE NOT w.granted AND o.database = (SELECT oid FROM pg_database WHERE datname = current_database())`
 	lab.Eventually(b.t, patience, "the store waits for a lock", func() error {
 		var n int
 		if err := tx.QueryRow(b.t.Context(), query).Scan(&n); err != nil {

@@ -19,7 +19,7 @@ import (
 // nobody confirmed leaves what it deletes to the prune guards; confirm, when given, must be the number of clusters in
 // which it deletes, or of all clusters where it means every one: fleet.ErrConflict otherwise.
 func (s *Store) ApplyObject(ctx context.Context, by fleet.Caller, object *resource.Object, order fleet.Order) (*resource.Object, resource.Change, fleet.Impact, error) {
-	act := action{verb: "apply", object: object.String(), detail: confirmed(order), dryRun: order.DryRun}
+	act := action{verb: "apply", object: object.String(), detail: confirmed(order), dryRun: order.DryRun, placing: isPlacing(object.Kind)}
 	var stored *resource.Object
 	var change resource.Change
 	var impact fleet.Impact
@@ -65,9 +65,9 @@ func (s *Store) writeObject(ctx context.Context, tx pgx.Tx, old, object *resourc
 		return "", err
 	}
 	m := object.Metadata
-	spec := object.Spec
-	if len(spec) == 0 {
-		spec = json.RawMessage("{}")
+	spec, err := storedSpec(object)
+	if err != nil {
+		return "", err
 	}
 	if old == nil {
 		const insert = `INSERT INTO object (home, kind, namespace, name, labels, annotations, spec, sealed)
@@ -77,7 +77,11 @@ func (s *Store) writeObject(ctx context.Context, tx pgx.Tx, old, object *resourc
 		_, err := tx.Exec(ctx, insert, fleet.HubHome, object.Kind, m.Namespace, m.Name, orEmpty(m.Labels), orEmpty(m.Annotations), spec, sealed)
 		return resource.Created, explain("insert "+object.String(), err)
 	}
-	sameSpec := sameSecret && (object.Kind == resource.Secret.Name || sameJSON(old.Spec, spec))
+	oldSpec, err := storedSpec(old)
+	if err != nil {
+		return "", err
+	}
+	sameSpec := sameSecret && sameJSON(oldSpec, spec)
 	if sameSpec && maps.Equal(old.Metadata.Labels, m.Labels) && maps.Equal(old.Metadata.Annotations, m.Annotations) {
 		return resource.Unchanged, nil
 	}
@@ -89,6 +93,17 @@ func (s *Store) writeObject(ctx context.Context, tx pgx.Tx, old, object *resourc
 	}
 	_, err = tx.Exec(ctx, update, fleet.HubHome, object.Kind, m.Namespace, m.Name, orEmpty(m.Labels), orEmpty(m.Annotations), spec, sealed, grow)
 	return resource.Configured, explain("update "+object.String(), err)
+}
+
+// storedSpec is what the spec column holds.
+func storedSpec(o *resource.Object) (json.RawMessage, error) {
+	switch {
+	case o.Kind == resource.Secret.Name:
+		return json.Marshal(secretSpec{Type: o.Type})
+	case len(o.Spec) == 0:
+		return json.RawMessage("{}"), nil
+	}
+	return o.Spec, nil
 }
 
 // Object returns a declared object without its status; a Secret without its content.
@@ -109,7 +124,7 @@ func (s *Store) Objects(ctx context.Context, q resource.Query) (objects []*resou
 }
 
 const objectColumns = `kind, namespace, name, uid::text, generation, labels, annotations, spec, created_at,
-	coalesce(deleted_at, deleting_at), deleted_at IS NOT NULL, written::text`
+	coalesce(deleted_at, deleting_at), deleted_at IS NOT NULL, unplaced_at, written::text`
 
 func listObjects(ctx context.Context, q querier, query resource.Query) ([]*resource.Object, error) {
 	const list = `SELECT ` + objectColumns + ` FROM object
@@ -153,9 +168,10 @@ func scanObject(row pgx.CollectableRow) (*resource.Object, error) {
 	var o resource.Object
 	var deleted bool
 	var created time.Time
+	var unplaced *time.Time
 	m := &o.Metadata
 	err := row.Scan(&o.Kind, &m.Namespace, &m.Name, &m.UID, &m.Generation, &m.Labels, &m.Annotations, &o.Spec, &created,
-		&m.DeletionTimestamp, &deleted, &m.ResourceVersion)
+		&m.DeletionTimestamp, &deleted, &unplaced, &m.ResourceVersion)
 	if err != nil {
 		return nil, err
 	}
@@ -165,11 +181,13 @@ func scanObject(row pgx.CollectableRow) (*resource.Object, error) {
 	}
 	o.APIVersion = kind.APIVersion
 	m.CreationTimestamp = &created
+	o.Gone, o.UnplacedAt = deleted, orZero(unplaced)
 	if kind.Name == resource.Secret.Name {
-		o.Spec = nil
+		var spec secretSpec
+		err = json.Unmarshal(o.Spec, &spec)
+		o.Type, o.Spec = spec.Type, nil
 	}
-	o.Gone = deleted
-	return &o, nil
+	return &o, err
 }
 
 func orEmpty(m map[string]string) map[string]string {

@@ -4,29 +4,37 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
-// putReport stores the latest word on an Assignment. The session's fence has been passed, so it is the latest.
-func putReport(ctx context.Context, tx pgx.Tx, cluster string, r fleet.Report) error {
+// putReport stores the latest word on an Assignment and reports whether it says anything new: after a reconnect a spoke
+// says everything again. The session's fence has been passed, so it is the latest.
+func putReport(ctx context.Context, tx pgx.Tx, cluster string, r fleet.Report) (stored bool, err error) {
 	const upsert = `INSERT INTO report (cluster, app, epoch, generation, release, applied, stage, converged, available, terminal,
 			waiting, ready, healthy, objects, objects_not_ready, not_ready, held_prune, handled_reconcile_at, observed_at, drift_corrections)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
 		ON CONFLICT (cluster, app) DO UPDATE SET epoch = $3, generation = $4, release = $5, applied = $6, stage = $7, converged = $8,
 			available = $9, terminal = $10, waiting = $11, ready = $12, healthy = $13, objects = $14, objects_not_ready = $15,
 			not_ready = $16, held_prune = $17, handled_reconcile_at = $18, observed_at = $19, drift_corrections = $20, stored_at = now()
-		WHERE (report.epoch, report.generation) <= ($3::bigint, $4::bigint)`
+		WHERE (report.epoch, report.generation) <= ($3::bigint, $4::bigint) AND
+			(report.epoch, report.generation, report.release, report.applied, report.stage, report.converged, report.available, report.terminal,
+				report.waiting, report.ready, report.healthy, report.objects, report.objects_not_ready, report.not_ready, report.held_prune,
+				report.handled_reconcile_at, report.drift_corrections) IS DISTINCT FROM
+			(excluded.epoch, excluded.generation, excluded.release, excluded.applied, excluded.stage, excluded.converged, excluded.available, excluded.terminal,
+				excluded.waiting, excluded.ready, excluded.healthy, excluded.objects, excluded.objects_not_ready, excluded.not_ready, excluded.held_prune,
+				excluded.handled_reconcile_at, excluded.drift_corrections)`
 	ready, healthy, notReady, held, err := encodeReport(r)
 	if err != nil {
-		return fmt.Errorf("encode the report of %s: %w", r.App, err)
+		return false, fmt.Errorf("encode the report of %s: %w", r.App, err)
 	}
-	_, err = tx.Exec(ctx, upsert, cluster, r.App.String(), r.Epoch, r.Generation, r.Release.Bytes(), r.Applied.Bytes(), r.Stage,
+	tag, err := tx.Exec(ctx, upsert, cluster, r.App.String(), r.Epoch, r.Generation, r.Release.Bytes(), r.Applied.Bytes(), r.Stage,
 		r.Converged, r.Available, r.Terminal, r.Waiting, ready, healthy, r.Objects, r.ObjectsNotReady, notReady, held,
 		r.HandledReconcileAt, r.ObservedAt, r.DriftCorrections)
-	return explain("store the report of "+r.App.String(), err)
+	return tag.RowsAffected() > 0, explain("store the report of "+r.App.String(), err)
 }
 
 func encodeReport(r fleet.Report) (ready, healthy, notReady, held []byte, err error) {
@@ -48,27 +56,27 @@ func encodeReport(r fleet.Report) (ready, healthy, notReady, held []byte, err er
 // Instances returns the selected Apps in clusters, by App and cluster name, and the horizon of the read.
 func (s *Store) Instances(ctx context.Context, q fleet.InstanceQuery) (instances []fleet.Instance, seen fleet.Horizon, err error) {
 	const query = `
-		SELECT c.name, c.id::text, c.connected, coalesce(c.last_seen, 'epoch'), a.payload, a.created_at,
+		SELECT c.name, c.id::text, c.connected, coalesce(c.last_seen, 'epoch'), c.connected_since, a.payload, a.created_at, a.pinned_at,
 			coalesce((SELECT v.revision FROM app_revision v WHERE v.app = a.app AND v.release = a.release ORDER BY v.at DESC, v.revision LIMIT 1), ''),
 			coalesce((SELECT v.revision FROM app_revision v WHERE v.app = a.app AND v.release = r.applied ORDER BY v.at DESC, v.revision LIMIT 1), ''),
 			r.app IS NOT NULL, coalesce(r.epoch, 0), coalesce(r.generation, 0), r.release, r.applied, coalesce(r.stage, ''), coalesce(r.converged, false),
 			coalesce(r.available, false), coalesce(r.terminal, false), coalesce(r.waiting, ''), r.ready, r.healthy, coalesce(r.objects, 0),
 			coalesce(r.objects_not_ready, 0), r.not_ready, r.held_prune, coalesce(r.handled_reconcile_at, ''), coalesce(r.observed_at, 'epoch'),
 			coalesce(r.drift_corrections, 0), coalesce(r.stored_at, 'epoch'),
-			greatest(a.written, r.written, c.written, p.written)::text::bigint
+			r.ready_since, r.healthy_since, r.held_since, r.terminal_since,
+			greatest(a.written, r.written, c.linked, p.written)::text::bigint
 		FROM assignment a
 			JOIN cluster c ON c.id = a.cluster
 			LEFT JOIN report r ON r.cluster = a.cluster AND r.app = a.app
 			LEFT JOIN app p ON p.key = a.app
 		WHERE a.app LIKE $1 AND ($2 = '' OR c.name = $2)
-			AND ($3::text = '0' OR a.written >= $3::text::xid8 OR r.written >= $3::text::xid8 OR c.written >= $3::text::xid8 OR p.written >= $3::text::xid8)
+			AND ($3::text = '0' OR a.written >= $3::text::xid8 OR r.written >= $3::text::xid8 OR c.linked >= $3::text::xid8 OR p.written >= $3::text::xid8)
 		ORDER BY a.app, c.name`
-	pattern := fleet.HubHome + "/" + q.Kind + "/" + orAny(q.Namespace) + "/" + orAny(q.Name)
 	err = s.snapshot(ctx, "list instances of "+q.Kind, func(tx pgx.Tx) error {
 		if seen, err = horizon(ctx, tx); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, query, pattern, q.Cluster, q.Since.String())
+		rows, err := tx.Query(ctx, query, keysLike(q), q.Cluster, q.Since.String())
 		if err != nil {
 			return explain("list instances", err)
 		}
@@ -76,6 +84,11 @@ func (s *Store) Instances(ctx context.Context, q fleet.InstanceQuery) (instances
 		return explain("list instances", err)
 	})
 	return instances, seen, err
+}
+
+// keysLike is what the keys of the selected Apps are LIKE.
+func keysLike(q fleet.InstanceQuery) string {
+	return fleet.HubHome + "/" + q.Kind + "/" + orAny(q.Namespace) + "/" + orAny(q.Name)
 }
 
 // orAny is text for LIKE, where empty matches all. Names hold no character that LIKE gives a meaning to.
@@ -86,18 +99,27 @@ func orAny(text string) string {
 	return text
 }
 
+func orZero(at *time.Time) time.Time {
+	if at == nil {
+		return time.Time{}
+	}
+	return *at
+}
+
 func scanInstance(row pgx.CollectableRow) (fleet.Instance, error) {
 	var i fleet.Instance
 	var r fleet.Report
 	var payload, release, applied, ready, healthy, notReady, held []byte
+	var readySince, healthySince, heldSince, terminalSince *time.Time
 	var reported bool
-	err := row.Scan(&i.Cluster, &i.ClusterID, &i.Connected, &i.LastSeen, &payload, &i.CreatedAt, &i.Attempted, &i.Applied,
+	err := row.Scan(&i.Cluster, &i.ClusterID, &i.Connected, &i.LastSeen, &i.ConnectedSince, &payload, &i.CreatedAt, &i.PinnedAt, &i.Attempted, &i.Applied,
 		&reported, &r.Epoch, &r.Generation, &release, &applied, &r.Stage, &r.Converged, &r.Available, &r.Terminal, &r.Waiting,
 		&ready, &healthy, &r.Objects, &r.ObjectsNotReady, &notReady, &held, &r.HandledReconcileAt, &r.ObservedAt,
-		&r.DriftCorrections, &i.ReportedAt, &i.Version)
+		&r.DriftCorrections, &i.ReportedAt, &readySince, &healthySince, &heldSince, &terminalSince, &i.Version)
 	if err != nil {
 		return i, err
 	}
+	i.ReadySince, i.HealthySince, i.HeldSince, i.TerminalSince = orZero(readySince), orZero(healthySince), orZero(heldSince), orZero(terminalSince)
 	if i.Assignment, err = fleet.DecodeAssignment(payload); err != nil || !reported {
 		return i, err
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -11,7 +12,8 @@ import (
 	"flotilla.dev/flotilla/pkg/run"
 )
 
-// rule bounds one table. Its statement deletes what is past the bound.
+// rule bounds one table. Its statement deletes what is past the bound. One with parameters goes through a large table
+// in stretches: it looks at the next $2 rows after key $1, and returns the key of the last one and how many it deleted.
 type rule struct {
 	table string
 	why   string
@@ -22,9 +24,17 @@ type rule struct {
 // here are bounded by what people declare, and unbounded says how.
 var retention = []rule{
 	{"object", "deleted objects stay an hour for watchers, and until no Assignment needs their tombstone", `
-		DELETE FROM object o WHERE deleted_at < now() - interval '1 hour'
+		WITH gone AS (DELETE FROM object o WHERE deleted_at < now() - interval '1 hour'
 			AND NOT EXISTS (SELECT FROM assignment a WHERE a.app = o.key)
-			AND NOT EXISTS (SELECT FROM assignment a WHERE o.kind = 'Placement' AND a.placement = o.name AND split_part(a.app, '/', 3) = o.namespace)`},
+			AND NOT EXISTS (SELECT FROM assignment a WHERE o.kind = 'Placement' AND a.placement = o.name AND split_part(a.app, '/', 3) = o.namespace)
+			RETURNING o.written)` + forgetting},
+	{"gone_instance", "an hour for watchers, and the newest of each declared App and Cluster", `
+		WITH gone AS (DELETE FROM gone_instance g WHERE at < now() - interval '1 hour'
+			AND (EXISTS (SELECT FROM gone_instance n WHERE n.app = g.app AND n.written > g.written) OR NOT EXISTS
+				(SELECT FROM object o WHERE o.key = g.app AND o.deleted_at IS NULL))
+			AND (EXISTS (SELECT FROM gone_instance n WHERE n.cluster = g.cluster AND n.written > g.written) OR NOT EXISTS
+				(SELECT FROM cluster c WHERE c.name = g.cluster))
+			RETURNING g.written)` + forgetting},
 	{"source", "what was known of a Source goes with it", `
 		DELETE FROM source s WHERE NOT EXISTS (SELECT FROM object o WHERE o.kind = s.kind AND o.namespace = s.namespace AND o.name = s.name AND o.deleted_at IS NULL)`},
 	{"upstream", "an upstream nobody names is kept a day", `
@@ -72,13 +82,19 @@ var retention = []rule{
 			OR key IN (SELECT key FROM build ORDER BY used_at DESC OFFSET 10000)`},
 	{"build_claim", "until it runs out", `
 		DELETE FROM build_claim WHERE claimed_until < now()`},
-	{"blob", "what nothing has reached for a day", `
-		WITH RECURSIVE kept(digest) AS (
-			SELECT manifest FROM build UNION SELECT manifest FROM release UNION SELECT manifest FROM assignment_pin
-			UNION SELECT tree_blob FROM upstream WHERE tree_blob IS NOT NULL UNION SELECT tree_blob FROM source WHERE tree_blob IS NOT NULL
-			UNION SELECT digest FROM blob WHERE used_at >= now() - interval '1 day'
-			UNION SELECT p.part FROM blob_part p JOIN kept k ON p.whole = k.digest)
-		DELETE FROM blob WHERE digest NOT IN (SELECT digest FROM kept)`},
+	{"blob", "what nothing has reached for a day; what is locked is in use, or another replica's to delete", `
+		WITH stretch AS (SELECT digest FROM blob WHERE digest > $1 ORDER BY digest LIMIT $2),
+		dead AS (
+			SELECT b.digest FROM blob b JOIN stretch USING (digest) WHERE b.used_at < now() - interval '1 day'
+				AND NOT EXISTS (SELECT FROM blob_part p WHERE p.part = b.digest)
+				AND NOT EXISTS (SELECT FROM build WHERE manifest = b.digest)
+				AND NOT EXISTS (SELECT FROM release WHERE manifest = b.digest)
+				AND NOT EXISTS (SELECT FROM assignment_pin WHERE manifest = b.digest)
+				AND NOT EXISTS (SELECT FROM upstream WHERE tree_blob = b.digest)
+				AND NOT EXISTS (SELECT FROM source WHERE tree_blob = b.digest)
+			ORDER BY b.digest FOR UPDATE OF b SKIP LOCKED),
+		deleted AS (DELETE FROM blob b USING dead WHERE b.digest = dead.digest RETURNING b.digest)
+		SELECT coalesce((SELECT digest FROM stretch ORDER BY digest DESC LIMIT 1), ''), (SELECT count(*) FROM deleted)`},
 }
 
 // gone says in SQL that nothing is left of an App: neither its declaration nor a cluster that has it.
@@ -86,11 +102,15 @@ func gone(app string) string {
 	return `NOT EXISTS (SELECT FROM object o WHERE o.key = ` + app + `) AND NOT EXISTS (SELECT FROM assignment a WHERE a.app = ` + app + `)`
 }
 
+// forgetting ends a rule that takes what watchers are told of: who watched before it must list again.
+const forgetting = ` UPDATE hub SET forgotten = greatest(forgotten, (SELECT max(written) FROM gone)) WHERE EXISTS (SELECT FROM gone)`
+
 // unbounded are the tables without a rule, and what bounds them.
 var unbounded = map[string]string{
 	"hub":            "one row",
 	"cluster":        "a row a declared Cluster",
 	"admin_token":    "a row a token that a person made",
+	"placement":      "a row a declared Placement",
 	"assignment":     "a row an App and cluster it is placed on",
 	"assignment_pin": "four rows an Assignment",
 	"blob_chunk":     "goes with its blob",
@@ -112,19 +132,56 @@ func (s *Store) Retain(ctx context.Context, period time.Duration) error {
 func (s *Store) retain(ctx context.Context) error {
 	var errs []error
 	for _, r := range retention {
-		err := s.transact(ctx, System, action{verb: "retain", object: r.table}, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, `SET LOCAL flotilla.audit_retention = 'on'`); err != nil {
-				return explain("begin", err)
-			}
-			tag, err := tx.Exec(ctx, r.sql)
-			if tag.RowsAffected() > 0 {
-				s.log.Debug("rows past their bound", "table", r.table, "rows", tag.RowsAffected())
-			}
-			return explain("delete", err)
-		})
+		rows, err := s.applyRule(ctx, r)
+		if rows > 0 {
+			s.log.Debug("rows past their bound", "table", r.table, "rows", rows)
+		}
 		if err != nil {
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func (s *Store) applyRule(ctx context.Context, r rule) (deleted int64, err error) {
+	if strings.Contains(r.sql, "$1") {
+		return s.applyInStretches(ctx, r)
+	}
+	err = s.transact(ctx, System, action{verb: "retain", object: r.table}, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SET LOCAL flotilla.audit_retention = 'on'`); err != nil {
+			return explain("begin", err)
+		}
+		tag, err := tx.Exec(ctx, r.sql)
+		deleted = tag.RowsAffected()
+		return explain("delete", err)
+	})
+	return deleted, err
+}
+
+// stretch is how many rows a statement looks at, so that its locks, and its hold on the transaction horizon, are for a
+// moment only.
+const stretch = 5000
+
+// applyInStretches goes through the table again and again until nothing goes any more: what a deleted row reached may
+// be reached by nothing from then on.
+func (s *Store) applyInStretches(ctx context.Context, r rule) (deleted int64, err error) {
+	inPass := int64(0)
+	for last := []byte{}; ; {
+		var next []byte
+		var rows int64
+		err := s.transact(ctx, System, action{verb: "retain", object: r.table}, func(tx pgx.Tx) error {
+			return explain("delete", tx.QueryRow(ctx, r.sql, last, stretch).Scan(&next, &rows))
+		})
+		inPass += rows
+		switch {
+		case err != nil:
+			return deleted + inPass, err
+		case len(next) > 0:
+			last = next
+		case inPass == 0:
+			return deleted, nil
+		default: // the end of a pass
+			deleted, inPass, last = deleted+inPass, 0, []byte{}
+		}
+	}
 }

@@ -83,6 +83,9 @@ func TestRetentionTakesWhatIsPastItsBoundOnly(t *testing.T) {
 			('hub', 'Kustomization', 'a', 'old', now() - interval '2 hours'), ('hub', 'Kustomization', 'a', 'new', now()), ('hub', 'Kustomization', 'a', 'live', NULL),
 			('hub', 'Kustomization', 'a', 'needed', now() - interval '2 hours')`, cluster,
 			`INSERT INTO assignment (cluster, app, state, generation, pin, placement, payload) VALUES ('00000000-0000-0000-0000-000000000001', 'hub/Kustomization/a/needed', 'Removed', 1, 1, '', '')`}, `name <> 'old'`, 3},
+		"gone_instance": {[]string{app, cluster, `INSERT INTO gone_instance (cluster, app, at) VALUES ('old', 'hub/Kustomization/apps/old', now() - interval '2 hours'),
+			('prod-1', 'hub/Kustomization/apps/old', now() - interval '2 hours'), ('old', 'hub/Kustomization/apps/new', now())`,
+			`INSERT INTO gone_instance (cluster, app, at) VALUES ('prod-1', 'hub/Kustomization/apps/app', now() - interval '2 hours')`}, `cluster = 'prod-1' AND app LIKE '%/app' OR app LIKE '%/new'`, 2},
 		"source": {[]string{`INSERT INTO source (kind, namespace, name) VALUES ('GitRepository', 'a', 'old')`}, `false`, 0},
 		"upstream": {[]string{`INSERT INTO upstream (id, used_at) VALUES ('old', now() - interval '2 days'), ('new', now()), ('named', now() - interval '2 days')`,
 			`INSERT INTO object (home, kind, namespace, name) VALUES ('hub', 'GitRepository', 'a', 'new')`,
@@ -203,6 +206,47 @@ func TestBlobsStayAsLongAsTheyAreNamed(t *testing.T) {
 	}
 	if got := s.count(t, `blob`); got != 0 {
 		t.Errorf("%d blobs left that nothing names", got)
+	}
+}
+
+// More blobs than one statement looks at; what a Tree that goes needed is met before it.
+func TestBlobsGoHoweverManyThereAre(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	s.exec(t, `INSERT INTO blob (digest, size, used_at) SELECT ('d' || n)::bytea, 1, now() - CASE WHEN n % 4 = 0 THEN interval '1 hour' ELSE interval '2 days' END
+		FROM generate_series(1, 12000) n`)
+	s.exec(t, `INSERT INTO blob (digest, size, used_at) VALUES ('z', 1, now() - interval '2 days')`)
+	s.exec(t, `INSERT INTO blob_part (whole, part) SELECT 'z', digest FROM blob WHERE digest <> 'z'`)
+	if err := s.retain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if all, fresh := s.count(t, `blob`), s.count(t, `blob WHERE used_at > now() - interval '2 hours'`); all != 3000 || fresh != 3000 {
+		t.Errorf("%d blobs left, %d of them fresh; want 3000", all, fresh)
+	}
+}
+
+// A blob that somebody finds while it is to go stays.
+func TestBlobThatIsFoundMeanwhileStays(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	digest := fleet.DigestOf([]byte("a"))
+	s.exec(t, `INSERT INTO blob (digest, size, used_at) VALUES ($1, 1, now() - interval '2 days')`, digest.Bytes())
+	tx, err := s.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+	if _, err := tx.Exec(t.Context(), `UPDATE blob SET used_at = now()`); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.retain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if missing, err := s.Blobs().Missing(t.Context(), []fleet.Digest{digest}); err != nil || len(missing) != 0 {
+		t.Errorf("missing %v, error %v", missing, err)
 	}
 }
 

@@ -143,10 +143,8 @@ func loadApp(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 	if err := json.Unmarshal(spec, &k); err != nil {
 		return explain("decode the spec", err)
 	}
-	state.App = &rollout.App{Controls: fleet.Controls{
-		Suspend: k.Suspend, Interval: k.Interval.Duration, RetryInterval: k.GetRetryInterval(), Timeout: k.GetTimeout(),
-		RequestedAt: annotations[flux.RequestedAtAnnotation],
-	}}
+	state.App = &rollout.App{Controls: k.Controls()}
+	state.App.Controls.RequestedAt = annotations[flux.RequestedAtAnnotation]
 	if !served(annotations[withSourceAnnotation], sourceHandled) {
 		state.App.Controls.RequestedAt = annotations[beforeAnnotation] // the Source is looked at first
 	}

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
+	"fmt"
 	"maps"
 
 	"github.com/jackc/pgx/v5"
@@ -13,10 +13,14 @@ import (
 	"flotilla.dev/flotilla/pkg/resource"
 )
 
-// secretContent is what a Secret's sealed column holds.
+// secretContent is what a Secret's sealed column holds. Its type is no secret and stands in its spec.
 type secretContent struct {
-	Type string            `json:"type"`
 	Data map[string][]byte `json:"data"`
+}
+
+// secretSpec is what a Secret's spec column holds.
+type secretSpec struct {
+	Type string `json:"type"`
 }
 
 // secretPurpose binds a sealed Secret to the row it stands in.
@@ -45,19 +49,28 @@ func (s *Store) openSecret(ctx context.Context, q querier, namespace, name strin
 	return content, explain(doing, json.Unmarshal(plain, &content))
 }
 
-// sealSecret returns the sealed content of a Secret, and whether it is what is stored already; other kinds have none.
+// sealSecret returns the sealed content of a Secret, and whether it is what is stored already; other kinds have none. A
+// Secret that is given without content, as it is given out, keeps what is stored.
 func (s *Store) sealSecret(ctx context.Context, tx pgx.Tx, old, object *resource.Object) (sealed []byte, same bool, err error) {
 	if object.Kind != resource.Secret.Name {
 		return nil, true, nil
 	}
-	if old != nil {
+	content := secretContent{Data: object.Data}
+	switch {
+	case old == nil && len(content.Data) == 0:
+		missing := &fleet.FieldError{Path: "data", Problem: "is required, or stringData: a Secret is shown without its content, and only one that is there keeps it"}
+		return nil, false, fmt.Errorf("%s: %w", object, missing)
+	case old != nil:
 		stored, err := s.openSecret(ctx, tx, object.Metadata.Namespace, object.Metadata.Name)
-		if err != nil && !errors.Is(err, fleet.ErrNotFound) {
+		if err != nil {
 			return nil, false, err
 		}
-		same = stored.Type == object.Type && maps.EqualFunc(stored.Data, object.Data, bytes.Equal)
+		if len(content.Data) == 0 {
+			content = stored
+		}
+		same = maps.EqualFunc(stored.Data, content.Data, bytes.Equal)
 	}
-	plain, err := json.Marshal(secretContent{Type: object.Type, Data: object.Data})
+	plain, err := json.Marshal(content)
 	if err != nil {
 		return nil, false, explain("encode "+object.String(), err)
 	}

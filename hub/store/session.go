@@ -24,10 +24,11 @@ func (s *Store) OpenSession(ctx context.Context, cluster string, held fleet.Stat
 	}
 	err = s.transact(ctx, System, action{verb: "open a session of cluster", object: cluster}, func(tx pgx.Tx) error {
 		const open = `UPDATE cluster SET session = session + 1, sequence = 0, connected = true, last_seen = now(), facts = $2
-			WHERE id = $1 RETURNING session, safe_mode, epoch, version, digest`
+			WHERE id = $1 RETURNING session, safe_mode, epoch, version, digest, ` + isNews
 		var known fleet.StateID
 		var digest []byte
-		if err := tx.QueryRow(ctx, open, cluster, raw).Scan(&session.Number, &session.SafeMode, &known.Epoch, &known.Version, &digest); err != nil {
+		var news bool
+		if err := tx.QueryRow(ctx, open, cluster, raw).Scan(&session.Number, &session.SafeMode, &known.Epoch, &known.Version, &digest, &news); err != nil {
 			return explain("open a session", err)
 		}
 		if known.Digest, err = fleet.DigestFromBytes(digest); err != nil {
@@ -50,10 +51,18 @@ func (s *Store) OpenSession(ctx context.Context, cluster string, held fleet.Stat
 				return err
 			}
 		}
-		return publish(ctx, tx, TopicCluster(cluster), TopicReports)
+		topics := []string{TopicCluster(cluster)}
+		if news || !issued {
+			topics = append(topics, TopicReports)
+		}
+		return publish(ctx, tx, topics...)
 	})
 	return session, err
 }
+
+// isNews says in SQL that this transaction changed the row in a way that clients see: the row's trigger knows which
+// columns they see.
+const isNews = `written = pg_current_xact_id()`
 
 func tellSafeMode(ctx context.Context, tx pgx.Tx, cluster, why string) error {
 	event := fleet.FleetEvent{At: time.Now(), Warning: true, Kind: "Cluster", Reason: "SafeMode", Message: why + "; `fleetctl hub recover` leads out of it"}
@@ -109,30 +118,44 @@ func (s *Store) DisconnectSilent(ctx context.Context, unheard time.Duration) err
 // name. Only the newest session may: an older one is fleet.ErrConflict. A cluster in safe mode gets what it had, which
 // is not to be sent.
 func (s *Store) DesiredState(ctx context.Context, session fleet.Session) (desired fleet.Desired, id fleet.StateID, safeMode string, err error) {
+	// Mostly nothing changed, which a read tells without holding the row.
+	changed := false
+	err = s.snapshot(ctx, "read the state of cluster "+session.Cluster, func(tx pgx.Tx) error {
+		desired, id, safeMode, changed, err = readState(ctx, tx, session, "")
+		return err
+	})
+	if err != nil || !changed {
+		return desired, id, safeMode, err
+	}
 	err = s.transact(ctx, System, action{verb: "read the state of cluster", object: session.Cluster}, func(tx pgx.Tx) error {
-		const lock = `SELECT epoch, version, digest, safe_mode FROM cluster WHERE id = $1 AND session = $2 FOR NO KEY UPDATE`
-		var digest []byte
-		err := tx.QueryRow(ctx, lock, session.Cluster, session.Number).Scan(&id.Epoch, &id.Version, &digest, &safeMode)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return fmt.Errorf("session %d of cluster %s: %w: it is not the newest", session.Number, session.Cluster, fleet.ErrConflict)
-		}
-		if err != nil {
-			return explain("read the state", err)
-		}
-		if id.Digest, err = fleet.DigestFromBytes(digest); err != nil || safeMode != "" {
+		desired, id, safeMode, changed, err = readState(ctx, tx, session, " FOR NO KEY UPDATE")
+		if err != nil || !changed {
 			return err
 		}
-		if desired, err = readDesired(ctx, tx, session.Cluster); err != nil {
-			return err
-		}
-		now := fleet.DesiredDigest(desired.Digests())
-		if now == id.Digest && id.Version > 0 {
-			return nil
-		}
-		id.Version, id.Digest = id.Version+1, now
+		id.Version, id.Digest = id.Version+1, fleet.DesiredDigest(desired.Digests())
 		return allot(ctx, tx, session, id)
 	})
 	return desired, id, safeMode, err
+}
+
+// readState returns the cluster's Assignments, the newest state allotted, and whether they differ.
+func readState(ctx context.Context, tx pgx.Tx, session fleet.Session, lock string) (desired fleet.Desired, id fleet.StateID, safeMode string, changed bool, err error) {
+	query := `SELECT epoch, version, digest, safe_mode FROM cluster WHERE id = $1 AND session = $2` + lock
+	var digest []byte
+	err = tx.QueryRow(ctx, query, session.Cluster, session.Number).Scan(&id.Epoch, &id.Version, &digest, &safeMode)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, id, safeMode, false, fmt.Errorf("session %d of cluster %s: %w: it is not the newest", session.Number, session.Cluster, fleet.ErrConflict)
+	}
+	if err != nil {
+		return nil, id, safeMode, false, explain("read the state", err)
+	}
+	if id.Digest, err = fleet.DigestFromBytes(digest); err != nil || safeMode != "" {
+		return nil, id, safeMode, false, err
+	}
+	if desired, err = readDesired(ctx, tx, session.Cluster); err != nil {
+		return nil, id, safeMode, false, err
+	}
+	return desired, id, safeMode, id.Version == 0 || fleet.DesiredDigest(desired.Digests()) != id.Digest, nil
 }
 
 func readDesired(ctx context.Context, tx pgx.Tx, cluster string) (fleet.Desired, error) {
@@ -164,7 +187,7 @@ func allot(ctx context.Context, tx pgx.Tx, session fleet.Session, id fleet.State
 }
 
 // StoreReports stores a batch. A batch of a session that is not the newest is fleet.ErrConflict; one that was stored
-// before changes nothing.
+// before changes nothing. One that says nothing new, as a heartbeat, wakes nobody.
 func (s *Store) StoreReports(ctx context.Context, cluster string, batch fleet.ReportBatch) error {
 	unknown, err := json.Marshal(batch.Unknown)
 	if err != nil {
@@ -176,11 +199,12 @@ func (s *Store) StoreReports(ctx context.Context, cluster string, batch fleet.Re
 	return s.transact(ctx, System, action{verb: "store reports of cluster", object: cluster}, func(tx pgx.Tx) error {
 		const seen = `UPDATE cluster SET last_seen = now(), connected = true, sequence = $3, unknown = $4,
 				acked_epoch = $5, acked_version = $6, acked_digest = $7
-			WHERE id = $1 AND session = $2 AND sequence < $3 RETURNING name, last_event`
+			WHERE id = $1 AND session = $2 AND sequence < $3 RETURNING name, last_event, ` + isNews
 		ack := batch.Acknowledged
 		var name string
 		var lastEvent int64
-		err := tx.QueryRow(ctx, seen, cluster, batch.Session, batch.Sequence, unknown, ack.Epoch, ack.Version, orNone(ack.Digest)).Scan(&name, &lastEvent)
+		var news bool
+		err := tx.QueryRow(ctx, seen, cluster, batch.Session, batch.Sequence, unknown, ack.Epoch, ack.Version, orNone(ack.Digest)).Scan(&name, &lastEvent, &news)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return s.whyRefused(ctx, tx, cluster, batch)
 		}
@@ -188,16 +212,20 @@ func (s *Store) StoreReports(ctx context.Context, cluster string, batch fleet.Re
 			return explain("store reports", err)
 		}
 		const forget = `DELETE FROM issued_state WHERE cluster = $1 AND (epoch, version) < ($2::bigint, $3::bigint)`
-		if _, err := tx.Exec(ctx, forget, cluster, ack.Epoch, ack.Version); err != nil {
-			return explain("forget older states", err)
+		if news {
+			if _, err := tx.Exec(ctx, forget, cluster, ack.Epoch, ack.Version); err != nil {
+				return explain("forget older states", err)
+			}
 		}
 		slices.SortFunc(batch.Reports, func(a, b fleet.Report) int { return a.App.Compare(b.App) })
 		for _, report := range batch.Reports {
-			if err := putReport(ctx, tx, cluster, report); err != nil {
+			stored, err := putReport(ctx, tx, cluster, report)
+			if err != nil {
 				return err
 			}
+			news = news || stored
 		}
-		if err := storeEvents(ctx, tx, cluster, name, lastEvent, batch.Events); err != nil {
+		if err := storeEvents(ctx, tx, cluster, name, lastEvent, batch.Events); err != nil || !news {
 			return err
 		}
 		return publish(ctx, tx, TopicReports)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -41,6 +42,7 @@ func (s *Store) SourceStates(ctx context.Context, kind string) (map[string]fleet
 			s.revision, s.tree, s.tree_blob, coalesce(s.fetched_at, 'epoch'), coalesce(u.checked_at, 'epoch'),
 			CASE WHEN s.reason <> '' THEN s.reason ELSE coalesce(u.reason, '') END,
 			CASE WHEN s.reason <> '' THEN s.message ELSE coalesce(u.message, '') END, coalesce(` + claimedLive("u") + `, false),
+			greatest(s.ready_since, u.ready_since), s.stored_since,
 			greatest(s.written, u.written)::text::bigint
 		FROM source s LEFT JOIN upstream u ON u.id = s.upstream WHERE s.kind = $1`
 	rows, err := s.pool.Query(ctx, query, kind)
@@ -53,11 +55,14 @@ func (s *Store) SourceStates(ctx context.Context, kind string) (map[string]fleet
 		var key, revision string
 		var state fleet.SourceState
 		var upstream, tree, blob []byte
+		var storedSince *time.Time
 		err := rows.Scan(&key, &upstream, &state.ObservedGeneration, &state.HandledReconcileAt, &revision, &tree, &blob,
-			&state.FetchedAt, &state.CheckedAt, &state.Reason, &state.Message, &state.Claimed, &state.Version)
+			&state.FetchedAt, &state.CheckedAt, &state.Reason, &state.Message, &state.Claimed,
+			&state.ReadySince, &storedSince, &state.Version)
 		if err != nil {
 			return nil, explain("read the sources", err)
 		}
+		state.StoredSince = orZero(storedSince)
 		state.Revision = fleet.Revision(revision)
 		for _, d := range []struct {
 			raw  []byte

@@ -22,6 +22,8 @@ type action struct {
 	detail string // for people; never a secret
 	// dryRun rolls the transaction back: what it would come to is all that is wanted.
 	dryRun bool
+	// placing says that what Placements come to may change: what is declared of them, of Apps or of Clusters.
+	placing bool
 }
 
 // commitTimeout bounds a COMMIT, which is never cancelled by its caller: its outcome would be unknown.
@@ -33,12 +35,7 @@ const retries = 5
 // transact runs f in one transaction on behalf of a caller. A person's change writes its audit row there too. f may
 // run again when the transaction lost against another one, so it has no effect outside it. Of a dry run nothing stays.
 func (s *Store) transact(ctx context.Context, by fleet.Caller, act action, f func(tx pgx.Tx) error) error {
-	err := retry(ctx, func() error { return s.transactOnce(ctx, by, act, f) })
-	if err != nil {
-		return err
-	}
-	s.flush.Set()
-	return nil
+	return retry(ctx, func() error { return s.transactOnce(ctx, by, act, f) })
 }
 
 // errLost marks a transaction that had no effect and may succeed when it is tried again: another one made it fail, or
@@ -57,12 +54,17 @@ func retry(ctx context.Context, f func() error) error {
 }
 
 func (s *Store) transactOnce(ctx context.Context, by fleet.Caller, act action, f func(tx pgx.Tx) error) error {
-	tx, err := s.pool.Begin(ctx)
+	begun, err := s.pool.Begin(ctx)
 	if err != nil {
 		return lost(explain(act.doing(), err))
 	}
+	tx := &transaction{Tx: begun}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // no effect after a commit
-	if err := f(tx); err != nil {
+	work := f
+	if act.placing {
+		work = placing(ctx, f)
+	}
+	if err := work(tx); err != nil {
 		return lost(err)
 	}
 	if act.dryRun {
@@ -78,7 +80,16 @@ func (s *Store) transactOnce(ctx context.Context, by fleet.Caller, act action, f
 	if err := tx.Commit(commit); err != nil {
 		return explain(act.doing()+": commit", err) // whether it took effect is not known
 	}
+	if tx.published {
+		s.flush.Set()
+	}
 	return nil
+}
+
+// transaction is one that notes whether it wrote to the outbox: mostly, as with a heartbeat, there is nobody to wake.
+type transaction struct {
+	pgx.Tx
+	published bool
 }
 
 // lost marks the errors of what has not been committed that another try may not meet.
@@ -100,6 +111,9 @@ func (a action) doing() string {
 // publish writes outbox rows: whoever watches the topics is woken after the commit.
 func publish(ctx context.Context, tx pgx.Tx, topics ...string) error {
 	const insert = `INSERT INTO outbox (topic) SELECT unnest($1::text[])`
+	if t, noting := tx.(*transaction); noting {
+		t.published = true
+	}
 	_, err := tx.Exec(ctx, insert, topics)
 	return explain("write the outbox", err)
 }

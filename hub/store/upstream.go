@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -71,41 +72,44 @@ func (s *Store) SaveLook(ctx context.Context, upstream fleet.Digest, look fleet.
 		const good = `UPDATE upstream SET revision = $2, tree = $3, tree_blob = $4, reason = '', message = '', failures = 0,
 				fetched_at = CASE WHEN revision = $2 AND tree = $3 THEN fetched_at ELSE now() END, checked_at = now(),
 				due_at = now() + $5::interval, claimed_by = NULL, claimed_until = NULL
-			WHERE id = $1 AND claimed_by = $6`
+			WHERE id = $1 AND claimed_by = $6 RETURNING ` + isNews
 		const bad = `UPDATE upstream SET reason = $2, message = $3, failures = failures + 1, checked_at = now(),
 				due_at = now() + $4::interval, claimed_by = NULL, claimed_until = NULL
-			WHERE id = $1 AND claimed_by = $5`
+			WHERE id = $1 AND claimed_by = $5 RETURNING ` + isNews
 		sql, args := good, []any{upstream.Bytes(), look.Revision, look.Tree.Bytes(), look.TreeBlob.Bytes(), next, s.replica}
 		if look.Reason != "" {
 			sql, args = bad, []any{upstream.Bytes(), look.Reason, look.Message, next, s.replica}
 		}
-		tag, err := tx.Exec(ctx, sql, args...)
-		if err != nil {
-			return explain("save a look at an upstream", err)
-		}
-		if tag.RowsAffected() == 0 {
+		var news, moved bool
+		err := tx.QueryRow(ctx, sql, args...).Scan(&news)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
 			return fmt.Errorf("save a look at an upstream: %w: the claim was lost", fleet.ErrConflict)
-		}
-		if look.Reason == "" {
-			if err := moveSources(ctx, tx, upstream, look); err != nil {
+		case err != nil:
+			return explain("save a look at an upstream", err)
+		case look.Reason == "":
+			if moved, err = moveSources(ctx, tx, upstream, look); err != nil {
 				return err
 			}
+		}
+		if !news && !moved {
+			return nil
 		}
 		return publish(ctx, tx, TopicSources)
 	})
 }
 
-// moveSources moves the active Sources of an upstream to what was found. Their objects are locked first, so that a
-// suspension is either seen here or comes after.
-func moveSources(ctx context.Context, tx pgx.Tx, upstream fleet.Digest, look fleet.Looked) error {
+// moveSources moves the active Sources of an upstream to what was found, and reports whether any moved. Their objects
+// are locked first, so that a suspension is either seen here or comes after.
+func moveSources(ctx context.Context, tx pgx.Tx, upstream fleet.Digest, look fleet.Looked) (moved bool, err error) {
 	const move = `WITH active AS (
 			SELECT s.kind, s.namespace, s.name FROM source s JOIN object o ON ` + activeSource + ` WHERE s.upstream = $1
 			ORDER BY s.kind, s.namespace, s.name FOR SHARE OF o)
 		UPDATE source s SET revision = $2, tree = $3, tree_blob = $4, fetched_at = now() FROM active a
 		WHERE s.kind = a.kind AND s.namespace = a.namespace AND s.name = a.name
 			AND (s.revision <> $2 OR s.tree IS DISTINCT FROM $3 OR s.tree_blob IS DISTINCT FROM $4)`
-	_, err := tx.Exec(ctx, move, upstream.Bytes(), look.Revision, look.Tree.Bytes(), look.TreeBlob.Bytes())
-	return explain("move the Sources of an upstream", err)
+	tag, err := tx.Exec(ctx, move, upstream.Bytes(), look.Revision, look.Tree.Bytes(), look.TreeBlob.Bytes())
+	return tag.RowsAffected() > 0, explain("move the Sources of an upstream", err)
 }
 
 // ForgetTree makes the upstreams be fetched again, at once, whose Tree was stored as that blob and cannot be read. What

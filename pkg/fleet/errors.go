@@ -13,6 +13,8 @@ var (
 	ErrInvalid = errors.New("invalid")
 	// ErrConflict says that the thing changed, or is used, in a way that forbids the operation now.
 	ErrConflict = errors.New("conflict")
+	// ErrUnauthenticated says that it is not known who calls.
+	ErrUnauthenticated = errors.New("not authenticated")
 	// ErrDenied says that the caller may not do this.
 	ErrDenied = errors.New("denied")
 	// ErrUnavailable says that something the operation needs, such as the database, does not answer now.

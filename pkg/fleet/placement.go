@@ -48,6 +48,57 @@ func (c ClusterChoice) Matches(name string, labels map[string]string) bool {
 // EveryCluster reports whether the choice is every cluster there is or will be.
 func (c ClusterChoice) EveryCluster() bool { return c.Selector != nil && c.Selector.IsEmpty() }
 
+// Candidate is a cluster that a Placement may choose.
+type Candidate struct {
+	Name   string
+	Labels map[string]string
+	// Terminating clusters are chosen by none.
+	Terminating bool
+}
+
+// Placed is what a Placement comes to.
+type Placed struct {
+	// Matched are the names of the clusters it chooses, in the order of the candidates.
+	Matched []string
+	// MissingApps are those of its Apps that are not declared, MissingClusters names of clusters that are not registered.
+	MissingApps     []AppRef
+	MissingClusters []string
+}
+
+// Place works out what p comes to among all the clusters and the declared Apps of its namespace.
+func (p Placement) Place(clusters []Candidate, declared map[AppRef]bool) Placed {
+	placed := Placed{Matched: []string{}}
+	known := map[string]bool{}
+	for _, c := range clusters {
+		known[c.Name] = true
+		if !c.Terminating && p.Clusters.Matches(c.Name, c.Labels) {
+			placed.Matched = append(placed.Matched, c.Name)
+		}
+	}
+	for _, app := range p.Apps {
+		if !declared[app] {
+			placed.MissingApps = append(placed.MissingApps, app)
+		}
+	}
+	for _, name := range p.Clusters.Names {
+		if !known[name] {
+			placed.MissingClusters = append(placed.MissingClusters, name)
+		}
+	}
+	return placed
+}
+
+// Ready is the status of the Placement's Ready condition.
+func (p Placed) Ready() ConditionStatus {
+	switch {
+	case len(p.MissingApps) > 0 || len(p.MissingClusters) > 0:
+		return False
+	case len(p.Matched) == 0:
+		return Unknown
+	}
+	return True
+}
+
 // Validate returns the FieldErrors of p.
 func (p Placement) Validate() error {
 	var fields Fields

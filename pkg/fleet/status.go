@@ -15,6 +15,9 @@ type SourceStatus struct {
 	// Reason and Message say what went wrong since the last good fetch; empty: nothing.
 	Reason  string
 	Message string
+	// ReadySince is when it last became ready, or failed, or neither; StoredSince since when there is a Tree.
+	ReadySince  time.Time
+	StoredSince time.Time
 	// HandledReconcileAt is the last reconcile request that was served.
 	HandledReconcileAt string
 }
@@ -32,6 +35,12 @@ type AppStatus struct {
 	Message string
 	// HandledReconcileAt is the reconcile request of the App that was the newest when the build failed.
 	HandledReconcileAt string
+	// ReasonSince is since when there is a Reason, or none any more (zero: there never was one); ReleaseSince when Release
+	// last changed.
+	ReasonSince  time.Time
+	ReleaseSince time.Time
+	// TerminalSince is since when no retry can help; zero: one may.
+	TerminalSince time.Time
 }
 
 // ClusterStatus is what the hub knows of a Cluster.
@@ -41,6 +50,9 @@ type ClusterStatus struct {
 	Enrolled  bool
 	Connected bool
 	LastSeen  time.Time
+	// ConnectedSince is when it last connected or disconnected, SafeModeSince when it last entered or left safe mode.
+	ConnectedSince time.Time
+	SafeModeSince  time.Time
 	// State is the newest one allotted; Acknowledged what the spoke works from.
 	State        StateID
 	Acknowledged StateID
@@ -59,17 +71,33 @@ type Instance struct {
 	ClusterID string
 	Connected bool
 	LastSeen  time.Time
-	// Assignment as last written.
+	// ConnectedSince is when the cluster last connected or disconnected.
+	ConnectedSince time.Time
+	// Assignment as last written, and when its Pin last changed.
 	Assignment Assignment
 	CreatedAt  time.Time
+	PinnedAt   time.Time
 	// Report is nil until the spoke has said something of this App.
 	Report *Report
 	// ReportedAt is when the hub stored the Report.
 	ReportedAt time.Time
+	// Since when the Report's Ready and Healthy have their status, it holds a prune, and is terminal; zero: it is not so.
+	ReadySince    time.Time
+	HealthySince  time.Time
+	HeldSince     time.Time
+	TerminalSince time.Time
 	// Attempted and Applied are the newest Revisions that the Releases of Assignment and Report are at.
 	Attempted Revision
 	Applied   Revision
 	// Version grows with every change of any of it.
+	Version uint64
+}
+
+// GoneInstance is an App that left a cluster.
+type GoneInstance struct {
+	Cluster string // name
+	App     Key
+	// Version is comparable to those of what is there.
 	Version uint64
 }
 
@@ -121,6 +149,15 @@ type BuildFailure struct {
 	RequestedAt string
 	Reason      string
 	Message     string
+}
+
+// PlacementState is what is stored of what a Placement comes to.
+type PlacementState struct {
+	// ReadySince is when the status of its Ready condition last changed, MatchedSince when the clusters it chooses did.
+	ReadySince   time.Time
+	MatchedSince time.Time
+	// Version grows with every change of what it comes to.
+	Version uint64
 }
 
 // InstanceQuery selects Apps in clusters.

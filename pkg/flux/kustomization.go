@@ -54,6 +54,11 @@ func (k Kustomization) GetTimeout() time.Duration {
 	return max(k.Timeout.Duration, time.Second)
 }
 
+// Controls are what the spec says of what takes effect at once.
+func (k Kustomization) Controls() fleet.Controls {
+	return fleet.Controls{Suspend: k.Suspend, Interval: k.Interval.Duration, RetryInterval: k.GetRetryInterval(), Timeout: k.GetTimeout()}
+}
+
 // GetPath is the directory of the source's tree to build, without a leading or trailing slash; empty is the root.
 func (k Kustomization) GetPath() string {
 	return strings.TrimPrefix(path.Clean("/"+k.Path), "/")

@@ -1,6 +1,9 @@
 package manifest
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // SSA says how an object is applied.
 type SSA uint8
@@ -36,9 +39,32 @@ func (e *Entry) flag(metadata map[string]any) {
 	}
 }
 
+// unsupported are annotations, or labels, of Flux that would change how an object is treated and are not honoured yet, by
+// the value that does; empty: any.
+var unsupported = []struct{ key, value string }{
+	{"kustomize.toolkit.fluxcd.io/force", "enabled"},
+	{"kustomize.toolkit.fluxcd.io/substitute", ""},
+}
+
+// refuseUnsupported returns an error that names the first of the unsupported ones that the metadata has.
+func refuseUnsupported(metadata map[string]any) error {
+	for _, field := range places {
+		pairs, _ := metadata[field].(map[string]any)
+		for _, u := range unsupported {
+			if have, _ := pairs[u.key].(string); have != "" && (u.value == "" || strings.EqualFold(have, u.value)) {
+				return fmt.Errorf("metadata.%s[%s]: not supported yet", field, u.key)
+			}
+		}
+	}
+	return nil
+}
+
+// places are the fields of an object's metadata in which Flux looks for its annotations.
+var places = []string{"labels", "annotations"}
+
 // says reports whether a label or annotation has the value, whatever its case: Flux's rule (ssa, AnyInMetadata).
 func says(metadata map[string]any, key, value string) bool {
-	for _, field := range []string{"labels", "annotations"} {
+	for _, field := range places {
 		pairs, _ := metadata[field].(map[string]any)
 		if have, _ := pairs[key].(string); strings.EqualFold(have, value) {
 			return true

@@ -15,7 +15,8 @@ type Blobs map[fleet.Digest][]byte
 
 // New makes the Manifest of the objects that a build printed, one JSON or YAML document each, in build order, and the
 // blobs of their canonical forms. Lists are replaced by their items. An error wraps fleet.ErrInvalid and names the
-// document: one that does not say what it is, one that is there twice, or one too much.
+// document: one that does not say what it is, one that is there twice, one that asks for what is not supported, or one
+// too much.
 func New(documents [][]byte) (*Manifest, Blobs, error) {
 	b := builder{blobs: Blobs{}, seen: map[fleet.ObjectRef]int{}}
 	for i, document := range documents {
@@ -69,6 +70,10 @@ func (b *builder) add(object map[string]any, number, depth int) error {
 		return fmt.Errorf("%s is there twice: object %d is the same", ref, first)
 	}
 	b.seen[ref.ID()] = number
+	metadata, _ := object["metadata"].(map[string]any)
+	if err := refuseUnsupported(metadata); err != nil {
+		return fmt.Errorf("%s: %w", ref, err)
+	}
 	data, err := Canonical(object)
 	if err != nil {
 		return fmt.Errorf("%s: %w", ref, err)
@@ -83,7 +88,6 @@ func (b *builder) add(object map[string]any, number, depth int) error {
 		return fmt.Errorf("%s is one too many: an App may have %d objects", ref, MaxObjects)
 	}
 	entry := Entry{Ref: ref, Digest: fleet.DigestOf(data), Size: len(data), Stage: StageOf(ref), Group: GroupOf(ref)}
-	metadata, _ := object["metadata"].(map[string]any)
 	entry.flag(metadata)
 	b.blobs[entry.Digest] = data
 	b.entries = append(b.entries, entry)

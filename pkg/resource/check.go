@@ -1,7 +1,7 @@
 package resource
 
 import (
-	"maps"
+	"cmp"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/flux"
@@ -47,20 +47,22 @@ func checkCluster(o *Object) error {
 	return spec.Validate()
 }
 
-// checkSecret moves stringData into data, as an API server does.
+// checkSecret moves stringData into data and sets the type, as an API server does.
 func checkSecret(o *Object) error {
 	var fields fleet.Fields
 	if len(o.Spec) != 0 {
 		fields.Refuse("spec", "a Secret has no spec")
 	}
-	if o.Type != "" && o.Type != "Opaque" && o.Type != "kubernetes.io/basic-auth" {
+	o.Type = cmp.Or(o.Type, "Opaque")
+	if o.Type != "Opaque" && o.Type != "kubernetes.io/basic-auth" {
 		fields.Refuse("type", "%q: not supported yet (Opaque and kubernetes.io/basic-auth are)", o.Type)
 	}
-	data := make(map[string][]byte, len(o.Data)+len(o.StringData))
-	maps.Copy(data, o.Data)
 	for key, value := range o.StringData {
-		data[key] = []byte(value)
+		if o.Data == nil {
+			o.Data = map[string][]byte{}
+		}
+		o.Data[key] = []byte(value)
 	}
-	o.Data, o.StringData = data, nil
+	o.StringData = nil
 	return fields.Err()
 }

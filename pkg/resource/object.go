@@ -22,11 +22,14 @@ type Object struct {
 	Spec       json.RawMessage `json:"spec,omitempty"`
 	Status     json.RawMessage `json:"status,omitempty"`
 
-	// Of a Secret: its type and content. Content is taken in and never given out.
+	// Of a Secret: its type and content. Content is taken in and never given out; a Secret without any, as it is given
+	// out, is one whose content stays as it is.
 	Type       string            `json:"type,omitempty"`
 	Data       map[string][]byte `json:"data,omitempty"`
 	StringData map[string]string `json:"stringData,omitempty"`
 
+	// UnplacedAt is when a Placement last let go of an App; zero: none did.
+	UnplacedAt time.Time `json:"-"`
 	// Gone marks the last state of an object that was deleted, for watchers.
 	Gone bool `json:"-"`
 }
@@ -59,8 +62,12 @@ func (o *Object) Key() fleet.Key {
 	return fleet.Key{Home: fleet.HubHome, Kind: o.Kind, Namespace: o.Metadata.Namespace, Name: o.Metadata.Name}
 }
 
+// lastApplied is where kubectl copies what it applied, a Secret's content included.
+const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
+
 // Decode reads a declared object from JSON and validates it. Every problem is reported, each naming the object and
-// the field; a field or kind that Flotilla does not take is "not supported yet". Errors wrap fleet.ErrInvalid.
+// the field; a field or kind that Flotilla does not take is "not supported yet". Errors wrap fleet.ErrInvalid. kubectl's
+// copy of the object among the annotations is dropped.
 func Decode(data []byte) (*Object, error) {
 	var o Object
 	strict, err := kjson.UnmarshalStrict(data, &o)
@@ -74,6 +81,7 @@ func Decode(data []byte) (*Object, error) {
 	if !found || kind.APIVersion != o.APIVersion {
 		return nil, fmt.Errorf("%s %s: %w: kind %s of %s is not supported yet", o.Kind, o.Metadata.Name, fleet.ErrInvalid, o.Kind, o.APIVersion)
 	}
+	delete(o.Metadata.Annotations, lastApplied)
 	var fields fleet.Fields
 	refuseUnknown(&fields, "", strict)
 	o.Metadata.validate(&fields, kind)

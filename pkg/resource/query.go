@@ -33,3 +33,13 @@ type Deletion struct {
 	// Now ends a Cluster without waiting for its spoke.
 	Now bool
 }
+
+// Candidates are declared Clusters as Placements look at them.
+func Candidates(clusters []*Object) []fleet.Candidate {
+	candidates := make([]fleet.Candidate, len(clusters))
+	for i, c := range clusters {
+		m := c.Metadata
+		candidates[i] = fleet.Candidate{Name: m.Name, Labels: m.Labels, Terminating: m.DeletionTimestamp != nil}
+	}
+	return candidates
+}

@@ -25,6 +25,7 @@ var sentinels = []struct {
 	{fleet.ErrNotFound, codes.NotFound, "NOT_FOUND"},
 	{fleet.ErrExists, codes.AlreadyExists, "EXISTS"},
 	{fleet.ErrInvalid, codes.InvalidArgument, "INVALID"},
+	{fleet.ErrUnauthenticated, codes.Unauthenticated, "UNAUTHENTICATED"},
 	{fleet.ErrDenied, codes.PermissionDenied, "DENIED"},
 	{fleet.ErrConflict, codes.FailedPrecondition, "CONFLICT"},
 	{fleet.ErrTerminal, codes.FailedPrecondition, "TERMINAL"},

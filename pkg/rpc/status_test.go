@@ -23,6 +23,7 @@ func TestSentinelsCrossTheWireWithTheirText(t *testing.T) {
 		{fleet.ErrNotFound, codes.NotFound},
 		{fleet.ErrExists, codes.AlreadyExists},
 		{fleet.ErrInvalid, codes.InvalidArgument},
+		{fleet.ErrUnauthenticated, codes.Unauthenticated},
 		{fleet.ErrDenied, codes.PermissionDenied},
 		{fleet.ErrConflict, codes.FailedPrecondition},
 		{fleet.ErrTerminal, codes.FailedPrecondition},

@@ -59,14 +59,14 @@ func (e *Engine) correct(ctx context.Context, f drift.Finding) (drift.Correction
 
 // lastApplied returns the content that an object should have and its full reference, or what to do without.
 func (e *Engine) lastApplied(a *app, id fleet.ObjectRef) (content fleet.Digest, ref fleet.ObjectRef, otherwise drift.Outcome) {
-	managed := e.flux.manages(a.key)
+	managed, known := e.flux.manages(a.key)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	entry, has := a.inv.Get(id)
 	switch {
 	case !has:
 		return content, ref, drift.Ignored
-	case a.stale[id], entry.Going, a.manifest == nil, a.suspended, managed, entry.Applied.IsZero():
+	case a.stale[id], entry.Going, a.manifest == nil, a.suspended, managed, !known, entry.Applied.IsZero():
 		return content, ref, drift.Postponed
 	}
 	content = entry.Applied

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 
@@ -47,7 +48,10 @@ func (d *definitions) run(ctx context.Context) error {
 			}
 			d.defined(object)
 		},
-		Failed: func(err error) { d.engine.log.Warn("definitions are not watched for now", "err", err) },
+		Failed: func(err error) {
+			d.engine.flux.failed(fmt.Errorf("list definitions: %w", err))
+			d.engine.log.Warn("definitions are not watched for now", "err", err)
+		},
 	})
 	return nil
 }
@@ -90,7 +94,6 @@ func (d *definitions) defined(crd metav1.Object) {
 		before = memory.Definition(name)
 		known = before != 0
 	}
-	memory.SetDefinition(name, crd.GetGeneration())
 	if known && before == crd.GetGeneration() {
 		return
 	}
@@ -99,6 +102,7 @@ func (d *definitions) defined(crd metav1.Object) {
 	if known {
 		d.engine.tracker.DoubtKind(func(gk schema.GroupKind) bool { return gk.Group == group })
 	}
+	memory.SetDefinition(name, crd.GetGeneration()) // last: a crash before it has the objects looked at again
 }
 
 func (d *definitions) gone(name string) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -113,6 +114,16 @@ func (e *Engine) kick(a *app) {
 		refs[i] = entry.Ref
 	}
 	e.tracker.Kick(refs...)
+}
+
+// kickAll is kick of all Apps.
+func (e *Engine) kickAll() {
+	e.mu.Lock()
+	all := slices.Collect(maps.Values(e.apps))
+	e.mu.Unlock()
+	for _, a := range all {
+		e.kick(a)
+	}
 }
 
 // byStage splits a Manifest's entries, which are in apply order, into its stages.

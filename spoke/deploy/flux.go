@@ -2,7 +2,6 @@ package deploy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"sync"
@@ -34,7 +33,8 @@ func (e *Engine) ManagedByFlux(ctx context.Context, key fleet.Key) (bool, error)
 	if err := e.flux.await(ctx); err != nil {
 		return false, err
 	}
-	return e.flux.manages(key), nil
+	managed, _ := e.flux.manages(key)
+	return managed, nil
 }
 
 func (e *Engine) refuseFlux(ctx context.Context, key fleet.Key) error {
@@ -56,6 +56,7 @@ type fluxWatch struct {
 	defined bool
 	stop    context.CancelFunc // of the watch under way
 	active  map[fluxName]bool  // Kustomizations that are not suspended
+	trouble error              // why it is not known, as far as that is known
 }
 
 type fluxName struct{ namespace, name string }
@@ -85,8 +86,7 @@ func (w *fluxWatch) absent() {
 		w.stop()
 	}
 	w.mu.Unlock()
-	w.replace(nil)
-	w.once.Do(func() { close(w.synced) })
+	w.replace(context.Background(), nil)
 }
 
 // run watches Kustomizations while they are defined.
@@ -131,8 +131,7 @@ func (w *fluxWatch) follow(ctx context.Context) {
 					active[fluxName{item.GetNamespace(), item.GetName()}] = true
 				}
 			}
-			w.replace(active)
-			w.once.Do(func() { close(w.synced) })
+			w.replace(ctx, active)
 		},
 		Event: func(kind watch.EventType, object metav1.Object) {
 			w.mu.Lock()
@@ -142,9 +141,12 @@ func (w *fluxWatch) follow(ctx context.Context) {
 			if delete(active, name); kind != watch.Deleted && isActive(object) {
 				active[name] = true
 			}
-			w.replace(active)
+			w.replace(ctx, active)
 		},
-		Failed: func(err error) { w.engine.log.Warn("Flux's Kustomizations are not watched for now", "err", err) },
+		Failed: func(err error) {
+			w.failed(fmt.Errorf("list Flux's Kustomizations: %w", err))
+			w.engine.log.Warn("Flux's Kustomizations are not watched for now", "err", err)
+		},
 	})
 }
 
@@ -156,6 +158,7 @@ func (w *fluxWatch) served(ctx context.Context) (apply.Mapping, error) {
 		if err == nil {
 			return mapping, nil
 		}
+		w.failed(err)
 		w.engine.mapper.Forget(fluxGroup)
 		select {
 		case <-ctx.Done():
@@ -174,12 +177,27 @@ func isActive(kustomization metav1.Object) bool {
 	return !suspended
 }
 
-// replace takes in what Flux manages now.
-func (w *fluxWatch) replace(active map[fluxName]bool) {
+// failed notes why it is not known what Flux manages.
+func (w *fluxWatch) failed(err error) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.trouble = err
+}
+
+// replace takes in what Flux manages now, unless what says so has ended. With the first time, corrections begin.
+func (w *fluxWatch) replace(ctx context.Context, active map[fluxName]bool) {
+	w.mu.Lock()
+	if ctx.Err() != nil {
+		w.mu.Unlock()
+		return
+	}
 	before := w.active
 	w.active = active
 	w.mu.Unlock()
+	w.once.Do(func() {
+		close(w.synced)
+		w.engine.kickAll()
+	})
 	for name := range before {
 		if !active[name] {
 			w.engine.fluxChanged(name)
@@ -209,20 +227,32 @@ func (e *Engine) fluxChanged(name fluxName) {
 }
 
 func (w *fluxWatch) await(ctx context.Context) error {
-	timeout := time.NewTimer(fluxTimeout)
-	defer timeout.Stop()
+	if _, known := w.manages(fleet.Key{}); known {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, fluxTimeout)
+	defer cancel()
 	select {
 	case <-w.synced:
 		return nil
-	case <-timeout.C:
-		return errors.New("it is not known yet whether a Flux manages the App: its Kustomizations cannot be listed")
 	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
-}
-
-func (w *fluxWatch) manages(key fleet.Key) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.active[fluxName{key.Namespace, key.Name}]
+	if w.trouble == nil {
+		return fmt.Errorf("it is not known yet whether a Flux manages the App: %w", context.Cause(ctx))
+	}
+	return fmt.Errorf("it is not known yet whether a Flux manages the App: %w: %w", w.trouble, context.Cause(ctx))
+}
+
+// manages reports whether a Flux manages the App, and whether that is known.
+func (w *fluxWatch) manages(key fleet.Key) (managed, known bool) {
+	select {
+	case <-w.synced:
+	default:
+		return false, false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.active[fluxName{key.Namespace, key.Name}], true
 }

@@ -41,7 +41,8 @@ func (e *Engine) Status(key fleet.Key) Status {
 		return Status{Healthy: fleet.Condition{Status: fleet.Unknown, Reason: fleet.ReasonProgressing, Message: "nothing is applied yet"}}
 	}
 	a.mu.Lock()
-	s := Status{Applied: a.applied, DriftCorrections: a.corrections, ManagedByFlux: e.flux.manages(key)}
+	s := Status{Applied: a.applied, DriftCorrections: a.corrections}
+	s.ManagedByFlux, _ = e.flux.manages(key)
 	if a.held != nil {
 		held := a.held.HeldPrune
 		s.HeldPrune = &held

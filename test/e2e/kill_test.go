@@ -24,9 +24,6 @@ func TestKilledPartsConvergeAndWriteNothingThatHadNotChanged(t *testing.T) {
 	v := newVictim(t, fleet)
 	for _, moment := range moments {
 		for _, part := range parts {
-			if part.name == moment.spares {
-				continue
-			}
 			t.Run(part.name+" when "+moment.name, func(t *testing.T) { v.in(t).kill(part, moment) })
 		}
 	}
@@ -72,14 +69,12 @@ var parts = []part{
 // moment is one of a commit's way.
 type moment struct {
 	name string
-	// spares is a part that is not killed at it.
-	spares string
 	// arm is called before the commit; what it returns waits for the moment.
 	arm func(*victim) (await func())
 }
 
 var moments = []moment{
-	{"the commit is fetched", "Postgres", func(v *victim) func() {
+	{"the commit is fetched", func(v *victim) func() {
 		before := v.fleet.Git.Traffic(v.namespace).Fetches
 		return func() {
 			lab.Eventually(v.t, patience, "the commit is fetched", func() error {
@@ -90,20 +85,20 @@ var moments = []moment{
 			})
 		}
 	}},
-	{"the App is built", "Postgres", func(v *victim) func() { return v.counted("flotilla_hub_builds_total", "result=built") }},
-	{"the state is sent", "", func(v *victim) func() { return v.counted("flotilla_hub_states_sent_total") }},
-	{"the inventory is written", "", func(v *victim) func() {
+	{"the App is built", func(v *victim) func() { return v.counted("flotilla_hub_builds_total", "result=built") }},
+	{"the state is sent", func(v *victim) func() { return v.counted("flotilla_hub_states_sent_total") }},
+	{"the inventory is written", func(v *victim) func() {
 		return v.event("flotilla-system", 1, func(watch.Event) bool { return true })
 	}},
 	writtenObject(3),
-	{"an object is deleted", "", func(v *victim) func() {
+	{"an object is deleted", func(v *victim) func() {
 		return v.event(v.namespace, 1, func(e watch.Event) bool { return e.Type == watch.Deleted })
 	}},
 }
 
 // writtenObject is the moment at which so many ConfigMaps of the commit are written.
 func writtenObject(n int) moment {
-	return moment{fmt.Sprintf("object %d is written", n), "", func(v *victim) func() {
+	return moment{fmt.Sprintf("object %d is written", n), func(v *victim) func() {
 		return v.event(v.namespace, n, func(e watch.Event) bool { return e.Type != watch.Deleted })
 	}}
 }

@@ -121,7 +121,7 @@ func (v *victim) check(gone ...string) {
 		v.t.Errorf("declared is\n%swas\n%s", got, v.listed)
 	}
 	v.tape.a = v.app
-	if got := slices.Compact(v.tape.deletes()); !slices.Equal(got, gone) {
+	if got := v.tape.deletes(); !slices.Equal(got, gone) {
 		v.t.Errorf("deleted were %v, want %v", got, gone)
 	}
 	v.tape = v.record(v.m)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -114,7 +115,12 @@ func (w *awaiting) look() error {
 func (w *awaiting) verdict(ctx context.Context) (verdict, string, error) {
 	switch {
 	case w.goal.ref.cluster == everyCluster && len(w.objects) > 0:
-		return pending, "is still" + inClustersText(w.clusters()) + ": " + readiness(w.one()), nil
+		instances := slices.SortedFunc(maps.Values(w.objects), func(a, b *object) int { return strings.Compare(a.ref().cluster, b.ref().cluster) })
+		var clusters []string
+		for _, o := range instances {
+			clusters = append(clusters, o.ref().cluster)
+		}
+		return pending, "is still" + inClustersText(clusters) + ": " + readiness(instances[0]), nil
 	case w.goal.least.count == 0:
 		return w.goal.judge(ctx, w.one())
 	}
@@ -142,16 +148,6 @@ func (w *awaiting) verdict(ctx context.Context) (verdict, string, error) {
 		return lost, strings.Join(append([]string{text}, reasons...), "\n"), nil
 	}
 	return pending, text, nil
-}
-
-// clusters are those that the objects are in.
-func (w *awaiting) clusters() []string {
-	var clusters []string
-	for _, o := range w.objects {
-		clusters = append(clusters, o.ref().cluster)
-	}
-	slices.Sort(clusters)
-	return clusters
 }
 
 // lostCode tells an App that failed in some clusters and is ready in others from one that failed for good.

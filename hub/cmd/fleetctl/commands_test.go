@@ -380,5 +380,6 @@ func TestWhatWasDoneIsToldEvenWhenTheHubIsLostMeanwhile(t *testing.T) {
 
 func TestHelpSaysWhatALabelSelects(t *testing.T) {
 	t.Parallel()
+	wantTexts(t, "stderr", newFleet(t).ok("get", "ks", "-l", "team=b").stderr, "No kustomizations found with labels team=b in namespace apps")
 	wantTexts(t, "help", newBareBundle(t).ok("get", "--help").stdout, "-l selects by the objects' own labels; an instance has those of its app")
 }

@@ -61,6 +61,7 @@ func (a *app) confirm(ctx context.Context, c confirmation, stakes []stake) error
 	fmt.Fprintf(a.stderr, "Type the number of clusters (%d) to go on: ", clusters)
 	answer, err := a.readLine(ctx)
 	if err != nil {
+		fmt.Fprintln(a.stderr) // what follows is not part of the question
 		return err
 	}
 	if typed, err := strconv.Atoi(answer); err != nil || typed < 0 || uint32(typed) != clusters {

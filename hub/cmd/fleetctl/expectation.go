@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"flotilla.dev/flotilla/pkg/fleet"
-	"flotilla.dev/flotilla/pkg/resource"
 )
 
 // verdict is what a look at an object says about an expectation.
@@ -168,8 +167,8 @@ func readiness(o *object) string {
 		c = s
 	}
 	text := conditionText(c)
-	if o.kind.Name == resource.Kustomization.Name && len(o.Status.Fleet.NotReady) > 0 {
-		text += " [" + notReadyText(o.Status.Fleet.NotReady[0]) + "]"
+	if notReady := o.Status.Fleet.NotReady; len(notReady) > 0 && !strings.Contains(text, notReady[0].Object.String()) {
+		text += " [" + notReadyText(notReady[0]) + "]"
 	}
 	return text
 }

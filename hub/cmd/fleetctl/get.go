@@ -23,13 +23,6 @@ type getOptions struct {
 	watchEvents   bool
 }
 
-// selection is what the arguments of a `get` ask for: objects by name, or everything that queries select.
-type selection struct {
-	// refs are set where names are given; one may mean an App's instances in every cluster.
-	refs    []ref
-	queries []query
-}
-
 func newGetCommand(a *app) *cobra.Command {
 	var o getOptions
 	cmd := &cobra.Command{
@@ -137,25 +130,6 @@ func whereToLook(r ref, err error) string {
 	return "fleetctl get " + r.kind.Plural
 }
 
-// named returns the object that r names; for every cluster, its instances, of which there may be none where the App
-// itself is declared.
-func (h *hub) named(ctx context.Context, r ref) ([]*object, error) {
-	if r.cluster != everyCluster {
-		found, err := h.get(ctx, r)
-		if err != nil {
-			return nil, err
-		}
-		return []*object{found}, nil
-	}
-	objects, _, err := h.list(ctx, queryOf(r))
-	if err != nil || len(objects) > 0 {
-		return objects, err
-	}
-	r.cluster = ""
-	_, err = h.get(ctx, r)
-	return nil, err
-}
-
 func whereMissing(r ref) string {
 	if r.namespace == "" {
 		return ""
@@ -165,92 +139,6 @@ func whereMissing(r ref) string {
 
 // machine reports whether the output is for a program, which wants an empty list rather than words.
 func (a *app) machine() bool { return a.flags.output == "json" || a.flags.output == "yaml" }
-
-func noneFound(queries []query) string {
-	var plurals []string
-	for _, q := range queries {
-		if plural := q.kind.Plural; len(plurals) == 0 || plurals[len(plurals)-1] != plural {
-			plurals = append(plurals, plural)
-		}
-	}
-	text := "No " + strings.Join(plurals, ", ") + " found"
-	if namespace := queries[0].namespace; namespace != "" && queries[0].kind.Namespaced {
-		text += " in namespace " + namespace
-	}
-	return text
-}
-
-// parseSelection reads the arguments of a `get`.
-func (a *app) parseSelection(cmd *cobra.Command, args []string, o getOptions) (selection, error) {
-	if err := a.settings(); err != nil {
-		return selection{}, err
-	}
-	if o.watchEvents && !(o.watch && a.flags.output == "json") {
-		return selection{}, usagef(cmd, "--output-watch-events needs -w and -o json")
-	}
-	if len(args) > 1 || strings.Contains(args[0], "/") {
-		return a.parseNamedSelection(cmd, args, o)
-	}
-	var kinds []resource.Kind
-	for _, word := range strings.Split(args[0], ",") {
-		found, err := findKinds(cmd, word)
-		if err != nil {
-			return selection{}, err
-		}
-		kinds = append(kinds, found...)
-	}
-	var s selection
-	for _, kind := range kinds {
-		if len(o.clusters) > 0 && !kind.App {
-			return selection{}, usagef(cmd, "-c: a %s has no instances in clusters", kind.Name)
-		}
-		q := query{kind: kind, selector: o.selector, name: o.name}
-		if kind.Namespaced && !o.allNamespaces {
-			q.namespace = a.namespace()
-		}
-		s.queries = append(s.queries, inClusters(q, o.clusters)...)
-	}
-	return s, nil
-}
-
-func (a *app) parseNamedSelection(cmd *cobra.Command, args []string, o getOptions) (selection, error) {
-	switch {
-	case o.selector != "":
-		return selection{}, usagef(cmd, "-l selects objects: name none then")
-	case o.name != "":
-		return selection{}, usagef(cmd, "--name selects objects: name none then")
-	case o.allNamespaces:
-		return selection{}, usagef(cmd, "-A and a name do not go together: --name %s finds it in all namespaces", args[len(args)-1])
-	}
-	refs, err := a.parseRefs(cmd, args)
-	if err != nil {
-		return selection{}, err
-	}
-	var s selection
-	for _, r := range refs {
-		if len(o.clusters) > 0 && (r.cluster != "" || !r.kind.App) {
-			return selection{}, usagef(cmd, "%s: -c does not go with it", r)
-		}
-		for _, q := range inClusters(queryOf(r), o.clusters) {
-			r.cluster = q.cluster
-			s.refs, s.queries = append(s.refs, r), append(s.queries, q)
-		}
-	}
-	return s, nil
-}
-
-// inClusters is q for each of the clusters, or as it is when none is given.
-func inClusters(q query, clusters []string) []query {
-	if len(clusters) == 0 {
-		return []query{q}
-	}
-	var queries []query
-	for _, cluster := range clusters {
-		q.cluster = cluster
-		queries = append(queries, q)
-	}
-	return queries
-}
 
 // watchSelection lists, then follows. Nothing but the person, or --timeout, ends it.
 func (a *app) watchSelection(ctx context.Context, h *hub, s selection, o getOptions) error {

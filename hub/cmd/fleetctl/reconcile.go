@@ -63,7 +63,9 @@ func (a *app) runReconcile(ctx context.Context, refs []ref, o reconcileOptions) 
 }
 
 func (a *app) reconcileOne(ctx context.Context, h *hub, r ref, o reconcileOptions) (document any, err error) {
-	a.say(symbolDo, "asking for a look at %s", r)
+	if !o.dryRun {
+		a.say(symbolDo, "asking for a look at %s", r)
+	}
 	callCtx, cancel := a.bounded(ctx, callTimeout)
 	defer cancel()
 	response, err := h.apps.Reconcile(callCtx, &adminv1.ReconcileRequest{

@@ -42,7 +42,9 @@ func (a *app) runRecover(ctx context.Context, dryRun bool) error {
 	defer h.close()
 	ctx, cancel := a.bounded(ctx, recoverTimeout)
 	defer cancel()
-	a.say(symbolDo, "leading the fleet out of safe mode")
+	if !dryRun {
+		a.say(symbolDo, "leading the fleet out of safe mode")
+	}
 	response, err := h.admin.Recover(ctx, &adminv1.RecoverRequest{DryRun: dryRun})
 	if err != nil {
 		return a.explain("recover", err)

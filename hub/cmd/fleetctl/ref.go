@@ -133,14 +133,19 @@ func (a *app) newRef(cmd *cobra.Command, kind resource.Kind, text string) (ref, 
 		r.namespace = ""
 	}
 	switch {
-	case r.name == "" || strings.Contains(r.name, "/"):
-		return ref{}, usagef(cmd, "%q is not a name", text)
+	case !isName(r.namespace) && kind.Namespaced, !isName(r.name), instance && cluster != "" && cluster != everyCluster && !isName(cluster):
+		return ref{}, usagef(cmd, "%q is not a name: letters, digits, '-' and '.' make one", text)
 	case instance && cluster == "":
 		return ref{}, usagef(cmd, "%q names no cluster behind the @", text)
 	case instance && !kind.App:
 		return ref{}, usagef(cmd, "a %s has no instance in a cluster: leave @%s out", kind.Name, cluster)
 	}
 	return r, nil
+}
+
+func isName(text string) bool {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-."
+	return text != "" && strings.Trim(text, letters) == ""
 }
 
 // findKinds returns the kinds that a word means.
@@ -163,12 +168,16 @@ func findKinds(cmd *cobra.Command, word string) ([]resource.Kind, error) {
 
 // oneKind returns the kind that a word means where it must be one.
 func oneKind(cmd *cobra.Command, word string) (resource.Kind, error) {
-	kinds, err := findKinds(cmd, word)
-	if err != nil {
-		return resource.Kind{}, err
+	var kinds []resource.Kind
+	for _, part := range strings.Split(word, ",") {
+		found, err := findKinds(cmd, part)
+		if err != nil {
+			return resource.Kind{}, err
+		}
+		kinds = append(kinds, found...)
 	}
 	if len(kinds) > 1 {
-		return resource.Kind{}, usagef(cmd, "%q means several kinds: name one", word)
+		return resource.Kind{}, usagef(cmd, "%q means several kinds: where objects are named, it must be one", word)
 	}
 	return kinds[0], nil
 }

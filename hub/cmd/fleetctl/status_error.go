@@ -25,7 +25,7 @@ func (a *app) explainStatus(doing string, s *status.Status) *failure {
 		f.code, why = exitNotFound, "the hub has no such object, or does not show it to you"
 		f.next = "fleetctl get with -A lists what there is; -n names another namespace"
 		if strings.Contains(s.Message(), resource.Cluster.Name+"/") {
-			f.next = "fleetctl get clusters lists those there are"
+			f.next = "fleetctl get clusters"
 		}
 	case codes.Unauthenticated:
 		f.code, why = exitDenied, s.Message()
@@ -38,7 +38,7 @@ func (a *app) explainStatus(doing string, s *status.Status) *failure {
 		if !fromHub(s) {
 			return a.explainUnreachable(s.Message())
 		}
-		f.code, why = exitUnreachable, "it runs, and something that it needs does not answer it"
+		f.code, why = exitUnreachable, "the hub runs; something that it needs does not answer"
 		f.what = orWhat(doing, "hub "+a.address()+" answers: "+s.Message())
 		f.next = "again when its database is back"
 	case codes.DeadlineExceeded:

@@ -78,29 +78,6 @@ func (a *app) parseAll(cmd *cobra.Command, args []string) (selection, error) {
 	return s, nil
 }
 
-// chosen are the objects that s names, or those that its queries find now.
-func (a *app) chosen(ctx context.Context, h *hub, s selection) ([]ref, error) {
-	if len(s.refs) > 0 {
-		return s.refs, nil
-	}
-	ctx, cancel := a.bounded(ctx, callTimeout)
-	defer cancel()
-	var refs []ref
-	for _, q := range s.queries {
-		found, _, err := h.list(ctx, q)
-		if err != nil {
-			return nil, a.explain("list "+q.kind.Plural, err)
-		}
-		for _, o := range found {
-			refs = append(refs, o.ref())
-		}
-	}
-	if len(refs) == 0 {
-		a.say(symbolWarn, "%s", noneFound(s.queries))
-	}
-	return refs, nil
-}
-
 func (a *app) runSuspend(ctx context.Context, s selection, dryRun bool) error {
 	h, err := a.connect()
 	if err != nil {

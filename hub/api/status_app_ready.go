@@ -1,0 +1,115 @@
+package api
+
+import (
+	"strings"
+	"time"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/resource"
+)
+
+// summarize is the Ready condition of an App in the whole fleet: False when it was not built or failed in a place, True
+// when it is ready in every place.
+func summarize(object *resource.Object, state fleet.AppState, instances []fleet.Instance, placed *placedOn, places []place) standing {
+	t := tally(places)
+	began := latest(*object.Metadata.CreationTimestamp, object.UnplacedAt)
+	switch {
+	case state.Reason != "":
+		return standing{fleet.Condition{Status: fleet.False, Reason: state.Reason, Message: state.Message}, earliest(state.ReasonSince, t.failedSince)}
+	case len(t.failing) > 0:
+		return standing{fleet.Condition{Status: fleet.False, Reason: fleet.ReasonFailed, Message: grouped(t.failing)}, t.failedSince}
+	case placed == nil:
+		return standing{unknown(reasonNotPlaced, "no Placement names it"+stillIn(instances)), began}
+	case state.Release.IsZero():
+		return standing{unknown(fleet.ReasonProgressing, "waiting for its source to be fetched and built"), began}
+	case len(places) == 0:
+		return standing{unknown(reasonNoClusters, "its Placement matches no cluster"+stillIn(instances)), latest(began, placed.since)}
+	case t.missing() && t.first:
+		return standing{unknown(t.reason(), t.message()), latest(began, state.ReasonSince)}
+	case t.missing():
+		return standing{unknown(t.reason(), t.message()), latest(began, t.unknownSince, state.ReasonSince)}
+	}
+	message := "applied revision " + string(state.Revision) + " in " + plural(len(places), "cluster")
+	return standing{fleet.Condition{Status: fleet.True, Reason: fleet.ReasonSucceeded, Message: message}, latest(began, t.readySince, state.ReasonSince, placed.since)}
+}
+
+// stillIn says which clusters have the App without its being placed there.
+func stillIn(instances []fleet.Instance) string {
+	if len(instances) == 0 {
+		return ""
+	}
+	names := make([]string, len(instances))
+	for n, i := range instances {
+		names[n] = i.Cluster
+	}
+	return "; it is still in " + listed(names)
+}
+
+// tallied are places by what they lack, and since when.
+type tallied struct {
+	failing                                     []failure
+	waiting, unassigned, suspended, unreachable []string
+	// readySince is since when the last place is ready; failedSince and unknownSince since when the first one failed or is
+	// not known to be either.
+	readySince, failedSince, unknownSince time.Time
+	// first says that no place was ever anything but Unknown.
+	first bool
+}
+
+func tally(places []place) tallied {
+	t := tallied{first: true}
+	for _, p := range places {
+		t.first = t.first && p.first
+		switch {
+		case p.ready.Status == fleet.True:
+			t.readySince = latest(t.readySince, p.ready.since)
+			continue
+		case p.ready.Status == fleet.False:
+			t.failing = append(t.failing, failure{p.cluster, p.ready.Message})
+			t.failedSince = earliest(t.failedSince, p.ready.since)
+			continue
+		case p.ready.Reason == fleet.ReasonUnreachable:
+			t.unreachable = append(t.unreachable, p.cluster)
+		case p.ready.Reason == reasonUnassigned:
+			t.unassigned = append(t.unassigned, p.cluster)
+		case p.ready.Reason == fleet.ReasonSuspended:
+			t.suspended = append(t.suspended, p.cluster)
+		default:
+			t.waiting = append(t.waiting, p.cluster)
+		}
+		t.unknownSince = earliest(t.unknownSince, p.ready.since)
+	}
+	return t
+}
+
+// missing reports whether some place is not known to be ready.
+func (t tallied) missing() bool {
+	return len(t.waiting)+len(t.unassigned)+len(t.suspended)+len(t.unreachable) > 0
+}
+
+// reason is that of what may still come; what is out of reach, or suspended, is the reason only when it is all there is.
+func (t tallied) reason() string {
+	switch {
+	case len(t.waiting)+len(t.unassigned) > 0:
+		return fleet.ReasonProgressing
+	case len(t.unreachable) > 0:
+		return fleet.ReasonUnreachable
+	}
+	return fleet.ReasonSuspended
+}
+
+func (t tallied) message() string {
+	var parts []string
+	for _, part := range []struct {
+		words    string
+		clusters []string
+	}{
+		{"waiting for ", t.waiting}, {"waiting to be assigned in ", t.unassigned},
+		{"suspended before it was applied in ", t.suspended}, {"no word from ", t.unreachable},
+	} {
+		if len(part.clusters) > 0 {
+			parts = append(parts, part.words+listed(part.clusters))
+		}
+	}
+	return strings.Join(parts, "; ")
+}
