@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -72,7 +73,8 @@ func NewServer(config ServerConfig) *grpc.Server {
 func Serve(ctx context.Context, server *grpc.Server, listener net.Listener) error {
 	err := run.All(ctx,
 		run.Named{Name: "serve " + listener.Addr().String(), Task: func(context.Context) error {
-			if err := server.Serve(listener); err != nil {
+			// A server that is stopped before it accepts says so.
+			if err := server.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 				return fmt.Errorf("grpc: %w", err)
 			}
 			return nil

@@ -252,3 +252,22 @@ func TestTokenIsNeverSentInTheClear(t *testing.T) {
 		t.Error("Dial accepts a token without TLS")
 	}
 }
+
+func TestServeOfAProcessThatEndsAtOnceIsNoError(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	server := rpc.NewServer(rpc.ServerConfig{})
+	server.Stop() // as Serve does when it comes to that before it accepts
+	if err := rpc.Serve(ended, server, listener); err != nil {
+		t.Errorf("Serve = %v", err)
+	}
+	if conn, err := net.Dial("tcp", listener.Addr().String()); err == nil {
+		_ = conn.Close()
+		t.Error("the listener is still open")
+	}
+}

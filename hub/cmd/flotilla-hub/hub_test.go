@@ -4,13 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -18,6 +19,9 @@ import (
 	"flotilla.dev/flotilla/pkg/run"
 	"flotilla.dev/flotilla/test/lab"
 )
+
+// readyLine ends the log of a start, as text or JSON.
+var readyLine = regexp.MustCompile(`msg"?[=:]"?ready\b`)
 
 // patience is for a machine that tests keep busy.
 const patience = 2 * time.Minute
@@ -33,31 +37,37 @@ type hub struct {
 	PID                       int
 }
 
-// written is what a program wrote so far.
-type written struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
+// written is a file that a program writes to itself, so that nothing of what it wrote is under way.
+type written string
+
+func (w written) String() string {
+	content, err := os.ReadFile(string(w))
+	if err != nil {
+		return err.Error()
+	}
+	return string(content)
 }
 
-func (w *written) Write(data []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.buffer.Write(data)
-}
-
-func (w *written) String() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.buffer.String()
+func create(t *testing.T, name string) *os.File {
+	t.Helper()
+	file, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // start runs flotilla-hub with nothing in its environment but what is given.
 func start(t *testing.T, env []string, args ...string) *hub {
 	t.Helper()
-	h := &hub{}
+	dir := t.TempDir()
+	stdout, stderr := create(t, filepath.Join(dir, "stdout")), create(t, filepath.Join(dir, "stderr"))
+	defer stdout.Close()
+	defer stderr.Close()
+	h := &hub{stdout: written(stdout.Name()), stderr: written(stderr.Name())}
 	cmd := exec.Command(filepath.Join(lab.TestBinaries(t), "flotilla-hub"), args...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env...)
-	cmd.Stdout, cmd.Stderr = &h.stdout, &h.stderr
+	cmd.Stdout, cmd.Stderr = stdout, stderr
 	var err error
 	if h.Process, err = run.Start(cmd, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -66,7 +76,7 @@ func start(t *testing.T, env []string, args ...string) *hub {
 		_ = syscall.Kill(h.Process.PID(), syscall.SIGTERM) // most have ended
 		_ = h.Wait()
 		if t.Failed() {
-			t.Logf("flotilla-hub %s said:\n%s%s", strings.Join(args, " "), &h.stdout, &h.stderr)
+			t.Logf("flotilla-hub %s said:\n%s%s", strings.Join(args, " "), h.stdout, h.stderr)
 		}
 	})
 	return h
@@ -99,6 +109,9 @@ func (h *hub) awaitReady(t *testing.T, file string) {
 		}
 		if h.PID != h.Process.PID() {
 			return fmt.Errorf("ready is process %d", h.PID)
+		}
+		if !readyLine.MatchString(h.stderr.String()) {
+			return errors.New("the log does not say so")
 		}
 		return nil
 	})

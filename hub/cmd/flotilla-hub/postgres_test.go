@@ -145,11 +145,18 @@ func TestSecondInterruptEndsASlowShutdown(t *testing.T) {
 		return nil
 	})
 
+	// Again and again, since the first one may not be dealt with yet.
+	lab.Eventually(t, patience, "the hub has ended", func() error {
+		if h.Ended() {
+			return nil
+		}
+		return errors.Join(errors.New("it goes on"), syscall.Kill(h.Process.PID(), syscall.SIGINT))
+	})
 	var ended *exec.ExitError
-	if err := h.end(t, syscall.SIGINT); !errors.As(err, &ended) {
+	if err := h.Wait(); !errors.As(err, &ended) {
 		t.Fatalf("the hub waited and ended with %v", err)
 	}
 	if status, ok := ended.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || status.Signal() != syscall.SIGINT {
-		t.Errorf("the hub ended with %v, not by the second interrupt", ended)
+		t.Errorf("the hub ended with %v, not by an interrupt", ended)
 	}
 }

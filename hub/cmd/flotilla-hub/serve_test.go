@@ -22,7 +22,7 @@ func (h *hub) adminToken(t *testing.T) string {
 	t.Helper()
 	found := tokenLine.FindAllStringSubmatch(h.stdout.String(), -1)
 	if len(found) != 1 {
-		t.Fatalf("stdout has %d lines with a token, want one: %q", len(found), &h.stdout)
+		t.Fatalf("stdout has %d lines with a token, want one: %q", len(found), h.stdout)
 	}
 	return found[0][1]
 }
