@@ -177,6 +177,18 @@ func (h *hub) Fetch(request *spokev1.FetchRequest, stream spokev1.SpokeService_F
 	return stream.Send(&spokev1.FetchResponse{Message: &spokev1.FetchResponse_Chunk{Chunk: pack}})
 }
 
+// release is what an App was assigned last.
+func (h *hub) release(t *testing.T, app fleet.Key) fleet.Release {
+	t.Helper()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	a, err := fleet.DecodeAssignment(h.items[app.String()])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a.Release
+}
+
 // report is the last one of an App.
 func (h *hub) report(app fleet.Key) *spokev1.AssignmentReport {
 	h.mu.Lock()

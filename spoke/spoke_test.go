@@ -220,6 +220,93 @@ func TestSpokeThatLostItsVolumeIsTheSameClusterAndConverges(t *testing.T) {
 	}
 }
 
+func TestSpokeThatLostItsVolumeWhileTheHubIsAwayChangesNothingAndSaysSo(t *testing.T) {
+	b := newBench(t)
+	first := b.start(nil)
+	b.hub.assign(t, b.assignment(1), b.configMap("one", "1"), b.configMap("two", "1"))
+	b.settled(1)
+	b.hub.setAway(true)
+	if err := first.stop(); err != nil {
+		t.Errorf("Run = %v, want nil when stopped", err)
+	}
+	b.drift("one")
+	before := b.versions()
+	b.hub.mu.Lock()
+	said := b.hub.hellos
+	b.hub.mu.Unlock()
+	second := b.start(func(c *spoke.Config) { c.Token, c.DataDir = "", filepath.Join(b.dir, "other") })
+	lab.Eventually(t, patience, "it says that it has no state, and asks for it", func() error {
+		b.hub.mu.Lock()
+		defer b.hub.mu.Unlock()
+		if !strings.Contains(second.log.String(), "the desired state is not on disk") || b.hub.hellos < said+3 {
+			return fmt.Errorf("%d hellos", b.hub.hellos-said)
+		}
+		return nil
+	})
+	if after := b.versions(); after != before {
+		t.Errorf("without a state the objects went from %s to %s", before, after)
+	}
+	b.hub.setAway(false)
+	b.settled(1)
+	b.value("one", "1")
+}
+
+// versions are the uid and resourceVersion of all ConfigMaps of the App.
+func (b *bench) versions() string {
+	b.Helper()
+	list, err := b.client.CoreV1().ConfigMaps(b.namespace).List(b.Context(), metav1.ListOptions{LabelSelector: "kustomize.toolkit.fluxcd.io/name=app"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var versions []string
+	for _, m := range list.Items {
+		versions = append(versions, fmt.Sprint(m.Name, " ", m.UID, " ", m.ResourceVersion))
+	}
+	return strings.Join(versions, ", ")
+}
+
+func TestSuspendedAppThatEndsKeepsWhatAPersonChanged(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		t.Run(fmt.Sprintf("restarted %t", restart), func(t *testing.T) {
+			b := newBench(t)
+			agent := b.start(nil)
+			a := b.assignment(1)
+			b.hub.assign(t, a, b.configMap("one", "1"))
+			b.settled(1)
+			release := b.hub.release(t, b.app)
+			a.Release, a.Generation, a.Suspend = release, 2, true
+			b.hub.assign(t, a)
+			lab.Eventually(t, patience, "it is suspended", func() error {
+				if r := b.hub.report(b.app); r.GetStage() != spokev1.Stage_STAGE_SUSPENDED {
+					return fmt.Errorf("reported is %v", r)
+				}
+				return nil
+			})
+			b.drift("one")
+			before := b.versions()
+			if restart {
+				if err := agent.stop(); err != nil {
+					t.Errorf("Run = %v", err)
+				}
+			}
+			a.State, a.Generation, a.Tombstone = fleet.Removed, 3, &fleet.Tombstone{}
+			b.hub.assign(t, a)
+			if restart {
+				b.start(nil)
+			}
+			lab.Eventually(t, patience, "it is removed", func() error {
+				if r := b.hub.report(b.app); r.GetStage() != spokev1.Stage_STAGE_REMOVED {
+					return fmt.Errorf("reported is %v", r)
+				}
+				return nil
+			})
+			if after := b.versions(); after != before {
+				t.Errorf("what a person changed went from %s to %s", before, after)
+			}
+		})
+	}
+}
+
 func TestSecondAgentOfAClusterWaitsAndSaysSo(t *testing.T) {
 	b := newBench(t)
 	first := b.start(nil)

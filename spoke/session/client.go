@@ -34,6 +34,8 @@ const (
 	goodRound = 30 * time.Second
 	// callTimeout bounds one call, and the wait for a Welcome.
 	callTimeout = 30 * time.Second
+	// markPatience is how long a state waits for its number to be kept before it is acted on all the same.
+	markPatience = 2 * time.Second
 )
 
 // Records keep what may be lost: one record, of the last accepted state.
@@ -84,6 +86,8 @@ type Client struct {
 	mu       sync.Mutex
 	identity Identity
 	replica  *replica
+	// working is the state that is acted on.
+	working fleet.StateID
 	// wantFull says that the next hello asks for the full set.
 	wantFull bool
 	// hub is the client of the round under way; nil: not connected.
@@ -125,7 +129,7 @@ func (c *Client) Run(ctx context.Context) error {
 	}
 	c.use(mine)
 	c.checkToken(mine)
-	c.restore()
+	c.restore(ctx)
 	return run.All(ctx,
 		run.Named{Name: "session", Task: c.rounds},
 		run.Named{Name: "mark", Task: func(ctx context.Context) error {
@@ -173,7 +177,7 @@ func (c *Client) use(mine Identity) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if mine.ClusterID != c.identity.ClusterID { // the first, or another cluster: its states have nothing to do with these
-		c.replica = &replica{cluster: mine.ClusterID, mark: mine.Mark}
+		c.replica, c.working = &replica{cluster: mine.ClusterID, mark: mine.Mark}, fleet.StateID{}
 	}
 	c.replica.keys = mine.SigningKeys
 	c.identity = mine
@@ -194,27 +198,49 @@ func (c *Client) checkToken(mine Identity) {
 	}
 }
 
-// restore takes up the state kept on disk.
-func (c *Client) restore() {
+// restore takes up the state kept on disk. Without one nothing happens to what runs, whatever it is.
+func (c *Client) restore(ctx context.Context) {
+	c.mu.Lock()
+	mark := c.replica.mark
+	c.mu.Unlock()
 	var saved State
 	if !c.Records.Load(stateRecord, &saved) {
+		if !mark.IsZero() {
+			c.Log.Warn("the desired state is not on disk: what this cluster runs is kept as it is, and drift is not corrected, until the hub is reached",
+				telemetry.KeyState, mark)
+		}
 		return
 	}
 	c.mu.Lock()
 	err := c.replica.restore(saved)
 	c.mu.Unlock()
 	if err != nil {
-		c.Log.Warn("the desired state kept on disk is not used", telemetry.KeyState, saved.ID, telemetry.KeyErr, err)
+		c.Log.Warn("the desired state on disk is not used: what this cluster runs is kept as it is, and drift is not corrected, until the hub is reached",
+			telemetry.KeyState, saved.ID, telemetry.KeyErr, err)
 		return
 	}
 	c.Log.Info("going on from the desired state kept on disk", telemetry.KeyState, saved.ID, "assignments", len(saved.Items))
-	c.saveMark.Set()
-	c.Accept(saved)
+	c.accept(ctx, saved)
+}
+
+// accept has a state acted on that is on disk. Its number is kept before, where the volume's loss does not reach it, so
+// that no lower one is accepted whatever happens next; an API server that does not answer holds it up for a moment only.
+func (c *Client) accept(ctx context.Context, state State) {
+	waiting, cancel := context.WithTimeout(ctx, markPatience)
+	defer cancel()
+	if err := c.storeMark(waiting); err != nil {
+		c.saveMark.Set() // which says why, if it goes on
+	}
+	c.mu.Lock()
+	c.working = state.ID
+	c.mu.Unlock()
+	c.Accept(state)
 }
 
 // rounds connects, again and again.
 func (c *Client) rounds(ctx context.Context) error {
 	back := run.Backoff{Min: backoffMin, Max: backoffMax}
+	refusals := 0 // in a row
 	for {
 		begun := time.Now()
 		err := c.round(ctx)
@@ -224,12 +250,14 @@ func (c *Client) rounds(ctx context.Context) error {
 		c.metrics.rounds.WithLabelValues(status.Code(err).String()).Inc()
 		if time.Since(begun) >= goodRound {
 			back.Reset()
+			refusals = 0
 		}
 		pause := back.Next()
 		switch {
 		case errors.Is(err, errRenewed), errors.Is(err, fleet.ErrUnauthenticated): // the next round has, or gets, another certificate
 		case errors.Is(err, fleet.ErrDenied):
-			if c.enrolAnew(ctx, err) {
+			// Every other time the certificate before is tried: the hub may have lost what it knew of the newest.
+			if refusals++; refusals%2 == 1 && c.swap(err) || c.enrolAnew(ctx, err) {
 				continue
 			}
 			pause = run.Jitter(refusedPause, 0.5)
@@ -242,13 +270,28 @@ func (c *Client) rounds(ctx context.Context) error {
 	}
 }
 
-// enrolAnew redeems the configured token when the hub refuses the identity and the token is a new one.
+// swap makes the previous certificate the current one for the next round, when the hub refuses the newest.
+func (c *Client) swap(refusal error) bool {
+	c.mu.Lock()
+	mine, good := c.identity.swapped()
+	c.mu.Unlock()
+	if !good {
+		return false
+	}
+	c.trouble.warn("the hub refuses this certificate; trying the other one it gave", refusal)
+	c.use(mine)
+	return true
+}
+
+// enrolAnew redeems the configured token when the hub refuses the identity, or the certificate has run out, and the
+// token is a new one.
 func (c *Client) enrolAnew(ctx context.Context, refusal error) (enrolled bool) {
 	c.mu.Lock()
 	mine := c.identity
 	c.mu.Unlock()
 	if !c.mayEnrolAnew(mine) {
-		c.trouble.warn("the hub refuses this cluster; what it runs is kept as it is. To join it again, give the spoke a new join token", refusal)
+		c.trouble.warn("the hub refuses this cluster; what it runs is kept as it is. To join it again, "+
+			"start the spoke with a new join token (fleetctl cluster register NAME --rejoin)", refusal)
 		return false
 	}
 	c.Log.Warn("the hub refuses this cluster; enrolling with the new join token", telemetry.KeyErr, refusal)
@@ -261,8 +304,17 @@ func (c *Client) enrolAnew(ctx context.Context, refusal error) (enrolled bool) {
 	return true
 }
 
-// writeMark keeps the highest accepted (epoch, version) where it outlives the volume.
+// writeMark keeps the highest accepted (epoch, version), and tries again soon where that fails.
 func (c *Client) writeMark(ctx context.Context) {
+	if err := c.storeMark(ctx); err != nil && ctx.Err() == nil {
+		c.trouble.warn("the state's number cannot be kept in the Secret; trying on", err)
+		if run.Sleep(ctx, run.Jitter(time.Second, 0.5)) == nil {
+			c.saveMark.Set()
+		}
+	}
+}
+
+func (c *Client) storeMark(ctx context.Context) error {
 	c.mu.Lock()
 	cluster, mark := c.identity.ClusterID, c.replica.mark
 	c.mu.Unlock()
@@ -271,12 +323,7 @@ func (c *Client) writeMark(ctx context.Context) {
 			i.Mark = mark
 		}
 	})
-	if err != nil && ctx.Err() == nil {
-		c.trouble.warn("the state's number cannot be kept in the Secret; trying on", err)
-		if run.Sleep(ctx, run.Jitter(time.Second, 0.5)) == nil {
-			c.saveMark.Set()
-		}
-	}
+	return err
 }
 
 // dial returns a connection to the hub with that pin.

@@ -85,6 +85,7 @@ func (c *Client) enrolOnce(ctx context.Context, token identity.JoinToken) (Ident
 		}
 		i.ClusterID, i.ClusterName, i.Pin = cluster, answer.GetClusterName(), token.Pin
 		i.Key, i.Certificate = encoded, answer.GetCredentials().GetCertificate()
+		i.PreviousKey, i.PreviousCertificate, i.EnrolKey = nil, nil, nil
 		i.SigningKeys = keysFromWire(answer.GetCredentials().GetSigningKeys())
 	})
 }
@@ -110,10 +111,11 @@ func (c *Client) bindKey(ctx context.Context, token identity.JoinToken) ([]byte,
 	return encoded, err
 }
 
-// mayEnrolAnew reports whether the configured token is one of the same hub that has not been used by this cluster.
+// mayEnrolAnew reports whether the configured token is one of the same hub that this cluster has not redeemed: it is
+// another than the last one, or the last one's answer never came.
 func (c *Client) mayEnrolAnew(mine Identity) bool {
 	token, err := identity.ParseJoinToken(c.Token)
-	return err == nil && token.Pin == mine.Pin && token.ID != mine.EnrolToken
+	return err == nil && token.Pin == mine.Pin && (token.ID != mine.EnrolToken || len(mine.EnrolKey) > 0)
 }
 
 // checkCredentials refuses credentials that are of no use: a certificate of another key, or no key to verify with.

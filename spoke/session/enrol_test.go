@@ -10,7 +10,6 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"flotilla.dev/flotilla/pkg/fleet"
-	"flotilla.dev/flotilla/pkg/identity"
 )
 
 func TestEnrolmentWhoseAnswerWasLostGoesOnWithTheSameKeyOverARestart(t *testing.T) {
@@ -128,28 +127,6 @@ func TestSessionWhoseCertificateRunsOutGoesOnWithTheNext(t *testing.T) {
 	})
 }
 
-func TestCertificateThatCannotBeRenewedAnyMoreNeedsANewToken(t *testing.T) {
-	bubble(t, func(t *testing.T, h *hub, s *spoke) {
-		s.start(t, h)
-		<-h.hellos
-		_ = s.stop()
-		time.Sleep(40 * 24 * time.Hour)
-		s.start(t, h)
-		time.Sleep(time.Hour)
-		if got := s.log.String(); !strings.Contains(got, "give the spoke a new join token") || !strings.Contains(got, "ran out too long ago") {
-			t.Errorf("log:\n%s", got)
-		}
-		_ = s.stop()
-		h.mu.Lock()
-		h.redeemed = fleet.Digest{}
-		h.token, _ = identity.NewJoinToken("t2", h.root.Authority().Pin())
-		h.mu.Unlock()
-		s.token = h.token
-		s.start(t, h)
-		<-h.hellos
-	})
-}
-
 func TestClusterThatTheHubRefusesKeepsItsStateAndJoinsAgainWithANewToken(t *testing.T) {
 	bubble(t, func(t *testing.T, h *hub, s *spoke) {
 		s.start(t, h)
@@ -172,10 +149,7 @@ func TestClusterThatTheHubRefusesKeepsItsStateAndJoinsAgainWithANewToken(t *test
 			t.Errorf("Run = %v", err)
 		}
 		h.fail(&h.failConnect, fleet.ErrDenied)
-		h.mu.Lock()
-		h.redeemed = fleet.Digest{}
-		h.token, _ = identity.NewJoinToken("t2", h.root.Authority().Pin())
-		h.mu.Unlock()
+		h.newToken("t2")
 		s.token = h.token
 		s.start(t, h)
 		if got := <-s.accepted; got.ID != h.latest {
@@ -200,6 +174,117 @@ func TestTokenOfAnotherHubDoesNotMoveACluster(t *testing.T) {
 		<-h.hellos
 		if got := s.log.String(); !strings.Contains(got, "the join token is another hub's") {
 			t.Errorf("log:\n%s", got)
+		}
+	})
+}
+
+func TestCertificateThatRanOutLongAgoKeepsTheStateAndANewTokenJoinsAgain(t *testing.T) {
+	bubble(t, func(t *testing.T, h *hub, s *spoke) {
+		s.start(t, h)
+		<-h.hellos
+		h.send(h.message(fleet.StateID{}, h.set(desired(1)), 1))
+		<-s.accepted
+		synctest.Wait()
+		_ = s.stop()
+		time.Sleep(40 * 24 * time.Hour) // it can be renewed for 30
+		s.start(t, h)
+		if got := <-s.accepted; got.ID != h.latest {
+			t.Errorf("from disk came %s", got.ID)
+		}
+		time.Sleep(10 * time.Minute)
+		if len(h.hellos) != 0 {
+			t.Fatal("the hub took a certificate that ran out long ago")
+		}
+		for _, want := range []string{"what it runs is kept", "cluster register NAME --rejoin", "ran out too long ago"} {
+			if got := s.log.String(); !strings.Contains(got, want) {
+				t.Errorf("the log does not say %q:\n%s", want, got)
+			}
+		}
+		if h.enrols != 1 {
+			t.Errorf("the redeemed token was sent %d times", h.enrols)
+		}
+		_ = s.stop()
+		h.newToken("t2")
+		s.token = h.token
+		s.start(t, h)
+		if got := <-s.accepted; got.ID != h.latest {
+			t.Errorf("from disk came %s", got.ID)
+		}
+		if got, err := stateFromWire((<-h.hellos).GetState()); err != nil || got != h.latest {
+			t.Errorf("joined again, the hello says %s (%v)", got, err)
+		}
+	})
+}
+
+func TestNewTokenWhoseAnswerWasLostIsRedeemedAfterARestart(t *testing.T) {
+	bubble(t, func(t *testing.T, h *hub, s *spoke) {
+		s.start(t, h)
+		<-h.hellos
+		synctest.Wait()
+		_ = s.stop()
+		time.Sleep(40 * 24 * time.Hour)
+		h.newToken("t2")
+		s.token = h.token
+		for range 1000 {
+			h.fail(&h.failEnrol, errLostAnswer)
+		}
+		s.start(t, h)
+		time.Sleep(10 * time.Second)
+		_ = s.stop() // as if killed: the token is bound to a key, and the certificate never came
+		h.mu.Lock()
+		tried := h.enrols > 1
+		h.failEnrol = nil
+		h.mu.Unlock()
+		if !tried {
+			t.Fatal("the new token was not tried")
+		}
+		s.start(t, h)
+		<-h.hellos
+	})
+}
+
+func TestRenewalWhoseAnswersAreLostHarmsNothing(t *testing.T) {
+	bubble(t, func(t *testing.T, h *hub, s *spoke) {
+		s.start(t, h)
+		<-h.hellos
+		h.fail(&h.failRenew, errLostAnswer, errLostAnswer, errLostAnswer)
+		for range 4 {
+			<-h.renewed
+		}
+		<-h.hellos // with the fourth
+		h.fail(&h.failRenew, errLostAnswer)
+		<-h.renewed
+		synctest.Wait()
+		_ = s.stop() // and the spoke restarts with the certificate in use
+		s.start(t, h)
+		<-h.hellos
+		<-h.renewed
+		<-h.hellos
+		if got := s.log.String(); strings.Contains(got, "the hub refuses") {
+			t.Errorf("log:\n%s", got)
+		}
+	})
+}
+
+func TestNewestCertificateThatTheHubDoesNotKnowIsReplacedByTheOneBefore(t *testing.T) {
+	bubble(t, func(t *testing.T, h *hub, s *spoke) {
+		s.start(t, h)
+		<-h.hellos
+		before := h.serial
+		<-h.renewed
+		<-h.hellos
+		synctest.Wait()
+		_ = s.stop()
+		h.mu.Lock()
+		h.serial, h.next = before, "" // the hub's database was restored to before the renewal
+		h.mu.Unlock()
+		s.start(t, h)
+		<-h.hellos
+		<-h.renewed // at once: this one is past half its life
+		<-h.hellos
+		synctest.Wait()
+		if h.enrols != 1 || h.serial == before {
+			t.Errorf("enrolled %d times, and another certificate is in use: %t", h.enrols, h.serial != before)
 		}
 	})
 }

@@ -46,8 +46,10 @@ type hub struct {
 	sessions uint64
 	redeemed fleet.Digest // of the key
 	enrols   int
-	// the next calls of a kind fail with these.
-	failEnrol, failConnect, failReport []error
+	// serial is that of the certificate in use, next the newest one's that was not used yet: the two that are taken.
+	serial, next string
+	// the next calls of a kind fail with these, Enroll and Renew when they have done their work.
+	failEnrol, failRenew, failConnect, failReport []error
 	// welcome is what a session begins with; its Session is filled in.
 	welcome *spokev1.Welcome
 	fetch   func(*spokev1.FetchRequest) []*spokev1.FetchResponse
@@ -70,6 +72,14 @@ func newHub(t *testing.T) *hub {
 	h.server = rpctest.Serve(t, rpc.ServerConfig{TLS: root.Authority().ServerTLS(nil), Log: slog.New(slog.DiscardHandler)},
 		func(server *grpc.Server) { spokev1.RegisterSpokeServiceServer(server, h) })
 	return h
+}
+
+// newToken makes a join token in place of the one before, as `fleetctl cluster register --rejoin` does.
+func (h *hub) newToken(id string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.redeemed = fleet.Digest{}
+	h.token, _ = identity.NewJoinToken(id, h.root.Authority().Pin())
 }
 
 // fail has the next calls of a kind fail.
@@ -106,7 +116,7 @@ func (h *hub) Enroll(_ context.Context, request *spokev1.EnrollRequest) (*spokev
 	if err := h.failure(&h.failEnrol); err != nil {
 		return nil, err
 	}
-	credentials, err := h.issue(request.GetCertificateRequest())
+	credentials, err := h.issue(request.GetCertificateRequest(), true)
 	return &spokev1.EnrollResponse{ClusterId: h.cluster.String(), ClusterName: "prod-1", Credentials: credentials}, err
 }
 
@@ -114,13 +124,22 @@ func (h *hub) Renew(ctx context.Context, request *spokev1.RenewRequest) (*spokev
 	if _, err := h.caller(ctx, true); err != nil {
 		return nil, err
 	}
-	credentials, err := h.issue(request.GetCertificateRequest())
+	credentials, err := h.issue(request.GetCertificateRequest(), false)
 	h.renewed <- struct{}{}
+	if lost := h.failure(&h.failRenew); lost != nil {
+		err = lost
+	}
 	return &spokev1.RenewResponse{Credentials: credentials}, err
 }
 
-func (h *hub) issue(request []byte) (*spokev1.Credentials, error) {
+// issue records a certificate as hub/store does.
+func (h *hub) issue(request []byte, enrolled bool) (*spokev1.Credentials, error) {
 	issued, err := h.root.Authority().IssueClient(request, h.cluster, trustDomain, h.ttl, time.Now())
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.next = issued.Serial; enrolled {
+		h.serial, h.next = issued.Serial, ""
+	}
 	return &spokev1.Credentials{
 		Certificate: issued.DER, CaCertificates: [][]byte{h.root.Authority().Certificate().Raw},
 		SigningKeys: []*spokev1.SigningKey{{Id: h.key.ID, PublicKey: h.key.Public}},
@@ -137,6 +156,15 @@ func (h *hub) caller(ctx context.Context, renewing bool) (uuid.UUID, error) {
 		return uuid.UUID{}, fmt.Errorf("%w: the certificate ran out too long ago", fleet.ErrDenied)
 	} else if late > 0 && !renewing {
 		return uuid.UUID{}, fmt.Errorf("%w: the certificate ran out: renew it", fleet.ErrUnauthenticated)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch serial := identity.Serial(cert); serial {
+	case h.next:
+		h.serial, h.next = serial, ""
+	case h.serial:
+	default:
+		return uuid.UUID{}, fmt.Errorf("%w: the certificate was replaced by a newer one", fleet.ErrDenied)
 	}
 	return identity.ParseClusterID(cert, trustDomain)
 }
@@ -259,7 +287,12 @@ func (s *spoke) start(t *testing.T, h *hub) {
 	s.accepted = make(chan State, 100)
 	client, err := New(Config{
 		Store: s.store, Records: s.records, Log: slog.New(slog.NewTextHandler(s.log, nil)),
-		Accept:  func(state State) { s.accepted <- state },
+		Accept: func(state State) {
+			if mine, err := s.store.Load(t.Context()); err == nil && !s.store.isStuck() && mine.Mark.Compare(state.ID) < 0 {
+				t.Errorf("%s is acted on, and %s is what a loss of the volume leaves", state.ID, mine.Mark)
+			}
+			s.accepted <- state
+		},
 		Facts:   func(context.Context) fleet.ClusterFacts { return fleet.ClusterFacts{KubeSystemUID: "uid"} },
 		Unknown: func() []fleet.Key { return s.unknown },
 		Held:    func(app fleet.Key) []fleet.ObjectRef { return s.held[app] },
@@ -290,6 +323,20 @@ type memoryStore struct {
 	mu       sync.Mutex
 	identity Identity
 	err      error
+	// stuck has writes wait until their context ends.
+	stuck bool
+}
+
+func (m *memoryStore) setStuck(stuck bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stuck = stuck
+}
+
+func (m *memoryStore) isStuck() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.stuck
 }
 
 func (m *memoryStore) Load(context.Context) (Identity, error) {
@@ -298,7 +345,11 @@ func (m *memoryStore) Load(context.Context) (Identity, error) {
 	return m.identity, m.err
 }
 
-func (m *memoryStore) Update(_ context.Context, change func(*Identity)) (Identity, error) {
+func (m *memoryStore) Update(ctx context.Context, change func(*Identity)) (Identity, error) {
+	if m.isStuck() {
+		<-ctx.Done()
+		return Identity{}, ctx.Err()
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.err != nil {

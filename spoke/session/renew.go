@@ -12,8 +12,8 @@ import (
 )
 
 // renew gets the next certificate at about half the life of the present one, and then ends the round with errRenewed:
-// the next one uses it. Until the hub sees the new certificate used, it accepts the old one too, so that a crash
-// between any two steps does no harm.
+// the next one uses it. Until the hub sees the new certificate used, it accepts the old one too, which is kept beside
+// it, so that a crash between any two steps, or an answer that is lost or comes late, does no harm.
 func (r *round) renew(ctx context.Context, cert *x509.Certificate) error {
 	if err := run.Sleep(ctx, time.Until(renewAt(cert, run.Jitter(100, 0.1)))); err != nil {
 		return nil
@@ -60,7 +60,11 @@ func (c *Client) renewOnce(ctx context.Context, hub spokev1.SpokeServiceClient) 
 	if err := checkCredentials(answer.GetCredentials(), key.Public()); err != nil {
 		return err
 	}
+	c.mu.Lock()
+	used := c.identity
+	c.mu.Unlock()
 	mine, err := c.Store.Update(ctx, func(i *Identity) {
+		i.PreviousKey, i.PreviousCertificate = used.Key, used.Certificate // which works, as this call shows
 		i.Key, i.Certificate = encoded, answer.GetCredentials().GetCertificate()
 		i.SigningKeys = keysFromWire(answer.GetCredentials().GetSigningKeys())
 	})

@@ -84,16 +84,16 @@ func mayPass(err error) bool {
 // request is a batch with the state the spoke works from.
 func (c *Client) request(batch batch) *spokev1.ReportRequest {
 	c.mu.Lock()
-	held := c.replica.held.ID
+	working := c.working
 	c.mu.Unlock()
-	request := &spokev1.ReportRequest{Acknowledged: stateToWire(held)}
+	request := &spokev1.ReportRequest{Acknowledged: stateToWire(working)}
 	for _, report := range batch.reports {
 		request.Reports = append(request.Reports, reportToWire(report))
 	}
 	for _, event := range batch.events {
 		request.Events = append(request.Events, eventToWire(event))
 	}
-	if held.IsZero() {
+	if working.IsZero() {
 		return request // what is unknown is not known before the state is
 	}
 	for _, app := range c.Unknown() {

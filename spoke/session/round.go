@@ -152,7 +152,7 @@ func (r *round) receive(ctx context.Context) error {
 		r.heard.Set()
 		switch {
 		case message.GetDesired() != nil:
-			if err := r.desired(message.GetDesired()); err != nil {
+			if err := r.desired(ctx, message.GetDesired()); err != nil {
 				return err
 			}
 		case message.GetQuestion() != nil:
@@ -162,7 +162,7 @@ func (r *round) receive(ctx context.Context) error {
 }
 
 // desired follows the desired state.
-func (r *round) desired(message *spokev1.Desired) error {
+func (r *round) desired(ctx context.Context, message *spokev1.Desired) error {
 	c := r.client
 	c.mu.Lock()
 	changed, err := c.replica.receive(message, r.protocol, r.safeMode)
@@ -185,8 +185,7 @@ func (r *round) desired(message *spokev1.Desired) error {
 	c.Records.Save(stateRecord, state)
 	c.metrics.accepted.Inc()
 	r.log.Info("desired state accepted", telemetry.KeyState, state.ID, "assignments", len(state.Items))
-	c.Accept(state)
-	c.saveMark.Set()
+	c.accept(ctx, state)
 	c.outbox.wake.Set() // acknowledge
 	return nil
 }

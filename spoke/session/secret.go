@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"maps"
 	"sync"
@@ -20,15 +21,17 @@ import (
 
 // Keys of the Secret.
 const (
-	secretClusterID   = "cluster-id"
-	secretClusterName = "cluster-name"
-	secretKey         = "tls.key"
-	secretCertificate = "tls.crt"
-	secretEnrolKey    = "enrol.key"
-	secretEnrolToken  = "enrol-token-id"
-	secretPin         = "hub-pin"
-	secretSigningKeys = "signing-keys"
-	secretMark        = "state"
+	secretClusterID           = "cluster-id"
+	secretClusterName         = "cluster-name"
+	secretKey                 = "tls.key"
+	secretCertificate         = "tls.crt"
+	secretPreviousKey         = "previous.key"
+	secretPreviousCertificate = "previous.crt"
+	secretEnrolKey            = "enrol.key"
+	secretEnrolToken          = "enrol-token-id"
+	secretPin                 = "hub-pin"
+	secretSigningKeys         = "signing-keys"
+	secretMark                = "state"
 )
 
 // Secrets is what is used of the API server: a namespace's Secrets.
@@ -114,9 +117,9 @@ func encodeIdentity(i Identity) map[string][]byte {
 	}
 	put(secretClusterName, []byte(i.ClusterName))
 	put(secretKey, i.Key)
-	if i.Enrolled() {
-		put(secretCertificate, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.Certificate}))
-	}
+	put(secretCertificate, encodeCertificate(i.Certificate))
+	put(secretPreviousKey, i.PreviousKey)
+	put(secretPreviousCertificate, encodeCertificate(i.PreviousCertificate))
 	put(secretEnrolKey, i.EnrolKey)
 	put(secretEnrolToken, []byte(i.EnrolToken))
 	put(secretPin, []byte(i.Pin.String()))
@@ -140,12 +143,11 @@ func decodeIdentity(data map[string][]byte) (i Identity, err error) {
 			return refuse(secretClusterID, err)
 		}
 	}
-	if cert := data[secretCertificate]; len(cert) > 0 {
-		block, _ := pem.Decode(cert)
-		if block == nil {
-			return refuse(secretCertificate, fmt.Errorf("no PEM"))
-		}
-		i.Certificate = block.Bytes
+	if i.Certificate, err = decodeCertificate(data[secretCertificate]); err != nil {
+		return refuse(secretCertificate, err)
+	}
+	if i.PreviousCertificate, err = decodeCertificate(data[secretPreviousCertificate]); err != nil {
+		return refuse(secretPreviousCertificate, err)
 	}
 	if i.Pin, err = fleet.ParseDigest(string(data[secretPin])); err != nil {
 		return refuse(secretPin, err)
@@ -160,9 +162,28 @@ func decodeIdentity(data map[string][]byte) (i Identity, err error) {
 			return refuse(secretMark, err)
 		}
 	}
-	i.ClusterName, i.Key = string(data[secretClusterName]), data[secretKey]
+	i.ClusterName, i.Key, i.PreviousKey = string(data[secretClusterName]), data[secretKey], data[secretPreviousKey]
 	i.EnrolToken, i.EnrolKey = string(data[secretEnrolToken]), data[secretEnrolKey]
 	return i, nil
+}
+
+// encodeCertificate writes a certificate as PEM; none is nothing.
+func encodeCertificate(der []byte) []byte {
+	if len(der) == 0 {
+		return nil
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+func decodeCertificate(data []byte) (der []byte, err error) {
+	if len(data) == 0 {
+		return nil, nil
+	}
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return nil, errors.New("no PEM")
+	}
+	return block.Bytes, nil
 }
 
 // encodeKeys writes the public keys as a JSON list of base64 strings.

@@ -61,6 +61,7 @@ func (s *secrets) write(secret *corev1.Secret) *corev1.Secret {
 func someIdentity() Identity {
 	return Identity{
 		ClusterID: uuid.New(), ClusterName: "prod-1", Key: []byte("key"), Certificate: []byte("certificate"),
+		PreviousKey: []byte("key before"), PreviousCertificate: []byte("certificate before"),
 		EnrolKey: []byte("another key"), EnrolToken: "t1", Pin: fleet.Digest{1},
 		SigningKeys: []identity.StatePublicKey{identity.NewStatePublicKey(make([]byte, 32))}, Mark: fleet.StateID{Epoch: 2, Version: 7},
 	}
@@ -102,7 +103,7 @@ func TestSecretThatAnotherWroteIsNotOverwritten(t *testing.T) {
 func TestSecretThatIsSpoiltIsAnErrorAndNoReasonToEnrolAnew(t *testing.T) {
 	t.Parallel()
 	good := encodeIdentity(someIdentity())
-	for _, key := range []string{secretClusterID, secretCertificate, secretPin, secretSigningKeys, secretMark} {
+	for _, key := range []string{secretClusterID, secretCertificate, secretPreviousCertificate, secretPin, secretSigningKeys, secretMark} {
 		data := map[string][]byte{}
 		for k, v := range good {
 			data[k] = v

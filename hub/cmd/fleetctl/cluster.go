@@ -145,7 +145,7 @@ func (a *app) printRegistered(r ref, response *adminv1.RegisterResponse, o regis
 	case "token":
 		text = response.GetToken() + "\n"
 	case "env":
-		text = fmt.Sprintf("FLOTILLA_HUB=%s\nFLOTILLA_TOKEN=%s\n", response.GetSpokeAddress(), response.GetToken())
+		text = fmt.Sprintf("FLOTILLA_SPOKE_HUB=%s\nFLOTILLA_SPOKE_TOKEN=%s\n", response.GetSpokeAddress(), response.GetToken())
 	}
 	_, err := fmt.Fprint(a.stdout, text)
 	return err

@@ -161,7 +161,7 @@ func TestRegisterPrintsHowTheSpokeJoins(t *testing.T) {
 		t.Errorf("sent %v", request)
 	}
 	want(t, "token", b.ok("cluster", "register", "eu-1", "--print", "token").stdout, "fl1.id.secret.pin")
-	want(t, "env", b.ok("cluster", "register", "eu-1", "--print", "env").stdout, "FLOTILLA_HUB=hub.example.com:8443\nFLOTILLA_TOKEN=fl1.id.secret.pin")
+	want(t, "env", b.ok("cluster", "register", "eu-1", "--print", "env").stdout, "FLOTILLA_SPOKE_HUB=hub.example.com:8443\nFLOTILLA_SPOKE_TOKEN=fl1.id.secret.pin")
 	if document := parseJSON(t, b.ok("cluster", "register", "eu-1", "-o", "json").stdout); document["token"] != "fl1.id.secret.pin" {
 		t.Errorf("-o json gives %v", document)
 	}
