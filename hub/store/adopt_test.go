@@ -117,4 +117,10 @@ func TestDeletedClusterIsNotAdopted(t *testing.T) {
 	if err := b.AdoptCluster(t.Context(), id, "prod-1"); !errors.Is(err, fleet.ErrDenied) {
 		t.Errorf("%v, not ErrDenied", err)
 	}
+	// For as long as its certificate may be renewed.
+	var long bool
+	tx := b.begin()
+	if err := tx.QueryRow(t.Context(), `SELECT until >= now() - interval '1 hour' + $2::interval FROM revoked_cluster WHERE id = $1`, id, fleet.RevokedFor).Scan(&long); err != nil || !long {
+		t.Errorf("remembered for long is %t, error %v", long, err)
+	}
 }

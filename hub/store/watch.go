@@ -162,7 +162,7 @@ func (s *Store) heard(ctx context.Context, conn *pgx.Conn) (topic string, err er
 		if err == nil {
 			return notification.Payload, nil
 		}
-		if waiting.Err() == nil || ctx.Err() != nil {
+		if !errors.Is(waiting.Err(), context.DeadlineExceeded) || ctx.Err() != nil {
 			return "", err
 		}
 		asking, cancel := context.WithTimeout(ctx, s.patience)
