@@ -253,7 +253,9 @@ spec:
 
 // acknowledged is nil once the spoke works from the newest desired state of its cluster.
 func (a *app) acknowledged(m *lab.Member) error {
-	var shown struct{ Status struct{ State, AcknowledgedState string } }
+	var shown struct {
+		Status struct{ State, AcknowledgedState string }
+	}
 	if err := json.Unmarshal([]byte(a.fleetctl("get", "cluster/"+m.Name(), "-o", "json")), &shown); err != nil {
 		return err
 	}
