@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"flotilla.dev/flotilla/pkg/resource"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
 
@@ -158,4 +159,13 @@ func TestAConfirmationIsAskedForOnceForAllObjects(t *testing.T) {
 		t.Errorf("asked %d times:\n%s", n, r.stderr)
 	}
 	wantTexts(t, "stdout", r.stdout, "app deleted", "prod-1 deleted")
+}
+
+func TestEveryKindHasItsPlaceInTheOrderOfDeletion(t *testing.T) {
+	t.Parallel()
+	for _, kind := range resource.Kinds() {
+		if endRank(kind) < 0 {
+			t.Errorf("%s has no place in endOrder", kind.Name)
+		}
+	}
 }
