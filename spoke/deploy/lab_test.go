@@ -213,12 +213,16 @@ func (b *bundle) getIn(namespace string, resource schema.GroupVersionResource, n
 // patch changes an object as kubectl would.
 func (b *bundle) patch(resource schema.GroupVersionResource, name, manager, merge string) *unstructured.Unstructured {
 	b.Helper()
-	object, err := b.client.Resource(resource).Namespace(b.namespace).
-		Patch(b.Context(), name, types.MergePatchType, []byte(merge), metav1.PatchOptions{FieldManager: manager})
+	object, err := b.tryPatch(resource, name, manager, merge)
 	if err != nil {
 		b.Fatal(err)
 	}
 	return object
+}
+
+func (b *bundle) tryPatch(resource schema.GroupVersionResource, name, manager, merge string) (*unstructured.Unstructured, error) {
+	return b.client.Resource(resource).Namespace(b.namespace).
+		Patch(b.Context(), name, types.MergePatchType, []byte(merge), metav1.PatchOptions{FieldManager: manager})
 }
 
 // apply is a server-side apply.
