@@ -7,6 +7,11 @@
 //	stage  by stage: dry-run what changes, note it in the inventory, apply group by group, wait for definitions
 //	prune  what the inventory has and the Manifest has not, unless the guard holds it
 //
+// Two notes in the inventory make a crash at any write harmless. An entry without a UID is an object that was only
+// intended: written before the first write, so that none is without an owner. An entry marked Going was let go by the
+// guard, an approval or a tombstone: written before the first deletion, so that what went is not put back as drift, and
+// what was agreed to once is carried through without being asked again.
+//
 // Between passes the Engine corrects drift and follows health by itself. An unchanged pass makes no request, and a
 // cluster at rest sees none.
 //
