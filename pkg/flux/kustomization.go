@@ -17,6 +17,9 @@ const (
 	PruneGuardAnnotation  = "fleet.flotilla.dev/prune-guard"
 )
 
+// DependsOnAnnotation orders Apps across kinds. It is refused: ignored, it would let an App go before what it needs.
+const DependsOnAnnotation = "fleet.flotilla.dev/depends-on"
+
 // Kustomization is the spec of the App kind of that name.
 type Kustomization struct {
 	Interval       *Duration            `json:"interval"`

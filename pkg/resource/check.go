@@ -28,6 +28,9 @@ func checkKustomization(o *Object) error {
 	if err := fleet.ParsePruneGuard(guard).Err; err != nil {
 		fields.Refuse("metadata.annotations["+flux.PruneGuardAnnotation+"]", "%s", err)
 	}
+	if _, ordered := o.Metadata.Annotations[flux.DependsOnAnnotation]; ordered {
+		fields.Refuse("metadata.annotations["+flux.DependsOnAnnotation+"]", "not supported yet")
+	}
 	return fields.Err()
 }
 
