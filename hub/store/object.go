@@ -19,7 +19,8 @@ import (
 // nobody confirmed leaves what it deletes to the prune guards; confirm, when given, must be the number of clusters in
 // which it deletes, or of all clusters where it means every one: fleet.ErrConflict otherwise.
 func (s *Store) ApplyObject(ctx context.Context, by fleet.Caller, object *resource.Object, order fleet.Order) (*resource.Object, resource.Change, fleet.Impact, error) {
-	act := action{verb: "apply", object: object.String(), detail: confirmed(order), dryRun: order.DryRun, placing: isPlacing(object.Kind)}
+	act := action{verb: "apply", object: object.String(), detail: confirmed(order), dryRun: order.DryRun,
+		concern: concernOf(object.Kind, object.Metadata.Namespace, object.Metadata.Name)}
 	var stored *resource.Object
 	var change resource.Change
 	var impact fleet.Impact
