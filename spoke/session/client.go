@@ -36,6 +36,8 @@ const (
 	callTimeout = 30 * time.Second
 	// markPatience is how long a state waits for its number to be kept before it is acted on all the same.
 	markPatience = 2 * time.Second
+	// writePatience is how long the API server may take to keep a number.
+	writePatience = 30 * time.Second
 )
 
 // Records keep what may be lost: one record, of the last accepted state.
@@ -306,7 +308,9 @@ func (c *Client) enrolAnew(ctx context.Context, refusal error) (enrolled bool) {
 
 // writeMark keeps the highest accepted (epoch, version), and tries again soon where that fails.
 func (c *Client) writeMark(ctx context.Context) {
-	if err := c.storeMark(ctx); err != nil && ctx.Err() == nil {
+	writing, cancel := context.WithTimeout(ctx, writePatience)
+	defer cancel()
+	if err := c.storeMark(writing); err != nil && ctx.Err() == nil {
 		c.trouble.warn("the state's number cannot be kept in the Secret; trying on", err)
 		if run.Sleep(ctx, run.Jitter(time.Second, 0.5)) == nil {
 			c.saveMark.Set()

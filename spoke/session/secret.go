@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"sync"
 
 	"github.com/google/uuid"
 	corev1 "k8s.io/api/core/v1"
@@ -45,12 +44,14 @@ type Secrets interface {
 type Secret struct {
 	secrets Secrets
 	name    string
-	// mu orders the changes of this process.
-	mu sync.Mutex
+	// turn orders the changes of this process: whoever has put something in may go on.
+	turn chan struct{}
 }
 
 // NewSecret returns the Store that is the Secret of that name.
-func NewSecret(secrets Secrets, name string) *Secret { return &Secret{secrets: secrets, name: name} }
+func NewSecret(secrets Secrets, name string) *Secret {
+	return &Secret{secrets: secrets, name: name, turn: make(chan struct{}, 1)}
+}
 
 // Load reads the Identity; an absent Secret is the zero Identity.
 func (s *Secret) Load(ctx context.Context) (Identity, error) {
@@ -64,8 +65,12 @@ func (s *Secret) Load(ctx context.Context) (Identity, error) {
 // Update reads the Identity, changes it and writes it back where that changes anything, made when absent. When another
 // wrote in between, the error is a fleet.ErrConflict.
 func (s *Secret) Update(ctx context.Context, change func(*Identity)) (Identity, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return Identity{}, fmt.Errorf("write Secret %s: %w", s.name, context.Cause(ctx))
+	}
 	secret, err := s.get(ctx)
 	if err != nil {
 		return Identity{}, err

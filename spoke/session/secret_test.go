@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strconv"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/uuid"
 	corev1 "k8s.io/api/core/v1"
@@ -113,4 +114,28 @@ func TestSecretThatIsSpoiltIsAnErrorAndNoReasonToEnrolAnew(t *testing.T) {
 			t.Errorf("%s spoilt: %v, want %v", key, err, fleet.ErrInvalid)
 		}
 	}
+}
+
+func TestUpdateWaitsForAnotherNoLongerThanItMay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		held, release := make(chan struct{}), make(chan struct{})
+		api := &secrets{meanwhile: func() { close(held); <-release }}
+		s := NewSecret(api, "spoke")
+		done := make(chan error)
+		go func() {
+			_, err := s.Update(t.Context(), func(*Identity) {})
+			done <- err
+		}()
+		<-held
+		ctx, cancel := context.WithTimeout(t.Context(), markPatience)
+		defer cancel()
+		if _, err := s.Update(ctx, func(*Identity) {}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v", err)
+		}
+		close(release)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }
