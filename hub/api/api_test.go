@@ -487,7 +487,7 @@ func TestAssignmentThatOnlyTheSpokeKnowsIsEndedByName(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.roll()
-	desired, _, _, err := b.DesiredState(b.ctx, session)
+	desired, _, _, err := b.DesiredState(b.ctx, session, fleet.StateID{})
 	if err != nil {
 		t.Fatal(err)
 	}

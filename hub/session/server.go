@@ -26,7 +26,7 @@ type Store interface {
 	OpenSession(ctx context.Context, cluster string, held fleet.StateID, facts fleet.ClusterFacts) (fleet.Session, error)
 	CloseSession(ctx context.Context, session fleet.Session) error
 	DisconnectSilent(ctx context.Context, unheard time.Duration) error
-	DesiredState(ctx context.Context, session fleet.Session) (desired fleet.Desired, id fleet.StateID, safeMode string, err error)
+	DesiredState(ctx context.Context, session fleet.Session, held fleet.StateID) (desired fleet.Desired, id fleet.StateID, safeMode string, err error)
 	StoreReports(ctx context.Context, cluster string, batch fleet.ReportBatch) error
 
 	FetchableManifest(ctx context.Context, cluster string, app fleet.Key, epoch, generation uint64) (manifest fleet.Digest, superseded bool, held []fleet.Digest, err error)

@@ -19,7 +19,7 @@ func TestStateIsReadWithoutHoldingUpRollouts(t *testing.T) {
 	held := b.begin(`LOCK TABLE issued_state IN EXCLUSIVE MODE`)
 	done := make(chan error)
 	go func() {
-		_, _, _, err := b.DesiredState(t.Context(), session)
+		_, _, _, err := b.DesiredState(t.Context(), session, fleet.StateID{})
 		done <- err
 	}()
 	b.awaitBlocked(held, 1) // in the middle of it

@@ -178,13 +178,13 @@ func TestUntouchedAppIsAtTheNewRevisionWithNothingSent(t *testing.T) {
 	b.release("main@sha1:1", "one")
 	b.roll()
 	session := b.connect("prod-1", fleet.StateID{})
-	_, first, _, err := b.DesiredState(t.Context(), session)
+	_, first, _, err := b.DesiredState(t.Context(), session, fleet.StateID{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.release("main@sha1:2", "one")
 	b.roll()
-	_, second, _, err := b.DesiredState(t.Context(), session)
+	_, second, _, err := b.DesiredState(t.Context(), session, fleet.StateID{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +272,7 @@ func TestStateOfAnOlderDatabaseIsSafeMode(t *testing.T) {
 	b := newBundle(t)
 	b.apply(clusterYAML("prod-1", "prod"))
 	session := b.connect("prod-1", fleet.StateID{})
-	_, issued, safe, err := b.DesiredState(t.Context(), session)
+	_, issued, safe, err := b.DesiredState(t.Context(), session, fleet.StateID{})
 	if err != nil || safe != "" {
 		t.Fatalf("safe mode %q, error %v", safe, err)
 	}
@@ -287,13 +287,13 @@ func TestStateOfAnOlderDatabaseIsSafeMode(t *testing.T) {
 		t.Error("no safe mode for a state it never issued")
 	}
 	session = b.connect("prod-1", ahead)
-	if _, _, safe, err := b.DesiredState(t.Context(), session); err != nil || safe == "" {
+	if _, _, safe, err := b.DesiredState(t.Context(), session, fleet.StateID{}); err != nil || safe == "" {
 		t.Errorf("state sent in safe mode; error %v", err)
 	}
 	if _, err := b.EndRecovery(t.Context(), admin, false); err != nil {
 		t.Fatal(err)
 	}
-	_, next, safe, err := b.DesiredState(t.Context(), session)
+	_, next, safe, err := b.DesiredState(t.Context(), session, fleet.StateID{})
 	if err != nil || safe != "" || next.Epoch != 2 {
 		t.Errorf("after recovery: state %s, safe mode %q, error %v", next, safe, err)
 	}
@@ -334,7 +334,7 @@ func TestReportOfAnOlderSessionIsRefused(t *testing.T) {
 	if !errors.Is(err, fleet.ErrConflict) {
 		t.Errorf("error %v, not ErrConflict", err)
 	}
-	if _, _, _, err := b.DesiredState(t.Context(), old); !errors.Is(err, fleet.ErrConflict) {
+	if _, _, _, err := b.DesiredState(t.Context(), old, fleet.StateID{}); !errors.Is(err, fleet.ErrConflict) {
 		t.Errorf("state for an older session: error %v, not ErrConflict", err)
 	}
 }
