@@ -156,21 +156,28 @@ func TestSpokeOfAnEmptiedDatabaseRenewsACertificateThatRanOut(t *testing.T) {
 	}
 }
 
-// A database restored to yesterday knows none of the certificates that spokes have renewed since.
+// A restored database knows none of the certificates that spokes have got since.
 func TestCertificateThatIsNewerThanARestoredDatabaseIsGood(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
-	s := b.enrol("prod-1")
-	b.sql(`UPDATE cluster SET serial = 'old', next_serial = 'old too', certified_at = now() - interval '1 day', enrolled_at = NULL`)
-	if number := s.connect(nil).welcome.GetSession(); number == 0 {
-		t.Error("no session")
-	}
-	next := b.mustRenew(s)
-	next.connect(nil)
-	_, err := s.Report(t.Context(), &spokev1.ReportRequest{Session: 1, Sequence: 1})
-	wantCode(t, err, codes.PermissionDenied) // it is as any other from then on
-	if statuses, err := b.ClusterStatuses(t.Context()); err != nil || !statuses["prod-1"].Enrolled {
-		t.Errorf("clusters %+v, error %v", statuses, err)
+	for name, older := range map[string]string{
+		"before-renewals":         `serial = 'old', next_serial = NULL, certified_at = now() - interval '1 day'`,
+		"before-a-renewals-use":   `serial = 'old', next_serial = 'old too', certified_at = now() - interval '1 day'`,
+		"before-the-enrolment":    `serial = NULL, next_serial = NULL, certified_at = NULL, enrolled_at = NULL`,
+		"before-it-enrolled-anew": `serial = 'of another spoke', next_serial = NULL, certified_at = now() - interval '1 day'`,
+	} {
+		s := b.enrol(name)
+		b.sql(`UPDATE cluster SET `+older+` WHERE id = $1`, s.cluster)
+		if number := s.connect(nil).welcome.GetSession(); number == 0 {
+			t.Errorf("%s: no session", name)
+		}
+		next := b.mustRenew(s)
+		next.connect(nil)
+		_, err := s.Report(t.Context(), &spokev1.ReportRequest{Session: 1, Sequence: 1})
+		wantCode(t, err, codes.PermissionDenied) // it is as any other from then on
+		if statuses, err := b.ClusterStatuses(t.Context()); err != nil || !statuses[name].Enrolled {
+			t.Errorf("%s: clusters %+v, error %v", name, statuses, err)
+		}
 	}
 }
 
