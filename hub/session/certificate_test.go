@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"crypto"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +33,8 @@ func issue(t *testing.T, root identity.Root, cluster, trustDomain string, ago ti
 func (b *bundle) expired(s *spoke, ago time.Duration) *spoke {
 	b.t.Helper()
 	key, issued := issue(b.t, b.root, s.cluster, identity.DefaultTrustDomain, ago)
-	if err := b.IssuedCertificate(b.t.Context(), s.cluster, fleet.Certificate{Serial: issued.Serial, IssuedAt: issued.NotBefore}, true); err != nil {
+	certificate := fleet.Certificate{Serial: issued.Serial, IssuedAt: issued.NotBefore}
+	if err := errors.Join(b.IssuedCertificate(b.t.Context(), s.cluster, certificate), b.Admit(b.t.Context(), s.cluster, certificate)); err != nil {
 		b.t.Fatal(err)
 	}
 	return b.as(key, issued.DER, s.cluster, s.name)
