@@ -22,7 +22,7 @@ func (s *Store) RegisterCluster(ctx context.Context, by fleet.Caller, object *re
 	var stored *resource.Object
 	var expires time.Time
 	name := object.Metadata.Name
-	err := s.transact(ctx, by, action{verb: "register", object: object.String(), dryRun: dryRun, placing: true}, func(tx pgx.Tx) error {
+	err := s.transact(ctx, by, action{verb: "register", object: object.String(), dryRun: dryRun, concern: anyPlacement}, func(tx pgx.Tx) error {
 		old, err := lockObject(ctx, tx, object.Kind, "", name)
 		switch {
 		case errors.Is(err, fleet.ErrNotFound):
