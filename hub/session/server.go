@@ -18,8 +18,9 @@ import (
 
 // Store is what the sessions need of the store.
 type Store interface {
-	RedeemToken(ctx context.Context, id string, secretHash, keyHash fleet.Digest, kubeSystemUID string) (cluster, name string, err error)
-	IssuedCertificate(ctx context.Context, cluster string, certificate fleet.Certificate, enrolled bool) error
+	RedeemToken(ctx context.Context, id string, secretHash, keyHash fleet.Digest, kubeSystemUID string,
+		issue func(cluster string) (fleet.Certificate, error)) (cluster, name string, err error)
+	IssuedCertificate(ctx context.Context, cluster string, certificate fleet.Certificate) error
 	Admit(ctx context.Context, cluster string, certificate fleet.Certificate) error
 	AdoptCluster(ctx context.Context, cluster, name string) error
 

@@ -88,12 +88,7 @@ func TestAdoptedClusterIsKnownByTheKubernetesClusterItConnectsFromFirst(t *testi
 func TestReportsAreStoredInTheirOrderAndOnce(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
-	b.apply(clusterYAML("prod-1", "prod"))
-	b.apply(gitYAML)
-	b.apply(ksYAML)
-	b.apply(placementYAML(everywhere))
-	b.release("main@sha1:1", "one")
-	b.roll()
+	b.running()
 	session := b.connect("prod-1", fleet.StateID{})
 	for _, step := range []struct {
 		says                        string

@@ -20,17 +20,15 @@ import (
 
 // Keys of the Secret.
 const (
-	secretClusterID           = "cluster-id"
-	secretClusterName         = "cluster-name"
-	secretKey                 = "tls.key"
-	secretCertificate         = "tls.crt"
-	secretPreviousKey         = "previous.key"
-	secretPreviousCertificate = "previous.crt"
-	secretEnrolKey            = "enrol.key"
-	secretEnrolToken          = "enrol-token-id"
-	secretPin                 = "hub-pin"
-	secretSigningKeys         = "signing-keys"
-	secretMark                = "state"
+	secretClusterID   = "cluster-id"
+	secretClusterName = "cluster-name"
+	secretKey         = "tls.key"
+	secretCertificate = "tls.crt"
+	secretEnrolKey    = "enrol.key"
+	secretEnrolToken  = "enrol-token-id"
+	secretPin         = "hub-pin"
+	secretSigningKeys = "signing-keys"
+	secretMark        = "state"
 )
 
 // Secrets is what is used of the API server: a namespace's Secrets.
@@ -123,8 +121,6 @@ func encodeIdentity(i Identity) map[string][]byte {
 	put(secretClusterName, []byte(i.ClusterName))
 	put(secretKey, i.Key)
 	put(secretCertificate, encodeCertificate(i.Certificate))
-	put(secretPreviousKey, i.PreviousKey)
-	put(secretPreviousCertificate, encodeCertificate(i.PreviousCertificate))
 	put(secretEnrolKey, i.EnrolKey)
 	put(secretEnrolToken, []byte(i.EnrolToken))
 	put(secretPin, []byte(i.Pin.String()))
@@ -151,9 +147,6 @@ func decodeIdentity(data map[string][]byte) (i Identity, err error) {
 	if i.Certificate, err = decodeCertificate(data[secretCertificate]); err != nil {
 		return refuse(secretCertificate, err)
 	}
-	if i.PreviousCertificate, err = decodeCertificate(data[secretPreviousCertificate]); err != nil {
-		return refuse(secretPreviousCertificate, err)
-	}
 	if i.Pin, err = fleet.ParseDigest(string(data[secretPin])); err != nil {
 		return refuse(secretPin, err)
 	}
@@ -167,7 +160,7 @@ func decodeIdentity(data map[string][]byte) (i Identity, err error) {
 			return refuse(secretMark, err)
 		}
 	}
-	i.ClusterName, i.Key, i.PreviousKey = string(data[secretClusterName]), data[secretKey], data[secretPreviousKey]
+	i.ClusterName, i.Key = string(data[secretClusterName]), data[secretKey]
 	i.EnrolToken, i.EnrolKey = string(data[secretEnrolToken]), data[secretEnrolKey]
 	return i, nil
 }

@@ -62,7 +62,6 @@ func (s *secrets) write(secret *corev1.Secret) *corev1.Secret {
 func someIdentity() Identity {
 	return Identity{
 		ClusterID: uuid.New(), ClusterName: "prod-1", Key: []byte("key"), Certificate: []byte("certificate"),
-		PreviousKey: []byte("key before"), PreviousCertificate: []byte("certificate before"),
 		EnrolKey: []byte("another key"), EnrolToken: "t1", Pin: fleet.Digest{1},
 		SigningKeys: []identity.StatePublicKey{identity.NewStatePublicKey(make([]byte, 32))}, Mark: fleet.StateID{Epoch: 2, Version: 7},
 	}
@@ -104,7 +103,7 @@ func TestSecretThatAnotherWroteIsNotOverwritten(t *testing.T) {
 func TestSecretThatIsSpoiltIsAnErrorAndNoReasonToEnrolAnew(t *testing.T) {
 	t.Parallel()
 	good := encodeIdentity(someIdentity())
-	for _, key := range []string{secretClusterID, secretCertificate, secretPreviousCertificate, secretPin, secretSigningKeys, secretMark} {
+	for _, key := range []string{secretClusterID, secretCertificate, secretPin, secretSigningKeys, secretMark} {
 		data := map[string][]byte{}
 		for k, v := range good {
 			data[k] = v
@@ -138,4 +137,20 @@ func TestUpdateWaitsForAnotherNoLongerThanItMay(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// Spokes kept the certificate before the newest in the Secret once.
+func TestSecretWithKeysThatAreNotKnownIsRead(t *testing.T) {
+	t.Parallel()
+	want := someIdentity()
+	data := encodeIdentity(want)
+	data["previous.key"], data["previous.crt"] = []byte("key"), []byte("no PEM")
+	store := NewSecret(&secrets{secret: &corev1.Secret{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "1"}, Data: data}}, "s")
+	if got, err := store.Load(t.Context()); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("Load = %+v, %v, want %+v", got, err, want)
+	}
+	want.Mark.Version++
+	if got, err := store.Update(t.Context(), func(i *Identity) { i.Mark = want.Mark }); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("Update = %+v, %v, want %+v", got, err, want)
+	}
 }
