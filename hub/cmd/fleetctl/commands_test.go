@@ -266,13 +266,15 @@ func TestEveryCommandWithJSONGivesOneDocumentOnStdout(t *testing.T) {
 	t.Parallel()
 	for _, args := range []string{
 		"get ks", "get ks/app", "describe ks/app", "describe ks/app gitrepo/app", "suspend ks/app gitrepo/app", "reconcile ks/app gitrepo/app", "describe cluster/prod-1", "status", "events", "api-resources", "apply --dry-run -f FILE", "apply -f FILE",
-		"delete ks/app", "delete ks/app placement/app --dry-run", "reconcile ks/app", "suspend ks/app", "resume ks/app", "wait ks/app", "wait ks/app placement/app",
+		"apply -f FILE --wait", "delete ks/app", "delete ks/app --wait", "delete ks/app placement/app --wait", "delete ks/app placement/app --dry-run", "reconcile ks/app", "suspend ks/app", "resume ks/app", "wait ks/app", "wait ks/app placement/app",
 		"prune show ks/app", "prune approve ks/app@canary-1 --confirm=1", "cluster register x", "cluster list", "hub recover", "config view", "config get-contexts", "version", "version --client",
 	} {
 		for _, format := range []string{"json", "yaml"} {
 			t.Run(args+" "+format, func(t *testing.T) {
 				t.Parallel()
 				b := newHeld(t)
+				b.hub.applied = func(*adminv1.ApplyRequest) { b.hub.put(t, gitApp+"\n---\n"+ksApp+"\n---\n"+placementApp) }
+				b.hub.deleted = func(*adminv1.DeleteRequest) { b.hub.removeInstances("Kustomization", "apps", "app") }
 				file := b.write("fleet.yaml", declared)
 				r := b.ok(append(strings.Fields(strings.Replace(args, "FILE", file, 1)), "-o", format)...)
 				if format == "json" {
