@@ -224,6 +224,8 @@ func TestWrongUsageExits2AndSaysWhatIsMeant(t *testing.T) {
 		{"suspend ks/app --all", "--all means all of a kind: name none"},
 		{"suspend --all", "--all needs a kind"},
 		{"suspend placements --all", "sources and apps can be suspended"},
+		{"events --for ks/app -A", "--for ks/app and -A do not go together"},
+		{"events --for cluster/prod-1 -A", "--for cl/prod-1 and -A do not go together"},
 		{"events --types Loud", `--types "Loud" is not Warning`},
 		{"cluster register", "arguments are missing: NAME"},
 		{"cluster register a --label b", `--label "b" is not KEY=VALUE`},
