@@ -147,6 +147,45 @@ func TestStatusIsKeptUpToDate(t *testing.T) {
 	}
 }
 
+func TestFollowedStatusIsAStreamOfDocuments(t *testing.T) {
+	t.Parallel()
+	for format, read := range map[string]func(t *testing.T, stdout string) []map[string]any{
+		"json": func(t *testing.T, stdout string) (documents []map[string]any) {
+			for line := range strings.Lines(stdout) {
+				documents = append(documents, parseJSON(t, line))
+			}
+			return documents
+		},
+		"yaml": func(t *testing.T, stdout string) (documents []map[string]any) {
+			for _, text := range strings.Split(stdout, "---\n")[1:] {
+				var value map[string]any
+				if err := yaml.UnmarshalStrict([]byte(text), &value); err != nil {
+					t.Fatalf("not one YAML document: %v\n%s", err, text)
+				}
+				documents = append(documents, value)
+			}
+			return documents
+		},
+	} {
+		t.Run(format, func(t *testing.T) {
+			t.Parallel()
+			b := newFleet(t)
+			r := b.start("status", "-w", "-o", format)
+			r.stdout.says(t, "troubles")
+			b.hub.mu.Lock()
+			b.hub.status = &adminv1.StatusResponse{HubVersion: "v0.4.0", Clusters: &adminv1.Counts{Total: 7, Ready: 7}}
+			b.hub.mu.Unlock()
+			r.stdout.says(t, "v0.4.0")
+			r.interrupt()
+			r.wait()
+			documents := read(t, r.stdout.String())
+			if len(documents) != 2 || documents[1]["clusters"].(map[string]any)["ready"] != 7.0 {
+				t.Errorf("%d documents, want one at first and one a change:\n%s", len(documents), r.stdout)
+			}
+		})
+	}
+}
+
 func TestRegisterPrintsHowTheSpokeJoins(t *testing.T) {
 	t.Parallel()
 	b := newFleet(t)
