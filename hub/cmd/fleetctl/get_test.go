@@ -230,6 +230,9 @@ func TestWrongUsageExits2AndSaysWhatIsMeant(t *testing.T) {
 		{"cluster register", "arguments are missing: NAME"},
 		{"cluster register a --label b", `--label "b" is not KEY=VALUE`},
 		{"cluster register a --print yaml", `--print "yaml" is not command`},
+		{"cluster register a --print token -o json", "-o json and --print do not go together"},
+		{"cluster register a --print=command -o yaml", "-o yaml and --print do not go together"},
+		{"cluster register a --print env --dry-run", "--print: a dry run makes no token"},
 		{"apply", "-f is required"},
 		{"status extra", `"extra" is an argument too many`},
 	} {
