@@ -38,7 +38,7 @@ func (s *idleStore) DisconnectSilent(context.Context, time.Duration) error      
 func (s *idleStore) TakeQuestions(context.Context, string) ([]fleet.Question, error) { return nil, nil }
 
 func (s *idleStore) OpenSession(_ context.Context, cluster string, _ fleet.StateID, _ fleet.ClusterFacts) (fleet.Session, error) {
-	return fleet.Session{Cluster: cluster, Number: 1, Epoch: 1}, nil
+	return fleet.Session{Cluster: cluster, Number: 1}, nil
 }
 
 func (s *idleStore) DesiredState(ctx context.Context, _ fleet.Session, _ fleet.StateID) (fleet.Desired, fleet.StateID, string, error) {

@@ -40,7 +40,6 @@ func (s *Store) OpenSession(ctx context.Context, cluster string, held fleet.Stat
 		if known.Digest, err = fleet.DigestFromBytes(digest); err != nil {
 			return err
 		}
-		session.Epoch = known.Epoch
 		issued, err := wasIssued(ctx, tx, cluster, known, held)
 		if err != nil {
 			return err

@@ -17,8 +17,6 @@ type Session struct {
 	Serial string
 	// SafeMode says why nothing of the state is sent; empty: it is.
 	SafeMode string
-	// Epoch of the cluster's state.
-	Epoch uint64
 }
 
 // Desired is the full desired state of a cluster: its encoded Assignments by key.

@@ -21,19 +21,17 @@ import (
 type observer struct {
 	log     *slog.Logger
 	metrics *metrics
-	timeout time.Duration
 }
 
 func newObserver(config ServerConfig) *observer {
 	return &observer{
 		log:     cmp.Or(config.Log, slog.Default()),
 		metrics: newMetrics(config.Name, config.Metrics),
-		timeout: cmp.Or(config.UnaryTimeout, time.Minute),
 	}
 }
 
 func (o *observer) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
-	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	ctx, cancel := context.WithTimeout(ctx, unaryTimeout)
 	defer cancel()
 	err = o.call(ctx, info.FullMethod, func(ctx context.Context) (err error) {
 		resp, err = handler(ctx, req)

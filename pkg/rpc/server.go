@@ -25,6 +25,8 @@ const (
 	keepalivePeriod  = 30 * time.Second
 	keepaliveTimeout = 10 * time.Second
 	minPing          = 10 * time.Second
+	// unaryTimeout is the deadline of a unary call that brings none, or a later one.
+	unaryTimeout = time.Minute
 	// stopTimeout bounds the wait for calls in flight when a server stops.
 	stopTimeout = 5 * time.Second
 )
@@ -43,8 +45,6 @@ type ServerConfig struct {
 	Authorize Authorize
 	Unary     []grpc.UnaryServerInterceptor
 	Stream    []grpc.StreamServerInterceptor
-	// UnaryTimeout is the deadline of a unary call that brings none, or a later one; zero: a minute.
-	UnaryTimeout time.Duration
 }
 
 // NewServer returns a server without services. What its handlers return goes through Status; their panics are errors.

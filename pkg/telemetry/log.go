@@ -42,25 +42,20 @@ func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 
 // Keys of log attributes: one thing has one key everywhere.
 const (
-	KeyCluster    = "cluster"
-	KeyApp        = "app"
-	KeyRelease    = "release"
-	KeyAssignment = "assignment" // a generation
-	KeyDigest     = "digest"
-	KeyRevision   = "revision"
-	KeySource     = "source"
-	KeyState      = "state" // epoch.version
-	KeySession    = "session"
-	KeyObject     = "object"
-	KeyMethod     = "method"
-	KeyCode       = "code"
-	KeyID         = "id" // correlates a log line with what a client was told
-	KeyPeer       = "peer"
-	KeyTook       = "took"
-	KeyTask       = "task"
-	KeyAddress    = "address"
-	KeyPath       = "path"
-	KeyErr        = "err"
+	KeyCluster = "cluster"
+	KeyApp     = "app"
+	KeyRelease = "release"
+	KeyDigest  = "digest"
+	KeyState   = "state" // epoch.version
+	KeySession = "session"
+	KeyMethod  = "method"
+	KeyCode    = "code"
+	KeyID      = "id" // correlates a log line with what a client was told
+	KeyPeer    = "peer"
+	KeyTook    = "took"
+	KeyAddress = "address"
+	KeyPath    = "path"
+	KeyErr     = "err"
 )
 
 // Err is the attribute of an error.

@@ -151,16 +151,6 @@ func (c *Client) Event(event fleet.Event) { c.outbox.event(event) }
 // Forget drops what was reported of an Assignment that has left the desired state.
 func (c *Client) Forget(app fleet.Key) { c.outbox.forget(app) }
 
-// Changed has the hub told soon what Unknown gives.
-func (c *Client) Changed() { c.outbox.wake.Set() }
-
-// Connected reports whether a session is open.
-func (c *Client) Connected() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.hub != nil
-}
-
 // load reads the identity, however long the API server takes.
 func (c *Client) load(ctx context.Context) (Identity, error) {
 	back := run.Backoff{Min: backoffMin, Max: backoffMax}

@@ -26,10 +26,10 @@ var (
 	ErrSuperseded = errors.New("overtaken by a newer generation")
 )
 
-// Pack is what Fetch brings: a pack that gives the Manifest against Base (zero: against nothing).
+// Pack is what Fetch brings: a pack that gives the asked Manifest against Base (zero: against nothing).
 type Pack struct {
-	Manifest, Base fleet.Digest
-	Content        []byte
+	Base    fleet.Digest
+	Content []byte
 }
 
 // Fetch brings the Manifest of an Assignment generation, as a pack against the one with digest base, which the spoke
@@ -88,9 +88,6 @@ func (c *Client) fetch(ctx context.Context, request *spokev1.FetchRequest) (pack
 	}
 	if header == nil || uint64(len(pack.Content)) != header.GetSize() {
 		return pack, fmt.Errorf("the pack is cut off: %w", io.ErrUnexpectedEOF)
-	}
-	if pack.Manifest, err = fleet.DigestFromBytes(header.GetManifest()); err != nil {
-		return pack, err
 	}
 	pack.Base, err = fleet.DigestFromBytes(header.GetBaseManifest())
 	return pack, err

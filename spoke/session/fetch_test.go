@@ -12,9 +12,9 @@ import (
 	spokev1 "flotilla.dev/flotilla/proto/flotilla/spoke/v1"
 )
 
-func packOf(manifest, base fleet.Digest, size int, chunks ...[]byte) []*spokev1.FetchResponse {
+func packOf(base fleet.Digest, size int, chunks ...[]byte) []*spokev1.FetchResponse {
 	messages := []*spokev1.FetchResponse{{Message: &spokev1.FetchResponse_Header{
-		Header: &spokev1.FetchHeader{Manifest: manifest.Bytes(), BaseManifest: base.Bytes(), Size: uint64(size)},
+		Header: &spokev1.FetchHeader{BaseManifest: base.Bytes(), Size: uint64(size)},
 	}}}
 	for _, chunk := range chunks {
 		messages = append(messages, &spokev1.FetchResponse{Message: &spokev1.FetchResponse_Chunk{Chunk: chunk}})
@@ -28,20 +28,20 @@ func TestPackIsFetchedWholeOrNotAtAll(t *testing.T) {
 		<-h.hellos
 		<-h.reports
 		content := bytes.Repeat([]byte("0123456789"), 100_000)
-		want, base := fleet.DigestOf([]byte("manifest")), fleet.DigestOf([]byte("base"))
+		base := fleet.DigestOf([]byte("base"))
 		chunks := slices.Collect(slices.Chunk(content, 400_000))
 		superseded := []*spokev1.FetchResponse{{Message: &spokev1.FetchResponse_Superseded{Superseded: &spokev1.Superseded{}}}}
 		for name, c := range map[string]struct {
 			messages []*spokev1.FetchResponse
 			want     error
 		}{
-			"whole":      {packOf(want, base, len(content), chunks...), nil},
-			"cut":        {packOf(want, base, len(content), chunks[:2]...), io.ErrUnexpectedEOF},
+			"whole":      {packOf(base, len(content), chunks...), nil},
+			"cut":        {packOf(base, len(content), chunks[:2]...), io.ErrUnexpectedEOF},
 			"nothing":    {nil, io.ErrUnexpectedEOF},
-			"too long":   {packOf(want, base, len(content)-1, chunks...), fleet.ErrInvalid},
-			"too large":  {packOf(want, base, maxPack+1), fleet.ErrInvalid},
-			"no header":  {packOf(want, base, len(content), chunks...)[1:], fleet.ErrInvalid},
-			"bad digest": {[]*spokev1.FetchResponse{{Message: &spokev1.FetchResponse_Header{Header: &spokev1.FetchHeader{Manifest: []byte("x")}}}}, fleet.ErrInvalid},
+			"too long":   {packOf(base, len(content)-1, chunks...), fleet.ErrInvalid},
+			"too large":  {packOf(base, maxPack+1), fleet.ErrInvalid},
+			"no header":  {packOf(base, len(content), chunks...)[1:], fleet.ErrInvalid},
+			"bad digest": {[]*spokev1.FetchResponse{{Message: &spokev1.FetchResponse_Header{Header: &spokev1.FetchHeader{BaseManifest: []byte("x")}}}}, fleet.ErrInvalid},
 			"superseded": {superseded, ErrSuperseded},
 		} {
 			h.fetch = func(request *spokev1.FetchRequest) []*spokev1.FetchResponse {
@@ -54,7 +54,7 @@ func TestPackIsFetchedWholeOrNotAtAll(t *testing.T) {
 			if !errors.Is(err, c.want) {
 				t.Errorf("%s: %v, want %v", name, err, c.want)
 			}
-			if c.want == nil && (pack.Manifest != want || pack.Base != base || !bytes.Equal(pack.Content, content)) {
+			if c.want == nil && (pack.Base != base || !bytes.Equal(pack.Content, content)) {
 				t.Errorf("%s: another pack came", name)
 			}
 		}

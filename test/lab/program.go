@@ -41,9 +41,6 @@ const (
 // Name tells programs apart: "hub", "spoke prod-1".
 func (p *Program) Name() string { return p.name }
 
-// LogFile is the file with all that the program wrote.
-func (p *Program) LogFile() string { return p.log }
-
 // Log is all that the program wrote, of this run and those before it.
 func (p *Program) Log() (string, error) {
 	content, err := os.ReadFile(p.log)

@@ -113,7 +113,7 @@ func (a *app) applyAll(ctx context.Context, h *hub, declared []declaration, plan
 			if first == nil {
 				first = f
 			}
-			wrong.addHub(d, err, f)
+			wrong.add(d.manifest, d.long(), errors.New(f.what))
 			if forTheRest(f) {
 				break
 			}

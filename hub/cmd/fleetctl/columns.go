@@ -144,7 +144,7 @@ func placementColumns() (normal, wide []column) {
 		readyColumn, messageColumn,
 	}
 	wide = []column{
-		textColumn("MATCHING", func(o *object) string { return strings.Join(names(o.Status.Matched), ",") }),
+		textColumn("MATCHING", func(o *object) string { return strings.Join(o.Status.Matched, ",") }),
 		ageColumn,
 	}
 	return normal, wide
@@ -169,7 +169,7 @@ func message(o *object) string {
 	} else if n := o.Status.Fleet.Held; n > 0 {
 		parts = append(parts, fmt.Sprintf("PRUNE HELD in %s (fleetctl prune show %s)", count(n, "cluster"), o.ref().command()))
 	}
-	if unknown := names(o.Status.UnknownAssignments); len(unknown) > 0 {
+	if unknown := o.Status.UnknownAssignments; len(unknown) > 0 {
 		parts = append(parts, "UNKNOWN APPS: "+strings.Join(unknown, ", "))
 	}
 	if text != "" {

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -161,20 +160,6 @@ func TestEveryStatusHasItsExitCode(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestDetailsOfAnErrorAreTold(t *testing.T) {
-	t.Parallel()
-	b := newFleet(t)
-	s, err := status.New(codes.InvalidArgument, "Placement/apps/app is not valid").WithDetails(
-		&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: "spec.apps[0].name", Description: "is required"}}},
-		&errdetails.RequestInfo{RequestId: "4f2a"},
-	)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.hub.fail("List", s.Err())
-	b.fails(exitUsage, []string{"get placements: Placement/apps/app is not valid", "  spec.apps[0].name: is required", "  request: 4f2a", "  try: "}, "get", "placements")
 }
 
 func TestHubWithoutItsDatabaseIsNotUnreachable(t *testing.T) {

@@ -103,7 +103,7 @@ func TestDeleteOfWhatOnlyItsSpokeKnowsWaitsUntilThatHasLetGo(t *testing.T) {
 	r.stderr.says(t, "waiting for cl/prod-2 to hear that ks/old@prod-2 ends")
 	old := strings.NewReplacer("name: app, namespace", "name: old, namespace", "canary-1", "prod-2").Replace(instanceCanary)
 	b.hub.put(t, old)
-	b.hub.put(t, strings.Replace(clusterLost, "unknownAssignments: [{kind: Kustomization, namespace: apps, name: old}]", "unknownAssignments: []", 1))
+	b.hub.put(t, strings.Replace(clusterLost, "unknownAssignments: [Kustomization/apps/old]", "unknownAssignments: []", 1))
 	r.stderr.says(t, "waiting for ks/old@prod-2 to be gone")
 	b.hub.remove("Kustomization", "apps", "old", "prod-2")
 	if code := r.wait(); code != 0 {

@@ -200,7 +200,7 @@ func (a *app) describeStatus(o *object) {
 			f.Ready, f.Total, f.Progressing, f.Failed, f.Unknown, f.Suspended, f.Held))
 	}
 	if o.kind.Name == resource.Placement.Name {
-		a.field("Matched", strings.Join(names(s.Matched), ", "))
+		a.field("Matched", strings.Join(s.Matched, ", "))
 	}
 	if o.kind.Name == resource.Cluster.Name {
 		a.field("ID", s.ClusterID)

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"flotilla.dev/flotilla/hub/cmd/fleetctl/printer"
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -53,22 +52,13 @@ func blockers(o *object, named bool) []string {
 	if safe := o.condition("SafeMode"); safe.Status == string(fleet.True) {
 		lines = append(lines, "safe mode: "+printer.Fold(safe.Message), "  lead it out: fleetctl hub recover")
 	}
-	for _, unknown := range names(o.Status.UnknownAssignments) {
-		end := "fleetctl delete " + unknownRef(unknown) + "@" + o.Metadata.Name + " --policy "
+	for _, unknown := range o.Status.UnknownAssignments {
+		end := "fleetctl delete " + unknown + "@" + o.Metadata.Name + " --policy "
 		lines = append(lines, "unknown to the hub, kept as it is: "+unknown,
 			"  end it and leave its objects: "+end+"orphan",
 			"  end it and delete them:       "+end+"delete")
 	}
 	return lines
-}
-
-// unknownRef is an unknown Assignment as an argument: "Kustomization/apps/app", or with a home before it.
-func unknownRef(text string) string {
-	parts := strings.Split(text, "/")
-	if len(parts) == 4 {
-		parts = parts[1:]
-	}
-	return strings.Join(parts, "/")
 }
 
 // maxInstances bounds the clusters that a description lists; those that are not ready come first.

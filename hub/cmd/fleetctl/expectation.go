@@ -98,7 +98,7 @@ func expectDeleted() expectation {
 func expectKnown(app ref) expectation {
 	unknown := strings.Join([]string{app.kind.Name, app.namespace, app.name}, "/")
 	return expectation{text: "hear that " + app.String() + " ends", absence: true, judge: func(_ context.Context, o *object) (verdict, string, error) {
-		if o == nil || !slices.Contains(names(o.Status.UnknownAssignments), unknown) {
+		if o == nil || !slices.Contains(o.Status.UnknownAssignments, unknown) {
 			return met, "", nil
 		}
 		return pending, "its spoke has not heard of it yet: " + conditionText(o.condition("Connected")), nil

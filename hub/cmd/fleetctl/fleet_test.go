@@ -104,7 +104,7 @@ metadata: {name: prod-2, labels: {env: prod}}
 status:
   lastSeen: "2026-03-01T11:00:00Z"
   apps: {total: 1, ready: 0}
-  unknownAssignments: [{kind: Kustomization, namespace: apps, name: old}]
+  unknownAssignments: [Kustomization/apps/old]
   conditions:
   - {type: Ready, status: Unknown, message: "not heard of for 1h"}
   - {type: Connected, status: "False"}

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -25,20 +24,20 @@ type object struct {
 
 // objectStatus is every kind's status in one: a kind has its own fields of it.
 type objectStatus struct {
-	ObservedGeneration     int64             `json:"observedGeneration"`
-	Conditions             []condition       `json:"conditions"`
-	LastHandledReconcileAt string            `json:"lastHandledReconcileAt"`
-	LastAppliedRevision    string            `json:"lastAppliedRevision"`
-	LastAttemptedRevision  string            `json:"lastAttemptedRevision"`
-	Artifact               *artifactStatus   `json:"artifact"`
-	Fleet                  fleetStatus       `json:"fleet"`
-	Matched                []json.RawMessage `json:"matched"`
-	ClusterID              string            `json:"clusterID"`
-	LastSeen               string            `json:"lastSeen"`
-	SpokeVersion           string            `json:"spokeVersion"`
-	KubernetesVersion      string            `json:"kubernetesVersion"`
-	Apps                   appCounts         `json:"apps"`
-	UnknownAssignments     []json.RawMessage `json:"unknownAssignments"`
+	ObservedGeneration     int64           `json:"observedGeneration"`
+	Conditions             []condition     `json:"conditions"`
+	LastHandledReconcileAt string          `json:"lastHandledReconcileAt"`
+	LastAppliedRevision    string          `json:"lastAppliedRevision"`
+	LastAttemptedRevision  string          `json:"lastAttemptedRevision"`
+	Artifact               *artifactStatus `json:"artifact"`
+	Fleet                  fleetStatus     `json:"fleet"`
+	Matched                []string        `json:"matched"`
+	ClusterID              string          `json:"clusterID"`
+	LastSeen               string          `json:"lastSeen"`
+	SpokeVersion           string          `json:"spokeVersion"`
+	KubernetesVersion      string          `json:"kubernetesVersion"`
+	Apps                   appCounts       `json:"apps"`
+	UnknownAssignments     []string        `json:"unknownAssignments"`
 }
 
 type condition struct {
@@ -186,21 +185,4 @@ func (o *object) created() time.Time {
 func moment(text string) time.Time {
 	t, _ := time.Parse(time.RFC3339Nano, text)
 	return t
-}
-
-// names reads a list whose entries are names, or objects that have one.
-func names(entries []json.RawMessage) []string {
-	var all []string
-	for _, entry := range entries {
-		var text string
-		if json.Unmarshal(entry, &text) == nil {
-			all = append(all, text)
-			continue
-		}
-		var named struct{ Kind, Namespace, Name string }
-		if json.Unmarshal(entry, &named) == nil && named.Name != "" {
-			all = append(all, strings.TrimPrefix(strings.Join([]string{named.Kind, named.Namespace, named.Name}, "/"), "//"))
-		}
-	}
-	return all
 }

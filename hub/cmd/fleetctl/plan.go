@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"flotilla.dev/flotilla/pkg/resource"
@@ -20,7 +21,7 @@ func (a *app) planApply(ctx context.Context, h *hub, declared []declaration) ([]
 			if f.code == exitDenied || forTheRest(f) {
 				return nil, f
 			}
-			wrong.addHub(d, err, f)
+			wrong.add(d.manifest, d.long(), errors.New(f.what))
 			code = max(code, f.code)
 		}
 		planned = append(planned, response)

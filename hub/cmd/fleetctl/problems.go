@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"google.golang.org/grpc/status"
-
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
@@ -53,14 +51,6 @@ func flatten(err error) []string {
 	}
 	walk(err)
 	return lines
-}
-
-// addHub records what the hub refuses in a declaration: err, which f explains.
-func (p *problems) addHub(d declaration, err error, f *failure) {
-	p.add(d.manifest, d.long(), errors.New(f.what))
-	if s, ok := status.FromError(err); ok && details(s) != "" {
-		*p = append(*p, details(s))
-	}
 }
 
 // failure tells all problems at once.

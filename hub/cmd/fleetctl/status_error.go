@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,44 +14,43 @@ import (
 
 // explainStatus is the one place where a gRPC status becomes an exit code and words for a person.
 func (a *app) explainStatus(doing string, s *status.Status) *failure {
-	f := &failure{what: orWhat(doing, s.Message()), why: details(s)}
-	why := ""
+	f := &failure{what: orWhat(doing, s.Message())}
 	switch s.Code() {
 	case codes.InvalidArgument:
-		f.code, why = exitUsage, "the hub refuses it as it is"
+		f.code, f.why = exitUsage, "the hub refuses it as it is"
 		f.next = "mend what was given and run it again"
 	case codes.NotFound:
-		f.code, why = exitNotFound, "the hub has no such object, or does not show it to you"
+		f.code, f.why = exitNotFound, "the hub has no such object, or does not show it to you"
 		f.next = "fleetctl get with -A lists what there is; -n names another namespace"
 		if strings.Contains(s.Message(), resource.Cluster.Name+"/") {
 			f.next = "fleetctl get clusters"
 		}
 	case codes.Unauthenticated:
-		f.code, why = exitDenied, s.Message()
+		f.code, f.why = exitDenied, s.Message()
 		f.what = orWhat(doing, "the hub does not know the token")
 		f.next = a.tokenAdvice()
 	case codes.PermissionDenied:
-		f.code, why = exitDenied, "the token that is used does not have this permission"
+		f.code, f.why = exitDenied, "the token that is used does not have this permission"
 		f.next = "ask whoever runs the hub for it, or use another --context"
 	case codes.Unavailable:
 		if !fromHub(s) {
 			return a.explainUnreachable(s.Message())
 		}
-		f.code, why = exitUnreachable, "the hub runs; something that it needs does not answer"
+		f.code, f.why = exitUnreachable, "the hub runs; something that it needs does not answer"
 		f.what = orWhat(doing, "hub "+a.address()+" answers: "+s.Message())
 		f.next = "again when its database is back"
 	case codes.DeadlineExceeded:
 		if a.neverReached() {
 			return a.explainUnreachable("no connection came about in time")
 		}
-		f.code, why = exitTimeout, "the hub was reached and has not finished"
+		f.code, f.why = exitTimeout, "the hub was reached and has not finished"
 		f.what = orWhat(doing, "the hub did not answer in time")
 		f.next = "a longer --timeout"
 	case codes.FailedPrecondition, codes.AlreadyExists, codes.Aborted, codes.OutOfRange:
-		f.code, why = exitPrecondition, "it does not fit what the hub has now"
+		f.code, f.why = exitPrecondition, "it does not fit what the hub has now"
 		f.next = "look at it again with fleetctl get or describe, then decide anew"
 	case codes.Unimplemented:
-		f.code, why = exitPrecondition, "the hub is older than this fleetctl, or the address is not that of its admin API"
+		f.code, f.why = exitPrecondition, "the hub is older than this fleetctl, or the address is not that of its admin API"
 		f.next = "fleetctl version"
 	case codes.Canceled:
 		f.code = exitInterrupted
@@ -60,15 +58,14 @@ func (a *app) explainStatus(doing string, s *status.Status) *failure {
 		if looksForeign(s.Message()) {
 			return a.explainUnreachable(s.Message())
 		}
-		f.code, why = exitGeneral, "the hub could not do it, for a reason of its own"
+		f.code, f.why = exitGeneral, "the hub could not do it, for a reason of its own"
 		f.next = "the hub's log tells more"
 	case codes.ResourceExhausted:
-		f.code, why = exitGeneral, "there is a limit to what the hub takes or gives at once"
+		f.code, f.why = exitGeneral, "there is a limit to what the hub takes or gives at once"
 		f.next = "less at once, or again later"
 	default:
 		f.code = exitGeneral
 	}
-	f.why = cmp.Or(f.why, why)
 	return f
 }
 
@@ -85,30 +82,6 @@ func fromHub(s *status.Status) bool {
 
 // whereThePinIs completes advice on a pin.
 const whereThePinIs = "the one that the hub logs as caPin once it is ready"
-
-// details are what the hub says beyond the message, a line each.
-func details(s *status.Status) string {
-	var lines []string
-	for _, detail := range s.Details() {
-		switch d := detail.(type) {
-		case *errdetails.BadRequest:
-			for _, v := range d.GetFieldViolations() {
-				lines = append(lines, v.GetField()+": "+v.GetDescription())
-			}
-		case *errdetails.PreconditionFailure:
-			for _, v := range d.GetViolations() {
-				lines = append(lines, strings.TrimPrefix(v.GetSubject()+": "+v.GetDescription(), ": "))
-			}
-		case *errdetails.ErrorInfo:
-			if d.GetReason() != "" && d.GetDomain() != hubDomain {
-				lines = append(lines, "reason: "+d.GetReason())
-			}
-		case *errdetails.RequestInfo:
-			lines = append(lines, "request: "+d.GetRequestId())
-		}
-	}
-	return strings.Join(lines, "\n")
-}
 
 func (a *app) tokenAdvice() string {
 	if a.context.Name == "" {
