@@ -34,21 +34,29 @@ func AddAdminToken(ctx context.Context, config Config) error {
 		return err
 	}
 	config = config.withDefaults()
+	s, root, done, err := openBeside(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return makeAdminToken(ctx, config, s, root, fleet.Caller{Principal: hostPrincipal})
+}
+
+// openBeside opens the data of a hub that may be running; done closes them.
+func openBeside(ctx context.Context, config Config) (s *store.Store, root identity.Root, done func(), err error) {
 	database, err := openDatabase(ctx, config)
 	if err != nil {
-		return err
+		return nil, root, nil, err
 	}
-	defer database.close()
-	root, err := identity.LoadKey(config.KeyFile)
+	root, err = identity.LoadKey(config.KeyFile)
+	if err == nil {
+		s, err = store.Open(ctx, store.Config{URL: database.url, Sealer: root, KeyFingerprint: root.Fingerprint(), Log: config.Log})
+	}
 	if err != nil {
-		return err
+		database.close()
+		return nil, root, nil, err
 	}
-	s, err := store.Open(ctx, store.Config{URL: database.url, Sealer: root, KeyFingerprint: root.Fingerprint(), Log: config.Log})
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	return makeAdminToken(ctx, config, s, root, fleet.Caller{Principal: hostPrincipal})
+	return s, root, func() { s.Close(); database.close() }, nil
 }
 
 // hostPrincipal is who changes something at the hub's machine itself, for the audit log.

@@ -22,6 +22,8 @@ type AuditRow struct {
 	Action    string
 	Object    string
 	Detail    string
+	// Hash of the row and of all before it.
+	Hash fleet.Digest
 }
 
 // auditLock serialises writers of the audit log: each row's hash covers the one before.
@@ -46,12 +48,12 @@ func audit(ctx context.Context, tx pgx.Tx, by fleet.Caller, act action) error {
 	if previous == nil {
 		previous = []byte{}
 	}
-	_, err = tx.Exec(ctx, insert, row.Number, row.At, row.Principal, row.Action, row.Object, row.Detail, previous, row.hash(previous))
+	_, err = tx.Exec(ctx, insert, row.Number, row.At, row.Principal, row.Action, row.Object, row.Detail, previous, row.hash(previous).Bytes())
 	return explain("write the audit log", err)
 }
 
 // hash covers the row and the hash before it.
-func (r AuditRow) hash(previous []byte) []byte {
+func (r AuditRow) hash(previous []byte) fleet.Digest {
 	h := sha256.New()
 	h.Write(previous)
 	_ = binary.Write(h, binary.BigEndian, r.Number)
@@ -60,7 +62,7 @@ func (r AuditRow) hash(previous []byte) []byte {
 		_ = binary.Write(h, binary.BigEndian, uint32(len(text)))
 		h.Write([]byte(text))
 	}
-	return h.Sum(nil)
+	return fleet.Digest(h.Sum(nil))
 }
 
 // detail joins what is worth saying of an action.
@@ -100,7 +102,8 @@ func (s *Store) VerifyAudit(ctx context.Context) ([]AuditRow, error) {
 		if err := found.Scan(&r.Number, &r.At, &r.Principal, &r.Action, &r.Object, &r.Detail, &previous, &hash); err != nil {
 			return nil, explain("read the audit log", err)
 		}
-		if last != nil && string(last) != string(previous) || string(r.hash(previous)) != string(hash) {
+		r.Hash = r.hash(previous)
+		if last != nil && string(last) != string(previous) || string(r.Hash.Bytes()) != string(hash) {
 			return nil, fmt.Errorf("audit row %d: %w: the chain of hashes is broken", r.Number, fleet.ErrConflict)
 		}
 		rows, last = append(rows, r), hash
