@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"flotilla.dev/flotilla/hub/store"
+	"flotilla.dev/flotilla/pkg/disk"
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/identity"
 )
@@ -78,7 +79,7 @@ const adminPrincipal = "user:admin"
 func makeAdminToken(ctx context.Context, config Config, s *store.Store, root identity.Root, by fleet.Caller) error {
 	token, hash := identity.NewAdminToken()
 	if config.AdminTokenFile != "" {
-		if err := replaceFile(config.AdminTokenFile, []byte(token+"\n"), 0o600); err != nil {
+		if err := disk.Replace(config.AdminTokenFile, []byte(token+"\n"), 0o600); err != nil {
 			return fmt.Errorf("write the admin token: %w", err)
 		}
 	}

@@ -5,13 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 
+	"flotilla.dev/flotilla/pkg/disk"
 	"flotilla.dev/flotilla/pkg/identity"
 )
 
@@ -100,24 +99,8 @@ func (l *listeners) announce(config Config, root identity.Root) error {
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(config.ReadyFile, data, 0o644); err != nil {
+	if err := disk.Replace(config.ReadyFile, data, 0o644); err != nil {
 		return fmt.Errorf("write the ready file: %w", err)
 	}
 	return nil
-}
-
-// replaceFile puts a file in place whole, with that mode whatever the one before had.
-func replaceFile(path string, data []byte, mode fs.FileMode) error {
-	next, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // for its owner alone
-	if err != nil {
-		return err
-	}
-	_, err = next.Write(data)
-	if err = errors.Join(err, next.Chmod(mode), next.Close()); err == nil {
-		err = os.Rename(next.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(next.Name())
-	}
-	return err
 }

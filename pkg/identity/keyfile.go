@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
+	"flotilla.dev/flotilla/pkg/disk"
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
@@ -60,29 +60,10 @@ func createKey(path string) (Root, error) {
 	if err != nil {
 		return Root{}, err
 	}
-	// Written beside and linked into place: a crash leaves no half key, and a file that is there wins.
-	temporary, err := os.CreateTemp(filepath.Dir(path), ".key-*")
-	if err != nil {
-		return Root{}, err
-	}
-	defer os.Remove(temporary.Name())
-	_, err = temporary.Write(secret)
-	if err = errors.Join(err, temporary.Sync(), temporary.Close()); err != nil {
-		return Root{}, err
-	}
-	switch err := os.Link(temporary.Name(), path); {
-	case errors.Is(err, fs.ErrExist):
+	if err := disk.Create(path, secret, 0o600); errors.Is(err, fs.ErrExist) {
 		return Root{}, fleet.ErrExists
-	case err != nil:
+	} else if err != nil {
 		return Root{}, err
 	}
-	return root, syncDir(filepath.Dir(path))
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return root, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"flotilla.dev/flotilla/pkg/disk"
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/telemetry"
 )
@@ -114,7 +115,10 @@ func (c *Cache) read(name string) []byte {
 // write replaces a checksummed file, atomically; where that is not possible the content is kept in memory.
 func (c *Cache) write(name string, content []byte) {
 	path := filepath.Join(c.dir, name)
-	err := replaceFile(path, seal(content))
+	err := os.MkdirAll(filepath.Dir(path), 0o700)
+	if err == nil {
+		err = disk.Replace(path, seal(content), 0o600)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err == nil {

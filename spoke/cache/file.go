@@ -2,10 +2,7 @@ package cache
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 )
@@ -23,33 +20,4 @@ func open(data []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: its checksum does not fit", fleet.ErrInvalid)
 	}
 	return content, nil
-}
-
-// replaceFile writes a file beside and moves it into place, on disk to stay: a crash leaves the old one or the new.
-func replaceFile(path string, data []byte) error {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	temporary, err := os.CreateTemp(dir, ".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = temporary.Write(data)
-	err = errors.Join(err, temporary.Sync(), temporary.Close())
-	if err == nil {
-		err = os.Rename(temporary.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(temporary.Name()))
-	}
-	return syncDir(dir)
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

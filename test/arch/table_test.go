@@ -14,9 +14,10 @@ var table = map[string][]string{
 	"pkg/artifact":              {"pkg/fleet"},
 	"pkg/artifact/artifacttest": {"pkg/artifact", "pkg/fleet"},
 	"pkg/build":                 {"pkg/artifact", "pkg/fleet", "pkg/manifest"},
+	"pkg/disk":                  {},
 	"pkg/environ":               {},
 	"pkg/flux":                  {"pkg/fleet"},
-	"pkg/identity":              {"pkg/fleet"},
+	"pkg/identity":              {"pkg/disk", "pkg/fleet"},
 	"pkg/manifest":              {"pkg/fleet"},
 	"pkg/postgres":              {"pkg/run"},
 	"pkg/render":                {"pkg/artifact", "pkg/build", "pkg/fleet"},
@@ -38,7 +39,7 @@ var table = map[string][]string{
 	"hub/web":                  {"pkg/*"},
 	"hub/cmd/flotilla-hub":     {"pkg/*", "hub"},
 	"hub/cmd/fleetctl":         {"pkg/*", "proto/flotilla/admin/v1", "hub/cmd/fleetctl/*"},
-	"hub/cmd/fleetctl/config":  {},
+	"hub/cmd/fleetctl/config":  {"pkg/disk"},
 	"hub/cmd/fleetctl/printer": {},
 
 	// The spoke's parts reach each other through interfaces that package spoke fills in; a pass has its engine.

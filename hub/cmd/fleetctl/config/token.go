@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"flotilla.dev/flotilla/pkg/disk"
 )
 
 // TokenPath is where the token of a context is kept: tokens/CONTEXT beside the file at configPath.
@@ -59,26 +61,10 @@ func RemoveToken(configPath, context string) error {
 	return err
 }
 
-// writePrivate replaces the file at path by one of mode 0600, so that a reader sees the old or the new content.
-func writePrivate(path string, data []byte) (err error) {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+// writePrivate replaces the file at path by one for its owner alone.
+func writePrivate(path string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	file, err := os.CreateTemp(dir, ".new-*") // made with mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(file.Name())
-		}
-	}()
-	if _, err := file.Write(data); err != nil {
-		return errors.Join(err, file.Close())
-	}
-	if err := file.Close(); err != nil {
-		return err
-	}
-	return os.Rename(file.Name(), path)
+	return disk.Replace(path, data, 0o600)
 }
