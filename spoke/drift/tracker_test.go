@@ -27,7 +27,7 @@ type rig struct {
 	seen     []string // resourceVersions that were told
 	answer   func(Finding) (Correction, error)
 	ready    []bool // what was told with them
-	fought   atomic.Int64
+	changed  atomic.Int64
 	log      bytes.Buffer
 }
 
@@ -42,6 +42,7 @@ func newRig(t *testing.T, memory *Memory) *rig {
 		Facts: func(meta *metav1.PartialObjectMetadata) Facts {
 			f := FactsOf(meta, nil)
 			f.Ours, f.Hash = true, uint64(len(meta.Labels))
+			_, f.Left = meta.Labels["left"]
 			return f
 		},
 		Correct: func(_ context.Context, f Finding) (Correction, error) {
@@ -58,9 +59,9 @@ func newRig(t *testing.T, memory *Memory) *rig {
 				r.seen, r.ready = append(r.seen, live.ResourceVersion), append(r.ready, ready)
 			}
 		},
-		Fought: func(fleet.ObjectRef) { r.fought.Add(1) },
-		Memory: memory,
-		Log:    slog.New(slog.NewTextHandler(&r.log, nil)),
+		Changed: func(fleet.ObjectRef) { r.changed.Add(1) },
+		Memory:  memory,
+		Log:     slog.New(slog.NewTextHandler(&r.log, nil)),
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -302,13 +303,13 @@ func TestAFightIsAConflictBackedOffAndForgottenAfterwards(t *testing.T) {
 		if want := "[0s 0s 0s 0s 1s 3s 7s 15s]"; fmt.Sprint(at) != want {
 			t.Errorf("corrections at %v, not %s", at, want)
 		}
-		if conflicts := r.Conflicts(); conflicts[it.ID()] == "" || r.fought.Load() != 1 {
-			t.Errorf("conflicts %v, told %d times", conflicts, r.fought.Load())
+		if conflicts := r.Conflicts(); conflicts[it.ID()] == "" || r.changed.Load() != 1 {
+			t.Errorf("conflicts %v, told %d times", conflicts, r.changed.Load())
 		}
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		if conflicts := r.Conflicts(); len(conflicts) != 0 || r.fought.Load() != 2 {
-			t.Errorf("conflicts %v, told %d times", conflicts, r.fought.Load())
+		if conflicts := r.Conflicts(); len(conflicts) != 0 || r.changed.Load() != 2 {
+			t.Errorf("conflicts %v, told %d times", conflicts, r.changed.Load())
 		}
 	})
 }
@@ -431,6 +432,36 @@ func TestWhatOthersKeepWritingIsLookedAtEverMoreRarely(t *testing.T) {
 		if n := len(r.found()) - before; n != 3 {
 			t.Errorf("after a calm of two minutes, %d of 3 events are looked into at once", n)
 		}
+	})
+}
+
+func TestThatAnObjectIsToBeLeftAloneOrNoMoreIsTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.applied(t, 10)
+		r.answers(func(f Finding) (Correction, error) {
+			return Correction{Outcome: Corrected, Meta: f.Live}, nil
+		})
+		told := func(want int64, when string) {
+			t.Helper()
+			r.found()
+			if n := r.changed.Load(); n != want {
+				t.Errorf("%s it was told %d times, not %d", when, n, want)
+			}
+		}
+		r.event(r.kind, watch.Modified, seenAt(11, "left"))
+		told(1, "left alone,")
+		r.event(r.kind, watch.Modified, seenAt(12, "left"))
+		told(1, "changed and left alone,")
+		r.event(r.kind, watch.Modified, seenAt(13))
+		told(2, "not left alone any more,")
+		r.Leave(it)
+		told(3, "left alone by the caller,")
+		r.Leave(it)
+		told(3, "left alone once more,")
+		r.applied(t, 14)
+		told(4, "written,")
 	})
 }
 
