@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/resource"
@@ -107,9 +108,9 @@ func (s *objects) List(ctx context.Context, req *adminv1.ListRequest) (*adminv1.
 	if found, err = matchLabels(found, req.GetLabelSelector()); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(found, func(a, b *resource.Object) int { return compareIDs(idOf(a), idOf(b)) })
+	slices.SortFunc(found, func(a, b *resource.Object) int { return strings.Compare(idOf(a), idOf(b)) })
 	found = slices.DeleteFunc(found, func(o *resource.Object) bool {
-		return compareIDs(idOf(o), req.GetPageToken()) <= 0 && req.GetPageToken() != ""
+		return req.GetPageToken() != "" && idOf(o) <= req.GetPageToken()
 	})
 	resp := &adminv1.ListResponse{WatchToken: s.Store.WatchToken(seen)}
 	limit := maxPage
@@ -128,16 +129,6 @@ func (s *objects) List(ctx context.Context, req *adminv1.ListRequest) (*adminv1.
 		resp.Objects = append(resp.Objects, raw)
 	}
 	return resp, nil
-}
-
-func compareIDs(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // Delete ends an object, or what only a cluster's spoke knows of.

@@ -272,9 +272,10 @@ func TestWatchTellsWhatChangedOnly(t *testing.T) {
 func TestWatchIsToldWhatFollowsFromOtherObjects(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*bundle){
-		"another cluster":      func(b *bundle) { b.apply(clusterYAML("prod-3", "prod")) },
-		"a relabelled cluster": func(b *bundle) { b.apply(clusterYAML("dev-1", "prod")) },
-		"a deleted cluster":    func(b *bundle) { b.delete("Cluster", "", "prod-1") },
+		"another cluster":           func(b *bundle) { b.apply(clusterYAML("prod-3", "prod")) },
+		"a relabelled cluster":      func(b *bundle) { b.apply(clusterYAML("dev-1", "prod")) },
+		"a cluster relabelled away": func(b *bundle) { b.apply(clusterYAML("prod-1", "dev")) },
+		"a deleted cluster":         func(b *bundle) { b.delete("Cluster", "", "prod-1") },
 		"another placement": func(b *bundle) {
 			b.apply(placementYAML("app", strings.Replace(prodApp, `"selector":{"matchLabels":{"tier":"prod"}}`, `"names":["prod-1"]`, 1)))
 		},

@@ -27,7 +27,7 @@ func (s *Store) AdoptCluster(ctx context.Context, cluster, name string) error {
 	if _, err := resource.Decode(object); err != nil {
 		return err
 	}
-	return s.transact(ctx, System, action{verb: "adopt", object: "Cluster/" + name, placing: true}, func(tx pgx.Tx) error {
+	return s.transact(ctx, System, action{verb: "adopt", object: "Cluster/" + name, concern: anyPlacement}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, adoptionLock); err != nil {
 			return explain("lock the adoptions", err)
 		}

@@ -51,7 +51,7 @@ func (s *Store) FinishClusters(ctx context.Context) error {
 	}
 	var errs []error
 	for _, name := range names {
-		err := s.transact(ctx, System, action{verb: "finish", object: "Cluster/" + name, placing: true}, func(tx pgx.Tx) error {
+		err := s.transact(ctx, System, action{verb: "finish", object: "Cluster/" + name, concern: anyPlacement}, func(tx pgx.Tx) error {
 			// Asked again: by now it may be another cluster of that name.
 			const remove = `DELETE FROM cluster c USING object o WHERE c.name = $1 AND ` + finished + ` RETURNING c.id::text`
 			if err := finishCluster(ctx, tx, name, remove); err != nil {

@@ -17,7 +17,7 @@ import (
 // DeleteObject ends a declared object. What it means for the clusters follows from the deletion table; a Cluster stays,
 // Terminating, until its spoke has acknowledged the tombstones.
 func (s *Store) DeleteObject(ctx context.Context, by fleet.Caller, d resource.Deletion) (impact fleet.Impact, err error) {
-	act := action{verb: "delete", object: d.Kind + "/" + strings.TrimPrefix(d.Namespace+"/"+d.Name, "/"), dryRun: d.DryRun, placing: isPlacing(d.Kind),
+	act := action{verb: "delete", object: d.Kind + "/" + strings.TrimPrefix(d.Namespace+"/"+d.Name, "/"), dryRun: d.DryRun, concern: concernOf(d.Kind, d.Namespace, d.Name),
 		detail: detail(string(d.Policy), when(d.Now, "now"), confirmed(d.Order))}
 	err = s.transact(ctx, by, act, func(tx pgx.Tx) error {
 		object, err := lockObject(ctx, tx, d.Kind, d.Namespace, d.Name)

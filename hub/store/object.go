@@ -19,7 +19,8 @@ import (
 // nobody confirmed leaves what it deletes to the prune guards; confirm, when given, must be the number of clusters in
 // which it deletes, or of all clusters where it means every one: fleet.ErrConflict otherwise.
 func (s *Store) ApplyObject(ctx context.Context, by fleet.Caller, object *resource.Object, order fleet.Order) (*resource.Object, resource.Change, fleet.Impact, error) {
-	act := action{verb: "apply", object: object.String(), detail: confirmed(order), dryRun: order.DryRun, placing: isPlacing(object.Kind)}
+	act := action{verb: "apply", object: object.String(), detail: confirmed(order), dryRun: order.DryRun,
+		concern: concernOf(object.Kind, object.Metadata.Namespace, object.Metadata.Name)}
 	var stored *resource.Object
 	var change resource.Change
 	var impact fleet.Impact
@@ -129,10 +130,9 @@ const objectColumns = `kind, namespace, name, uid::text, generation, labels, ann
 func listObjects(ctx context.Context, q querier, query resource.Query) ([]*resource.Object, error) {
 	const list = `SELECT ` + objectColumns + ` FROM object
 		WHERE home = $1 AND kind = $2 AND ($3 = '' OR namespace = $3) AND ($4 = '' OR name = $4)
-			AND ($5 = '' OR namespace || '/' || name COLLATE "C" > $5)
-			AND ($7::text = '0' AND deleted_at IS NULL OR $7::text <> '0' AND written >= $7::text::xid8)
-		ORDER BY namespace || '/' || name COLLATE "C" LIMIT nullif($6, 0)`
-	rows, err := q.Query(ctx, list, fleet.HubHome, query.Kind, query.Namespace, query.Name, query.After, query.Limit, query.Since.String())
+			AND ($5::text = '0' AND deleted_at IS NULL OR $5::text <> '0' AND written >= $5::text::xid8)
+		ORDER BY namespace || '/' || name COLLATE "C"`
+	rows, err := q.Query(ctx, list, fleet.HubHome, query.Kind, query.Namespace, query.Name, query.Since.String())
 	if err != nil {
 		return nil, explain("list "+query.Kind, err)
 	}

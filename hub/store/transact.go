@@ -22,8 +22,8 @@ type action struct {
 	detail string // for people; never a secret
 	// dryRun rolls the transaction back: what it would come to is all that is wanted.
 	dryRun bool
-	// placing says that what Placements come to may change: what is declared of them, of Apps or of Clusters.
-	placing bool
+	// concern is which Placements may come to something else by it.
+	concern *concern
 }
 
 // commitTimeout bounds a COMMIT, which is never cancelled by its caller since its outcome would be unknown, and a
@@ -62,8 +62,8 @@ func (s *Store) transactOnce(ctx context.Context, by fleet.Caller, act action, f
 	tx := &transaction{Tx: begun}
 	defer rollback(ctx, tx) // no effect after a commit
 	work := f
-	if act.placing {
-		work = placing(ctx, f)
+	if act.concern != nil {
+		work = act.concern.noting(ctx, f)
 	}
 	if err := work(tx); err != nil {
 		return lost(err)

@@ -7,9 +7,6 @@ type Query struct {
 	Kind      string
 	Namespace string // empty: all
 	Name      string // empty: all
-	// After is "namespace/name" of the last object of the page before; Limit bounds the page, 0: none.
-	After string
-	Limit int
 	// Since selects objects that were written, deleted ones included, from a horizon on.
 	Since fleet.Horizon
 }
