@@ -275,6 +275,7 @@ func secondAgent(a *app) {
 	if got := byFirst.writes().Where(bySecond); len(got) != 0 {
 		a.t.Errorf("the waiting agent wrote %v", got)
 	}
+	a.warned(m, "SecondAgent", "another agent waits to act for this cluster: ")
 	m.Spoke.Kill()
 	taken := a.record(m)
 	a.push(map[string]string{"deploy/app.yaml": a.configMap("app", "fourth")})
@@ -292,7 +293,7 @@ func anotherHub(a *app) {
 	if err == nil || !strings.Contains(out, "the key file is not the one this database was made with") {
 		a.t.Errorf("a hub with another key on the database ended with %v:\n%s", err, out)
 	}
-	log, before := since(m.Spoke), a.record(m)
+	log, before, own := since(m.Spoke), a.record(m), a.fleet.Hub
 	if err := a.fleet.ReplaceHub(a.t.Context()); err != nil { // at the same address, with a database and a key of its own
 		a.t.Fatal(err)
 	}
@@ -308,4 +309,26 @@ func anotherHub(a *app) {
 	}
 	a.patch(m, "app", "kubectl-edit", `{"data":{"value":"edited"}}`)
 	a.data(m, "app", map[string]string{"value": "fourth"})
+	a.fleet.Hub.Kill()
+	a.fleet.Hub = own
+	if err := own.Start(a.t.Context()); err != nil {
+		a.t.Fatal(err)
+	}
+	a.warned(m, "AnotherHub", "its key is not the one that this cluster's pin names")
+}
+
+// warned waits until people are told of a cluster, and checks that they were told once.
+func (a *app) warned(m *lab.Member, reason, words string) {
+	a.t.Helper()
+	ref := "cluster/" + m.Name()
+	lab.Eventually(a.t, patience, ref+" has the event "+reason, func() error {
+		out := a.fleet.Fleetctl(a.t.Context(), "describe", ref)
+		if err := out.Err(); err != nil {
+			return err
+		}
+		if !names(out.Stdout, "Warning", reason, words) || strings.Count(out.Stdout, reason) != 1 {
+			return errors.New(out.Stdout)
+		}
+		return nil
+	})
 }
