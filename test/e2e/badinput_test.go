@@ -36,12 +36,10 @@ func TestBadCommitIsNamedAndTheLastGoodStateStays(t *testing.T) {
 			if test.program != fleet.Hub {
 				a.named("ks/app@"+m.Name(), test.words, log)
 			}
-			other.push(map[string]string{"deploy/app.yaml": other.configMap("app", test.name)})
-			other.settle()
+			other.goesOn(test.name)
 			for _, m := range fleet.Members {
 				a.patch(m, "app", "kubectl-edit", `{"data":{"value":"edited"}}`)
 				a.data(m, "app", map[string]string{"value": "first"})
-				other.data(m, "app", map[string]string{"value": test.name})
 			}
 		})
 	}
@@ -84,12 +82,10 @@ func TestGitServerThatFailsIsNamedAndWhatIsThereStays(t *testing.T) {
 			if text, err := log(); err != nil || !names(text, a.namespace+"/app", a.url) {
 				t.Errorf("no line of the log names the GitRepository and the URL, error %v:\n%s", err, text)
 			}
-			other.push(map[string]string{"deploy/app.yaml": other.configMap("app", test.name)})
-			other.settle()
+			other.goesOn(test.name)
 			for _, m := range fleet.Members {
 				a.patch(m, "app", "kubectl-edit", `{"data":{"value":"edited"}}`)
 				a.data(m, "app", map[string]string{"value": "first"})
-				other.data(m, "app", map[string]string{"value": test.name})
 				if got := a.ready(m); got != first {
 					t.Errorf("ks/app@%s is ready at %q, want %q", m.Name(), got, first)
 				}
@@ -111,6 +107,16 @@ func TestGitServerThatFailsIsNamedAndWhatIsThereStays(t *testing.T) {
 	a.push(map[string]string{"deploy/app.yaml": a.configMap("app", "second")})
 	a.settle()
 	a.data(fleet.Members[0], "app", map[string]string{"value": "second"})
+}
+
+// goesOn checks that a commit reaches every cluster, whatever is wrong with another App.
+func (a *app) goesOn(value string) {
+	a.t.Helper()
+	a.push(map[string]string{"deploy/app.yaml": a.configMap("app", value)})
+	a.settle()
+	for _, m := range a.fleet.Members {
+		a.data(m, "app", map[string]string{"value": value})
+	}
 }
 
 // names reports whether a line has all the words.
@@ -182,7 +188,7 @@ func TestAppThatAnUnsuspendedFluxManagesIsRefusedByName(t *testing.T) {
 func TestSecondPlacementAndUnsupportedFieldsAreRefusedByName(t *testing.T) {
 	t.Parallel()
 	fleet := lab.TestFleet(t)
-	a := newApp(t, fleet)
+	a, other := newApp(t, fleet), newApp(t, fleet)
 	a.settle()
 	kept := a.ending(fleet.Members...)
 	for _, test := range []struct {
@@ -200,6 +206,7 @@ func TestSecondPlacementAndUnsupportedFieldsAreRefusedByName(t *testing.T) {
 		for _, words := range test.words {
 			a.refusedWith(strings.ReplaceAll(test.object, "NS", a.namespace), test.code, strings.ReplaceAll(words, "NS", a.namespace), "apply", "-f", "-")
 		}
+		other.goesOn(test.words[0])
 	}
 	a.refused(3, "not found: pl/second", "get", "placement/second")
 	a.says("placement/app", "Ready", "True Placed")
