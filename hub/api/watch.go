@@ -61,7 +61,8 @@ type seenObject struct {
 	steady fleet.Digest
 }
 
-// look sends what changed since the last look, and a bookmark when nothing did.
+// look sends what changed since the last look, and then that this was all. Until then the token is that of before: a
+// client whose stream breaks amid the news has to be told the rest.
 func (w *watch) look() error {
 	ctx := w.stream.Context()
 	all, seen, err := w.show(ctx, w.selection)
@@ -76,8 +77,7 @@ func (w *watch) look() error {
 	if err != nil {
 		return err
 	}
-	token := w.Store.WatchToken(seen)
-	news := false
+	token := w.Store.WatchToken(w.since)
 	for _, o := range found {
 		steady, err := steadyDigest(o)
 		if err != nil {
@@ -88,7 +88,6 @@ func (w *watch) look() error {
 		if known && before.steady == steady || w.first && fleet.Horizon(versionOf(o)) < w.since {
 			continue
 		}
-		news = true
 		if err := w.send(adminv1.WatchEvent_WATCH_EVENT_CHANGED, o, token); err != nil {
 			return err
 		}
@@ -97,16 +96,12 @@ func (w *watch) look() error {
 		delete(w.sent, idOf(o))
 		last := *o
 		last.Status = nil
-		news = true
 		if err := w.send(adminv1.WatchEvent_WATCH_EVENT_DELETED, &last, token); err != nil {
 			return err
 		}
 	}
 	w.first, w.since = false, seen
-	if news {
-		return nil
-	}
-	return w.send(adminv1.WatchEvent_WATCH_EVENT_BOOKMARK, nil, token)
+	return w.send(adminv1.WatchEvent_WATCH_EVENT_BOOKMARK, nil, w.Store.WatchToken(seen))
 }
 
 // steadyDigest is that of the object without what moves while nothing changes: a client that was told the object need
@@ -131,7 +126,8 @@ func steadyDigest(o *resource.Object) (fleet.Digest, error) {
 }
 
 // gone are the objects that the watcher knows and that are no longer there, or no longer selected by their labels. At
-// the first look it knows what was there at its token, so what went since then counts too.
+// the first look it knows what was there at its token, so what went since then counts too; an instance lost its labels with
+// its App's declaration, and nothing of its own says when.
 func (w *watch) gone(all, found []*resource.Object) ([]*resource.Object, error) {
 	selected := map[string]bool{}
 	for _, o := range found {
@@ -147,7 +143,8 @@ func (w *watch) gone(all, found []*resource.Object) ([]*resource.Object, error) 
 		return gone, nil
 	}
 	for _, o := range all {
-		if !selected[idOf(o)] && fleet.Horizon(versionOf(o)) >= w.since {
+		undeclared := w.cluster != "" && o.Spec == nil
+		if !selected[idOf(o)] && (undeclared || fleet.Horizon(versionOf(o)) >= w.since) {
 			gone = append(gone, o)
 		}
 	}

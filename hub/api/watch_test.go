@@ -193,6 +193,27 @@ func TestObjectThatIsNoLongerSelectedIsGoneForItsWatcher(t *testing.T) {
 	f.wants("deleted two")
 }
 
+// The instance stays until its cluster has let go of it, without the labels.
+func TestInstanceWhoseLabelsWentWithItsAppIsNoLongerSelected(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.running()
+	b.apply(strings.Replace(ksYAML, `"metadata":{`, `"metadata":{"labels":{"tier":"web"},`, 1))
+	f := b.list(&adminv1.ListRequest{Kind: "Kustomization", Cluster: "prod-1", LabelSelector: "tier=web"})
+	b.delete("Kustomization", "apps", "app")
+	f.watch().wants("deleted app@prod-1")
+}
+
+func TestWatchThatBreaksAmidTheNewsGoesOnWithTheRest(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	f := b.list(&adminv1.ListRequest{Kind: "Cluster"})
+	b.apply(clusterYAML("one", "prod"))
+	b.apply(clusterYAML("two", "prod"))
+	f.watch().wants("changed one")
+	f.watch().wants("changed two")
+}
+
 // Deletions are remembered for an hour; a watcher that was away for longer has to list again.
 func TestWatchFromBeforeWhatIsForgottenHasToListAgain(t *testing.T) {
 	t.Parallel()

@@ -83,7 +83,7 @@ const (
 	WatchEvent_WATCH_EVENT_CHANGED WatchEvent = 1
 	// The object is gone; its last state is sent without status.
 	WatchEvent_WATCH_EVENT_DELETED WatchEvent = 2
-	// Nothing changed; the token is newer.
+	// All changes up to now were sent; the token is newer.
 	WatchEvent_WATCH_EVENT_BOOKMARK WatchEvent = 3
 )
 
