@@ -153,9 +153,6 @@ func (f *fakeObjects) Watch(r *adminv1.WatchRequest, stream grpc.ServerStreaming
 	if err != nil {
 		return status.Error(codes.InvalidArgument, "no watch token")
 	}
-	f.mu.Lock()
-	begun := len(f.log)
-	f.mu.Unlock()
 	for first := true; ; first = false {
 		f.mu.Lock()
 		wake, oldest := f.wake, f.oldest
@@ -174,9 +171,6 @@ func (f *fakeObjects) Watch(r *adminv1.WatchRequest, stream grpc.ServerStreaming
 		for _, change := range changes {
 			at++
 			response := &adminv1.WatchResponse{Event: adminv1.WatchEvent_WATCH_EVENT_BOOKMARK, WatchToken: strconv.Itoa(at)}
-			if change.deleted && r.GetCluster() != "" && at <= begun {
-				change.key.kind = "" // a hub does not know which instances there were
-			}
 			if change.key.kind != "" && matches(change.key, change.raw, r.GetKind(), r.GetNamespace(), r.GetCluster(), r.GetName(), r.GetLabelSelector()) {
 				response.Event, response.Object = adminv1.WatchEvent_WATCH_EVENT_CHANGED, change.raw
 				if change.deleted {

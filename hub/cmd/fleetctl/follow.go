@@ -89,8 +89,6 @@ type watching struct {
 	follower follower
 	token    string
 	known    map[string]*object
-	// rounds is how many connections there were.
-	rounds int
 }
 
 // stop carries a follower's error through reconnecting, whatever it is.
@@ -106,7 +104,6 @@ func (w *watching) round(ctx context.Context) (heard bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	w.rounds++
 	for {
 		response, err := stream.Recv()
 		if status.Code(err) == codes.OutOfRange {
@@ -115,25 +112,12 @@ func (w *watching) round(ctx context.Context) (heard bool, err error) {
 		if err != nil {
 			return heard, err
 		}
-		first := !heard
 		heard = true
 		if err := w.take(response); err != nil {
 			return heard, err
 		}
 		w.token = response.GetWatchToken()
-		if first && w.misses() {
-			if err := w.again(ctx); err != nil {
-				return heard, err
-			}
-		}
 	}
-}
-
-// misses reports whether something may have gone between the last look and this connection that the hub cannot tell of:
-// it keeps what was deleted of declared objects, for a while, but not of instances, nor what a selector left behind. The
-// stream has begun, so what goes from now on is told.
-func (w *watching) misses() bool {
-	return w.rounds > 1 || w.query.cluster != "" || w.query.selector != ""
 }
 
 func (w *watching) take(response *adminv1.WatchResponse) error {

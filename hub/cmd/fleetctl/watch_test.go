@@ -54,6 +54,9 @@ func TestWatchGoesOnAfterTheHubWasAway(t *testing.T) {
 	if tokens := b.hub.tokens; len(tokens) != 2 || tokens[0] == tokens[1] {
 		t.Errorf("watched from %v: the second time it goes on from where it was", tokens)
 	}
+	if lists := len(requestsOf[*adminv1.ListRequest](b.hub)); lists != 1 {
+		t.Errorf("listed %d times: the hub tells what happened meanwhile", lists)
+	}
 }
 
 func TestWatchListsAnewWhenItsTokenIsUnknownAndTellsOnlyWhatChanged(t *testing.T) {
