@@ -37,13 +37,7 @@ type Entry struct {
 	// another with a barrier between.
 	Stage Stage `json:"stage"`
 	Group Group `json:"group"`
-	// SSA is the annotation kustomize.toolkit.fluxcd.io/ssa.
-	SSA SSA `json:"ssa,omitempty"`
-	// PruneDisabled and ReconcileDisabled are the annotations of those names with value "disabled".
-	PruneDisabled     bool `json:"pruneDisabled,omitempty"`
-	ReconcileDisabled bool `json:"reconcileDisabled,omitempty"`
-	// Protected objects are never pruned without an approval (annotation fleet.flotilla.dev/protect: "true").
-	Protected bool `json:"protected,omitempty"`
+	Mode
 }
 
 // Compare orders entries as they are applied: by stage, then group, then reference.

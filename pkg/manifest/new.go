@@ -88,8 +88,8 @@ func (b *builder) add(object map[string]any, number, depth int) error {
 	case len(b.entries) == MaxObjects:
 		return fmt.Errorf("%s is one too many: an App may have %d objects", ref, MaxObjects)
 	}
-	entry := Entry{Ref: ref, Digest: fleet.DigestOf(data), Size: len(data), Stage: StageOf(ref), Group: GroupOf(ref)}
-	entry.flag(metadata)
+	mode := ModeOf(texts(metadata, "labels"), texts(metadata, "annotations"))
+	entry := Entry{Ref: ref, Digest: fleet.DigestOf(data), Size: len(data), Stage: StageOf(ref), Group: GroupOf(ref), Mode: mode}
 	b.blobs[entry.Digest] = data
 	b.entries = append(b.entries, entry)
 	return nil

@@ -58,24 +58,19 @@ func TestNewReadsFluxAnnotationsFromLabelsOrAnnotationsInAnyCase(t *testing.T) {
 	const doc = `{apiVersion: v1, kind: ConfigMap, metadata: {name: a, %s: {%s: %q}}}`
 	for _, tc := range []struct {
 		place, key, value string
-		want              manifest.Entry
+		want              manifest.Mode
 	}{
-		{"annotations", manifest.AnnotationPrune, "disabled", manifest.Entry{PruneDisabled: true}},
-		{"labels", manifest.AnnotationPrune, "Disabled", manifest.Entry{PruneDisabled: true}},
-		{"annotations", manifest.AnnotationPrune, "enabled", manifest.Entry{}},
-		{"labels", manifest.AnnotationReconcile, "DISABLED", manifest.Entry{ReconcileDisabled: true}},
-		{"annotations", manifest.AnnotationSSA, "merge", manifest.Entry{SSA: manifest.SSAMerge}},
-		{"labels", manifest.AnnotationSSA, "ifnotpresent", manifest.Entry{SSA: manifest.SSAIfNotPresent}},
-		{"annotations", manifest.AnnotationSSA, "Ignore", manifest.Entry{SSA: manifest.SSAIgnore}},
-		{"annotations", manifest.AnnotationSSA, "Override", manifest.Entry{}},
-		{"annotations", manifest.AnnotationProtect, "true", manifest.Entry{Protected: true}},
+		{"annotations", manifest.AnnotationPrune, "disabled", manifest.Mode{PruneDisabled: true}},
+		{"labels", manifest.AnnotationPrune, "Disabled", manifest.Mode{PruneDisabled: true}},
+		{"annotations", manifest.AnnotationPrune, "enabled", manifest.Mode{}},
+		{"labels", manifest.AnnotationReconcile, "DISABLED", manifest.Mode{ReconcileDisabled: true}},
+		{"annotations", manifest.AnnotationSSA, "merge", manifest.Mode{SSA: manifest.SSAMerge}},
+		{"labels", manifest.AnnotationSSA, "ifnotpresent", manifest.Mode{SSA: manifest.SSAIfNotPresent}},
+		{"annotations", manifest.AnnotationSSA, "Ignore", manifest.Mode{SSA: manifest.SSAIgnore}},
+		{"annotations", manifest.AnnotationSSA, "Override", manifest.Mode{}},
+		{"annotations", manifest.AnnotationProtect, "true", manifest.Mode{Protected: true}},
 	} {
-		entry := mustNew(t, fmt.Sprintf(doc, tc.place, tc.key, tc.value)).Entries[0]
-		got := manifest.Entry{
-			SSA: entry.SSA, PruneDisabled: entry.PruneDisabled,
-			ReconcileDisabled: entry.ReconcileDisabled, Protected: entry.Protected,
-		}
-		if got != tc.want {
+		if got := mustNew(t, fmt.Sprintf(doc, tc.place, tc.key, tc.value)).Entries[0].Mode; got != tc.want {
 			t.Errorf("%s %s=%s: %+v, want %+v", tc.place, tc.key, tc.value, got, tc.want)
 		}
 	}

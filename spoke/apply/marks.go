@@ -4,8 +4,6 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"flotilla.dev/flotilla/pkg/manifest"
 )
 
 // Marks are the names by which an object shows who applied it. They are Flux's, so that Flux and Flotilla can take
@@ -60,36 +58,3 @@ func (m Marks) TakesOver(entry metav1.ManagedFieldsEntry) bool {
 	}
 	return strings.HasPrefix(entry.Manager, "before-first-apply") || strings.HasPrefix(entry.Manager, m.Manager)
 }
-
-// Mode is what an object's own annotations, or labels, say about how it is treated.
-type Mode struct {
-	SSA               manifest.SSA
-	ReconcileDisabled bool
-	PruneDisabled     bool
-}
-
-// ModeOf reads the mode of an object, desired or live.
-func ModeOf(labels, annotations map[string]string) Mode {
-	says := func(key, value string) bool {
-		return strings.EqualFold(labels[key], value) || strings.EqualFold(annotations[key], value)
-	}
-	mode := Mode{
-		ReconcileDisabled: says(manifest.AnnotationReconcile, "disabled"),
-		PruneDisabled:     says(manifest.AnnotationPrune, "disabled"),
-	}
-	switch { // label and annotation may disagree: what does least wins
-	case says(manifest.AnnotationSSA, "Ignore"):
-		mode.SSA = manifest.SSAIgnore
-	case says(manifest.AnnotationSSA, "IfNotPresent"):
-		mode.SSA = manifest.SSAIfNotPresent
-	case says(manifest.AnnotationSSA, "Merge"):
-		mode.SSA = manifest.SSAMerge
-	}
-	return mode
-}
-
-// Untouched reports whether the object is neither applied nor pruned.
-func (m Mode) Untouched() bool { return m.ReconcileDisabled || m.SSA == manifest.SSAIgnore }
-
-// Kept reports whether the object is never pruned.
-func (m Mode) Kept() bool { return m.Untouched() || m.PruneDisabled }

@@ -7,13 +7,14 @@ import (
 	"fmt"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/manifest"
 )
 
 // Object is what is sent for an entry of a Manifest.
 type Object struct {
 	Ref     fleet.ObjectRef
 	Mapping Mapping
-	Mode    Mode
+	Mode    manifest.Mode
 	data    []byte
 }
 
@@ -89,7 +90,7 @@ func (m Marks) Prepare(content []byte, ref fleet.ObjectRef, mapping Mapping, own
 	if err != nil {
 		return Object{}, fmt.Errorf("%s: content: %w: %w", ref, fleet.ErrInvalid, err)
 	}
-	return Object{Ref: ref, Mapping: mapping, Mode: ModeOf(text(labels), text(annotations)), data: data}, nil
+	return Object{Ref: ref, Mapping: mapping, Mode: manifest.ModeOf(text(labels), text(annotations)), data: data}, nil
 }
 
 // marshal escapes nothing for HTML.

@@ -89,25 +89,3 @@ func TestPrepareRefusesWhatIsNoObject(t *testing.T) {
 		}
 	}
 }
-
-func TestModeOfReadsLabelsAndAnnotationsInAnyCase(t *testing.T) {
-	t.Parallel()
-	const prefix = "kustomize.toolkit.fluxcd.io/"
-	for _, test := range []struct {
-		key, value      string
-		untouched, kept bool
-	}{
-		{key: "ssa", value: "ignore", untouched: true, kept: true},
-		{key: "ssa", value: "Merge"},
-		{key: "reconcile", value: "Disabled", untouched: true, kept: true},
-		{key: "reconcile", value: "enabled"},
-		{key: "prune", value: "DISABLED", kept: true},
-	} {
-		pair := map[string]string{prefix + test.key: test.value}
-		for _, mode := range []apply.Mode{apply.ModeOf(pair, nil), apply.ModeOf(nil, pair)} {
-			if mode.Untouched() != test.untouched || mode.Kept() != test.kept {
-				t.Errorf("%v: %+v", pair, mode)
-			}
-		}
-	}
-}

@@ -157,7 +157,7 @@ func lastWriter(live *metav1.PartialObjectMetadata, ours string) string {
 // facts reads metadata in the terms of the drift rule. It is drift.Config.Facts.
 func (e *Engine) facts(meta *metav1.PartialObjectMetadata) drift.Facts {
 	f := drift.FactsOf(meta, e.marks.Entry(meta.ManagedFields))
-	mode := apply.ModeOf(meta.Labels, meta.Annotations)
+	mode := manifest.ModeOf(meta.Labels, meta.Annotations)
 	f.Left = mode.Untouched() || mode.SSA == manifest.SSAIfNotPresent
 	f.Disowned = e.marks.Disowned(meta)
 	return f

@@ -112,7 +112,7 @@ func (e *Engine) deleteOne(ctx context.Context, a *app, entry inventory.Entry, d
 		case !e.ours(a, entry, live):
 			e.log.Info("not deleted: it is not ours any more", "app", a.key.String(), "object", entry.Ref.String())
 			return true, nil
-		case apply.ModeOf(live.Labels, live.Annotations).Kept():
+		case manifest.ModeOf(live.Labels, live.Annotations).Kept():
 			e.log.Info("not deleted: it says so", "app", a.key.String(), "object", entry.Ref.String())
 			return true, nil
 		case live.DeletionTimestamp != nil:

@@ -95,7 +95,7 @@ func (e *Engine) sight(a *app, w wish) sight {
 func plan(w wish, s sight, all bool) op {
 	same := s.Owned && s.Applied == w.Stamp
 	switch {
-	case w.SSA == manifest.SSAIgnore, w.ReconcileDisabled:
+	case w.Untouched():
 		return leave
 	case same && s.Lost:
 		return keep // it changes hands again when one of the two Apps changes it

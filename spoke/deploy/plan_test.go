@@ -39,12 +39,12 @@ func TestPlan(t *testing.T) {
 		{name: "another App's, and changed here", sight: owned(two, lost), want: write},
 		{name: "not to be touched", sight: owned(one, left), all: true, want: keep},
 		{name: "not to be touched, and changed", sight: owned(two, left), want: write},
-		{name: "Ignore", entry: manifest.Entry{SSA: manifest.SSAIgnore}, sight: owned(two, nil), all: true, want: leave},
-		{name: "reconcile: disabled", entry: manifest.Entry{ReconcileDisabled: true}, want: leave},
-		{name: "IfNotPresent, new", entry: manifest.Entry{SSA: manifest.SSAIfNotPresent}, want: write},
-		{name: "IfNotPresent, there", entry: manifest.Entry{SSA: manifest.SSAIfNotPresent}, sight: owned(one, nil), want: keep},
-		{name: "IfNotPresent, changed", entry: manifest.Entry{SSA: manifest.SSAIfNotPresent}, sight: owned(two, nil), want: restamp},
-		{name: "IfNotPresent, in a full pass", entry: manifest.Entry{SSA: manifest.SSAIfNotPresent}, sight: owned(one, nil), all: true, want: write},
+		{name: "Ignore", entry: manifest.Entry{Mode: manifest.Mode{SSA: manifest.SSAIgnore}}, sight: owned(two, nil), all: true, want: leave},
+		{name: "reconcile: disabled", entry: manifest.Entry{Mode: manifest.Mode{ReconcileDisabled: true}}, want: leave},
+		{name: "IfNotPresent, new", entry: manifest.Entry{Mode: manifest.Mode{SSA: manifest.SSAIfNotPresent}}, want: write},
+		{name: "IfNotPresent, there", entry: manifest.Entry{Mode: manifest.Mode{SSA: manifest.SSAIfNotPresent}}, sight: owned(one, nil), want: keep},
+		{name: "IfNotPresent, changed", entry: manifest.Entry{Mode: manifest.Mode{SSA: manifest.SSAIfNotPresent}}, sight: owned(two, nil), want: restamp},
+		{name: "IfNotPresent, in a full pass", entry: manifest.Entry{Mode: manifest.Mode{SSA: manifest.SSAIfNotPresent}}, sight: owned(one, nil), all: true, want: write},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -61,7 +61,7 @@ func TestPlanProperties(t *testing.T) {
 	t.Parallel()
 	digests := []fleet.Digest{{}, fleet.DigestOf([]byte("1")), fleet.DigestOf([]byte("2"))}
 	rapid.Check(t, func(t *rapid.T) {
-		w := wish{Stamp: digests[1], Entry: manifest.Entry{SSA: manifest.SSA(rapid.IntRange(0, 3).Draw(t, "ssa"))}}
+		w := wish{Stamp: digests[1], Entry: manifest.Entry{Mode: manifest.Mode{SSA: manifest.SSA(rapid.IntRange(0, 3).Draw(t, "ssa"))}}}
 		s := sight{
 			Owned: rapid.Bool().Draw(t, "owned"), Lost: rapid.Bool().Draw(t, "lost"),
 			Moved: rapid.Bool().Draw(t, "moved"), Left: rapid.Bool().Draw(t, "left"),

@@ -5,6 +5,17 @@ import (
 	"strings"
 )
 
+// Mode is what an object's own annotations, or labels, say about how it is treated.
+type Mode struct {
+	// SSA is the annotation kustomize.toolkit.fluxcd.io/ssa.
+	SSA SSA `json:"ssa,omitempty"`
+	// PruneDisabled and ReconcileDisabled are the annotations of those names with value "disabled".
+	PruneDisabled     bool `json:"pruneDisabled,omitempty"`
+	ReconcileDisabled bool `json:"reconcileDisabled,omitempty"`
+	// Protected objects are never pruned without an approval (annotation fleet.flotilla.dev/protect: "true").
+	Protected bool `json:"protected,omitempty"`
+}
+
 // SSA says how an object is applied.
 type SSA uint8
 
@@ -25,20 +36,35 @@ const (
 	annotationDecrypt   = "kustomize.toolkit.fluxcd.io/decrypt"
 )
 
-// flag sets the entry's flags from the object's metadata.
-func (e *Entry) flag(metadata map[string]any) {
-	e.PruneDisabled = says(metadata, AnnotationPrune, "disabled")
-	e.ReconcileDisabled = says(metadata, AnnotationReconcile, "disabled")
-	e.Protected = says(metadata, AnnotationProtect, "true")
-	switch { // label and annotation may disagree: what does least wins
-	case says(metadata, AnnotationSSA, "Ignore"):
-		e.SSA = SSAIgnore
-	case says(metadata, AnnotationSSA, "IfNotPresent"):
-		e.SSA = SSAIfNotPresent
-	case says(metadata, AnnotationSSA, "Merge"):
-		e.SSA = SSAMerge
+// ModeOf reads the mode of an object, desired or live. The case of a value does not count: Flux's rule (ssa,
+// AnyInMetadata).
+func ModeOf(labels, annotations map[string]string) Mode {
+	says := func(key, value string) bool {
+		return strings.EqualFold(labels[key], value) || strings.EqualFold(annotations[key], value)
 	}
+	mode := Mode{
+		PruneDisabled:     says(AnnotationPrune, "disabled"),
+		ReconcileDisabled: says(AnnotationReconcile, "disabled"),
+		Protected:         says(AnnotationProtect, "true"),
+	}
+	switch { // label and annotation may disagree: what does least wins
+	case says(AnnotationSSA, "Ignore"):
+		mode.SSA = SSAIgnore
+	case says(AnnotationSSA, "IfNotPresent"):
+		mode.SSA = SSAIfNotPresent
+	case says(AnnotationSSA, "Merge"):
+		mode.SSA = SSAMerge
+	default:
+		mode.SSA = SSAOverride
+	}
+	return mode
 }
+
+// Untouched reports whether the object is neither applied nor pruned.
+func (m Mode) Untouched() bool { return m.ReconcileDisabled || m.SSA == SSAIgnore }
+
+// Kept reports whether the object is never pruned.
+func (m Mode) Kept() bool { return m.Untouched() || m.PruneDisabled }
 
 // unsupported are annotations, or labels, of Flux that would change how an object is treated and are not honoured yet, by
 // the value that does; empty: any.
@@ -76,13 +102,14 @@ func refuseEncrypted(object, metadata map[string]any) error {
 // places are the fields of an object's metadata in which Flux looks for its annotations.
 var places = []string{"labels", "annotations"}
 
-// says reports whether a label or annotation has the value, whatever its case: Flux's rule (ssa, AnyInMetadata).
-func says(metadata map[string]any, key, value string) bool {
-	for _, field := range places {
-		pairs, _ := metadata[field].(map[string]any)
-		if have, _ := pairs[key].(string); strings.EqualFold(have, value) {
-			return true
+// texts are the entries of a field of an object's metadata that are strings, as all should be.
+func texts(metadata map[string]any, field string) map[string]string {
+	pairs, _ := metadata[field].(map[string]any)
+	found := make(map[string]string, len(pairs))
+	for key, value := range pairs {
+		if text, ok := value.(string); ok {
+			found[key] = text
 		}
 	}
-	return false
+	return found
 }
