@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,8 +17,9 @@ const replicaLocks = 0x68756273 // "hubs"
 
 // claimedLive says in SQL that a row of the table of that alias is claimed by a replica that is alive.
 func claimedLive(alias string) string {
-	return `(coalesce(` + alias + `.claimed_until, '-infinity') > now() AND EXISTS (SELECT FROM pg_locks l
-		WHERE l.locktype = 'advisory' AND l.classid = 1752523379 AND l.objid = (hashtext(` + alias + `.claimed_by::text)::bigint & 4294967295)::oid))`
+	return fmt.Sprintf(`(coalesce(%[1]s.claimed_until, '-infinity') > now() AND EXISTS (SELECT FROM pg_locks l
+		WHERE l.locktype = 'advisory' AND l.classid = %[2]d AND l.objid = (hashtext(%[1]s.claimed_by::text)::bigint & 4294967295)::oid))`,
+		alias, replicaLocks)
 }
 
 // holdsClaims marks this replica as alive for as long as the connection lasts.

@@ -12,6 +12,9 @@ func (c Cluster) Validate() error { return nil }
 // ClusterAnnotation marks an App's instance, where the hub shows one, with the name of the cluster that it is in.
 const ClusterAnnotation = "fleet.flotilla.dev/cluster"
 
+// LastAppliedAnnotation is where kubectl copies what it applied, a Secret's content included.
+const LastAppliedAnnotation = "kubectl.kubernetes.io/last-applied-configuration"
+
 // RevokedFor is how long a deleted cluster is remembered, so that its certificates are refused. None may be good, or
 // renewable, for longer.
 const RevokedFor = 400 * 24 * time.Hour

@@ -62,9 +62,6 @@ func (o *Object) Key() fleet.Key {
 	return fleet.Key{Home: fleet.HubHome, Kind: o.Kind, Namespace: o.Metadata.Namespace, Name: o.Metadata.Name}
 }
 
-// lastApplied is where kubectl copies what it applied, a Secret's content included.
-const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
-
 // Decode reads a declared object from JSON and validates it. Every problem is reported, each naming the object and
 // the field; a field or kind that Flotilla does not take is "not supported yet". Errors wrap fleet.ErrInvalid. kubectl's
 // copy of the object among the annotations is dropped.
@@ -81,7 +78,7 @@ func Decode(data []byte) (*Object, error) {
 	if !found || kind.APIVersion != o.APIVersion {
 		return nil, fmt.Errorf("%s %s: %w: kind %s of %s is not supported yet", o.Kind, o.Metadata.Name, fleet.ErrInvalid, o.Kind, o.APIVersion)
 	}
-	delete(o.Metadata.Annotations, lastApplied)
+	delete(o.Metadata.Annotations, fleet.LastAppliedAnnotation)
 	var fields fleet.Fields
 	refuseUnknown(&fields, "", strict)
 	o.Metadata.validate(&fields, kind)

@@ -37,7 +37,7 @@ var dropped = []string{"creationTimestamp", "deletionTimestamp", "generation", "
 
 // stripped are annotations and labels that Flux removes, from what it applies and from what is there.
 var (
-	strippedAnnotations = []string{"kubectl.kubernetes.io/last-applied-configuration", "fluxcd.io/sync-checksum"}
+	strippedAnnotations = []string{fleet.LastAppliedAnnotation, "fluxcd.io/sync-checksum"}
 	strippedLabels      = []string{"fluxcd.io/sync-gc-mark"}
 )
 

@@ -36,7 +36,7 @@ type Config struct {
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 
-	// Namespace holds the spoke's own objects; it exists. Default flotilla-system.
+	// Namespace holds the spoke's own objects; it exists.
 	Namespace string
 	// Dir is a directory on a volume that may be lost. Empty: nothing is kept there.
 	Dir string
@@ -78,10 +78,12 @@ func New(config Config) (*Engine, error) {
 	if config.Blob == nil {
 		missing = append(missing, errors.New("no Blob"))
 	}
+	if config.Namespace == "" {
+		missing = append(missing, errors.New("no Namespace"))
+	}
 	if err := errors.Join(missing...); err != nil {
 		return nil, fmt.Errorf("deploy engine: %w: %w", fleet.ErrInvalid, err)
 	}
-	config.Namespace = cmp.Or(config.Namespace, "flotilla-system")
 	config.Log = cmp.Or(config.Log, slog.New(slog.DiscardHandler))
 	if config.Event == nil {
 		config.Event = func(fleet.Event) {}
