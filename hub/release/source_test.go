@@ -204,17 +204,33 @@ func TestWrongPasswordAfterTheRightOneLeavesTheArtifactToBuildFrom(t *testing.T)
 func TestSourceThatDoesNotAnswerInTimeSaysSo(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
+	b.applySource("app", silent(t), `,"timeout":"100ms"`)
+	b.eventuallySource("app", saying("no answer within 100ms"))
+}
+
+func TestShortTimeoutDoesNotCutOffASourceOfTheSameUpstream(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	url := silent(t)
+	b.applySource("hasty", url, `,"timeout":"100ms"`)
+	b.applySource("patient", url, `,"timeout":"200ms"`)
+	b.eventuallySource("patient", saying("no answer within 200ms"))
+	b.eventuallySource("hasty", saying("no answer within 200ms"))
+}
+
+// silent is the URL of a repository whose server never answers.
+func silent(t *testing.T) string {
+	t.Helper()
 	done := make(chan struct{})
-	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		select {
 		case <-r.Context().Done():
 		case <-done:
 		}
 	}))
-	t.Cleanup(silent.Close)
+	t.Cleanup(server.Close)
 	t.Cleanup(func() { close(done) })
-	b.applySource("app", silent.URL+"/app.git", `,"timeout":"100ms"`)
-	b.eventuallySource("app", saying("no answer within 100ms"))
+	return server.URL + "/app.git"
 }
 
 func TestSourceWhoseSecretCannotBeReadLeavesTheOthersAlone(t *testing.T) {

@@ -1,11 +1,13 @@
 package release
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"flotilla.dev/flotilla/hub/source"
@@ -120,7 +122,7 @@ func (l *Loop) lookAt(ctx context.Context, v *view, u fleet.UpstreamState) bool 
 		l.postponeLook(ctx, log, u, time.Second)
 		return false
 	}
-	look, err := l.resolve(ctx, v, sources[0], u)
+	look, err := l.resolve(ctx, v, mostPatient(sources), u)
 	if ctx.Err() != nil {
 		return false // stopping: another look will be made
 	}
@@ -215,6 +217,13 @@ func (l *Loop) tell(ctx context.Context, sources []declaredSource, look fleet.Lo
 			l.Log.Error("event not stored", "source", s.name(), "err", err)
 		}
 	}
+}
+
+// mostPatient is the Source with the longest timeout: a short one, maybe of another tenant, must not cut off the others.
+func mostPatient(sources []declaredSource) declaredSource {
+	return slices.MaxFunc(sources, func(a, b declaredSource) int {
+		return cmp.Compare(a.spec.GetTimeout(), b.spec.GetTimeout())
+	})
 }
 
 // nextLook is the shortest interval among the Sources, jittered by 5 %.
