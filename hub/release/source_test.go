@@ -201,6 +201,22 @@ func TestWrongPasswordAfterTheRightOneLeavesTheArtifactToBuildFrom(t *testing.T)
 	})
 }
 
+func TestSecretWithAKeyThatIsNotReadIsRefusedByName(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	hash := b.push(map[string]string{"deploy/a.yaml": fmt.Sprintf(configMap, "a", "1")})
+	keys := []string{"bearerToken", "tls.crt", "tls.key", "caFile", "certFile", "keyFile", "identity", "known_hosts", "githubAppID", "githubAppPrivateKey"}
+	for _, key := range keys {
+		name := strings.ToLower(strings.NewReplacer("_", "-", ".", "-").Replace(key))
+		b.apply(fmt.Sprintf(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":%q,"namespace":"apps"},"stringData":{"username":"user","password":"any",%q:"any"}}`, name, key))
+		b.applyGit(name, fmt.Sprintf(`,"secretRef":{"name":%q}`, name))
+		b.eventuallySource(name, saying("AuthenticationFailed spec.secretRef: Secret/apps/"+name+": invalid: key "+key+" is not supported yet"))
+	}
+	b.apply(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"unknown","namespace":"apps"},"stringData":{"username":"user","password":"any","note":"any"}}`)
+	b.applyGit("unknown", `,"secretRef":{"name":"unknown"}`)
+	b.eventuallySource("unknown", fetched(hash))
+}
+
 func TestSourceThatDoesNotAnswerInTimeSaysSo(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)

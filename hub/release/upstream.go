@@ -74,35 +74,6 @@ func (l *Loop) upstreamOf(ctx context.Context, v *view, s declaredSource) (sourc
 	return upstream, nil
 }
 
-// credential reads a Secret, when it changed since it was last read.
-func (l *Loop) credential(ctx context.Context, v *view, namespace, name string) (*source.Credential, error) {
-	version := v.secrets[namespace+"/"+name]
-	l.mu.Lock()
-	known, found := l.credentials[namespace+"/"+name]
-	l.mu.Unlock()
-	if found && known.version == version {
-		return known.credential, nil
-	}
-	data, err := l.Store.SecretData(ctx, namespace, name)
-	if err != nil {
-		return nil, fmt.Errorf("spec.secretRef: Secret/%s/%s is not given to the hub: %w", namespace, name, err)
-	}
-	credential := &source.Credential{Username: string(data["username"]), Password: string(data["password"]), CAFile: data["ca.crt"]}
-	if credential.Password == "" && len(credential.CAFile) == 0 {
-		return nil, fmt.Errorf("spec.secretRef: Secret/%s/%s: %w: it has no key password (nor ca.crt)", namespace, name, fleet.ErrInvalid)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.credentials[namespace+"/"+name] = readCredential{version: version, credential: credential}
-	return credential, nil
-}
-
-// readCredential is a credential and the version of the Secret that it was read from.
-type readCredential struct {
-	version    string
-	credential *source.Credential
-}
-
 // identify is the identity of an upstream: equal for equal specs and credentials, whatever the timeout.
 func (l *Loop) identify(u source.Upstream) fleet.Digest {
 	u.ID, u.Timeout = "", 0
