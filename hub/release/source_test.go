@@ -1,20 +1,24 @@
 package release_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"flotilla.dev/flotilla/hub/release"
 	"flotilla.dev/flotilla/hub/source"
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/test/lab"
 )
 
 func (b *bundle) suspend(name string, yes bool) {
@@ -199,6 +203,58 @@ func TestWrongPasswordAfterTheRightOneLeavesTheArtifactToBuildFrom(t *testing.T)
 		}
 		return at(hash)(s)
 	})
+}
+
+func TestSecretThatIsMissingOrIncompleteIsToldInTheLogAndOnceAsAnEvent(t *testing.T) {
+	t.Parallel()
+	log := &testLog{}
+	logging := func(c *release.Config) { c.Log = slog.New(slog.NewTextHandler(log, nil)) }
+	b := newBundleWith(t, logging)
+	b.push(map[string]string{"deploy/a.yaml": fmt.Sprintf(configMap, "a", "1")})
+	b.applyGit("app", `,"secretRef":{"name":"git"}`)
+	b.eventuallySource("app", saying("is not given to the hub"))
+	b.replica(logging) // both see what follows
+	b.apply(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"git","namespace":"apps"},"stringData":{"username":"user"}}`)
+	b.eventuallySource("app", saying("it has no key password"))
+	b.applyGit("witness", "")
+	b.reconcile("witness") // they have looked again
+	events, _, err := b.Events(t.Context(), fleet.EventQuery{Kind: "GitRepository", Name: "app"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wants := []string{"Secret/apps/git is not given to the hub", "Secret/apps/git: invalid: it has no key password"}
+	if len(events) != len(wants) {
+		t.Fatalf("events %+v, want %d", events, len(wants))
+	}
+	for i, want := range wants {
+		if e := events[i]; !e.Warning || e.Namespace != "apps" || e.Reason != "AuthenticationFailed" || !strings.Contains(e.Message, want) {
+			t.Errorf("event %+v, want a warning with %q", e, want)
+		}
+		lab.Eventually(t, time.Minute, "log", func() error {
+			if !strings.Contains(log.text(), want) {
+				return fmt.Errorf("it lacks %q:\n%s", want, log.text())
+			}
+			return nil
+		})
+	}
+}
+
+// testLog is a log that may be read while it is written.
+type testLog struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (l *testLog) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buffer.Write(line)
+}
+
+func (l *testLog) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buffer.String()
 }
 
 func TestSecretWithAKeyThatIsNotReadIsRefusedByName(t *testing.T) {

@@ -23,6 +23,9 @@ const (
 	reasonStorage        = "StorageOperationFailed"
 )
 
+// notFetched is what the log says of a Source that its Secret or its upstream stands in the way of.
+const notFetched = "source not fetched"
+
 // bind records for each declared Source that changed which upstream it means. It reports whether anything was bound.
 func (l *Loop) bind(ctx context.Context, v *view) (changed bool, err error) {
 	var errs []error
@@ -52,8 +55,13 @@ func (l *Loop) bindSource(ctx context.Context, v *view, s declaredSource) (chang
 		return false, nil
 	}
 	m := s.object.Metadata
-	err = l.Store.BindSource(ctx, s.object.Kind, m.Namespace, m.Name, m.Generation, id, reason, message)
-	return err == nil, err
+	if err := l.Store.BindSource(ctx, s.object.Kind, m.Namespace, m.Name, m.Generation, id, reason, message); err != nil {
+		return false, err
+	}
+	if reason != "" {
+		l.Log.Warn(notFetched, "source", s.name(), "reason", reason, "err", message)
+	}
+	return true, nil
 }
 
 // upstreamOf is the upstream that a declared Source means. A Secret that is missing, or lacks what is needed, is
@@ -182,7 +190,7 @@ func (l *Loop) tell(ctx context.Context, sources []declaredSource, look fleet.Lo
 			event.Reason, event.Message, event.Warning = "NewArtifact", "fetched revision "+string(look.Revision), false
 			l.Log.Info("source fetched", "source", s.name(), "revision", look.Revision)
 		} else {
-			l.Log.Warn("source not fetched", "source", s.name(), "reason", look.Reason, "err", look.Message)
+			l.Log.Warn(notFetched, "source", s.name(), "reason", look.Reason, "err", look.Message)
 		}
 		if err := l.Store.AddEvent(ctx, event); err != nil {
 			l.Log.Error("event not stored", "source", s.name(), "err", err)
