@@ -49,7 +49,7 @@ func (s *objects) Get(ctx context.Context, req *adminv1.GetRequest) (*adminv1.Ge
 		return nil, err
 	}
 	sel := selection{kind: kind, namespace: req.GetNamespace(), name: req.GetName(), cluster: req.GetCluster()}
-	if err := s.findCluster(ctx, sel); err != nil {
+	if err := s.findCluster(ctx, sel.cluster); err != nil {
 		return nil, err
 	}
 	found, _, err := s.show(ctx, sel)
@@ -63,15 +63,15 @@ func (s *objects) Get(ctx context.Context, req *adminv1.GetRequest) (*adminv1.Ge
 	return &adminv1.GetResponse{Object: raw}, err
 }
 
-// findCluster refuses a selection in a cluster that nobody knows, as when its name is misspelt. One that was deleted has
-// no instances, as long as that is remembered: so whoever waits for them to go finds them gone.
-func (s *Server) findCluster(ctx context.Context, sel selection) error {
-	if sel.cluster == "" || sel.cluster == everyCluster {
+// findCluster refuses a cluster that nobody knows, as when its name is misspelt. One that was deleted has no instances,
+// as long as that is remembered: so whoever waits for them to go finds them gone.
+func (s *Server) findCluster(ctx context.Context, name string) error {
+	if name == "" || name == everyCluster {
 		return nil
 	}
-	known, _, err := s.Store.Objects(ctx, resource.Query{Kind: resource.Cluster.Name, Name: sel.cluster, Since: 1})
+	known, _, err := s.Store.Objects(ctx, resource.Query{Kind: resource.Cluster.Name, Name: name, Since: 1})
 	if err == nil && len(known) == 0 {
-		err = fmt.Errorf("%s/%s: %w", resource.Cluster.Name, sel.cluster, fleet.ErrNotFound)
+		err = fmt.Errorf("%s/%s: %w", resource.Cluster.Name, name, fleet.ErrNotFound)
 	}
 	return err
 }
@@ -98,7 +98,7 @@ func (s *objects) List(ctx context.Context, req *adminv1.ListRequest) (*adminv1.
 		return nil, err
 	}
 	sel := selection{kind: kind, namespace: req.GetNamespace(), name: req.GetName(), cluster: req.GetCluster()}
-	if err := s.findCluster(ctx, sel); err != nil {
+	if err := s.findCluster(ctx, sel.cluster); err != nil {
 		return nil, err
 	}
 	found, seen, err := s.show(ctx, sel)
