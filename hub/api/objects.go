@@ -166,14 +166,17 @@ func (s *objects) endInstance(ctx context.Context, kind resource.Kind, req *admi
 }
 
 func impactMessage(i fleet.Impact) *adminv1.Impact {
-	m := &adminv1.Impact{Clusters: uint32(i.Clusters), Deletes: i.Deletes, EveryCluster: i.EveryCluster}
-	switch {
-	case i.Deletes:
-		m.Summary = "objects may be deleted in " + plural(i.Clusters, "cluster")
-	case i.EveryCluster:
-		m.Summary = "it means every cluster, " + itoa(i.Clusters) + " now, and those to come"
-	case i.Clusters > 0:
-		m.Summary = "it touches " + plural(i.Clusters, "cluster")
+	m := &adminv1.Impact{Clusters: uint32(i.Clusters), Deletes: i.Deletes > 0, EveryCluster: i.EveryCluster}
+	var parts []string
+	if i.Deletes > 0 {
+		parts = append(parts, "objects may be deleted in "+plural(i.Deletes, "cluster"))
 	}
+	if i.EveryCluster {
+		parts = append(parts, "it means every cluster, "+itoa(i.Clusters)+" now, and those to come")
+	}
+	if len(parts) == 0 && i.Clusters > 0 {
+		parts = append(parts, "it touches "+plural(i.Clusters, "cluster"))
+	}
+	m.Summary = strings.Join(parts, "; ")
 	return m
 }

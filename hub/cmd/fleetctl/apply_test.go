@@ -221,13 +221,18 @@ func TestApplyOfWhatIsDeclaredAlreadyNeedsNoConfirmation(t *testing.T) {
 
 func TestApplyCountsTheClustersThatAreDeclaredWithAPlacementOfAll(t *testing.T) {
 	t.Parallel()
-	b := newFleet(t) // two clusters
-	every := strings.Replace(strings.Split(declared, "---")[0], "selector: {matchLabels: {env: prod}}", "selector: {}", 1)
-	file := b.write("all.yaml", every+"---\n"+strings.Replace(clusterProd, "name: prod-1", "name: eu-1", 1))
-	b.fails(exitUsage, []string{"--confirm says 2, and it is 3 clusters", "1 cluster declared with it"}, "apply", "-f", file, "--confirm=2")
-	want(t, "stdout", b.ok("apply", "-f", file, "--confirm=3").stdout, `
+	for name, clusters := range map[string]string{"extends": "selector: {}}", "extends and deletes": "selector: {}}, onUnmatch: Prune"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newFleet(t) // two clusters
+			every := strings.Replace(strings.Split(declared, "---")[0], "selector: {matchLabels: {env: prod}}}", clusters, 1)
+			file := b.write("all.yaml", every+"---\n"+strings.Replace(clusterProd, "name: prod-1", "name: eu-1", 1))
+			b.fails(exitUsage, []string{"--confirm says 2, and it is 3 clusters", "1 cluster declared with it"}, "apply", "-f", file, "--confirm=2")
+			want(t, "stdout", b.ok("apply", "-f", file, "--confirm=3").stdout, `
 cluster.fleet.flotilla.dev/eu-1 created
 placement.fleet.flotilla.dev/app configured`)
+		})
+	}
 }
 
 func TestApplyDoesNotGoOnWithMoreClustersThanWereConfirmed(t *testing.T) {

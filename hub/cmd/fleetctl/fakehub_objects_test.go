@@ -43,6 +43,7 @@ func (f *fakeObjects) Apply(_ context.Context, r *adminv1.ApplyRequest) (*adminv
 	}
 	if response.Impact == nil && declared.Kind == "Placement" && strings.Contains(string(declared.Spec), `"selector":{}`) {
 		response.Impact = f.everyCluster()
+		response.Impact.Deletes = strings.Contains(string(declared.Spec), `"onUnmatch":"Prune"`)
 	}
 	if r.Confirm != nil && r.GetConfirm() != response.GetImpact().GetClusters() {
 		return nil, fmt.Errorf("%w: it is %d clusters now", fleet.ErrConflict, response.GetImpact().GetClusters())

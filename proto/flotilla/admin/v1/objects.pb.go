@@ -184,9 +184,10 @@ func (DeletePolicy) EnumDescriptor() ([]byte, []int) {
 // Impact says what a change means for the fleet.
 type Impact struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Clusters it touches.
+	// Clusters it touches, and the number to confirm: all where it means every one, otherwise those where objects may be
+	// deleted, if there are any.
 	Clusters uint32 `protobuf:"varint,1,opt,name=clusters,proto3" json:"clusters,omitempty"`
-	// Objects may be deleted in them.
+	// Objects may be deleted, in all of them or, where it means every cluster, in as many as the summary says.
 	Deletes bool `protobuf:"varint,2,opt,name=deletes,proto3" json:"deletes,omitempty"`
 	// It means every cluster there is or will be.
 	EveryCluster bool `protobuf:"varint,3,opt,name=every_cluster,json=everyCluster,proto3" json:"every_cluster,omitempty"`
