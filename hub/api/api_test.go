@@ -731,6 +731,28 @@ func TestStatusNamesWhatIsHeldAndWhere(t *testing.T) {
 	}
 }
 
+func TestStatusNamesWhatIsNotReadyBesidesApps(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.running()
+	b.apply(strings.Replace(gitYAML, `"name":"app"`, `"name":"broken"`, 1))
+	if err := b.BindSource(b.ctx, "GitRepository", "apps", "broken", 1, fleet.Digest{}, "AuthenticationFailed", "no Secret"); err != nil {
+		t.Fatal(err)
+	}
+	b.apply(placementYAML("lacking", `{"apps":[{"kind":"Kustomization","name":"none"}],"clusters":{"names":["prod-1"]}}`))
+	status, err := adminv1.NewHubServiceClient(b.conn).Status(b.ctx, &adminv1.StatusRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, trouble := range status.GetTroubles() {
+		got = append(got, trouble.GetObject()+": "+trouble.GetMessage())
+	}
+	if want := []string{"GitRepository/apps/broken: no Secret", "Placement/apps/lacking: not declared: Kustomization/apps/none"}; !slices.Equal(got, want) {
+		t.Errorf("troubles %q, want %q", got, want)
+	}
+}
+
 func TestSameTroubleInSeveralClustersIsOneWhateverItsPodsAreCalled(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
