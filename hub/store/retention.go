@@ -111,7 +111,7 @@ const forgetting = ` UPDATE hub SET forgotten = greatest(forgotten, (SELECT max(
 var unbounded = map[string]string{
 	"hub":            "one row",
 	"cluster":        "a row a declared Cluster",
-	"admin_token":    "a row a token that a person made",
+	"admin_token":    "a row a token that a person made and nobody ended",
 	"placement":      "a row a declared Placement",
 	"assignment":     "a row an App and cluster it is placed on",
 	"assignment_pin": "four rows an Assignment",
