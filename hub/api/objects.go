@@ -137,6 +137,9 @@ func (s *objects) Delete(ctx context.Context, req *adminv1.DeleteRequest) (*admi
 	if err != nil {
 		return nil, err
 	}
+	if err := checkDelete(kind, req); err != nil {
+		return nil, err
+	}
 	order := fleet.Order{DryRun: req.GetDryRun(), Confirm: req.Confirm}
 	var impact fleet.Impact
 	if req.GetCluster() != "" {
@@ -151,9 +154,24 @@ func (s *objects) Delete(ctx context.Context, req *adminv1.DeleteRequest) (*admi
 	return &adminv1.DeleteResponse{Impact: impactMessage(impact)}, nil
 }
 
+// checkDelete refuses what the kind has no use for: ignored, it would seem to have been heeded.
+func checkDelete(kind resource.Kind, req *adminv1.DeleteRequest) error {
+	_, known := policies[req.GetPolicy()]
+	switch {
+	case !known:
+		return fmt.Errorf("policy %d: %w: there is no such", req.GetPolicy(), fleet.ErrInvalid)
+	case policies[req.GetPolicy()] != "" && !kind.App:
+		return fmt.Errorf("policy: %w: it is for Apps, and %s is none", fleet.ErrInvalid, kind.Name)
+	case req.GetNow() && kind.Name != resource.Cluster.Name:
+		return fmt.Errorf("now: %w: it is for Clusters, and %s is none", fleet.ErrInvalid, kind.Name)
+	}
+	return nil
+}
+
 var policies = map[adminv1.DeletePolicy]fleet.DeletionPolicy{
-	adminv1.DeletePolicy_DELETE_POLICY_DELETE: fleet.DeleteObjects,
-	adminv1.DeletePolicy_DELETE_POLICY_ORPHAN: fleet.OrphanObjects,
+	adminv1.DeletePolicy_DELETE_POLICY_UNSPECIFIED: "",
+	adminv1.DeletePolicy_DELETE_POLICY_DELETE:      fleet.DeleteObjects,
+	adminv1.DeletePolicy_DELETE_POLICY_ORPHAN:      fleet.OrphanObjects,
 }
 
 func (s *objects) endInstance(ctx context.Context, kind resource.Kind, req *adminv1.DeleteRequest, order fleet.Order) (fleet.Impact, error) {

@@ -825,11 +825,11 @@ type DeleteRequest struct {
 	Name      string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	// Name of a cluster: an Assignment is meant that the cluster's spoke knows and the hub does not.
 	Cluster string `protobuf:"bytes,4,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	// Needed with a cluster; otherwise overrides the App's own.
+	// Of an App: needed with a cluster, otherwise overrides its own. For another kind it is INVALID_ARGUMENT.
 	Policy DeletePolicy `protobuf:"varint,5,opt,name=policy,proto3,enum=flotilla.admin.v1.DeletePolicy" json:"policy,omitempty"`
 	// As in ApplyRequest.
 	Confirm *uint32 `protobuf:"varint,6,opt,name=confirm,proto3,oneof" json:"confirm,omitempty"`
-	// A Cluster: do not wait for its spoke to acknowledge the tombstones.
+	// Of a Cluster: do not wait for its spoke to acknowledge the tombstones. For another kind it is INVALID_ARGUMENT.
 	Now bool `protobuf:"varint,7,opt,name=now,proto3" json:"now,omitempty"`
 	// Tell what would happen; change nothing.
 	DryRun        bool `protobuf:"varint,8,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
