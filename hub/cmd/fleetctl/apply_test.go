@@ -153,10 +153,9 @@ func TestApplyDryRunStoresNothing(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
 	b.hub.impact("app", &adminv1.Impact{Clusters: 3, Summary: "places ks/app in 3 clusters"})
-	b.hub.warnings = []string{"there is no cluster yet"}
 	r := b.ok("apply", "--dry-run", "-f", b.write("fleet.yaml", declared))
 	wantTexts(t, "stdout", r.stdout, "placement.fleet.flotilla.dev/app created (server dry run)")
-	wantTexts(t, "stderr", r.stderr, "places ks/app in 3 clusters", "Warning: pl/app: there is no cluster yet")
+	wantTexts(t, "stderr", r.stderr, "places ks/app in 3 clusters")
 	b.fails(exitNotFound, nil, "get", "ks/app")
 }
 
