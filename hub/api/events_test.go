@@ -3,8 +3,10 @@ package api_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
@@ -51,6 +53,53 @@ func TestMoreEventsThanTheHubListsAreRefused(t *testing.T) {
 		list, err := client.List(b.ctx, &adminv1.EventsServiceListRequest{Limit: limit})
 		if err != nil || len(list.GetEvents()) != want {
 			t.Errorf("limit %d: %d events, error %v; want %d", limit, len(list.GetEvents()), err, want)
+		}
+	}
+}
+
+func TestEventIsWatchedOnce(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	client := adminv1.NewEventsServiceClient(b.conn)
+	list, err := client.List(b.ctx, &adminv1.EventsServiceListRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	watch, err := client.Watch(b.ctx, &adminv1.EventsServiceWatchRequest{WatchToken: list.GetWatchToken(), Filter: &adminv1.EventFilter{Kind: "Kustomization"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		if err := b.AddEvent(b.ctx, fleet.FleetEvent{Kind: "Kustomization", Namespace: "apps", Name: "app", Reason: fmt.Sprint(i)}); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := watch.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := resp.GetEvent().GetReason(); got != fmt.Sprint(i) {
+			t.Errorf("event %s, want %d", got, i)
+		}
+	}
+}
+
+func TestEventsAreFilteredByTime(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	client := adminv1.NewEventsServiceClient(b.conn)
+	at := time.Now().Truncate(time.Second)
+	for reason, age := range map[string]time.Duration{"Old": 2 * time.Hour, "New": time.Minute} {
+		if err := b.AddEvent(b.ctx, fleet.FleetEvent{At: at.Add(-age), Kind: "Kustomization", Namespace: "apps", Name: "app", Reason: reason}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for since, want := range map[*timestamppb.Timestamp]int{nil: 2, timestamppb.New(at.Add(-time.Hour)): 1, timestamppb.New(at): 0} {
+		list, err := client.List(b.ctx, &adminv1.EventsServiceListRequest{Filter: &adminv1.EventFilter{Since: since}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(list.GetEvents()); got != want {
+			t.Errorf("since %v: %d events, want %d", since, got, want)
 		}
 	}
 }

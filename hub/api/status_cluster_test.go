@@ -38,7 +38,7 @@ func TestStatusOfAClusterSaysAllThatIsKnownOfIt(t *testing.T) {
 		if session, err = b.OpenSession(b.ctx, id, held, fleet.ClusterFacts{SpokeVersion: "v1.2", KubernetesVersion: "v1.36.3"}); err != nil {
 			t.Fatal(err)
 		}
-		if _, state, _, err = b.DesiredState(b.ctx, session); err != nil {
+		if _, state, _, err = b.DesiredState(b.ctx, session, fleet.StateID{}); err != nil {
 			t.Fatal(err)
 		}
 	}

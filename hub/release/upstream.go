@@ -155,7 +155,10 @@ func (l *Loop) resolve(ctx context.Context, v *view, s declaredSource, u fleet.U
 	}
 	if revision == u.Revision && !u.TreeBlob.IsZero() {
 		missing, err := l.Blobs.Missing(ctx, []fleet.Digest{u.TreeBlob})
-		if err == nil && len(missing) == 0 {
+		if err != nil {
+			return look, err
+		}
+		if len(missing) == 0 {
 			return fleet.Looked{Revision: revision, Tree: u.Tree, TreeBlob: u.TreeBlob}, nil
 		}
 	}

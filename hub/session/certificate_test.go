@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"crypto"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +33,8 @@ func issue(t *testing.T, root identity.Root, cluster, trustDomain string, ago ti
 func (b *bundle) expired(s *spoke, ago time.Duration) *spoke {
 	b.t.Helper()
 	key, issued := issue(b.t, b.root, s.cluster, identity.DefaultTrustDomain, ago)
-	if err := b.IssuedCertificate(b.t.Context(), s.cluster, fleet.Certificate{Serial: issued.Serial, IssuedAt: issued.NotBefore}, true); err != nil {
+	certificate := fleet.Certificate{Serial: issued.Serial, IssuedAt: issued.NotBefore}
+	if err := errors.Join(b.IssuedCertificate(b.t.Context(), s.cluster, certificate), b.Admit(b.t.Context(), s.cluster, certificate)); err != nil {
 		b.t.Fatal(err)
 	}
 	return b.as(key, issued.DER, s.cluster, s.name)
@@ -156,21 +158,28 @@ func TestSpokeOfAnEmptiedDatabaseRenewsACertificateThatRanOut(t *testing.T) {
 	}
 }
 
-// A database restored to yesterday knows none of the certificates that spokes have renewed since.
+// A restored database knows none of the certificates that spokes have got since.
 func TestCertificateThatIsNewerThanARestoredDatabaseIsGood(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
-	s := b.enrol("prod-1")
-	b.sql(`UPDATE cluster SET serial = 'old', next_serial = 'old too', certified_at = now() - interval '1 day', enrolled_at = NULL`)
-	if number := s.connect(nil).welcome.GetSession(); number == 0 {
-		t.Error("no session")
-	}
-	next := b.mustRenew(s)
-	next.connect(nil)
-	_, err := s.Report(t.Context(), &spokev1.ReportRequest{Session: 1, Sequence: 1})
-	wantCode(t, err, codes.PermissionDenied) // it is as any other from then on
-	if statuses, err := b.ClusterStatuses(t.Context()); err != nil || !statuses["prod-1"].Enrolled {
-		t.Errorf("clusters %+v, error %v", statuses, err)
+	for name, older := range map[string]string{
+		"before-renewals":         `serial = 'old', next_serial = NULL, certified_at = now() - interval '1 day'`,
+		"before-a-renewals-use":   `serial = 'old', next_serial = 'old too', certified_at = now() - interval '1 day'`,
+		"before-the-enrolment":    `serial = NULL, next_serial = NULL, certified_at = NULL, enrolled_at = NULL`,
+		"before-it-enrolled-anew": `serial = 'of another spoke', next_serial = NULL, certified_at = now() - interval '1 day'`,
+	} {
+		s := b.enrol(name)
+		b.sql(`UPDATE cluster SET `+older+` WHERE id = $1`, s.cluster)
+		if number := s.connect(nil).welcome.GetSession(); number == 0 {
+			t.Errorf("%s: no session", name)
+		}
+		next := b.mustRenew(s)
+		next.connect(nil)
+		_, err := s.Report(t.Context(), &spokev1.ReportRequest{Session: 1, Sequence: 1})
+		wantCode(t, err, codes.PermissionDenied) // it is as any other from then on
+		if statuses, err := b.ClusterStatuses(t.Context()); err != nil || !statuses[name].Enrolled {
+			t.Errorf("%s: clusters %+v, error %v", name, statuses, err)
+		}
 	}
 }
 

@@ -131,7 +131,7 @@ func (s *session) beat() error {
 
 // welcome opens the session, saying whether the spoke holds the desired state already.
 func (s *session) welcome(ctx context.Context) error {
-	desired, id, safeMode, err := s.server.Store.DesiredState(ctx, s.Session)
+	desired, id, safeMode, err := s.server.Store.DesiredState(ctx, s.Session, fleet.StateID{})
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func (s *session) welcome(ctx context.Context) error {
 func (s *session) step(ctx context.Context) error {
 	asking, cancel := context.WithTimeout(ctx, s.server.Heartbeat)
 	defer cancel()
-	desired, id, safeMode, err := s.server.Store.DesiredState(asking, s.Session)
+	desired, id, safeMode, err := s.server.Store.DesiredState(asking, s.Session, s.sent)
 	switch {
 	case errors.Is(err, fleet.ErrConflict):
 		return status.Error(codes.Aborted, "a newer session of this cluster is open, its certificate was replaced, or it was deleted")

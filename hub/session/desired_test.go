@@ -91,7 +91,7 @@ func TestLargeStateComesInPartsOfAMegabyteOfWhichTheLastIsSigned(t *testing.T) {
 	if parts := b.follow(s, session, held); len(parts) < 2 || len(held) != 1 {
 		t.Errorf("%d parts leave %d Assignments", len(parts), len(held))
 	}
-	b.sql(`UPDATE assignment SET payload = ''`)
+	b.sql(`UPDATE assignment SET payload = '', generation = generation + 1`)
 	b.sql(`SELECT pg_notify('flotilla', $1)`, "cluster "+s.cluster)
 	if parts := b.follow(s, session, held); len(parts) != 1 || fmt.Sprint(held) == fmt.Sprint(before) {
 		t.Errorf("one changed Assignment came in %d parts", len(parts))

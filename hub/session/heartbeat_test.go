@@ -41,7 +41,7 @@ func (s *idleStore) OpenSession(_ context.Context, cluster string, _ fleet.State
 	return fleet.Session{Cluster: cluster, Number: 1, Epoch: 1}, nil
 }
 
-func (s *idleStore) DesiredState(ctx context.Context, _ fleet.Session) (fleet.Desired, fleet.StateID, string, error) {
+func (s *idleStore) DesiredState(ctx context.Context, _ fleet.Session, _ fleet.StateID) (fleet.Desired, fleet.StateID, string, error) {
 	if s.hung.Load() {
 		<-ctx.Done()
 		return nil, fleet.StateID{}, "", fmt.Errorf("%w: the database does not answer", fleet.ErrUnavailable)

@@ -18,15 +18,16 @@ import (
 
 // Store is what the sessions need of the store.
 type Store interface {
-	RedeemToken(ctx context.Context, id string, secretHash, keyHash fleet.Digest, kubeSystemUID string) (cluster, name string, err error)
-	IssuedCertificate(ctx context.Context, cluster string, certificate fleet.Certificate, enrolled bool) error
+	RedeemToken(ctx context.Context, id string, secretHash, keyHash fleet.Digest, kubeSystemUID string,
+		issue func(cluster string) (fleet.Certificate, error)) (cluster, name string, err error)
+	IssuedCertificate(ctx context.Context, cluster string, certificate fleet.Certificate) error
 	Admit(ctx context.Context, cluster string, certificate fleet.Certificate) error
 	AdoptCluster(ctx context.Context, cluster, name string) error
 
 	OpenSession(ctx context.Context, cluster string, held fleet.StateID, facts fleet.ClusterFacts) (fleet.Session, error)
 	CloseSession(ctx context.Context, session fleet.Session) error
 	DisconnectSilent(ctx context.Context, unheard time.Duration) error
-	DesiredState(ctx context.Context, session fleet.Session) (desired fleet.Desired, id fleet.StateID, safeMode string, err error)
+	DesiredState(ctx context.Context, session fleet.Session, held fleet.StateID) (desired fleet.Desired, id fleet.StateID, safeMode string, err error)
 	StoreReports(ctx context.Context, cluster string, batch fleet.ReportBatch) error
 
 	FetchableManifest(ctx context.Context, cluster string, app fleet.Key, epoch, generation uint64) (manifest fleet.Digest, superseded bool, held []fleet.Digest, err error)

@@ -96,12 +96,7 @@ func TestEveryChangeByAPersonIsAudited(t *testing.T) {
 		t.Run(test.method, func(t *testing.T) {
 			t.Parallel()
 			b := newBundle(t)
-			b.apply(clusterYAML("prod-1", "prod"))
-			b.apply(gitYAML)
-			b.apply(ksYAML)
-			b.apply(placementYAML(everywhere))
-			b.release("main@sha1:1", "one")
-			b.roll()
+			b.running()
 			before, err := b.VerifyAudit(t.Context())
 			if err != nil {
 				t.Fatal(err)

@@ -11,18 +11,12 @@ import (
 )
 
 // IssuedCertificate records the newest certificate of a cluster, before it is given out: it and the one in use are
-// accepted. One issued for a token is in use at once and ends all others.
-func (s *Store) IssuedCertificate(ctx context.Context, cluster string, certificate fleet.Certificate, enrolled bool) error {
+// accepted.
+func (s *Store) IssuedCertificate(ctx context.Context, cluster string, certificate fleet.Certificate) error {
 	return s.transact(ctx, System, action{verb: "record a certificate of cluster", object: cluster}, func(tx pgx.Tx) error {
-		const issue = `UPDATE cluster SET next_serial = CASE WHEN $3 THEN NULL ELSE convert_to($2, 'UTF8') END,
-			serial = CASE WHEN $3 THEN convert_to($2, 'UTF8') ELSE serial END, certified_at = greatest(certified_at, $4) WHERE id = $1`
-		if _, err := tx.Exec(ctx, issue, cluster, certificate.Serial, enrolled, certificate.IssuedAt); err != nil {
-			return explain("record a certificate of cluster "+cluster, err)
-		}
-		if !enrolled {
-			return nil
-		}
-		return publish(ctx, tx, TopicCluster(cluster)) // an open session of another certificate has to end
+		const issue = `UPDATE cluster SET next_serial = convert_to($2, 'UTF8'), certified_at = greatest(certified_at, $3) WHERE id = $1`
+		_, err := tx.Exec(ctx, issue, cluster, certificate.Serial, certificate.IssuedAt)
+		return explain("record a certificate of cluster "+cluster, err)
 	})
 }
 

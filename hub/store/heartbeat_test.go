@@ -50,7 +50,7 @@ func connectedApp(t *testing.T, s *Store) (fleet.Session, fleet.ReportBatch) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, state, _, err := s.DesiredState(t.Context(), session)
+	_, state, _, err := s.DesiredState(t.Context(), session, fleet.StateID{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func TestHeartbeatWithNothingNewMovesLastSeenOnly(t *testing.T) {
 	if err := s.StoreReports(t.Context(), session.Cluster, again); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, _, err := s.DesiredState(t.Context(), session); err != nil {
+	if _, _, _, err := s.DesiredState(t.Context(), session, fleet.StateID{}); err != nil {
 		t.Fatal(err)
 	}
 	if s.woken() {

@@ -84,11 +84,13 @@ func storeToken(ctx context.Context, tx pgx.Tx, cluster string, token fleet.Join
 const maxTokenTries = 10
 
 // RedeemToken binds a join token to one public key, and to one Kubernetes cluster where the UID of its kube-system is
-// known, and returns the cluster it is for. The same key may come again until the token runs out, because the answer
-// may have been lost; any other key or Kubernetes cluster, a wrong secret, and a token that has run out are
-// fleet.ErrDenied, in words that do not tell which tokens exist; name is then of the cluster that the token is for, empty
-// when there is no such token, and for the hub's own people alone.
-func (s *Store) RedeemToken(ctx context.Context, id string, secretHash, keyHash fleet.Digest, kubeSystemUID string) (cluster, name string, err error) {
+// known, and returns the cluster it is for. The certificate that issue makes is in use from then on and ends all others;
+// without it the token stays as it was. issue may be called again. The same key may come again until the token runs
+// out, because the answer may have been lost; any other key or Kubernetes cluster, a wrong secret, and a token that has
+// run out are fleet.ErrDenied, in words that do not tell which tokens exist; name is then of the cluster that the token
+// is for, empty when there is no such token, and for the hub's own people alone.
+func (s *Store) RedeemToken(ctx context.Context, id string, secretHash, keyHash fleet.Digest, kubeSystemUID string,
+	issue func(cluster string) (fleet.Certificate, error)) (cluster, name string, err error) {
 	denied := fmt.Errorf("join token: %w: it is unknown, has run out, or was used by another spoke: make a new one with `fleetctl cluster register`", fleet.ErrDenied)
 	err = s.transact(ctx, System, action{verb: "redeem a join token"}, func(tx pgx.Tx) error {
 		const redeem = `UPDATE join_token t SET used_at = coalesce(t.used_at, now()), key_hash = $3 FROM cluster c
@@ -105,12 +107,17 @@ func (s *Store) RedeemToken(ctx context.Context, id string, secretHash, keyHash 
 		if err != nil {
 			return explain("redeem a join token", err)
 		}
+		certificate, err := issue(cluster)
+		if err != nil {
+			return err
+		}
 		const enrol = `UPDATE cluster SET enrolled_at = coalesce(enrolled_at, now()),
+			serial = convert_to($4, 'UTF8'), next_serial = NULL, certified_at = greatest(certified_at, $5),
 			kube_system_uid = CASE WHEN $3 OR $2 <> '' THEN $2 ELSE kube_system_uid END WHERE id = $1`
-		if _, err := tx.Exec(ctx, enrol, cluster, kubeSystemUID, first); err != nil {
+		if _, err := tx.Exec(ctx, enrol, cluster, kubeSystemUID, first, certificate.Serial, certificate.IssuedAt); err != nil {
 			return explain("enrol Cluster/"+name, err)
 		}
-		return publish(ctx, tx, TopicObjects)
+		return publish(ctx, tx, TopicObjects, TopicCluster(cluster)) // an open session of another certificate has to end
 	})
 	if err == nil && cluster == "" {
 		err = denied

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -25,8 +26,14 @@ func (b *bundle) redeem(id, secret, key string) error {
 // redeemIn redeems a token from the Kubernetes cluster of that UID.
 func (b *bundle) redeemIn(uid, id, secret, key string) error {
 	b.t.Helper()
-	_, _, err := b.RedeemToken(b.t.Context(), id, fleet.DigestOf([]byte(secret)), fleet.DigestOf([]byte(key)), uid)
+	issue := func(string) (fleet.Certificate, error) { return certificate(key), nil }
+	_, _, err := b.RedeemToken(b.t.Context(), id, fleet.DigestOf([]byte(secret)), fleet.DigestOf([]byte(key)), uid, issue)
 	return err
+}
+
+// certificate is one that is issued now.
+func certificate(serial string) fleet.Certificate {
+	return fleet.Certificate{Serial: serial, IssuedAt: time.Now()}
 }
 
 func TestJoinTokenIsRefusedInTheSameWordsWhateverIsWrongWithIt(t *testing.T) {
@@ -135,5 +142,58 @@ func TestJoinTokenIsGoodInOneKubernetesCluster(t *testing.T) {
 		if err := b.redeemIn(step.uid, step.redeem, step.redeem, "key"); !errors.Is(err, step.want) {
 			t.Errorf("token %s in %q: %v, want %v", step.redeem, step.uid, err, step.want)
 		}
+	}
+}
+
+func TestTokenWithoutACertificateInReturnIsNotUsed(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	if err := b.register("prod-1", "token", time.Hour, false); err != nil {
+		t.Fatal(err)
+	}
+	for name, issue := range map[string]func(context.CancelFunc) error{
+		"not issued":                      func(context.CancelFunc) error { return fleet.ErrInvalid },
+		"issued by a hub that was killed": func(kill context.CancelFunc) error { kill(); return nil },
+	} {
+		ctx, kill := context.WithCancel(t.Context())
+		_, _, err := b.RedeemToken(ctx, "token", fleet.DigestOf([]byte("token")), fleet.DigestOf([]byte(name)), "uid of "+name,
+			func(string) (fleet.Certificate, error) { return certificate("lost"), issue(kill) })
+		kill()
+		if err == nil {
+			t.Errorf("%s: redeemed", name)
+		}
+		if statuses, err := b.ClusterStatuses(t.Context()); err != nil || statuses["prod-1"].Enrolled {
+			t.Errorf("%s: clusters %+v, error %v", name, statuses, err)
+		}
+	}
+	if err := b.redeemIn("uid", "token", "token", "key"); err != nil {
+		t.Errorf("by another spoke, after that: %v", err)
+	}
+}
+
+func TestRedeemedTokensCertificateIsInUseAtOnceAndEndsTheOneBefore(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	if err := b.register("prod-1", "token", time.Hour, false); err != nil {
+		t.Fatal(err)
+	}
+	redeem := func(issued fleet.Certificate) (cluster string) {
+		t.Helper()
+		cluster, _, err := b.RedeemToken(t.Context(), "token", fleet.DigestOf([]byte("token")), fleet.DigestOf([]byte("key")), "",
+			func(string) (fleet.Certificate, error) { return issued, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cluster
+	}
+	first, second := certificate("first"), certificate("second")
+	second.IssuedAt = first.IssuedAt.Add(-time.Minute) // by a replica whose clock is behind
+	cluster := redeem(first)
+	redeem(second) // as the answer was lost
+	if err := b.Admit(t.Context(), cluster, first); !errors.Is(err, fleet.ErrDenied) {
+		t.Errorf("the certificate before: %v, not ErrDenied", err)
+	}
+	if err := b.Admit(t.Context(), cluster, second); err != nil {
+		t.Error(err)
 	}
 }

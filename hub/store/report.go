@@ -3,14 +3,79 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"strings"
-	"time"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 )
+
+// StoreReports stores a batch. A batch of a session that is not the newest is fleet.ErrConflict; one that was stored
+// before changes nothing. One that says nothing new, as a heartbeat, wakes nobody.
+func (s *Store) StoreReports(ctx context.Context, cluster string, batch fleet.ReportBatch) error {
+	unknown, err := json.Marshal(batch.Unknown)
+	if err != nil {
+		return err
+	}
+	if batch.Unknown == nil {
+		unknown = []byte("[]")
+	}
+	return s.transact(ctx, System, action{verb: "store reports of cluster", object: cluster}, func(tx pgx.Tx) error {
+		const seen = `UPDATE cluster SET last_seen = now(), connected = true, sequence = $3, unknown = $4,
+				acked_epoch = $5, acked_version = $6, acked_digest = $7
+			WHERE id = $1 AND session = $2 AND sequence < $3 RETURNING name, last_event, ` + isNews
+		ack := batch.Acknowledged
+		var name string
+		var lastEvent int64
+		var news bool
+		err := tx.QueryRow(ctx, seen, cluster, batch.Session, batch.Sequence, unknown, ack.Epoch, ack.Version, orNone(ack.Digest)).Scan(&name, &lastEvent, &news)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return s.whyRefused(ctx, tx, cluster, batch)
+		}
+		if err != nil {
+			return explain("store reports", err)
+		}
+		const forget = `DELETE FROM issued_state WHERE cluster = $1 AND (epoch, version) < ($2::bigint, $3::bigint)`
+		if news {
+			if _, err := tx.Exec(ctx, forget, cluster, ack.Epoch, ack.Version); err != nil {
+				return explain("forget older states", err)
+			}
+		}
+		slices.SortFunc(batch.Reports, func(a, b fleet.Report) int { return a.App.Compare(b.App) })
+		for _, report := range batch.Reports {
+			stored, err := putReport(ctx, tx, cluster, report)
+			if err != nil {
+				return err
+			}
+			news = news || stored
+		}
+		if err := storeEvents(ctx, tx, cluster, name, lastEvent, batch.Events); err != nil || !news {
+			return err
+		}
+		return publish(ctx, tx, TopicReports)
+	})
+}
+
+func orNone(d fleet.Digest) []byte {
+	if d.IsZero() {
+		return []byte{}
+	}
+	return d.Bytes()
+}
+
+func (s *Store) whyRefused(ctx context.Context, tx pgx.Tx, cluster string, batch fleet.ReportBatch) error {
+	const query = `SELECT session FROM cluster WHERE id = $1`
+	var session uint64
+	if err := tx.QueryRow(ctx, query, cluster).Scan(&session); err != nil {
+		return explain("store reports", err)
+	}
+	if session == batch.Session {
+		return nil // stored before, and sent again because the answer was lost
+	}
+	return fmt.Errorf("session %d of cluster %s: %w: it is not the newest", batch.Session, cluster, fleet.ErrConflict)
+}
 
 // putReport stores the latest word on an Assignment and reports whether it says anything new: after a reconnect a spoke
 // says everything again. The session's fence has been passed, so it is the latest.
@@ -52,99 +117,4 @@ func encodeReport(r fleet.Report) (ready, healthy, notReady, held []byte, err er
 		held, err = json.Marshal(r.HeldPrune)
 	}
 	return ready, healthy, notReady, held, err
-}
-
-// Instances returns the selected Apps in clusters, by App and cluster name, and the horizon of the read.
-func (s *Store) Instances(ctx context.Context, q fleet.InstanceQuery) (instances []fleet.Instance, seen fleet.Horizon, err error) {
-	const query = `
-		SELECT c.name, c.id::text, c.connected, coalesce(c.last_seen, 'epoch'), c.connected_since, c.away_since, a.payload, a.created_at, a.pinned_at,
-			coalesce((SELECT v.revision FROM app_revision v WHERE v.app = a.app AND v.release = a.release ORDER BY v.at DESC, v.revision LIMIT 1), ''),
-			coalesce((SELECT v.revision FROM app_revision v WHERE v.app = a.app AND v.release = r.applied ORDER BY v.at DESC, v.revision LIMIT 1), ''),
-			r.app IS NOT NULL, coalesce(r.epoch, 0), coalesce(r.generation, 0), r.release, r.applied, coalesce(r.stage, ''), coalesce(r.converged, false),
-			coalesce(r.available, false), coalesce(r.terminal, false), coalesce(r.waiting, ''), r.ready, r.healthy, coalesce(r.objects, 0),
-			coalesce(r.objects_not_ready, 0), r.not_ready, r.held_prune, coalesce(r.handled_reconcile_at, ''), coalesce(r.observed_at, 'epoch'),
-			coalesce(r.drift_corrections, 0), coalesce(r.stored_at, 'epoch'),
-			r.ready_since, r.healthy_since, r.held_since, r.terminal_since,
-			greatest(a.written, r.written, c.linked, p.written)::text::bigint
-		FROM assignment a
-			JOIN cluster c ON c.id = a.cluster
-			LEFT JOIN report r ON r.cluster = a.cluster AND r.app = a.app
-			LEFT JOIN app p ON p.key = a.app
-		WHERE a.app LIKE $1 AND ($2 = '' OR c.name = $2)
-			AND ($3::text = '0' OR a.written >= $3::text::xid8 OR r.written >= $3::text::xid8 OR c.linked >= $3::text::xid8 OR p.written >= $3::text::xid8)
-		ORDER BY a.app, c.name`
-	err = s.snapshot(ctx, "list instances of "+q.Kind, func(tx pgx.Tx) error {
-		if seen, err = horizon(ctx, tx); err != nil {
-			return err
-		}
-		rows, err := tx.Query(ctx, query, keysLike(q), q.Cluster, q.Since.String())
-		if err != nil {
-			return explain("list instances", err)
-		}
-		instances, err = pgx.CollectRows(rows, scanInstance)
-		return explain("list instances", err)
-	})
-	return instances, seen, err
-}
-
-// keysLike is what the keys of the selected Apps are LIKE.
-func keysLike(q fleet.InstanceQuery) string {
-	return fleet.HubHome + "/" + q.Kind + "/" + orAny(q.Namespace) + "/" + orAny(q.Name)
-}
-
-// orAny is text for LIKE, where empty matches all.
-func orAny(text string) string {
-	if text == "" {
-		return "%"
-	}
-	return likeLiteral.Replace(text)
-}
-
-// likeLiteral takes from characters the meaning that LIKE gives them: anything may be asked for by name.
-var likeLiteral = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
-
-func orZero(at *time.Time) time.Time {
-	if at == nil {
-		return time.Time{}
-	}
-	return *at
-}
-
-func scanInstance(row pgx.CollectableRow) (fleet.Instance, error) {
-	var i fleet.Instance
-	var r fleet.Report
-	var payload, release, applied, ready, healthy, notReady, held []byte
-	var readySince, healthySince, heldSince, terminalSince *time.Time
-	var reported bool
-	err := row.Scan(&i.Cluster, &i.ClusterID, &i.Connected, &i.LastSeen, &i.ConnectedSince, &i.AwaySince, &payload, &i.CreatedAt, &i.PinnedAt, &i.Attempted, &i.Applied,
-		&reported, &r.Epoch, &r.Generation, &release, &applied, &r.Stage, &r.Converged, &r.Available, &r.Terminal, &r.Waiting,
-		&ready, &healthy, &r.Objects, &r.ObjectsNotReady, &notReady, &held, &r.HandledReconcileAt, &r.ObservedAt,
-		&r.DriftCorrections, &i.ReportedAt, &readySince, &healthySince, &heldSince, &terminalSince, &i.Version)
-	if err != nil {
-		return i, err
-	}
-	i.ReadySince, i.HealthySince, i.HeldSince, i.TerminalSince = orZero(readySince), orZero(healthySince), orZero(heldSince), orZero(terminalSince)
-	if i.Assignment, err = fleet.DecodeAssignment(payload); err != nil || !reported {
-		return i, err
-	}
-	r.App = i.Assignment.App
-	if r.Release, err = fleet.DigestFromBytes(release); err != nil {
-		return i, err
-	}
-	if r.Applied, err = fleet.DigestFromBytes(applied); err != nil {
-		return i, err
-	}
-	for _, field := range []struct {
-		raw  []byte
-		into any
-	}{{ready, &r.Ready}, {healthy, &r.Healthy}, {notReady, &r.NotReady}, {held, &r.HeldPrune}} {
-		if field.raw == nil {
-			continue
-		}
-		if err := json.Unmarshal(field.raw, field.into); err != nil {
-			return i, fmt.Errorf("report of %s: %w", r.App, err)
-		}
-	}
-	i.Report = &r
-	return i, nil
 }

@@ -19,7 +19,7 @@ func TestStateIsReadWithoutHoldingUpRollouts(t *testing.T) {
 	held := b.begin(`LOCK TABLE issued_state IN EXCLUSIVE MODE`)
 	done := make(chan error)
 	go func() {
-		_, _, _, err := b.DesiredState(t.Context(), session)
+		_, _, _, err := b.DesiredState(t.Context(), session, fleet.StateID{})
 		done <- err
 	}()
 	b.awaitBlocked(held, 1) // in the middle of it
@@ -88,12 +88,7 @@ func TestAdoptedClusterIsKnownByTheKubernetesClusterItConnectsFromFirst(t *testi
 func TestReportsAreStoredInTheirOrderAndOnce(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
-	b.apply(clusterYAML("prod-1", "prod"))
-	b.apply(gitYAML)
-	b.apply(ksYAML)
-	b.apply(placementYAML(everywhere))
-	b.release("main@sha1:1", "one")
-	b.roll()
+	b.running()
 	session := b.connect("prod-1", fleet.StateID{})
 	for _, step := range []struct {
 		says                        string

@@ -120,6 +120,22 @@ func (b *bundle) roll() {
 	}
 }
 
+// placed declares the App, and places it on one cluster, prod-1.
+func (b *bundle) placed() {
+	b.t.Helper()
+	for _, declared := range []string{clusterYAML("prod-1", "prod"), gitYAML, ksYAML, placementYAML(everywhere)} {
+		b.apply(declared)
+	}
+}
+
+// running is placed, with a Release rolled out to the cluster.
+func (b *bundle) running() {
+	b.t.Helper()
+	b.placed()
+	b.release("main@sha1:1", "one")
+	b.roll()
+}
+
 func (b *bundle) instances() map[string]fleet.Instance {
 	b.t.Helper()
 	found, _, err := b.Instances(b.t.Context(), fleet.InstanceQuery{Kind: "Kustomization"})
@@ -171,20 +187,15 @@ func TestReleaseReachesEveryPlacedClusterAndNoOther(t *testing.T) {
 func TestUntouchedAppIsAtTheNewRevisionWithNothingSent(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
-	b.apply(clusterYAML("prod-1", "prod"))
-	b.apply(gitYAML)
-	b.apply(ksYAML)
-	b.apply(placementYAML(everywhere))
-	b.release("main@sha1:1", "one")
-	b.roll()
+	b.running()
 	session := b.connect("prod-1", fleet.StateID{})
-	_, first, _, err := b.DesiredState(t.Context(), session)
+	_, first, _, err := b.DesiredState(t.Context(), session, fleet.StateID{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.release("main@sha1:2", "one")
 	b.roll()
-	_, second, _, err := b.DesiredState(t.Context(), session)
+	_, second, _, err := b.DesiredState(t.Context(), session, fleet.StateID{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,12 +210,7 @@ func TestUntouchedAppIsAtTheNewRevisionWithNothingSent(t *testing.T) {
 func TestControlsReachTheSpokeWithoutANewPin(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
-	b.apply(clusterYAML("prod-1", "prod"))
-	b.apply(gitYAML)
-	b.apply(ksYAML)
-	b.apply(placementYAML(everywhere))
-	b.release("main@sha1:1", "one")
-	b.roll()
+	b.running()
 	before := b.instances()["prod-1"].Assignment
 	if _, _, err := b.Suspend(t.Context(), admin, "Kustomization", "apps", "app", false); err != nil {
 		t.Fatal(err)
@@ -219,10 +225,7 @@ func TestControlsReachTheSpokeWithoutANewPin(t *testing.T) {
 func TestOnlyTheLastManifestsOfAnAssignmentMayBeFetched(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
-	b.apply(clusterYAML("prod-1", "prod"))
-	b.apply(gitYAML)
-	b.apply(ksYAML)
-	b.apply(placementYAML(everywhere))
+	b.placed()
 	var generations []uint64
 	var manifests []fleet.Digest
 	for n := range 6 {
@@ -253,12 +256,7 @@ func TestOnlyTheLastManifestsOfAnAssignmentMayBeFetched(t *testing.T) {
 func TestNameAskedForIsNoPattern(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
-	b.apply(clusterYAML("prod-1", "prod"))
-	b.apply(gitYAML)
-	b.apply(ksYAML)
-	b.apply(placementYAML(everywhere))
-	b.release("main@sha1:1", "one")
-	b.roll()
+	b.running()
 	for name, want := range map[string]int{"app": 1, "": 1, "%": 0, "a_p": 0, `a\p`: 0} {
 		found, _, err := b.Instances(t.Context(), fleet.InstanceQuery{Kind: "Kustomization", Namespace: "apps", Name: name})
 		if err != nil || len(found) != want {
@@ -272,7 +270,7 @@ func TestStateOfAnOlderDatabaseIsSafeMode(t *testing.T) {
 	b := newBundle(t)
 	b.apply(clusterYAML("prod-1", "prod"))
 	session := b.connect("prod-1", fleet.StateID{})
-	_, issued, safe, err := b.DesiredState(t.Context(), session)
+	_, issued, safe, err := b.DesiredState(t.Context(), session, fleet.StateID{})
 	if err != nil || safe != "" {
 		t.Fatalf("safe mode %q, error %v", safe, err)
 	}
@@ -287,13 +285,13 @@ func TestStateOfAnOlderDatabaseIsSafeMode(t *testing.T) {
 		t.Error("no safe mode for a state it never issued")
 	}
 	session = b.connect("prod-1", ahead)
-	if _, _, safe, err := b.DesiredState(t.Context(), session); err != nil || safe == "" {
+	if _, _, safe, err := b.DesiredState(t.Context(), session, fleet.StateID{}); err != nil || safe == "" {
 		t.Errorf("state sent in safe mode; error %v", err)
 	}
 	if _, err := b.EndRecovery(t.Context(), admin, false); err != nil {
 		t.Fatal(err)
 	}
-	_, next, safe, err := b.DesiredState(t.Context(), session)
+	_, next, safe, err := b.DesiredState(t.Context(), session, fleet.StateID{})
 	if err != nil || safe != "" || next.Epoch != 2 {
 		t.Errorf("after recovery: state %s, safe mode %q, error %v", next, safe, err)
 	}
@@ -334,7 +332,7 @@ func TestReportOfAnOlderSessionIsRefused(t *testing.T) {
 	if !errors.Is(err, fleet.ErrConflict) {
 		t.Errorf("error %v, not ErrConflict", err)
 	}
-	if _, _, _, err := b.DesiredState(t.Context(), old); !errors.Is(err, fleet.ErrConflict) {
+	if _, _, _, err := b.DesiredState(t.Context(), old, fleet.StateID{}); !errors.Is(err, fleet.ErrConflict) {
 		t.Errorf("state for an older session: error %v, not ErrConflict", err)
 	}
 }

@@ -70,14 +70,14 @@ func TestCallOverADeadConnectionEndsWithItsContext(t *testing.T) {
 	b.apply(clusterYAML("prod-1", "prod"))
 	session := b.connect("prod-1", fleet.StateID{})
 	s, way := b.behindProxy()
-	if _, _, _, err := s.DesiredState(t.Context(), session); err != nil {
+	if _, _, _, err := s.DesiredState(t.Context(), session, fleet.StateID{}); err != nil {
 		t.Fatal(err)
 	}
 	held := b.begin(`LOCK TABLE cluster IN ACCESS EXCLUSIVE MODE`)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {
-		_, _, _, err := s.DesiredState(ctx, session)
+		_, _, _, err := s.DesiredState(ctx, session, fleet.StateID{})
 		done <- err
 	}()
 	b.awaitBlocked(held, 1)

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -18,6 +17,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/run"
 	"flotilla.dev/flotilla/spoke/apply"
 	"flotilla.dev/flotilla/spoke/drift"
 	"flotilla.dev/flotilla/spoke/health"
@@ -177,12 +177,12 @@ func (e *Engine) Run(ctx context.Context) error {
 		}
 	}
 	close(e.ready)
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return e.tracker.Run(ctx) })
-	group.Go(func() error { return e.health.Run(ctx) })
-	group.Go(func() error { return e.crds.run(ctx) })
-	group.Go(func() error { return e.flux.run(ctx) })
-	return group.Wait()
+	return run.All(ctx,
+		run.Named{Name: "drift", Task: e.tracker.Run},
+		run.Named{Name: "health", Task: e.health.Run},
+		run.Named{Name: "definitions", Task: e.crds.run},
+		run.Named{Name: "Flux", Task: e.flux.run},
+	)
 }
 
 // takeUp begins to watch what the inventories say. Nothing is corrected before Load or Deploy brings the content.

@@ -86,7 +86,7 @@ func (w *fluxWatch) absent() {
 		w.stop()
 	}
 	w.mu.Unlock()
-	w.replace(context.Background(), nil)
+	w.replace(context.Background(), map[fluxName]bool{})
 }
 
 // run watches Kustomizations while they are defined.
@@ -133,21 +133,25 @@ func (w *fluxWatch) follow(ctx context.Context) {
 			}
 			w.replace(ctx, active)
 		},
-		Event: func(kind watch.EventType, object metav1.Object) {
-			w.mu.Lock()
-			active := maps.Clone(w.active)
-			w.mu.Unlock()
-			name := fluxName{object.GetNamespace(), object.GetName()}
-			if delete(active, name); kind != watch.Deleted && isActive(object) {
-				active[name] = true
-			}
-			w.replace(ctx, active)
-		},
+		Event: func(kind watch.EventType, object metav1.Object) { w.changed(ctx, kind, object) },
 		Failed: func(err error) {
 			w.failed(fmt.Errorf("list Flux's Kustomizations: %w", err))
 			w.engine.log.Warn("Flux's Kustomizations are not watched for now", "err", err)
 		},
 	})
+}
+
+// changed takes in an event of one Kustomization.
+func (w *fluxWatch) changed(ctx context.Context, kind watch.EventType, object metav1.Object) {
+	w.mu.Lock()
+	active := maps.Clone(w.active)
+	w.mu.Unlock()
+	name := fluxName{object.GetNamespace(), object.GetName()}
+	delete(active, name)
+	if kind != watch.Deleted && isActive(object) {
+		active[name] = true
+	}
+	w.replace(ctx, active)
 }
 
 // served waits until Kustomizations are served: their definition may be younger than what serves it.

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -84,4 +86,17 @@ func TestAListOlderThanWhatWasSeenIsOfAnotherPast(t *testing.T) {
 		server.CloseClientConnections()
 		server.Close()
 	}
+}
+
+func TestAKindThatCannotBeWatchedIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.applied(t, 10)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if n := strings.Count(r.log.String(), "no cluster"); n != 1 {
+			t.Errorf("it is logged %d times", n)
+		}
+	})
 }

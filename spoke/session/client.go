@@ -36,6 +36,8 @@ const (
 	callTimeout = 30 * time.Second
 	// markPatience is how long a state waits for its number to be kept before it is acted on all the same.
 	markPatience = 2 * time.Second
+	// writePatience is how long the API server may take to keep a number.
+	writePatience = 30 * time.Second
 )
 
 // Records keep what may be lost: one record, of the last accepted state.
@@ -85,7 +87,9 @@ type Client struct {
 
 	mu       sync.Mutex
 	identity Identity
-	replica  *replica
+	// renewed puts the certificate in place that the hub gave and that is not known to be kept; nil: there is none.
+	renewed func(*Identity)
+	replica *replica
 	// working is the state that is acted on.
 	working fleet.StateID
 	// wantFull says that the next hello asks for the full set.
@@ -180,7 +184,7 @@ func (c *Client) use(mine Identity) {
 		c.replica, c.working = &replica{cluster: mine.ClusterID, mark: mine.Mark}, fleet.StateID{}
 	}
 	c.replica.keys = mine.SigningKeys
-	c.identity = mine
+	c.identity, c.renewed = mine, nil
 }
 
 // checkToken warns when the token is another hub's than the one the cluster belongs to: the cluster stays there.
@@ -240,7 +244,6 @@ func (c *Client) accept(ctx context.Context, state State) {
 // rounds connects, again and again.
 func (c *Client) rounds(ctx context.Context) error {
 	back := run.Backoff{Min: backoffMin, Max: backoffMax}
-	refusals := 0 // in a row
 	for {
 		begun := time.Now()
 		err := c.round(ctx)
@@ -250,14 +253,12 @@ func (c *Client) rounds(ctx context.Context) error {
 		c.metrics.rounds.WithLabelValues(status.Code(err).String()).Inc()
 		if time.Since(begun) >= goodRound {
 			back.Reset()
-			refusals = 0
 		}
 		pause := back.Next()
 		switch {
 		case errors.Is(err, errRenewed), errors.Is(err, fleet.ErrUnauthenticated): // the next round has, or gets, another certificate
 		case errors.Is(err, fleet.ErrDenied):
-			// Every other time the certificate before is tried: the hub may have lost what it knew of the newest.
-			if refusals++; refusals%2 == 1 && c.swap(err) || c.enrolAnew(ctx, err) {
+			if c.enrolAnew(ctx, err) {
 				continue
 			}
 			pause = run.Jitter(refusedPause, 0.5)
@@ -268,19 +269,6 @@ func (c *Client) rounds(ctx context.Context) error {
 			return nil
 		}
 	}
-}
-
-// swap makes the previous certificate the current one for the next round, when the hub refuses the newest.
-func (c *Client) swap(refusal error) bool {
-	c.mu.Lock()
-	mine, good := c.identity.swapped()
-	c.mu.Unlock()
-	if !good {
-		return false
-	}
-	c.trouble.warn("the hub refuses this certificate; trying the other one it gave", refusal)
-	c.use(mine)
-	return true
 }
 
 // enrolAnew redeems the configured token when the hub refuses the identity, or the certificate has run out, and the
@@ -306,7 +294,9 @@ func (c *Client) enrolAnew(ctx context.Context, refusal error) (enrolled bool) {
 
 // writeMark keeps the highest accepted (epoch, version), and tries again soon where that fails.
 func (c *Client) writeMark(ctx context.Context) {
-	if err := c.storeMark(ctx); err != nil && ctx.Err() == nil {
+	writing, cancel := context.WithTimeout(ctx, writePatience)
+	defer cancel()
+	if err := c.storeMark(writing); err != nil && ctx.Err() == nil {
 		c.trouble.warn("the state's number cannot be kept in the Secret; trying on", err)
 		if run.Sleep(ctx, run.Jitter(time.Second, 0.5)) == nil {
 			c.saveMark.Set()

@@ -44,6 +44,16 @@ func (h *hub) nextReport(t *testing.T, app fleet.Key) (*spokev1.ReportRequest, *
 	}
 }
 
+// welcomed waits until the hub takes the spoke's certificate, which one that it refuses keeps on trying.
+func (h *hub) welcomed(t *testing.T, s *spoke) {
+	t.Helper()
+	select {
+	case <-h.hellos:
+	case <-time.After(10 * time.Minute):
+		t.Fatalf("the hub did not take the certificate:\n%s", s.log)
+	}
+}
+
 func TestSpokeEnrolsConnectsAndFollowsTheState(t *testing.T) {
 	bubble(t, func(t *testing.T, h *hub, s *spoke) {
 		s.start(t, h)

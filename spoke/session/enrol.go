@@ -85,7 +85,7 @@ func (c *Client) enrolOnce(ctx context.Context, token identity.JoinToken) (Ident
 		}
 		i.ClusterID, i.ClusterName, i.Pin = cluster, answer.GetClusterName(), token.Pin
 		i.Key, i.Certificate = encoded, answer.GetCredentials().GetCertificate()
-		i.PreviousKey, i.PreviousCertificate, i.EnrolKey = nil, nil, nil
+		i.EnrolKey = nil
 		i.SigningKeys = keysFromWire(answer.GetCredentials().GetSigningKeys())
 	})
 }

@@ -47,7 +47,9 @@ type hub struct {
 	redeemed fleet.Digest // of the key
 	enrols   int
 	// serial is that of the certificate in use, next the newest one's that was not used yet: the two that are taken.
+	// certified is when the newest that the database knows of was issued: what is newer than that is taken too.
 	serial, next string
+	certified    time.Time
 	// the next calls of a kind fail with these, Enroll and Renew when they have done their work.
 	failEnrol, failRenew, failConnect, failReport []error
 	// welcome is what a session begins with; its Session is filled in.
@@ -137,6 +139,7 @@ func (h *hub) issue(request []byte, enrolled bool) (*spokev1.Credentials, error)
 	issued, err := h.root.Authority().IssueClient(request, h.cluster, trustDomain, h.ttl, time.Now())
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.certified = issued.NotBefore
 	if h.next = issued.Serial; enrolled {
 		h.serial, h.next = issued.Serial, ""
 	}
@@ -159,10 +162,10 @@ func (h *hub) caller(ctx context.Context, renewing bool) (uuid.UUID, error) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	switch serial := identity.Serial(cert); serial {
-	case h.next:
-		h.serial, h.next = serial, ""
-	case h.serial:
+	switch serial := identity.Serial(cert); {
+	case serial == h.serial:
+	case serial == h.next, cert.NotBefore.After(h.certified):
+		h.serial, h.next, h.certified = serial, "", cert.NotBefore
 	default:
 		return uuid.UUID{}, fmt.Errorf("%w: the certificate was replaced by a newer one", fleet.ErrDenied)
 	}
@@ -323,14 +326,15 @@ type memoryStore struct {
 	mu       sync.Mutex
 	identity Identity
 	err      error
-	// stuck has writes wait until their context ends.
-	stuck bool
+	// stuck has writes wait until their context ends; mute has them take effect and not say so.
+	stuck, mute bool
 }
 
-func (m *memoryStore) setStuck(stuck bool) {
+// set changes how it behaves.
+func (m *memoryStore) set(change func(*memoryStore)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.stuck = stuck
+	change(m)
 }
 
 func (m *memoryStore) isStuck() bool {
@@ -356,6 +360,9 @@ func (m *memoryStore) Update(ctx context.Context, change func(*Identity)) (Ident
 		return Identity{}, m.err
 	}
 	change(&m.identity)
+	if m.mute {
+		return Identity{}, errLostAnswer
+	}
 	return m.identity, nil
 }
 

@@ -20,10 +20,6 @@ type Identity struct {
 	// Key is the private key of Certificate, PEM; Certificate is DER.
 	Key         []byte
 	Certificate []byte
-	// PreviousKey and PreviousCertificate are those before the last renewal: the hub takes them until it has seen the
-	// new ones, and again when it has lost what it knew of these.
-	PreviousKey         []byte
-	PreviousCertificate []byte
 	// EnrolKey is the private key that goes with every try to redeem the join token of this id, PEM. Without it the
 	// token is redeemed.
 	EnrolKey   []byte
@@ -45,13 +41,6 @@ type Store interface {
 
 // Enrolled reports whether the hub has issued a certificate, be it expired.
 func (i Identity) Enrolled() bool { return len(i.Certificate) > 0 }
-
-// swapped returns the identity with the previous certificate in the place of the newest; false: there is none.
-func (i Identity) swapped() (Identity, bool) {
-	i.Key, i.PreviousKey = i.PreviousKey, i.Key
-	i.Certificate, i.PreviousCertificate = i.PreviousCertificate, i.Certificate
-	return i, i.Enrolled()
-}
 
 // tls returns the certificate with its key.
 func (i Identity) tls() (*tls.Certificate, error) {

@@ -28,7 +28,7 @@ func between(t *testing.T, h *hub, s *spoke) (first, second fleet.StateID, next 
 	h.send(h.message(fleet.StateID{}, first, 1))
 	<-s.accepted
 	synctest.Wait()
-	s.store.setStuck(true)
+	s.store.set(func(m *memoryStore) { m.stuck = true })
 	second = h.set(desired(-2)) // a tombstone
 	h.send(h.message(first, second, 1))
 	synctest.Wait()
@@ -89,14 +89,14 @@ func TestSecretThatCannotBeWrittenHoldsNoStateUpForLong(t *testing.T) {
 		s.start(t, h)
 		<-h.hellos
 		synctest.Wait()
-		s.store.setStuck(true)
+		s.store.set(func(m *memoryStore) { m.stuck = true })
 		first := h.set(desired(1))
 		begun := time.Now()
 		h.send(h.message(fleet.StateID{}, first, 1))
 		if got := <-s.accepted; got.ID != first || time.Since(begun) > markPatience {
 			t.Errorf("accepted %s after %s", got.ID, time.Since(begun))
 		}
-		s.store.setStuck(false)
+		s.store.set(func(m *memoryStore) { m.stuck = false })
 		second := h.set(desired(2))
 		h.send(h.message(first, second, 1))
 		<-s.accepted

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"sync"
 
 	"github.com/google/uuid"
 	corev1 "k8s.io/api/core/v1"
@@ -21,17 +20,15 @@ import (
 
 // Keys of the Secret.
 const (
-	secretClusterID           = "cluster-id"
-	secretClusterName         = "cluster-name"
-	secretKey                 = "tls.key"
-	secretCertificate         = "tls.crt"
-	secretPreviousKey         = "previous.key"
-	secretPreviousCertificate = "previous.crt"
-	secretEnrolKey            = "enrol.key"
-	secretEnrolToken          = "enrol-token-id"
-	secretPin                 = "hub-pin"
-	secretSigningKeys         = "signing-keys"
-	secretMark                = "state"
+	secretClusterID   = "cluster-id"
+	secretClusterName = "cluster-name"
+	secretKey         = "tls.key"
+	secretCertificate = "tls.crt"
+	secretEnrolKey    = "enrol.key"
+	secretEnrolToken  = "enrol-token-id"
+	secretPin         = "hub-pin"
+	secretSigningKeys = "signing-keys"
+	secretMark        = "state"
 )
 
 // Secrets is what is used of the API server: a namespace's Secrets.
@@ -45,12 +42,14 @@ type Secrets interface {
 type Secret struct {
 	secrets Secrets
 	name    string
-	// mu orders the changes of this process.
-	mu sync.Mutex
+	// turn orders the changes of this process: whoever has put something in may go on.
+	turn chan struct{}
 }
 
 // NewSecret returns the Store that is the Secret of that name.
-func NewSecret(secrets Secrets, name string) *Secret { return &Secret{secrets: secrets, name: name} }
+func NewSecret(secrets Secrets, name string) *Secret {
+	return &Secret{secrets: secrets, name: name, turn: make(chan struct{}, 1)}
+}
 
 // Load reads the Identity; an absent Secret is the zero Identity.
 func (s *Secret) Load(ctx context.Context) (Identity, error) {
@@ -64,8 +63,12 @@ func (s *Secret) Load(ctx context.Context) (Identity, error) {
 // Update reads the Identity, changes it and writes it back where that changes anything, made when absent. When another
 // wrote in between, the error is a fleet.ErrConflict.
 func (s *Secret) Update(ctx context.Context, change func(*Identity)) (Identity, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return Identity{}, fmt.Errorf("write Secret %s: %w", s.name, context.Cause(ctx))
+	}
 	secret, err := s.get(ctx)
 	if err != nil {
 		return Identity{}, err
@@ -118,8 +121,6 @@ func encodeIdentity(i Identity) map[string][]byte {
 	put(secretClusterName, []byte(i.ClusterName))
 	put(secretKey, i.Key)
 	put(secretCertificate, encodeCertificate(i.Certificate))
-	put(secretPreviousKey, i.PreviousKey)
-	put(secretPreviousCertificate, encodeCertificate(i.PreviousCertificate))
 	put(secretEnrolKey, i.EnrolKey)
 	put(secretEnrolToken, []byte(i.EnrolToken))
 	put(secretPin, []byte(i.Pin.String()))
@@ -146,9 +147,6 @@ func decodeIdentity(data map[string][]byte) (i Identity, err error) {
 	if i.Certificate, err = decodeCertificate(data[secretCertificate]); err != nil {
 		return refuse(secretCertificate, err)
 	}
-	if i.PreviousCertificate, err = decodeCertificate(data[secretPreviousCertificate]); err != nil {
-		return refuse(secretPreviousCertificate, err)
-	}
 	if i.Pin, err = fleet.ParseDigest(string(data[secretPin])); err != nil {
 		return refuse(secretPin, err)
 	}
@@ -162,7 +160,7 @@ func decodeIdentity(data map[string][]byte) (i Identity, err error) {
 			return refuse(secretMark, err)
 		}
 	}
-	i.ClusterName, i.Key, i.PreviousKey = string(data[secretClusterName]), data[secretKey], data[secretPreviousKey]
+	i.ClusterName, i.Key = string(data[secretClusterName]), data[secretKey]
 	i.EnrolToken, i.EnrolKey = string(data[secretEnrolToken]), data[secretEnrolKey]
 	return i, nil
 }

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strconv"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/uuid"
 	corev1 "k8s.io/api/core/v1"
@@ -61,7 +62,6 @@ func (s *secrets) write(secret *corev1.Secret) *corev1.Secret {
 func someIdentity() Identity {
 	return Identity{
 		ClusterID: uuid.New(), ClusterName: "prod-1", Key: []byte("key"), Certificate: []byte("certificate"),
-		PreviousKey: []byte("key before"), PreviousCertificate: []byte("certificate before"),
 		EnrolKey: []byte("another key"), EnrolToken: "t1", Pin: fleet.Digest{1},
 		SigningKeys: []identity.StatePublicKey{identity.NewStatePublicKey(make([]byte, 32))}, Mark: fleet.StateID{Epoch: 2, Version: 7},
 	}
@@ -103,7 +103,7 @@ func TestSecretThatAnotherWroteIsNotOverwritten(t *testing.T) {
 func TestSecretThatIsSpoiltIsAnErrorAndNoReasonToEnrolAnew(t *testing.T) {
 	t.Parallel()
 	good := encodeIdentity(someIdentity())
-	for _, key := range []string{secretClusterID, secretCertificate, secretPreviousCertificate, secretPin, secretSigningKeys, secretMark} {
+	for _, key := range []string{secretClusterID, secretCertificate, secretPin, secretSigningKeys, secretMark} {
 		data := map[string][]byte{}
 		for k, v := range good {
 			data[k] = v
@@ -112,5 +112,45 @@ func TestSecretThatIsSpoiltIsAnErrorAndNoReasonToEnrolAnew(t *testing.T) {
 		if _, err := NewSecret(&secrets{secret: &corev1.Secret{Data: data}}, "s").Load(t.Context()); !errors.Is(err, fleet.ErrInvalid) {
 			t.Errorf("%s spoilt: %v, want %v", key, err, fleet.ErrInvalid)
 		}
+	}
+}
+
+func TestUpdateWaitsForAnotherNoLongerThanItMay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		held, release := make(chan struct{}), make(chan struct{})
+		api := &secrets{meanwhile: func() { close(held); <-release }}
+		s := NewSecret(api, "spoke")
+		done := make(chan error)
+		go func() {
+			_, err := s.Update(t.Context(), func(*Identity) {})
+			done <- err
+		}()
+		<-held
+		ctx, cancel := context.WithTimeout(t.Context(), markPatience)
+		defer cancel()
+		if _, err := s.Update(ctx, func(*Identity) {}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v", err)
+		}
+		close(release)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Spokes kept the certificate before the newest in the Secret once.
+func TestSecretWithKeysThatAreNotKnownIsRead(t *testing.T) {
+	t.Parallel()
+	want := someIdentity()
+	data := encodeIdentity(want)
+	data["previous.key"], data["previous.crt"] = []byte("key"), []byte("no PEM")
+	store := NewSecret(&secrets{secret: &corev1.Secret{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "1"}, Data: data}}, "s")
+	if got, err := store.Load(t.Context()); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("Load = %+v, %v, want %+v", got, err, want)
+	}
+	want.Mark.Version++
+	if got, err := store.Update(t.Context(), func(i *Identity) { i.Mark = want.Mark }); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("Update = %+v, %v, want %+v", got, err, want)
 	}
 }

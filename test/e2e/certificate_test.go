@@ -44,6 +44,29 @@ func TestSpokeWhoseCertificateRanOutFindsItsHubAgainByItself(t *testing.T) {
 func (a *app) age(m *lab.Member, keyFile string, ago time.Duration) {
 	a.t.Helper()
 	ctx := a.t.Context()
+	cluster, serial := a.certify(m, keyFile, time.Now().Add(-certificateLife-ago))
+	database, err := url.Parse(a.fleet.Postgres.URL())
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	database.Path = "/flotilla"
+	conn, err := pgx.Connect(ctx, database.String())
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	const replace = `UPDATE cluster SET serial = convert_to($2, 'UTF8'), next_serial = NULL WHERE id = $1`
+	if _, err := conn.Exec(ctx, replace, cluster.String(), serial); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+const certificateLife = 24 * time.Hour
+
+// certify gives the spoke of a cluster a certificate that the hub's CA issued then, and that the hub has no record of.
+func (a *app) certify(m *lab.Member, keyFile string, then time.Time) (cluster uuid.UUID, serial string) {
+	a.t.Helper()
+	ctx := a.t.Context()
 	root, err := identity.LoadKey(keyFile)
 	if err != nil {
 		a.t.Fatal(err)
@@ -61,12 +84,10 @@ func (a *app) age(m *lab.Member, keyFile string, ago time.Duration) {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	id, err := uuid.ParseBytes(secret.Data["cluster-id"])
-	if err != nil {
+	if cluster, err = uuid.ParseBytes(secret.Data["cluster-id"]); err != nil {
 		a.t.Fatal(err)
 	}
-	const life = 24 * time.Hour
-	issued, err := root.Authority().IssueClient(request, id, identity.DefaultTrustDomain, life, time.Now().Add(-life-ago))
+	issued, err := root.Authority().IssueClient(request, cluster, identity.DefaultTrustDomain, certificateLife, then)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -74,18 +95,5 @@ func (a *app) age(m *lab.Member, keyFile string, ago time.Duration) {
 	if _, err := secrets.Update(ctx, secret, metav1.UpdateOptions{}); err != nil {
 		a.t.Fatal(err)
 	}
-	database, err := url.Parse(a.fleet.Postgres.URL())
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	database.Path = "/flotilla"
-	conn, err := pgx.Connect(ctx, database.String())
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	defer conn.Close(ctx)
-	const replace = `UPDATE cluster SET serial = convert_to($2, 'UTF8'), next_serial = NULL WHERE id = $1`
-	if _, err := conn.Exec(ctx, replace, id.String(), issued.Serial); err != nil {
-		a.t.Fatal(err)
-	}
+	return cluster, issued.Serial
 }

@@ -5,19 +5,23 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"flotilla.dev/flotilla/test/lab"
 )
 
 // The older database says three things that are not so any more, or must not be so yet: it knows nothing of the last
-// commits, one App's prune waits in it, and on it another App is unplaced, to be pruned, before the spoke is heard.
+// commits, one App's prune waits in it, and on it another App is unplaced, to be pruned, before the spoke is heard, whose
+// certificate was renewed since.
 func TestRestoredDatabaseSendsAndDeletesNothingUntilRecovered(t *testing.T) {
 	t.Parallel()
-	fleet := startFleet(t, cluster("prod-1"))
+	dir := t.TempDir()
+	fleet := startFleetWith(t, lab.FleetConfig{Dir: dir, Clusters: []lab.FleetCluster{cluster("prod-1")}})
 	m := fleet.Members[0]
 	committed, waiting, unplaced := newApp(t, fleet), newApp(t, fleet), newApp(t, fleet, unmatchPrunes...)
 	all := []*app{committed, waiting, unplaced}
@@ -44,6 +48,7 @@ func TestRestoredDatabaseSendsAndDeletesNothingUntilRecovered(t *testing.T) {
 		t.Fatal(err)
 	}
 	restore(t, fleet, "older")
+	committed.certify(m, filepath.Join(dir, "hub", "hub.key"), time.Now())
 	// The hub does not know yet that it is behind.
 	unplaced.apply(strings.ReplaceAll(unplaced.declared, "key: tier, operator: Exists", "key: nothing, operator: Exists"), "--confirm", "1")
 	unplaced.says("ks/app@prod-1", "Ready", "Unknown")

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -78,10 +79,15 @@ func (a *app) runApply(ctx context.Context, o applyOptions) error {
 	if err := a.confirm(ctx, o.confirm, stakes(declared, planned)); err != nil {
 		return err
 	}
-	if err := a.applyAll(ctx, h, declared, planned); err != nil || !o.wait {
-		return err
+	stored, responses, err := a.applyAll(ctx, h, declared, planned)
+	tell := func(found []*object) error {
+		asFound(stored, responses, found)
+		return a.printApplied(stored, responses, len(declared) == 1, false)
 	}
-	return a.waitForApplied(ctx, h, declared)
+	if err != nil || !o.wait {
+		return errors.Join(err, tell(nil))
+	}
+	return a.waitAfter(ctx, h, readyGoals(stored), tell)
 }
 
 func (a *app) showPlan(declared []declaration, planned []*adminv1.ApplyResponse) error {
@@ -93,10 +99,9 @@ func (a *app) showPlan(declared []declaration, planned []*adminv1.ApplyResponse)
 	return a.printApplied(declared, planned, len(declared) == 1, true)
 }
 
-// applyAll stores the declarations, in order. One that the hub refuses now does not keep the others back.
-func (a *app) applyAll(ctx context.Context, h *hub, declared []declaration, planned []*adminv1.ApplyResponse) error {
-	var stored []declaration
-	var responses []*adminv1.ApplyResponse
+// applyAll stores the declarations, in order, and returns those that it stored, whatever failed. One that the hub
+// refuses now does not keep the others back.
+func (a *app) applyAll(ctx context.Context, h *hub, declared []declaration, planned []*adminv1.ApplyResponse) (stored []declaration, responses []*adminv1.ApplyResponse, err error) {
 	var first *failure
 	var wrong problems
 	clustersChanged := false
@@ -116,11 +121,10 @@ func (a *app) applyAll(ctx context.Context, h *hub, declared []declaration, plan
 		stored, responses = append(stored, d), append(responses, response)
 		clustersChanged = clustersChanged || d.kind.Name == resource.Cluster.Name && response.GetChange() != adminv1.Change_CHANGE_UNCHANGED
 	}
-	err := a.printApplied(stored, responses, len(declared) == 1, false)
 	if first != nil {
-		return wrong.failure(fmt.Sprintf("%d of %s were not applied", len(declared)-len(stored), count(len(declared), "object")), first.code)
+		err = wrong.failure(fmt.Sprintf("%d of %s were not applied", len(declared)-len(stored), count(len(declared), "object")), first.code)
 	}
-	return err
+	return stored, responses, err
 }
 
 func (a *app) applyOne(ctx context.Context, h *hub, d declaration, planned *adminv1.ApplyResponse, clustersChanged bool) (*adminv1.ApplyResponse, error) {
@@ -173,14 +177,24 @@ func changeWord(change adminv1.Change) string {
 	return "configured"
 }
 
-// waitForApplied waits for what can become ready. A Cluster does when its spoke comes, which is not this command's
+// readyGoals are what `apply --wait` waits for. A Cluster becomes ready when its spoke comes, which is not this command's
 // business.
-func (a *app) waitForApplied(ctx context.Context, h *hub, declared []declaration) error {
+func readyGoals(declared []declaration) []goal {
 	var goals []goal
 	for _, d := range declared {
 		if d.kind.App || d.kind.Category == "sources" || d.kind.Name == "Placement" {
 			goals = append(goals, goal{ref: d.ref, expect: []expectation{expectReady()}})
 		}
 	}
-	return a.waitFor(ctx, h, goals)
+	return goals
+}
+
+// asFound puts objects as they were found later in the place of what the hub answered when they were stored.
+func asFound(stored []declaration, responses []*adminv1.ApplyResponse, found []*object) {
+	byKey := index(found)
+	for i, d := range stored {
+		if o := byKey[d.key()]; o != nil {
+			responses[i].Object = o.raw
+		}
+	}
 }

@@ -270,3 +270,43 @@ func TestApplyWithWaitEndsWhenEverythingIsReady(t *testing.T) {
 		t.Errorf("exit %d: %s", code, r.stderr)
 	}
 }
+
+func TestApplyWithWaitTellsAProgramOnceHowItEnded(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.hub.applied = func(*adminv1.ApplyRequest) { b.hub.put(t, gitApp+"\n---\n"+ksApp+"\n---\n"+placementApp) }
+	file := b.write("fleet.yaml", declared+"---\n"+secretGit)
+	for _, item := range parseJSON(t, b.ok("apply", "--wait", "-f", file, "-o", "json").stdout)["items"].([]any) {
+		o := item.(map[string]any)
+		if o["kind"] != "Secret" && o["status"] == nil {
+			t.Errorf("%s is not as it was when it was ready: %v", o["kind"], o)
+		}
+	}
+	want(t, "-o name", b.ok("apply", "--wait", "-f", file, "-o", "name").stdout, `
+secret/git
+gitrepository.source.toolkit.fluxcd.io/app
+kustomization.kustomize.toolkit.fluxcd.io/app
+placement.fleet.flotilla.dev/app`)
+}
+
+func TestApplyWhoseWaitFailsTellsAProgramOnceWhatWasApplied(t *testing.T) {
+	t.Parallel()
+	for format, check := range map[string]func(t *testing.T, stdout string){
+		"json": func(t *testing.T, stdout string) {
+			if items := parseJSON(t, stdout)["items"].([]any); len(items) != 3 {
+				t.Errorf("-o json tells of %d objects", len(items))
+			}
+		},
+		"name": func(t *testing.T, stdout string) {
+			if lines := strings.Count(stdout, "\n"); lines != 3 {
+				t.Errorf("-o name has %d lines:\n%s", lines, stdout)
+			}
+		},
+	} {
+		t.Run(format, func(t *testing.T) {
+			t.Parallel()
+			b := newBundle(t)
+			check(t, b.timesOut("apply", "--wait", "-f", b.write("fleet.yaml", declared), "-o", format).stdout)
+		})
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,10 +61,8 @@ func newClusterRegisterCommand(a *app) *cobra.Command {
 		Annotations: outputs("json", "yaml"),
 		Args:        between(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			switch o.print {
-			case "command", "token", "env":
-			default:
-				return usagef(cmd, "--print %q is not command, token or env", o.print)
+			if err := a.checkPrint(cmd, o); err != nil {
+				return err
 			}
 			labels, err := parseLabels(cmd, o.labels)
 			if err != nil {
@@ -78,6 +77,21 @@ func newClusterRegisterCommand(a *app) *cobra.Command {
 	cmd.Flags().StringVar(&o.print, "print", "command", "command, token or env")
 	addDryRunFlag(cmd, &o.dryRun)
 	return cmd
+}
+
+// checkPrint refuses a --print that is none, and one that would say nothing: what -o gives has the token in a field, and
+// a dry run has none.
+func (a *app) checkPrint(cmd *cobra.Command, o registerOptions) error {
+	given := cmd.Flags().Changed("print")
+	switch {
+	case !slices.Contains([]string{"command", "token", "env"}, o.print):
+		return usagef(cmd, "--print %q is not command, token or env", o.print)
+	case given && a.machine():
+		return usagef(cmd, "-o %s and --print do not go together", a.flags.output)
+	case given && o.dryRun:
+		return usagef(cmd, "--print: a dry run makes no token")
+	}
+	return nil
 }
 
 func parseLabels(cmd *cobra.Command, texts []string) (map[string]string, error) {

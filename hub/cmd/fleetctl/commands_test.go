@@ -147,6 +147,45 @@ func TestStatusIsKeptUpToDate(t *testing.T) {
 	}
 }
 
+func TestFollowedStatusIsAStreamOfDocuments(t *testing.T) {
+	t.Parallel()
+	for format, read := range map[string]func(t *testing.T, stdout string) []map[string]any{
+		"json": func(t *testing.T, stdout string) (documents []map[string]any) {
+			for line := range strings.Lines(stdout) {
+				documents = append(documents, parseJSON(t, line))
+			}
+			return documents
+		},
+		"yaml": func(t *testing.T, stdout string) (documents []map[string]any) {
+			for _, text := range strings.Split(stdout, "---\n")[1:] {
+				var value map[string]any
+				if err := yaml.UnmarshalStrict([]byte(text), &value); err != nil {
+					t.Fatalf("not one YAML document: %v\n%s", err, text)
+				}
+				documents = append(documents, value)
+			}
+			return documents
+		},
+	} {
+		t.Run(format, func(t *testing.T) {
+			t.Parallel()
+			b := newFleet(t)
+			r := b.start("status", "-w", "-o", format)
+			r.stdout.says(t, "troubles")
+			b.hub.mu.Lock()
+			b.hub.status = &adminv1.StatusResponse{HubVersion: "v0.4.0", Clusters: &adminv1.Counts{Total: 7, Ready: 7}}
+			b.hub.mu.Unlock()
+			r.stdout.says(t, "v0.4.0")
+			r.interrupt()
+			r.wait()
+			documents := read(t, r.stdout.String())
+			if len(documents) != 2 || documents[1]["clusters"].(map[string]any)["ready"] != 7.0 {
+				t.Errorf("%d documents, want one at first and one a change:\n%s", len(documents), r.stdout)
+			}
+		})
+	}
+}
+
 func TestRegisterPrintsHowTheSpokeJoins(t *testing.T) {
 	t.Parallel()
 	b := newFleet(t)
@@ -266,13 +305,15 @@ func TestEveryCommandWithJSONGivesOneDocumentOnStdout(t *testing.T) {
 	t.Parallel()
 	for _, args := range []string{
 		"get ks", "get ks/app", "describe ks/app", "describe ks/app gitrepo/app", "suspend ks/app gitrepo/app", "reconcile ks/app gitrepo/app", "describe cluster/prod-1", "status", "events", "api-resources", "apply --dry-run -f FILE", "apply -f FILE",
-		"delete ks/app", "delete ks/app placement/app --dry-run", "reconcile ks/app", "suspend ks/app", "resume ks/app", "wait ks/app", "wait ks/app placement/app",
+		"apply -f FILE --wait", "delete ks/app", "delete ks/app --wait", "delete ks/app placement/app --wait", "delete ks/app placement/app --dry-run", "reconcile ks/app", "suspend ks/app", "resume ks/app", "wait ks/app", "wait ks/app placement/app",
 		"prune show ks/app", "prune approve ks/app@canary-1 --confirm=1", "cluster register x", "cluster list", "hub recover", "config view", "config get-contexts", "version", "version --client",
 	} {
 		for _, format := range []string{"json", "yaml"} {
 			t.Run(args+" "+format, func(t *testing.T) {
 				t.Parallel()
 				b := newHeld(t)
+				b.hub.applied = func(*adminv1.ApplyRequest) { b.hub.put(t, gitApp+"\n---\n"+ksApp+"\n---\n"+placementApp) }
+				b.hub.deleted = func(*adminv1.DeleteRequest) { b.hub.removeInstances("Kustomization", "apps", "app") }
 				file := b.write("fleet.yaml", declared)
 				r := b.ok(append(strings.Fields(strings.Replace(args, "FILE", file, 1)), "-o", format)...)
 				if format == "json" {

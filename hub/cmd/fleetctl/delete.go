@@ -154,11 +154,12 @@ func (a *app) runDelete(ctx context.Context, refs []ref, o deleteOptions) error 
 		}
 		return nil, err
 	})
-	if len(gone) > 0 || err == nil {
-		err = errors.Join(err, a.printRefs(gone, "deleted"))
+	tell := func([]*object) error { return a.printRefs(gone, "deleted") }
+	switch {
+	case err == nil && o.wait:
+		return a.waitAfter(ctx, h, goneGoals(gone), tell)
+	case err == nil || len(gone) > 0:
+		err = errors.Join(err, tell(nil))
 	}
-	if err != nil || !o.wait {
-		return err
-	}
-	return a.waitGone(ctx, h, gone)
+	return err
 }

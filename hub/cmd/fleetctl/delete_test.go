@@ -79,6 +79,14 @@ kustomization.kustomize.toolkit.fluxcd.io/app deleted
 kustomization.kustomize.toolkit.fluxcd.io/app condition met`)
 }
 
+func TestDeleteWithWaitNamesWhatWentOnce(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t)
+	b.hub.deleted = func(*adminv1.DeleteRequest) { b.hub.removeInstances("Kustomization", "apps", "app") }
+	want(t, "-o name", b.ok("delete", "ks/app", "--wait", "-o", "name").stdout, "kustomization.kustomize.toolkit.fluxcd.io/app")
+	want(t, "-o name of what times out", newFleet(t).timesOut("delete", "ks/app", "--wait", "-o", "name").stdout, "kustomization.kustomize.toolkit.fluxcd.io/app")
+}
+
 func TestDeleteThatTimesOutSaysWhereTheAppStillIs(t *testing.T) {
 	t.Parallel()
 	b := newFleet(t)

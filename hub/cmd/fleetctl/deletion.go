@@ -99,8 +99,8 @@ func (a *app) showDeletions(planned []deletion) error {
 	return a.printRefs(refs, done("deleted", true))
 }
 
-// waitGone waits until the objects are gone, and what they put into clusters too, or is let go of.
-func (a *app) waitGone(ctx context.Context, h *hub, refs []ref) error {
+// goneGoals are what `delete --wait` waits for: the objects are gone, and what they put into clusters too, or is let go of.
+func goneGoals(refs []ref) []goal {
 	var goals []goal
 	for _, r := range refs {
 		gone := goal{ref: r, expect: []expectation{expectDeleted()}}
@@ -116,5 +116,5 @@ func (a *app) waitGone(ctx context.Context, h *hub, refs []ref) error {
 		}
 		goals = append(goals, g)
 	}
-	return a.waitFor(ctx, h, goals)
+	return goals
 }

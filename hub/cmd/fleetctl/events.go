@@ -77,7 +77,10 @@ func (a *app) eventFilter(cmd *cobra.Command, o eventsOptions) (*adminv1.EventFi
 			return nil, err
 		}
 		r := refs[0]
-		if r.cluster != "" && o.cluster != "" && r.cluster != o.cluster {
+		switch {
+		case o.allNamespaces:
+			return nil, usagef(cmd, "--for %s and -A do not go together", r)
+		case r.cluster != "" && o.cluster != "" && r.cluster != o.cluster:
 			return nil, usagef(cmd, "--for %s and -c %s do not go together", r, o.cluster)
 		}
 		if r.kind.Name == resource.Cluster.Name {
@@ -142,13 +145,27 @@ func (a *app) runEvents(ctx context.Context, filter *adminv1.EventFilter, o even
 	return a.stoppedFollowing(ctx.Err(), a.explain("follow events", err))
 }
 
+// noEvents says that there are none, and of what: a filter may be misspelt.
 func noEvents(filter *adminv1.EventFilter, o eventsOptions) string {
 	text := "No events found"
+	if filter.GetWarnings() {
+		text = "No warnings found"
+	}
+	kind, about := resource.KindOf(filter.GetKind())
+	switch {
+	case about:
+		text += " for " + ref{kind: kind, name: filter.GetName(), cluster: filter.GetCluster()}.String()
+	case filter.GetCluster() != "":
+		text += " in cluster " + filter.GetCluster()
+	}
 	if o.since > 0 {
 		text += " of the last " + o.since.String()
 	}
 	if filter.GetNamespace() != "" {
-		text += " in namespace " + filter.GetNamespace() + " (-A lists all)"
+		text += " in namespace " + filter.GetNamespace()
+		if !about {
+			text += " (-A lists all)"
+		}
 	}
 	return text
 }

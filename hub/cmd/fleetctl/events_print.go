@@ -74,19 +74,12 @@ func eventList(events []*adminv1.Event) any {
 // each prints events one by one.
 func (p *eventPrinter) each(events []*adminv1.Event) error {
 	for _, e := range events {
-		var err error
-		switch p.app.flags.output {
-		case "json":
-			err = printer.JSONLine(p.app.stdout, newEventDocument(e))
-		case "yaml":
-			if _, err = p.app.stdout.Write([]byte("---\n")); err == nil {
-				err = printer.YAML(p.app.stdout, newEventDocument(e))
-			}
-		default:
-			p.table.Add(p.cells(e)...)
-		}
+		written, err := p.app.emitNext(newEventDocument(e))
 		if err != nil {
 			return err
+		}
+		if !written {
+			p.table.Add(p.cells(e)...)
 		}
 	}
 	return p.table.Flush(p.app.stdout)

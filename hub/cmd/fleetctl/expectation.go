@@ -31,29 +31,28 @@ type expectation struct {
 	absence bool
 }
 
-// expectReady is met by Ready=True about the present spec, and lost when the object is stalled.
+// expectReady is met by Ready=True about the present spec, and lost when the object is suspended or stalled.
 func expectReady() expectation {
 	return expectation{text: "be ready", judge: onlyPresent(func(o *object) (verdict, string) {
 		switch {
 		case o.current() && o.is("Ready") && o.arrived():
 			return met, ""
-		case o.suspended():
-			return lost, "it is suspended: fleetctl resume " + o.ref().command()
-		case stalled(o):
-			return lost, readiness(o)
+		case o.suspended() || stalled(o):
+			return lost, standstill(o)
 		}
 		return pending, readiness(o)
 	})}
 }
 
 // expectRevision is met once the object is at the revision: all of it, its hash, or the first 7 digits or more of that.
+// It is lost when the object is suspended or stalled, but for an App that stalls at another revision: this one may mend it.
 func expectRevision(revision string) expectation {
 	return expectation{text: "be at revision " + revision, judge: onlyPresent(func(o *object) (verdict, string) {
 		switch {
 		case atRevision(o.revision(), revision):
 			return met, ""
-		case stalled(o) && atRevision(o.Status.LastAttemptedRevision, revision):
-			return lost, readiness(o)
+		case o.suspended() || stalled(o) && (!o.kind.App || atRevision(o.Status.LastAttemptedRevision, revision)):
+			return lost, standstill(o)
 		}
 		return pending, fmt.Sprintf("at %s, tries %s: %s", orNothing(o.revision()), orNothing(o.Status.LastAttemptedRevision), readiness(o))
 	})}
@@ -68,18 +67,20 @@ func atRevision(have, want string) bool {
 	return len(want) >= 7 && strings.HasPrefix(hash, want)
 }
 
-// expectCondition is met once the condition of that type has that status.
+// expectCondition is met once the condition of that type has that status; Ready=True is lost as expectReady is.
 func expectCondition(name, value string) expectation {
+	wantsReady := strings.EqualFold(name, "Ready") && strings.EqualFold(value, string(fleet.True))
 	return expectation{text: "have " + name + "=" + value, judge: onlyPresent(func(o *object) (verdict, string) {
-		for _, c := range o.Status.Conditions {
-			if strings.EqualFold(c.Type, name) {
-				if strings.EqualFold(c.Status, value) && o.current() {
-					return met, ""
-				}
-				return pending, conditionText(c)
-			}
+		i := slices.IndexFunc(o.Status.Conditions, func(c condition) bool { return strings.EqualFold(c.Type, name) })
+		switch {
+		case i >= 0 && strings.EqualFold(o.Status.Conditions[i].Status, value) && o.current():
+			return met, ""
+		case wantsReady && (o.suspended() || stalled(o)):
+			return lost, standstill(o)
+		case i < 0:
+			return pending, "has no condition " + name
 		}
-		return pending, "has no condition " + name
+		return pending, conditionText(o.Status.Conditions[i])
 	})}
 }
 
@@ -159,6 +160,14 @@ func parseExpectation(cmd *cobra.Command, text string) (expectation, error) {
 
 // stalled reports whether the object says that trying again cannot help.
 func stalled(o *object) bool { return o.current() && o.is("Stalled") }
+
+// standstill says why an object that is suspended or stalled stays as it is.
+func standstill(o *object) string {
+	if o.suspended() {
+		return "it is suspended: fleetctl resume " + o.ref().command()
+	}
+	return readiness(o)
+}
 
 // readiness is the Ready condition in words.
 func readiness(o *object) string {

@@ -147,6 +147,13 @@ func (h *fakeHub) remove(kind, namespace, name, cluster string) {
 	h.store(key, raw, true)
 }
 
+// removeInstances deletes an App's instances and tells the watchers.
+func (h *fakeHub) removeInstances(kind, namespace, name string) {
+	for _, cluster := range h.clustersOf(kind, name) {
+		h.remove(kind, namespace, name, cluster)
+	}
+}
+
 func (h *fakeHub) store(key objectKey, raw json.RawMessage, deleted bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -152,21 +152,17 @@ func (p *watchPrinter) changed(o *object, deleted bool) error {
 
 // print writes o, or adds it to the table that it returns.
 func (p *watchPrinter) print(what string, o *object) (*objectTable, error) {
-	switch p.app.flags.output {
-	case "json":
-		if p.options.watchEvents {
-			return nil, printer.JSONLine(p.app.stdout, struct {
-				Type   string          `json:"type"`
-				Object json.RawMessage `json:"object"`
-			}{what, o.raw})
-		}
-		return nil, printer.JSONLine(p.app.stdout, o.raw)
-	case "yaml":
-		if _, err := fmt.Fprintln(p.app.stdout, "---"); err != nil {
-			return nil, err
-		}
-		return nil, printer.YAML(p.app.stdout, o.raw)
-	case "name":
+	var document any = o.raw
+	if p.options.watchEvents {
+		document = struct {
+			Type   string          `json:"type"`
+			Object json.RawMessage `json:"object"`
+		}{what, o.raw}
+	}
+	if written, err := p.app.emitNext(document); written {
+		return nil, err
+	}
+	if p.app.flags.output == "name" {
 		_, err := fmt.Fprintln(p.app.stdout, o.ref().typed())
 		return nil, err
 	}

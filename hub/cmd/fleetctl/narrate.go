@@ -102,3 +102,17 @@ func (a *app) emit(value any) (bool, error) {
 	}
 	return false, nil
 }
+
+// emitNext is emit for one document of a stream: JSON is on a line of its own, YAML behind a "---".
+func (a *app) emitNext(value any) (bool, error) {
+	switch a.flags.output {
+	case "json":
+		return true, printer.JSONLine(a.stdout, value)
+	case "yaml":
+		if _, err := fmt.Fprintln(a.stdout, "---"); err != nil {
+			return true, err
+		}
+		return true, printer.YAML(a.stdout, value)
+	}
+	return false, nil
+}

@@ -127,10 +127,7 @@ func (o *object) ref() ref {
 }
 
 // key tells o from every other object of a list.
-func (o *object) key() string {
-	r := o.ref()
-	return strings.Join([]string{r.kind.Name, r.namespace, r.name, r.cluster}, "/")
-}
+func (o *object) key() string { return o.ref().key() }
 
 // condition returns the condition of that type; one that is not there has status Unknown.
 func (o *object) condition(kind string) condition {

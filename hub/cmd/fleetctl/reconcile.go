@@ -137,7 +137,7 @@ func expectHandled(requestedAt string, newest func(context.Context) (string, err
 		ready := o.condition("Ready")
 		switch {
 		case o.suspended():
-			return lost, "it is suspended: fleetctl resume " + o.ref().command(), nil
+			return lost, standstill(o), nil
 		case !handled(o.Status.LastHandledReconcileAt, requestedAt):
 			return pending, "the request is not served yet: " + readiness(o), nil
 		}

@@ -45,6 +45,11 @@ func (r ref) pasted() string {
 	return r.String()
 }
 
+// key tells r from every other ref.
+func (r ref) key() string {
+	return strings.Join([]string{r.kind.Name, r.namespace, r.name, r.cluster}, "/")
+}
+
 func shortName(k resource.Kind) string {
 	if len(k.ShortNames) > 0 {
 		return k.ShortNames[0]

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
@@ -42,12 +43,14 @@ func (a *app) runStatus(ctx context.Context, watch bool) error {
 	if !watch {
 		ctx, cancel := a.bounded(ctx, callTimeout)
 		defer cancel()
-		screen, err := a.statusScreen(ctx, h)
+		response, err := h.admin.Status(ctx, &adminv1.StatusRequest{})
 		if err != nil {
 			return a.explain("status", err)
 		}
-		_, err = a.stdout.Write(screen)
-		return err
+		if written, err := a.emit(a.newStatusDocument(response)); written {
+			return err
+		}
+		return a.drawStatus(response, "")
 	}
 	ctx, cancel := a.bounded(ctx, 0)
 	defer cancel()
@@ -56,9 +59,10 @@ func (a *app) runStatus(ctx context.Context, watch bool) error {
 
 // watchStatus draws the screen anew on a terminal, and elsewhere adds one whenever it differs.
 func (a *app) watchStatus(ctx context.Context, h *hub) error {
-	var before []byte
+	var before statusDocument
 	for first := true; ; first = false {
-		screen, err := a.statusScreen(ctx, h)
+		response, err := h.admin.Status(ctx, &adminv1.StatusRequest{})
+		document := a.newStatusDocument(response)
 		switch {
 		case ctx.Err() != nil:
 			return a.stoppedFollowing(ctx.Err(), err)
@@ -66,17 +70,26 @@ func (a *app) watchStatus(ctx context.Context, h *hub) error {
 			return a.explain("status", err)
 		case err != nil:
 			a.say(symbolWarn, "the connection to the hub is lost; trying again until it is back")
-		case !bytes.Equal(screen, before):
-			before = screen
-			if a.stdoutTTY && !a.machine() {
-				screen = append([]byte("\x1b[H\x1b[2J"), screen...)
-			}
-			if _, err := a.stdout.Write(screen); err != nil {
+		case !reflect.DeepEqual(document, before):
+			before = document
+			if err := a.drawNextStatus(response, document); err != nil {
 				return err
 			}
 		}
 		_ = a.pause(ctx, statusPeriod) // the end of ctx is seen above
 	}
+}
+
+// drawNextStatus draws one screen of several.
+func (a *app) drawNextStatus(s *adminv1.StatusResponse, document statusDocument) error {
+	if written, err := a.emitNext(document); written {
+		return err
+	}
+	wipe := ""
+	if a.stdoutTTY {
+		wipe = "\x1b[H\x1b[2J"
+	}
+	return a.drawStatus(s, wipe)
 }
 
 // statusDocument is the screen for programs.
@@ -113,23 +126,6 @@ func newCounts(c *adminv1.Counts) countsDocument {
 	}
 }
 
-func (a *app) statusScreen(ctx context.Context, h *hub) ([]byte, error) {
-	response, err := h.admin.Status(ctx, &adminv1.StatusRequest{})
-	if err != nil {
-		return nil, err
-	}
-	var out bytes.Buffer
-	switch a.flags.output {
-	case "json":
-		err = printer.JSON(&out, a.newStatusDocument(response))
-	case "yaml":
-		err = printer.YAML(&out, a.newStatusDocument(response))
-	default:
-		a.drawStatus(&out, response)
-	}
-	return out.Bytes(), err
-}
-
 func (a *app) newStatusDocument(s *adminv1.StatusResponse) statusDocument {
 	return statusDocument{
 		Hub: a.address(), Version: s.GetHubVersion(), Clusters: newCounts(s.GetClusters()), Sources: newCounts(s.GetSources()),
@@ -148,7 +144,9 @@ func newTroubles(troubles []*adminv1.Trouble) []troubleDocument {
 	return documents
 }
 
-func (a *app) drawStatus(out *bytes.Buffer, s *adminv1.StatusResponse) {
+// drawStatus draws the screen behind wipe, which takes the one before away: in one write, so that it does not flicker.
+func (a *app) drawStatus(s *adminv1.StatusResponse, wipe string) error {
+	out := bytes.NewBufferString(wipe)
 	name := a.context.Name
 	if name == "" || a.flags.hub != "" {
 		name = a.address()
@@ -162,6 +160,8 @@ func (a *app) drawStatus(out *bytes.Buffer, s *adminv1.StatusResponse) {
 	}
 	a.drawTroubles(out, "PRUNES HELD", symbolWarn, s.GetHeld(), func(t *adminv1.Trouble) string { return "prune show " + t.GetObject() })
 	a.drawTroubles(out, "TROUBLES", symbolFail, s.GetTroubles(), func(t *adminv1.Trouble) string { return "describe " + troubleRef(t) })
+	_, err := a.stdout.Write(out.Bytes())
+	return err
 }
 
 // drawTroubles draws a line for each trouble, with the command that tells more of it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -121,11 +122,36 @@ func (a *app) runWait(ctx context.Context, goals []goal) error {
 		return err
 	}
 	defer h.close()
-	return a.waitFor(ctx, h, goals)
+	found, err := a.waitFor(ctx, h, goals)
+	if err != nil {
+		return err
+	}
+	return a.printMet(goals, found)
 }
 
-// waitFor waits until every goal is reached. The first one that is lost ends it.
-func (a *app) waitFor(ctx context.Context, h *hub, goals []goal) error {
+// waitAfter waits for what comes of a change. A person is told of the change at once and of its end later; a program,
+// which reads one document and each name once, is told at the end, whatever came of the wait. tell is given the objects
+// that the wait has found.
+func (a *app) waitAfter(ctx context.Context, h *hub, goals []goal, tell func(found []*object) error) error {
+	atEnd := a.machine() || a.flags.output == "name"
+	if !atEnd {
+		if err := tell(nil); err != nil {
+			return err
+		}
+	}
+	found, err := a.waitFor(ctx, h, goals)
+	switch {
+	case atEnd:
+		return errors.Join(err, tell(found))
+	case err != nil:
+		return err
+	}
+	return a.printMet(goals, found)
+}
+
+// waitFor waits until every goal is reached, and returns the objects as they were then, those that are there. The first
+// goal that is lost ends it.
+func (a *app) waitFor(ctx context.Context, h *hub, goals []goal) ([]*object, error) {
 	ctx, cancel := a.waitBound(ctx)
 	defer cancel()
 	type result struct {
@@ -140,24 +166,22 @@ func (a *app) waitFor(ctx context.Context, h *hub, goals []goal) error {
 			results <- result{i, found, err}
 		}()
 	}
-	found := make([]*object, len(goals))
+	reached := make([]*object, len(goals))
 	failures := make([]error, len(goals))
 	for range goals {
 		r := <-results
-		found[r.i], failures[r.i] = r.found, r.err
+		reached[r.i], failures[r.i] = r.found, r.err
 		if r.err != nil && !errors.Is(r.err, context.DeadlineExceeded) {
 			cancel()
 		}
 	}
+	found := slices.DeleteFunc(reached, func(o *object) bool { return o == nil })
 	for i, err := range failures { // what failed by itself comes before what was cancelled for it
 		if err != nil && !errors.Is(err, context.Canceled) && status.Code(err) != codes.Canceled {
-			return a.explain("wait for "+goals[i].ref.String(), err)
+			return found, a.explain("wait for "+goals[i].ref.String(), err)
 		}
 	}
-	if err := errors.Join(failures...); err != nil {
-		return err
-	}
-	return a.printMet(goals, found)
+	return found, errors.Join(failures...)
 }
 
 // waitBound is --timeout; where that is 0, the one look is bounded like any answer.
@@ -184,12 +208,6 @@ func (a *app) printMet(goals []goal, found []*object) error {
 		}
 		return nil
 	}
-	var present []*object
-	for _, o := range found {
-		if o != nil {
-			present = append(present, o)
-		}
-	}
-	_, err := a.emit(document(present, len(goals) == 1))
+	_, err := a.emit(document(found, len(goals) == 1))
 	return err
 }

@@ -57,12 +57,45 @@ func TestWaitDoesNotTakeAStatusOfAnOlderSpecForTheAnswer(t *testing.T) {
 
 func TestWaitFailsAtOnceWhenNothingCanHelp(t *testing.T) {
 	t.Parallel()
+	const noPath, suspended = "no such path ./deploy", "it is suspended: fleetctl resume "
+	gitStalled := strings.Replace(gitApp, `{type: Ready, status: "True", reason: Succeeded, message: "stored artifact"}`,
+		`{type: Ready, status: "False", message: "no address"}, {type: Stalled, status: "True", message: "no address"}`, 1)
+	for _, test := range []struct {
+		name, object, args string
+		texts              []string
+	}{
+		{"stalled", ksStalled, "ks/app", []string{"ks/app will not be ready as it is", noPath, "try: fleetctl describe ks/app -n apps"}},
+		{"stalled, by condition", ksStalled, "ks/app --for=condition=Ready", []string{"ks/app will not have Ready=True as it is", noPath}},
+		{"stalled, by condition in other letters", ksStalled, "ks/app --for=condition=ready=true", []string{noPath}},
+		{"stalled, its revision", ksStalled, "ks/app --for=revision=ffff056d", []string{noPath}},
+		{"stalled source, a revision", gitStalled, "gitrepo/app --for=revision=ffff056d", []string{"gitrepo/app will not be at revision ffff056d as it is", "no address"}},
+		{"stalled source, by condition", gitStalled, "gitrepo/app --for=condition=Ready", []string{"no address"}},
+		{"suspended", suspend(ksProgressing), "ks/app", []string{suspended + "ks/app -n apps"}},
+		{"suspended, by condition", suspend(ksProgressing), "ks/app --for=condition=Ready", []string{suspended}},
+		{"suspended, a revision", suspend(gitApp), "gitrepo/app --for=revision=ffff056d", []string{suspended + "gitrepo/app -n apps"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBundle(t)
+			b.hub.put(t, test.object)
+			b.fails(exitFailed, test.texts, append([]string{"wait", "--timeout", "1h"}, strings.Fields(test.args)...)...)
+		})
+	}
+}
+
+// suspend is object with spec.suspend.
+func suspend(object string) string {
+	return strings.Replace(object, "spec: {", "spec: {suspend: true, ", 1)
+}
+
+func TestWaitOfWhatIsStalledTakesWhatItIsForTrueAndWaitsForWhatMayCome(t *testing.T) {
+	t.Parallel()
 	b := newBundle(t)
 	b.hub.put(t, ksStalled)
-	b.fails(exitFailed, []string{"ks/app will not be ready as it is", "no such path ./deploy", "try: fleetctl describe ks/app -n apps"},
-		"wait", "ks/app", "--timeout", "1h")
-	b.hub.put(t, strings.Replace(ksProgressing, "interval: 10m", "interval: 10m, suspend: true", 1))
-	b.fails(exitFailed, []string{"fleetctl resume ks/app -n apps"}, "wait", "ks/app", "--timeout", "1h")
+	b.ok("wait", "ks/app", "--for=condition=Stalled", "--for=condition=Ready=False")
+	for _, args := range []string{"--for=condition=Healthy", "--for=revision=696f056d"} { // a newer revision may mend it
+		wantTexts(t, "stderr", b.timesOut("wait", "ks/app", args).stderr, "timed out after 1h0m0s waiting for ks/app to ")
+	}
 }
 
 func TestWaitThatFailsForOneDoesNotWaitForTheOthers(t *testing.T) {

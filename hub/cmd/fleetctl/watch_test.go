@@ -135,8 +135,29 @@ LAST SEEN   TYPE      REASON              CLUSTER    OBJECT                     
 	if items := parseJSON(t, b.ok("events", "-o", "json").stdout)["items"].([]any); len(items) != 2 {
 		t.Errorf("-o json has %d events", len(items))
 	}
-	wantTexts(t, "stderr", b.ok("events", "-n", "empty").stderr, "No events found in namespace empty")
-	wantTexts(t, "stderr", b.ok("events", "--since", "1m").stderr, "No events found of the last 1m0s in namespace apps")
+}
+
+func TestNoEventsSaysWhatWasAskedFor(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t)
+	for args, text := range map[string]string{
+		"":                                    "No events found in namespace apps (-A lists all)",
+		"-n empty":                            "No events found in namespace empty (-A lists all)",
+		"--since 1m":                          "No events found of the last 1m0s in namespace apps (-A lists all)",
+		"-A":                                  "No events found",
+		"-A --types Warning":                  "No warnings found",
+		"--for ks/app":                        "No events found for ks/app in namespace apps",
+		"--for ks/app@* --types Warning":      "No warnings found for ks/app in namespace apps",
+		"--for ks/app@prod-1 --since 1m":      "No events found for ks/app@prod-1 of the last 1m0s in namespace apps",
+		"--for ks/other/app -c prod-1":        "No events found for ks/app@prod-1 in namespace other",
+		"--for cluster/prod-1":                "No events found in cluster prod-1",
+		"-c prod-1":                           "No events found in cluster prod-1",
+		"-c prod-1 -n apps --types Warning":   "No warnings found in cluster prod-1 in namespace apps (-A lists all)",
+		"-c prod-1 -A --types Warning,Normal": "No events found in cluster prod-1",
+		"--for cluster/prod-1 --since 1h":     "No events found in cluster prod-1 of the last 1h0m0s",
+	} {
+		want(t, "events "+args, b.ok(append([]string{"events"}, strings.Fields(args)...)...).stderr, "⚠ "+text)
+	}
 }
 
 func TestEventsAreFollowedEachOnce(t *testing.T) {

@@ -1,0 +1,1 @@
+UPDATE cluster SET assigned = 1;

@@ -1,0 +1,142 @@
+package drift
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+func TestAFightIsAConflictBackedOffAndForgottenAfterwards(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.applied(t, 10)
+		r.answers(func(f Finding) (Correction, error) {
+			return Correction{Outcome: Corrected, Meta: seenAt(int(parseVersion(f.Live.ResourceVersion)) + 1), Wrote: true}, nil
+		})
+		began := time.Now()
+		var at []time.Duration
+		for i := range 8 {
+			r.event(r.kind, watch.Modified, seenAt(20+2*i, "changed"))
+			for len(r.found()) == i {
+				time.Sleep(100 * time.Millisecond)
+			}
+			at = append(at, time.Since(began).Round(time.Second))
+		}
+		if want := "[0s 0s 0s 0s 1s 3s 7s 15s]"; fmt.Sprint(at) != want {
+			t.Errorf("corrections at %v, not %s", at, want)
+		}
+		if conflicts := r.Conflicts(); conflicts[it.ID()] == "" || r.fought.Load() != 1 {
+			t.Errorf("conflicts %v, told %d times", conflicts, r.fought.Load())
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if conflicts := r.Conflicts(); len(conflicts) != 0 || r.fought.Load() != 2 {
+			t.Errorf("conflicts %v, told %d times", conflicts, r.fought.Load())
+		}
+	})
+}
+
+func TestACorrectionThatFailsIsTriedAgainAndThenTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.applied(t, 10)
+		r.answers(func(Finding) (Correction, error) { return Correction{}, errors.New("refused") })
+		r.event(r.kind, watch.Modified, seenAt(11, "changed"))
+		synctest.Wait()
+		if len(r.Conflicts()) != 0 {
+			t.Error("one failure is told as a conflict")
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if n := len(r.found()); n != 4 || r.Conflicts()[it.ID()] != "cannot be put right: refused" {
+			t.Errorf("%d attempts, conflicts %v", n, r.Conflicts())
+		}
+		r.answers(func(Finding) (Correction, error) {
+			return Correction{Outcome: Corrected, Meta: seenAt(12), Wrote: true}, nil
+		})
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if len(r.Conflicts()) != 0 || r.Moved(it) {
+			t.Errorf("conflicts %v", r.Conflicts())
+		}
+	})
+}
+
+func TestWhatOthersKeepWritingIsLookedAtEverMoreRarely(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.applied(t, 10)
+		var version atomic.Int64
+		version.Store(10)
+		r.answers(func(f Finding) (Correction, error) {
+			if f.Verdict != Doubtful {
+				return Correction{Outcome: Corrected, Meta: seenAt(int(version.Add(1))), Wrote: true}, nil
+			}
+			return Correction{Outcome: Corrected, Meta: seenAt(int(version.Load()))}, nil
+		})
+		for range 600 { // ten minutes
+			r.event(r.kind, watch.Modified, seenAt(int(version.Add(1))))
+			time.Sleep(time.Second)
+		}
+		// Four at once, then after 1, 2, 4, 8, 16 seconds and every 30.
+		if n := len(r.found()); n < 25 || n > 30 {
+			t.Errorf("looked at %d times", n)
+		}
+		r.event(r.kind, watch.Modified, seenAt(int(version.Add(1)), "changed"))
+		if got := r.found(); !strings.HasSuffix(got, fmt.Sprint(Drifted)) {
+			t.Error("what metadata shows waits like a doubt")
+		}
+		r.event(r.kind, watch.Modified, seenAt(int(version.Add(1))))
+		if got := r.found(); !strings.HasSuffix(got, fmt.Sprint(Drifted)+fmt.Sprint(Doubtful)) {
+			t.Error("after a drift, doubts are still not looked into at once")
+		}
+		if conflicts := r.Conflicts(); len(conflicts) != 0 {
+			t.Errorf("conflicts %v", conflicts)
+		}
+		before := len(r.found())
+		time.Sleep(2 * time.Minute)
+		for range 3 {
+			r.event(r.kind, watch.Modified, seenAt(int(version.Add(1))))
+			r.found()
+		}
+		if n := len(r.found()) - before; n != 3 {
+			t.Errorf("after a calm of two minutes, %d of 3 events are looked into at once", n)
+		}
+	})
+}
+
+func TestAFightThatIsOverIsNoConflictThoughTheObjectIsWritten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.applied(t, 10)
+		var version atomic.Int64
+		version.Store(10)
+		r.answers(func(f Finding) (Correction, error) {
+			return Correction{Outcome: Corrected, Meta: seenAt(int(version.Add(1))), Wrote: f.Verdict == Drifted}, nil
+		})
+		for range 6 {
+			r.event(r.kind, watch.Modified, seenAt(int(version.Add(1)), "changed"))
+			time.Sleep(5 * time.Second)
+		}
+		if len(r.Conflicts()) == 0 {
+			t.Fatal("six corrections in a row are no conflict")
+		}
+		for range 60 {
+			r.event(r.kind, watch.Modified, seenAt(int(version.Add(1))))
+			time.Sleep(2 * time.Second)
+		}
+		if conflicts := r.Conflicts(); len(conflicts) != 0 {
+			t.Errorf("conflicts %v", conflicts)
+		}
+	})
+}
