@@ -31,6 +31,3 @@ type Impact struct {
 	// EveryCluster: it means every cluster there is or will be.
 	EveryCluster bool
 }
-
-// NeedsConfirmation reports whether a person should confirm the number of clusters.
-func (i Impact) NeedsConfirmation() bool { return i.Deletes > 0 || i.EveryCluster }
