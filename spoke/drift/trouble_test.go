@@ -32,13 +32,13 @@ func TestAFightIsAConflictBackedOffAndForgottenAfterwards(t *testing.T) {
 		if want := "[0s 0s 0s 0s 1s 3s 7s 15s]"; fmt.Sprint(at) != want {
 			t.Errorf("corrections at %v, not %s", at, want)
 		}
-		if conflicts := r.Conflicts(); conflicts[it.ID()] == "" || r.fought.Load() != 1 {
-			t.Errorf("conflicts %v, told %d times", conflicts, r.fought.Load())
+		if conflicts := r.Conflicts(); conflicts[it.ID()] == "" || r.changed.Load() != 1 {
+			t.Errorf("conflicts %v, told %d times", conflicts, r.changed.Load())
 		}
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		if conflicts := r.Conflicts(); len(conflicts) != 0 || r.fought.Load() != 2 {
-			t.Errorf("conflicts %v, told %d times", conflicts, r.fought.Load())
+		if conflicts := r.Conflicts(); len(conflicts) != 0 || r.changed.Load() != 2 {
+			t.Errorf("conflicts %v, told %d times", conflicts, r.changed.Load())
 		}
 	})
 }
