@@ -48,15 +48,15 @@ func (s *hub) Status(ctx context.Context, _ *adminv1.StatusRequest) (*adminv1.St
 		if *part.counts, err = countReady(objects); err != nil {
 			return nil, err
 		}
-		if part.kind.Name != resource.GitRepository.Name {
-			continue
-		}
-		for _, o := range objects {
-			if c := readyCondition(o); c.Status == fleet.False {
-				resp.Troubles = append(resp.Troubles, &adminv1.Trouble{Object: o.String(), Message: c.Message})
-			}
+		if part.kind.Name == resource.GitRepository.Name {
+			resp.Troubles = append(resp.Troubles, notReady(objects)...)
 		}
 	}
+	placements, _, err := s.show(ctx, selection{kind: resource.Placement})
+	if err != nil {
+		return nil, err
+	}
+	resp.Troubles = append(resp.Troubles, notReady(placements)...)
 	instances, _, err := s.Store.Instances(ctx, fleet.InstanceQuery{Kind: resource.Kustomization.Name})
 	if err != nil {
 		return nil, err
@@ -76,6 +76,17 @@ func (s *hub) Status(ctx context.Context, _ *adminv1.StatusRequest) (*adminv1.St
 		}
 	}
 	return resp, nil
+}
+
+// notReady are the objects that cannot be what they should.
+func notReady(objects []*resource.Object) []*adminv1.Trouble {
+	var troubles []*adminv1.Trouble
+	for _, o := range objects {
+		if c := readyCondition(o); c.Status == fleet.False {
+			troubles = append(troubles, &adminv1.Trouble{Object: o.String(), Message: c.Message})
+		}
+	}
+	return troubles
 }
 
 func readyCondition(o *resource.Object) condition {

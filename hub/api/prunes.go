@@ -26,6 +26,9 @@ func (s *prunes) Show(ctx context.Context, req *adminv1.ShowRequest) (*adminv1.S
 	if err != nil {
 		return nil, err
 	}
+	if err := s.findCluster(ctx, req.GetCluster()); err != nil {
+		return nil, err
+	}
 	instances, _, err := s.Store.Instances(ctx, fleet.InstanceQuery{Kind: kind.Name, Namespace: req.GetNamespace(), Name: req.GetName(), Cluster: req.GetCluster()})
 	if err != nil {
 		return nil, err

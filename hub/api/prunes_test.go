@@ -47,3 +47,17 @@ func TestHeldPruneIsApprovedBySetAndCount(t *testing.T) {
 		}
 	}
 }
+
+func TestHeldPruneOfAMisspeltClusterIsNotFound(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.running()
+	prunes := adminv1.NewPrunesServiceClient(b.conn)
+	show := &adminv1.ShowRequest{Kind: "Kustomization", Namespace: "apps", Name: "app", Cluster: "typo"}
+	_, err := prunes.Show(b.ctx, show)
+	wantCode(t, err, codes.NotFound, "Cluster/typo: not found")
+	show.Cluster = "prod-1"
+	if resp, err := prunes.Show(b.ctx, show); err != nil || len(resp.GetSets()) != 0 {
+		t.Errorf("held %v, error %v; want none", resp.GetSets(), err)
+	}
+}

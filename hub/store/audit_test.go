@@ -73,6 +73,10 @@ func TestEveryChangeByAPersonIsAudited(t *testing.T) {
 		{"AddAdminToken", "add a token", "user:other", "", func(ctx context.Context, b *bundle) error {
 			return b.AddAdminToken(ctx, admin, "user:other", held)
 		}},
+		{"ReplaceAdminTokens", "add a token", "user:other", "ended all others", func(ctx context.Context, b *bundle) error {
+			_, err := b.ReplaceAdminTokens(ctx, admin, "user:other", held)
+			return err
+		}},
 		{"BeginRecovery", "recover", "hub", "", func(ctx context.Context, b *bundle) error {
 			_, err := b.BeginRecovery(ctx, admin)
 			return err

@@ -191,6 +191,24 @@ func TestAnotherAdminTokenIsMadeWhileTheHubRuns(t *testing.T) {
 	h.fleetctl(t, h.adminToken(t), "get", "clusters")
 }
 
+func TestLeakedAdminTokensAreEndedByAnother(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	database := lab.TestDatabase(t)
+	h := serve(t, dir, "--database-url", database)
+	another := start(t, nil, "admin-token", "--revoke-others", "--data-dir", dir, "--database-url", database)
+	if err := another.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	h.fleetctl(t, another.adminToken(t), "get", "clusters")
+	if _, err := h.tryFleetctl(t, h.adminToken(t), "get", "clusters"); err == nil || !strings.Contains(err.Error(), "it is not known to this hub") {
+		t.Errorf("with the token of before: %v", err)
+	}
+	if log := another.stderr.String(); !strings.Contains(log, "tokens=1") {
+		t.Errorf("the log does not count the ended one:\n%s", log)
+	}
+}
+
 func TestJoinCommandNamesTheHubAsSpokesReachIt(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
