@@ -83,7 +83,7 @@ func TestFullDatabaseWithoutItsKeyFileIsRefused(t *testing.T) {
 func TestEveryWrongSettingIsReportedAtOnce(t *testing.T) {
 	t.Parallel()
 	said := refusal(t, []string{"FLOTILLA_RENDER_MEMORY=much"}, "serve", "--log-level=loud", "--log-format=poem",
-		"--allow-sources=ten", "--trust-domain=Not A Domain", "--spoke-listen=here", "--admin-listen=there",
+		"--data-dir=", "--allow-sources=ten", "--trust-domain=Not A Domain", "--spoke-listen=here", "--admin-listen=there",
 		"--http-listen=everywhere", "--spoke-address=hub", "--database-url=postgres://user:hidden@[db", "--host=")
 	for _, want := range []string{
 		"FLOTILLA_RENDER_MEMORY", "loud", "poem", "--allow-sources", "--trust-domain", "--spoke-listen", "--admin-listen", "--http-listen",
