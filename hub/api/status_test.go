@@ -145,4 +145,5 @@ func TestSameTroubleInSeveralClustersIsOneWhateverItsPodsAreCalled(t *testing.T)
 	if troubles := status.GetTroubles(); len(troubles) != 1 || !slices.Equal(troubles[0].GetClusters(), []string{"prod-1", "prod-2"}) {
 		t.Errorf("troubles %v", troubles)
 	}
+	want(t, b.getApp().condition("Ready"), "prod-1, prod-2: ImagePullBackOff")
 }

@@ -63,7 +63,7 @@ func TestEveryChangeByAPersonIsAudited(t *testing.T) {
 			if err := b.StoreReports(ctx, session.Cluster, fleet.ReportBatch{Session: session.Number, Sequence: 1, Reports: []fleet.Report{report}}); err != nil {
 				return err
 			}
-			_, err := b.ApprovePrune(ctx, admin, appKey, held, fleet.Order{Confirm: &one})
+			_, err := b.ApprovePrune(ctx, admin, appKey, "", held, fleet.Order{Confirm: &one})
 			return err
 		}},
 		{"RegisterCluster", "register", "Cluster/prod-2", "", func(ctx context.Context, b *bundle) error {
