@@ -26,6 +26,7 @@ type call struct {
 type engine struct {
 	mu     sync.Mutex
 	status map[fleet.Key]Status
+	asked  int // for a Status
 	apps   []fleet.Key
 	// applied is what AppliedBlobs says; ready, until it is closed, keeps Ready waiting; nil: it is.
 	applied map[fleet.Key][]fleet.Digest
@@ -115,6 +116,7 @@ func (e *engine) SetSuspended(app fleet.Key, suspended bool) {
 func (e *engine) Status(app fleet.Key) Status {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.asked++
 	return e.status[app]
 }
 

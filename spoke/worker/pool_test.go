@@ -112,6 +112,21 @@ func TestRequestIsServedByAFullPassEvenIfNothingChanged(t *testing.T) {
 	})
 }
 
+func TestAChangeInTheClusterAsksTheEngineOnceHowTheAppIs(t *testing.T) {
+	bubble(t, func(b *bench) {
+		a := b.assignment("a", "one", nil)
+		b.set(a)
+		b.next("deploy")
+		synctest.Wait()
+		before := b.engine.asked
+		b.pool.Changed(a.App)
+		synctest.Wait()
+		if n := b.engine.asked - before; n != 1 {
+			t.Errorf("it was asked %d times", n)
+		}
+	})
+}
+
 func TestEverythingIsVerifiedHourlyAtMostWithJitter(t *testing.T) {
 	bubble(t, func(b *bench) {
 		b.set(b.assignment("a", "one", nil))

@@ -117,10 +117,6 @@ func (w *worker) run(ctx context.Context) {
 // look does what is due and tells the hub what has changed. It returns when to look again; zero: when woken.
 func (w *worker) look(ctx context.Context, now time.Time) time.Time {
 	w.take()
-	if w.nudged.Swap(false) {
-		w.progress.nudged = true
-		w.progress.flux = w.pool.Engine.Status(w.app).ManagedByFlux
-	}
 	if w.reached.Swap(false) && w.progress.last != nil && w.progress.last.failure != nil && w.progress.last.failure.Transient {
 		w.progress.last.ended = time.Time{} // due at once
 	}
@@ -128,6 +124,11 @@ func (w *worker) look(ctx context.Context, now time.Time) time.Time {
 		w.progress.incomplete = !w.complete()
 	}
 	w.suspend()
+	nudged := w.nudged.Swap(false)
+	status := w.pool.Engine.Status(w.app) // what changes from here on nudges again
+	if nudged {
+		w.progress.nudged, w.progress.flux = true, status.ManagedByFlux
+	}
 	next := decide(now, w.want, w.progress)
 	switch {
 	case w.running != nil && overtakes(w.running.want, w.want):
@@ -139,7 +140,7 @@ func (w *worker) look(ctx context.Context, now time.Time) time.Time {
 		w.begin(ctx, next)
 		next.at = time.Time{}
 	}
-	expires := w.tell(now)
+	expires := w.tell(status, now)
 	if next.at.IsZero() || !expires.IsZero() && expires.Before(next.at) {
 		return expires
 	}
@@ -244,8 +245,7 @@ func (w *worker) save(next record) {
 }
 
 // tell reports what has changed. The report holds until expires, if nothing else moves.
-func (w *worker) tell(now time.Time) (expires time.Time) {
-	status := w.pool.Engine.Status(w.app)
+func (w *worker) tell(status Status, now time.Time) (expires time.Time) {
 	if healthy := status.Healthy.Status == fleet.True; healthy != w.healthy {
 		w.healthy = healthy
 		if !healthy {
