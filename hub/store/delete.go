@@ -116,7 +116,7 @@ func (s *Store) EndInstance(ctx context.Context, by fleet.Caller, app fleet.Key,
 			return err
 		}
 		const upsert = `INSERT INTO instance_request (cluster, app, ending, confirmed) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (cluster, app) DO UPDATE SET ending = $3, confirmed = $4`
+			ON CONFLICT (cluster, app) DO UPDATE SET ending = $3, confirmed = $4, at = now()`
 		if _, err := tx.Exec(ctx, upsert, id, app.String(), ending, order.Confirm != nil); err != nil {
 			return explain(act.doing(), err)
 		}

@@ -62,7 +62,7 @@ type instanceID struct {
 
 func confirmTombstones(ctx context.Context, tx pgx.Tx, instances []instanceID) error {
 	const upsert = `INSERT INTO instance_request (cluster, app, confirmed) VALUES ($1, $2, true)
-		ON CONFLICT (cluster, app) DO UPDATE SET confirmed = true`
+		ON CONFLICT (cluster, app) DO UPDATE SET confirmed = true, at = now()`
 	for _, i := range instances {
 		if _, err := tx.Exec(ctx, upsert, i.cluster, i.app.String()); err != nil {
 			return explain("confirm the deletion of "+i.app.String(), err)

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"flotilla.dev/flotilla/pkg/fleet"
 )
 
 //go:embed migrations/*.sql
@@ -65,6 +67,13 @@ func migrate(ctx context.Context, config *pgx.ConnConfig) error {
 		return fmt.Errorf("connect: %w", err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) // ends the session and with it the lock
+	var server int
+	if err := conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int`).Scan(&server); err != nil {
+		return explain("read the version of Postgres", err)
+	}
+	if err := checkServer(server); err != nil {
+		return err
+	}
 	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, migrationLock); err != nil {
 		return explain("take the migration lock", err)
 	}
@@ -83,6 +92,17 @@ func migrate(ctx context.Context, config *pgx.ConnConfig) error {
 		if err := apply(ctx, conn, m); err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
+	}
+	return nil
+}
+
+// oldestServer is the first major version of Postgres that has all that the queries use.
+const oldestServer = 15
+
+// checkServer refuses a Postgres, by its server_version_num, that is too old.
+func checkServer(number int) error {
+	if major := number / 10000; major < oldestServer {
+		return fmt.Errorf("%w: this is Postgres %d, and Flotilla needs %d or later", fleet.ErrInvalid, major, oldestServer)
 	}
 	return nil
 }

@@ -43,14 +43,11 @@ func (s *Store) StoreReports(ctx context.Context, cluster string, batch fleet.Re
 				return explain("forget older states", err)
 			}
 		}
-		slices.SortFunc(batch.Reports, func(a, b fleet.Report) int { return a.App.Compare(b.App) })
-		for _, report := range batch.Reports {
-			stored, err := putReport(ctx, tx, cluster, report)
-			if err != nil {
-				return err
-			}
-			news = news || stored
+		stored, err := putReports(ctx, tx, cluster, batch.Reports)
+		if err != nil {
+			return err
 		}
+		news = news || stored
 		if err := storeEvents(ctx, tx, cluster, name, lastEvent, batch.Events); err != nil || !news {
 			return err
 		}
@@ -77,9 +74,33 @@ func (s *Store) whyRefused(ctx context.Context, tx pgx.Tx, cluster string, batch
 	return fmt.Errorf("session %d of cluster %s: %w: it is not the newest", batch.Session, cluster, fleet.ErrConflict)
 }
 
-// putReport stores the latest word on an Assignment and reports whether it says anything new: after a reconnect a spoke
-// says everything again. The session's fence has been passed, so it is the latest.
-func putReport(ctx context.Context, tx pgx.Tx, cluster string, r fleet.Report) (stored bool, err error) {
+// putReports stores the latest word on each Assignment, in one round trip and in order of App, and reports whether any
+// says anything new: after a reconnect a spoke says everything again. The session's fence has been passed, so it is the
+// latest.
+func putReports(ctx context.Context, tx pgx.Tx, cluster string, reports []fleet.Report) (news bool, err error) {
+	if len(reports) == 0 {
+		return false, nil
+	}
+	slices.SortFunc(reports, func(a, b fleet.Report) int { return a.App.Compare(b.App) })
+	var batch pgx.Batch
+	for _, r := range reports {
+		if err := putReport(&batch, cluster, r); err != nil {
+			return false, fmt.Errorf("encode the report of %s: %w", r.App, err)
+		}
+	}
+	results := tx.SendBatch(ctx, &batch)
+	for _, r := range reports {
+		tag, err := results.Exec()
+		if err != nil {
+			_ = results.Close() // it has no other error
+			return false, explain("store the report of "+r.App.String(), err)
+		}
+		news = news || tag.RowsAffected() > 0
+	}
+	return news, explain("store reports", results.Close())
+}
+
+func putReport(batch *pgx.Batch, cluster string, r fleet.Report) error {
 	const upsert = `INSERT INTO report (cluster, app, epoch, generation, release, applied, stage, converged, available, terminal,
 			waiting, ready, healthy, objects, objects_not_ready, not_ready, held_prune, handled_reconcile_at, observed_at, drift_corrections)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
@@ -95,12 +116,12 @@ func putReport(ctx context.Context, tx pgx.Tx, cluster string, r fleet.Report) (
 				excluded.handled_reconcile_at, excluded.drift_corrections)`
 	ready, healthy, notReady, held, err := encodeReport(r)
 	if err != nil {
-		return false, fmt.Errorf("encode the report of %s: %w", r.App, err)
+		return err
 	}
-	tag, err := tx.Exec(ctx, upsert, cluster, r.App.String(), r.Epoch, r.Generation, r.Release.Bytes(), r.Applied.Bytes(), r.Stage,
+	batch.Queue(upsert, cluster, r.App.String(), r.Epoch, r.Generation, r.Release.Bytes(), r.Applied.Bytes(), r.Stage,
 		r.Converged, r.Available, r.Terminal, r.Waiting, ready, healthy, r.Objects, r.ObjectsNotReady, notReady, held,
 		r.HandledReconcileAt, r.ObservedAt, r.DriftCorrections)
-	return tag.RowsAffected() > 0, explain("store the report of "+r.App.String(), err)
+	return nil
 }
 
 func encodeReport(r fleet.Report) (ready, healthy, notReady, held []byte, err error) {

@@ -76,7 +76,7 @@ func (s *Store) RequestInstance(ctx context.Context, by fleet.Caller, app fleet.
 	err := s.transact(ctx, by, act, func(tx pgx.Tx) error {
 		const upsert = `INSERT INTO instance_request (cluster, app, requested_at)
 			SELECT a.cluster, a.app, $3 FROM assignment a JOIN cluster c ON c.id = a.cluster WHERE c.name = $1 AND a.app = $2
-			ON CONFLICT (cluster, app) DO UPDATE SET requested_at = $3`
+			ON CONFLICT (cluster, app) DO UPDATE SET requested_at = $3, at = now()`
 		tag, err := tx.Exec(ctx, upsert, cluster, app.String(), request.At)
 		if err != nil {
 			return explain(act.doing(), err)

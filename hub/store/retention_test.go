@@ -366,6 +366,15 @@ func TestReplicasThatStartAtOnceMigrateOnce(t *testing.T) {
 	}
 }
 
+func TestOldPostgresIsRefused(t *testing.T) {
+	t.Parallel()
+	for number, want := range map[int]string{140012: "this is Postgres 14, and Flotilla needs 15", 150000: "", 180001: ""} {
+		if err := checkServer(number); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%d: error %v", number, err)
+		}
+	}
+}
+
 func TestNewerSchemaIsRefused(t *testing.T) {
 	t.Parallel()
 	s := openStore(t)

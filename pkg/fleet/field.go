@@ -7,14 +7,19 @@ import (
 
 // FieldError is a rule that one field of a declared object breaks.
 type FieldError struct {
-	// Path as in YAML, such as "spec.ref.branch".
+	// Path as in YAML, such as "spec.ref.branch"; empty: the whole object.
 	Path string
 	// Problem says what is wrong and, where it is not obvious, what would do.
 	Problem string
 }
 
 // Error is "path: problem".
-func (e *FieldError) Error() string { return e.Path + ": " + e.Problem }
+func (e *FieldError) Error() string {
+	if e.Path == "" {
+		return e.Problem
+	}
+	return e.Path + ": " + e.Problem
+}
 
 // Unwrap makes every FieldError an ErrInvalid.
 func (e *FieldError) Unwrap() error { return ErrInvalid }

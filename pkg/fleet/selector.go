@@ -88,10 +88,15 @@ func ParseSelector(text string) (Selector, error) {
 	return s, nil
 }
 
+const (
+	labelKey   = `[A-Za-z0-9](?:[-A-Za-z0-9_./]*[A-Za-z0-9])?`
+	labelValue = `(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?)?`
+)
+
 var (
-	setPattern   = regexp.MustCompile(`^(\S+)\s+(in|notin)\s+\(([^()]*)\)$`)
-	valuePattern = regexp.MustCompile(`^([^=!\s]+)\s*(==|=|!=)\s*([^=!\s]*)$`)
-	keyPattern   = regexp.MustCompile(`^(!?)\s*([^=!\s()]+)$`)
+	setPattern   = regexp.MustCompile(`^(` + labelKey + `)\s+(in|notin)\s+\(([^()]*)\)$`)
+	valuePattern = regexp.MustCompile(`^(` + labelKey + `)\s*(==|=|!=)\s*(` + labelValue + `)$`)
+	keyPattern   = regexp.MustCompile(`^(!?)\s*(` + labelKey + `)$`)
 )
 
 func parseRequirement(text string) (SelectorRequirement, error) {

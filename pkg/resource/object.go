@@ -72,7 +72,7 @@ func Decode(data []byte) (*Object, error) {
 	var o Object
 	strict, err := kjson.UnmarshalStrict(data, &o)
 	if err != nil {
-		return nil, fmt.Errorf("%w: not a Kubernetes object: %w", fleet.ErrInvalid, err)
+		return nil, fmt.Errorf("%w: not a Kubernetes object: %w", fleet.ErrInvalid, DecodeError("", err))
 	}
 	if o.Kind == "" || o.APIVersion == "" {
 		return nil, fmt.Errorf("%w: not a Kubernetes object: apiVersion and kind are required", fleet.ErrInvalid)
@@ -113,7 +113,7 @@ func strictSpec[T any](o *Object) (spec T, err error) {
 	}
 	strict, err := kjson.UnmarshalStrict(o.Spec, &spec)
 	if err != nil {
-		return spec, decodeError(err)
+		return spec, DecodeError("spec", err)
 	}
 	var fields fleet.Fields
 	refuseUnknown(&fields, "spec.", strict)
@@ -135,13 +135,18 @@ func refuseUnknown(fields *fleet.Fields, prefix string, strict []error) {
 	}
 }
 
-// decodeError names the field that has another type than it should.
-func decodeError(err error) error {
+// DecodeError says what is wrong with what is at a path (empty: the object itself) and does not decode from JSON: it
+// names the field that has another type than it should.
+func DecodeError(path string, err error) error {
 	var mistyped *json.UnmarshalTypeError
-	if errors.As(err, &mistyped) && mistyped.Field != "" {
-		return &fleet.FieldError{Path: "spec." + mistyped.Field, Problem: "is a " + yamlNames.Replace(mistyped.Value) + " and should be a " + kindName(mistyped.Type.Kind())}
+	if !errors.As(err, &mistyped) || mistyped.Field == "" {
+		return &fleet.FieldError{Path: path, Problem: strings.TrimPrefix(err.Error(), "json: ")}
 	}
-	return &fleet.FieldError{Path: "spec", Problem: strings.TrimPrefix(err.Error(), "json: ")}
+	problem := "is a " + yamlNames.Replace(mistyped.Value) + " and should be a " + kindName(mistyped.Type.Kind())
+	if mistyped.Type.Kind() == reflect.String {
+		problem += ": in YAML, text such as y, no, on or 1.0 needs quotes" // they are no strings without
+	}
+	return &fleet.FieldError{Path: strings.TrimPrefix(path+"."+mistyped.Field, "."), Problem: problem}
 }
 
 // yamlNames turns JSON's names of types into YAML's.

@@ -86,7 +86,11 @@ func (e *Engine) exempt(ctx context.Context, f drift.Finding, object apply.Objec
 	case object.Mode.Untouched():
 		return true, nil
 	case f.Verdict != drift.Missing:
-		return object.Mode.SSA == manifest.SSAIfNotPresent, nil
+		left := object.Mode.SSA == manifest.SSAIfNotPresent
+		if left {
+			e.tracker.Leave(f.Ref) // even where the live object does not say so any more
+		}
+		return left, nil
 	case apply.TTL(f.Ref, content):
 		e.health.Forget(f.Ref) // it has done its work and removed itself
 		return true, nil

@@ -11,9 +11,12 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+
+	"flotilla.dev/flotilla/spoke/apply"
 )
 
-// TestDriftCases plays each case of the drift table on each kind, on an object of its own.
+// TestDriftCases plays the cases that every kind has, on each kind, on an object of its own. The whole table of cases,
+// with the tests of the others, is in spoke/drift/DESIGN.md.
 func TestDriftCases(t *testing.T) {
 	b := newBundle(t)
 	cases := []struct {
@@ -43,6 +46,25 @@ func TestDriftCases(t *testing.T) {
 				b.Fatal(err)
 			}
 			b.value(k.resource, "it", k.want, k.owned...)
+		}},
+		{name: "an apply of another manager that is not forced is refused, and nothing is done", do: func(b *bundle, k driftKind) {
+			before := b.entry(k)
+			if err := b.apply(k.resource, "it", "someone", b.skeleton(k, k.edit), false); !apierrors.IsConflict(err) {
+				b.Fatalf("error %v", err)
+			}
+			b.stays(k, b.get(k.resource, "it"), k.want, k.owned...)
+			b.sameEntry(k, before)
+		}},
+		{name: "an apply of another manager with our values shares them", do: func(b *bundle, k driftKind) {
+			before := b.entry(k)
+			if err := b.apply(k.resource, "it", "someone", b.sameWith(k, `{}`), false); err != nil {
+				b.Fatal(err)
+			}
+			b.stays(k, b.get(k.resource, "it"), k.want, k.owned...)
+			b.sameEntry(k, before)
+			if !slices.ContainsFunc(b.get(k.resource, "it").GetManagedFields(), managedBy("someone")) {
+				b.Error("they do not own it too")
+			}
 		}},
 		{name: "a field set with kubectl that we do not set goes", do: func(b *bundle, k driftKind) {
 			b.patch(k.resource, "it", "kubectl-patch", k.extra)
@@ -148,11 +170,9 @@ func TestDriftCases(t *testing.T) {
 				continue
 			}
 			t.Run(k.name+"/"+c.name, func(t *testing.T) {
-				b := newBundle(t)
-				b.defineWidgets()
-				kinds := b.driftKinds() // with this bundle's namespace
-				k := kinds[slices.IndexFunc(kinds, func(other driftKind) bool { return other.name == k.name })]
-				b.start().deploy(k.object)
+				b := newBundle(t).start()
+				k := b.driftKind(k.name) // with this bundle's namespace
+				b.deploy(k.object)
 				b.value(k.resource, "it", k.want, k.owned...)
 				c.do(b, k)
 				if conflicts := b.status().Conflicts; len(conflicts) > 0 {
@@ -185,17 +205,33 @@ func (b *bundle) stays(k driftKind, object *unstructured.Unstructured, want any,
 	}
 }
 
-// ours waits until the object has our Apply entry.
+// ours waits until the object has our Apply entry, and nobody owns what was there before it.
 func (b *bundle) ours(k driftKind) {
 	b.Helper()
 	b.eventually("it is ours", func() error {
-		for _, entry := range b.get(k.resource, "it").GetManagedFields() {
-			if entry.Manager == "kustomize-controller" && entry.Operation == metav1.ManagedFieldsOperationApply {
-				return nil
-			}
+		fields := b.get(k.resource, "it").GetManagedFields()
+		if apply.Kustomize.Entry(fields) == nil || slices.ContainsFunc(fields, managedBy("before-first-apply")) {
+			return fmt.Errorf("the entries are %v", fields)
 		}
-		return fmt.Errorf("no entry")
+		return nil
 	})
+}
+
+func managedBy(manager string) func(metav1.ManagedFieldsEntry) bool {
+	return func(entry metav1.ManagedFieldsEntry) bool { return entry.Manager == manager }
+}
+
+// entry is our Apply entry of the object: every write of ours that changes the object moves its time.
+func (b *bundle) entry(k driftKind) string {
+	b.Helper()
+	return fmt.Sprint(apply.Kustomize.Entry(b.get(k.resource, "it").GetManagedFields()))
+}
+
+func (b *bundle) sameEntry(k driftKind, before string) {
+	b.Helper()
+	if now := b.entry(k); now != before {
+		b.Errorf("our entry was %s and is %s", before, now)
+	}
 }
 
 func TestACorrectionIsToldWithWhoMadeItNecessary(t *testing.T) {

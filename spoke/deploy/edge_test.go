@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/spoke/deploy"
@@ -204,20 +203,6 @@ func TestAnEditHiddenByRestoredManagedFieldsIsFoundAfterAGap(t *testing.T) {
 	b.load(target)
 	b.value(configMaps, "a", "1", "data", "key")
 	b.value(deployments, "web", 3, "spec", "revisionHistoryLimit")
-}
-
-func TestAVolumeSourceSwappedWithKubectlIsPutBack(t *testing.T) {
-	b := newBundle(t).start()
-	web := strings.Replace(b.deployment("web", ""), `"containers"`, `"volumes":[{"name":"v","configMap":{"name":"a"}}],"containers"`, 1)
-	b.deploy(b.configMap("a", "1"), web)
-	b.patchJSON(deployments, "web", "kubectl-edit", `[{"op":"replace","path":"/spec/template/spec/volumes/0","value":{"name":"v","emptyDir":{}}}]`)
-	b.eventually("it is a ConfigMap again", func() error {
-		volumes, _, err := unstructured.NestedSlice(b.get(deployments, "web").Object, "spec", "template", "spec", "volumes")
-		if err == nil && !strings.Contains(fmt.Sprint(volumes), "configMap") {
-			err = fmt.Errorf("volumes are %v", volumes)
-		}
-		return err
-	})
 }
 
 func TestWhatAFailedPassDidNotReachIsKeptAsItWas(t *testing.T) {

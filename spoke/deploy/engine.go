@@ -138,7 +138,7 @@ func (e *Engine) connect() error {
 		Facts:    e.facts,
 		Correct:  e.correct,
 		Seen:     e.seen,
-		Fought:   e.changed,
+		Changed:  e.changed,
 		Memory:   memory,
 		Log:      e.log,
 	})

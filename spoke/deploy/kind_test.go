@@ -1,7 +1,9 @@
 package deploy_test
 
 import (
+	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -61,6 +63,11 @@ func (b *bundle) driftKinds() []driftKind {
 			edit: `{"spec":{"size":2}}`, extra: `{"spec":{"colour":"red"}}`, path: []string{"spec", "colour"}, value: "red",
 		},
 	}
+}
+
+func (b *bundle) driftKind(name string) driftKind {
+	kinds := b.driftKinds()
+	return kinds[slices.IndexFunc(kinds, func(k driftKind) bool { return k.name == name })]
 }
 
 var widgets = schema.GroupVersionResource{Group: "test.flotilla.dev", Version: "v1", Resource: "widgets"}
@@ -129,8 +136,11 @@ func (b *bundle) sameWith(k driftKind, patch string) string {
 		b.Fatal(err)
 	}
 	u.SetLabels(map[string]string{ownerName: "app", ownerNamespace: b.namespace})
-	if plain, has := u.Object["stringData"]; has {
+	if plain, has := u.Object["stringData"].(map[string]any); has {
 		delete(u.Object, "stringData")
+		for key, value := range plain {
+			plain[key] = base64.StdEncoding.EncodeToString([]byte(value.(string)))
+		}
 		u.Object["data"] = plain
 	}
 	return b.merge(u.Object, patch)

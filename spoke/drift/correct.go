@@ -97,8 +97,8 @@ func (t *Tracker) correct(ctx context.Context, ref fleet.ObjectRef) {
 	} else {
 		t.end(ref, o, result.Meta, false)
 	}
-	if changed && t.config.Fought != nil {
-		t.config.Fought(ref)
+	if changed {
+		t.changed(ref)
 	}
 }
 

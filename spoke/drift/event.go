@@ -17,11 +17,13 @@ type event struct {
 	version uint64
 }
 
-// news is told to Seen after the lock is released.
+// news is told to Seen and Changed after the lock is released.
 type news struct {
 	ref   fleet.ObjectRef
 	live  *metav1.PartialObjectMetadata
 	ready bool
+	// turned: the object is to be left alone, and was not before.
+	turned bool
 }
 
 // handle judges an event of a tracked object, or holds it while the object is being written. The caller holds the lock
@@ -57,6 +59,7 @@ func (t *Tracker) handle(k *kind, o *object, e event) *news {
 		}
 		said.ready = o.Ready && o.Clean == e.facts.ResourceVersion
 	case Leave:
+		said.turned = !o.Left
 		o.Left, o.Clean, o.Ready, o.Doubted = true, e.facts.ResourceVersion, false, false
 		t.settle(o)
 		t.save(e.ref, o)
@@ -80,6 +83,7 @@ func (t *Tracker) end(ref fleet.ObjectRef, o *object, meta *metav1.PartialObject
 		return // forgotten meanwhile
 	}
 	var said *news
+	turned := meta != nil && o.Left
 	switch {
 	case meta != nil:
 		before := o.seen
@@ -100,6 +104,9 @@ func (t *Tracker) end(ref fleet.ObjectRef, o *object, meta *metav1.PartialObject
 	t.mu.Unlock()
 	t.tell(said)
 	t.tell(later)
+	if turned {
+		t.changed(ref.ID())
+	}
 }
 
 // written notes an object as it is right after our write.
@@ -119,5 +126,14 @@ func (t *Tracker) written(k *kind, o *object, ref fleet.ObjectRef, meta *metav1.
 func (t *Tracker) tell(said *news) {
 	if said != nil && t.config.Seen != nil {
 		t.config.Seen(said.ref, said.live, said.ready)
+	}
+	if said != nil && said.turned {
+		t.changed(said.ref)
+	}
+}
+
+func (t *Tracker) changed(ref fleet.ObjectRef) {
+	if t.config.Changed != nil {
+		t.config.Changed(ref)
 	}
 }

@@ -25,7 +25,7 @@ type rig struct {
 	seen     []string // resourceVersions that were told
 	answer   func(Finding) (Correction, error)
 	ready    []bool // what was told with them
-	fought   atomic.Int64
+	changed  atomic.Int64
 	log      bytes.Buffer
 }
 
@@ -40,6 +40,7 @@ func newRig(t *testing.T, memory *Memory) *rig {
 		Facts: func(meta *metav1.PartialObjectMetadata) Facts {
 			f := FactsOf(meta, nil)
 			f.Ours, f.Hash = true, uint64(len(meta.Labels))
+			_, f.Left = meta.Labels["left"]
 			return f
 		},
 		Correct: func(_ context.Context, f Finding) (Correction, error) {
@@ -56,9 +57,9 @@ func newRig(t *testing.T, memory *Memory) *rig {
 				r.seen, r.ready = append(r.seen, live.ResourceVersion), append(r.ready, ready)
 			}
 		},
-		Fought: func(fleet.ObjectRef) { r.fought.Add(1) },
-		Memory: memory,
-		Log:    slog.New(slog.NewTextHandler(&r.log, nil)),
+		Changed: func(fleet.ObjectRef) { r.changed.Add(1) },
+		Memory:  memory,
+		Log:     slog.New(slog.NewTextHandler(&r.log, nil)),
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

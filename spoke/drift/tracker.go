@@ -71,8 +71,9 @@ type Config struct {
 	// Seen is told of every event that is news, with nil metadata when the object is gone; ready is State.Ready as far
 	// as it still holds. It must not block.
 	Seen func(ref fleet.ObjectRef, live *metav1.PartialObjectMetadata, ready bool)
-	// Fought is told when an object gets into, or out of, a conflict. It must not block.
-	Fought func(fleet.ObjectRef)
+	// Changed is told when an object gets into, or out of, a conflict, and when it is to be left alone, or no more. It
+	// must not block.
+	Changed func(fleet.ObjectRef)
 	// Memory outlives the process. Nil: everything is looked at once after a restart.
 	Memory *Memory
 	Log    *slog.Logger
@@ -233,14 +234,18 @@ func (t *Tracker) Begin(ctx context.Context, ref fleet.ObjectRef) (func(meta *me
 // Leave notes that the object is in the cluster and not to be touched.
 func (t *Tracker) Leave(ref fleet.ObjectRef) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	_, o := t.find(ref)
 	if o == nil {
 		o = t.add(ref)
 	}
+	turned := !o.Left
 	o.Left = true
 	t.settle(o)
 	t.save(ref, o)
+	t.mu.Unlock()
+	if turned {
+		t.changed(ref)
+	}
 }
 
 // Kick has postponed findings looked at again.

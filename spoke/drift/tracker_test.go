@@ -137,3 +137,33 @@ func TestPostponedFindingsKeepNoMetadata(t *testing.T) {
 		}
 	})
 }
+
+func TestThatAnObjectIsToBeLeftAloneOrNoMoreIsTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.applied(t, 10)
+		r.answers(func(f Finding) (Correction, error) {
+			return Correction{Outcome: Corrected, Meta: f.Live}, nil
+		})
+		told := func(want int64, when string) {
+			t.Helper()
+			r.found()
+			if n := r.changed.Load(); n != want {
+				t.Errorf("%s it was told %d times, not %d", when, n, want)
+			}
+		}
+		r.event(r.kind, watch.Modified, seenAt(11, "left"))
+		told(1, "left alone,")
+		r.event(r.kind, watch.Modified, seenAt(12, "left"))
+		told(1, "changed and left alone,")
+		r.event(r.kind, watch.Modified, seenAt(13))
+		told(2, "not left alone any more,")
+		r.Leave(it)
+		told(3, "left alone by the caller,")
+		r.Leave(it)
+		told(3, "left alone once more,")
+		r.applied(t, 14)
+		told(4, "written,")
+	})
+}

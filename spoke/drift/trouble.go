@@ -142,8 +142,6 @@ func (t *Tracker) sweep() {
 	}
 	t.mu.Unlock()
 	for _, ref := range over {
-		if t.config.Fought != nil {
-			t.config.Fought(ref)
-		}
+		t.changed(ref)
 	}
 }

@@ -32,13 +32,13 @@ func TestAFightIsAConflictBackedOffAndForgottenAfterwards(t *testing.T) {
 		if want := "[0s 0s 0s 0s 1s 3s 7s 15s]"; fmt.Sprint(at) != want {
 			t.Errorf("corrections at %v, not %s", at, want)
 		}
-		if why := r.conflict(); why == "" || r.fought.Load() != 1 {
-			t.Errorf("conflict %q, told %d times", why, r.fought.Load())
+		if why := r.conflict(); why == "" || r.changed.Load() != 1 {
+			t.Errorf("conflict %q, told %d times", why, r.changed.Load())
 		}
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		if why := r.conflict(); why != "" || r.fought.Load() != 2 {
-			t.Errorf("conflict %q, told %d times", why, r.fought.Load())
+		if why := r.conflict(); why != "" || r.changed.Load() != 2 {
+			t.Errorf("conflict %q, told %d times", why, r.changed.Load())
 		}
 	})
 }

@@ -147,6 +147,8 @@ func TestApplyRefusesWhatIsNoDeclaration(t *testing.T) {
 	b.fails(exitUsage, []string{"stdin, document 1", "this is what cluster prod-1 runs, not an object that is declared"}, "apply", "-f", "-")
 	b.stdin = declared + "---\n" + ksApp
 	b.fails(exitUsage, []string{"metadata.namespace: is apps, and -n says other"}, "apply", "-f", "-", "-n", "other")
+	b.stdin = "apiVersion: v1\nkind: Secret\nmetadata: {name: y}\n"
+	b.fails(exitUsage, []string{"metadata.name: is a boolean and should be a string: in YAML, text such as y, no, on or 1.0 needs quotes"}, "apply", "-f", "-")
 }
 
 func TestApplyDryRunStoresNothing(t *testing.T) {

@@ -23,7 +23,7 @@ type settings struct {
 }
 
 func (s *settings) register(flags *pflag.FlagSet) {
-	flags.StringVar(&s.config.DataDir, "data-dir", "", "directory of the key file, the mirrors of sources and the private Postgres (required)")
+	flags.StringVar(&s.config.DataDir, "data-dir", "/var/lib/flotilla-hub", "directory of the key file, the mirrors of sources and the private Postgres")
 	flags.StringVar(&s.config.DatabaseURL, "database-url", "", "URL of Postgres 15 or later; without it a private Postgres is started in the data directory")
 	flags.StringVar(&s.config.KeyFile, "key-file", "", "file of the 32-byte key that everything secret derives from (default: hub.key in the data directory)")
 	flags.StringVar(&s.config.AdminTokenFile, "admin-token-file", "", "write the admin token here when one is made, instead of printing it")

@@ -1,0 +1,47 @@
+package fleet_test
+
+import (
+	"fmt"
+	"testing"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+func TestPlacementChoosesTheUnionOfSelectorAndNamesWithoutWhatIsTerminating(t *testing.T) {
+	t.Parallel()
+	app, other := fleet.AppRef{Kind: "Kustomization", Name: "app"}, fleet.AppRef{Kind: "Kustomization", Name: "other"}
+	p := fleet.Placement{Apps: []fleet.AppRef{app, other}, Clusters: fleet.ClusterChoice{
+		Selector: &fleet.Selector{MatchLabels: map[string]string{"tier": "prod"}}, Names: []string{"dev-1", "ending-2", "nowhere"},
+	}}
+	placed := p.Place([]fleet.Candidate{
+		{Name: "dev-1"}, {Name: "dev-2"}, {Name: "ending-1", Labels: map[string]string{"tier": "prod"}, Terminating: true},
+		{Name: "ending-2", Terminating: true}, {Name: "prod-1", Labels: map[string]string{"tier": "prod"}},
+	}, map[fleet.AppRef]bool{app: true})
+	if want := (fleet.Placed{Matched: []string{"dev-1", "prod-1"}, MissingApps: []fleet.AppRef{other}, MissingClusters: []string{"nowhere"}}); fmt.Sprint(placed) != fmt.Sprint(want) {
+		t.Errorf("placed %v, want %v", placed, want)
+	}
+}
+
+func TestPlacementIsReadyWhenItLacksNothingAndUnknownWhileItChoosesNoCluster(t *testing.T) {
+	t.Parallel()
+	for want, placed := range map[fleet.ConditionStatus]fleet.Placed{
+		fleet.True:    {Matched: []string{"a"}},
+		fleet.Unknown: {},
+		fleet.False:   {Matched: []string{"a"}, MissingClusters: []string{"b"}},
+	} {
+		if got := placed.Ready(); got != want {
+			t.Errorf("%+v is %s", placed, got)
+		}
+	}
+}
+
+func TestNeitherSelectorNorNamesIsNoCluster(t *testing.T) {
+	t.Parallel()
+	if (fleet.ClusterChoice{}).Matches("a", nil) || (fleet.ClusterChoice{}).EveryCluster() {
+		t.Error("nothing chosen is something")
+	}
+	every := fleet.ClusterChoice{Selector: &fleet.Selector{}}
+	if !every.Matches("a", nil) || !every.EveryCluster() {
+		t.Error("an empty selector is not every cluster")
+	}
+}
