@@ -88,7 +88,7 @@ func (tr *trouble) fightOver(now time.Time) bool {
 	return now.Sub(tr.last) > soon+2*pause(tr.streak, backoffMax)
 }
 
-// calmOver is fightOver of the row of doubts that were none.
+// calmOver reports whether the last doubt that was none is so long ago that a new one starts a new count.
 func (tr *trouble) calmOver(now time.Time) bool {
 	return now.Sub(tr.looked) > soon+2*pause(tr.calm, restMax)
 }
@@ -136,7 +136,8 @@ func (t *Tracker) sweep() {
 		if tr.conflict != "" {
 			over = append(over, tr.ref)
 		}
-		if tr.streak, tr.failures, tr.conflict = 0, 0, ""; tr.calmOver(now) {
+		tr.streak, tr.failures, tr.conflict = 0, 0, ""
+		if tr.calmOver(now) {
 			delete(t.troubles, o)
 		}
 	}

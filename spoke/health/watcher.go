@@ -244,7 +244,8 @@ func (w *Watcher) read(ctx context.Context, ref fleet.ObjectRef) {
 		w.rests[ref] = r
 	}
 	r.last = time.Now()
-	if r.calm++; changed {
+	r.calm++
+	if changed {
 		r.calm = 0
 	}
 }

@@ -46,14 +46,14 @@ type worker struct {
 	// given is the newest Assignment; shared.
 	given Assigned
 
-	want       Assigned
-	unreadable *Assigned
-	progress   progress
-	record     record
-	suspended  bool
-	healthy    bool
-	unhealthy  time.Time // since when
-	told       fleet.Report
+	want           Assigned
+	unreadable     *Assigned
+	progress       progress
+	record         record
+	suspended      bool
+	healthy        bool
+	unhealthySince time.Time // as in view
+	told           fleet.Report
 	// manifest is the one decoded last, and loaded says that the engine has taken up what was applied before the start;
 	// used by one pass at a time.
 	manifest *manifest.Manifest
@@ -218,7 +218,7 @@ func (w *worker) finish(o outcome) {
 		}
 		return
 	case o.failure == nil && changed:
-		w.healthy, w.unhealthy = false, o.ended
+		w.healthy, w.unhealthySince = false, o.ended
 	}
 	p.handled = r.want.RequestedAt
 	w.remember(r.want, o)
@@ -249,7 +249,7 @@ func (w *worker) tell(status Status, now time.Time) (expires time.Time) {
 	if healthy := status.Healthy.Status == fleet.True; healthy != w.healthy {
 		w.healthy = healthy
 		if !healthy {
-			w.unhealthy = now
+			w.unhealthySince = now
 		}
 	}
 	inPlace := status.Applied == w.record.Release.Digest() && w.record.Release != (fleet.Release{})
@@ -267,7 +267,7 @@ func (w *worker) tell(status Status, now time.Time) (expires time.Time) {
 	}
 	report, expires := describe(view{
 		want: w.want, status: status, progress: w.progress, unreadable: w.unreadable, applying: w.applying.Load(),
-		settled: w.record.Settled && w.record.Release == w.want.Release, unhealthySince: w.unhealthy,
+		settled: w.record.Settled && w.record.Release == w.want.Release, unhealthySince: w.unhealthySince,
 		ready: w.told.Ready, now: now,
 	})
 	if event, worth := eventOf(w.told, report); worth {
