@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -234,6 +235,7 @@ type bench struct {
 	fetchErr error
 	told     map[fleet.Key][]fleet.Report
 	events   []fleet.Event
+	log      bytes.Buffer
 
 	pool *Pool
 	stop func()
@@ -257,7 +259,7 @@ func newBench(t *testing.T) *bench {
 // start runs a Pool; again after stop, it is a restart.
 func (b *bench) start() {
 	pool, err := New(Config{
-		Engine: b.engine, Blobs: b.blobs, Records: b.records, Log: slog.New(slog.DiscardHandler),
+		Engine: b.engine, Blobs: b.blobs, Records: b.records, Log: slog.New(slog.NewTextHandler(&b.log, nil)),
 		Fetch: func(_ context.Context, a Assigned, base *manifest.Manifest) (*manifest.Manifest, manifest.Blobs, error) {
 			var has fleet.Digest
 			if base != nil {

@@ -191,7 +191,7 @@ func (w *worker) finish(o outcome) {
 	r.cancel(nil)
 	w.applying.Store(false)
 	p := &w.progress
-	if o.failure != nil && errors.Is(o.failure, errOvertaken) {
+	if o.failure != nil && (errors.Is(o.failure, errOvertaken) || errors.Is(o.failure, ErrSuperseded)) {
 		p.unverified = p.unverified || o.verify
 		return
 	}
