@@ -46,7 +46,7 @@ func decode(key fleet.Key, epoch uint64, kept bool, encoded []byte) worker.Assig
 		_ = json.Unmarshal(encoded, &assignment) // as far as it goes
 		assignment.App = key
 	case assignment.App != key:
-		err = fmt.Errorf("%w: under this key stands an Assignment of %s", fleet.ErrInvalid, assignment.App)
+		err = fmt.Errorf("%w: under this key stands an Assignment of %s", fleet.ErrInvalid, assignment.App.Words())
 		assignment.App = key
 	}
 	return worker.Assigned{Assignment: assignment, Epoch: epoch, Kept: kept, Err: err}
@@ -72,7 +72,7 @@ func fetcher(client *session.Client) worker.Fetch {
 		m, blobs, err := manifest.Unpack(pack.Content, base, a.Release.Manifest)
 		if err != nil {
 			// Bytes of this one transfer are no reason to give up.
-			return nil, nil, &worker.Failure{Err: fmt.Errorf("fetch the manifest of %s: %s", a.App, err), Transient: true}
+			return nil, nil, &worker.Failure{Err: fmt.Errorf("fetch the manifest of %s: %s", a.App.Words(), err), Transient: true}
 		}
 		return m, blobs, nil
 	}

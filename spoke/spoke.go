@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
@@ -43,6 +44,7 @@ func Run(ctx context.Context, config Config) error {
 		return fmt.Errorf("--data-dir: %w", err)
 	}
 	defer disk.Close()
+	rivals := make(chan string, 1)
 	return run.All(ctx,
 		run.Named{Name: "HTTP", Task: probes.serve},
 		run.Named{Name: "agent", Task: func(ctx context.Context) error {
@@ -54,14 +56,20 @@ func Run(ctx context.Context, config Config) error {
 			probes.ready.Store(true)
 			return lease.Run(ctx, lease.Config{
 				Leases: cluster.leases, Name: ownName, Holder: disk.Holder(newHolder), Log: config.Log,
-			}, func(ctx context.Context) error { return act(ctx, config, cluster, disk, registry) })
+				Contended: func(other string) {
+					select {
+					case rivals <- other:
+					default: // one that is not told yet will do
+					}
+				},
+			}, func(ctx context.Context) error { return act(ctx, config, cluster, disk, registry, rivals) })
 		}},
 	)
 }
 
 // act is the agent at work: it keeps the session with the hub, a worker for each Assignment, and the engine that they
-// share. Its parts live as long as the Lease is held.
-func act(ctx context.Context, config Config, cluster *cluster, disk *cache.Cache, registry prometheus.Registerer) error {
+// share. Its parts live as long as the Lease is held. The rivals are agents that wait for it.
+func act(ctx context.Context, config Config, cluster *cluster, disk *cache.Cache, registry prometheus.Registerer, rivals <-chan string) error {
 	metrics := &temporary{Registerer: registry}
 	defer metrics.end()
 	var (
@@ -105,7 +113,25 @@ func act(ctx context.Context, config Config, cluster *cluster, disk *cache.Cache
 		run.Named{Name: "engine", Task: engine.Run},
 		run.Named{Name: "workers", Task: pool.Run},
 		run.Named{Name: "session", Task: client.Run},
+		run.Named{Name: "rivals", Task: func(ctx context.Context) error {
+			for {
+				select {
+				case <-ctx.Done():
+					return nil
+				case other := <-rivals:
+					client.Event(contention(other))
+				}
+			}
+		}},
 	)
+}
+
+// contention is what people are told of another agent that waits to act for this cluster.
+func contention(other string) fleet.Event {
+	return fleet.Event{
+		Warning: true, Reason: "SecondAgent", At: time.Now(),
+		Message: "another agent waits to act for this cluster: " + other + "; is the spoke deployed twice? It changes nothing while this one acts",
+	}
 }
 
 // newHolder names this agent on the Lease, for people too.

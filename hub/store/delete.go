@@ -127,5 +127,5 @@ func (s *Store) EndInstance(ctx context.Context, by fleet.Caller, app fleet.Key,
 
 // instanceName is how people write an App in a cluster.
 func instanceName(app fleet.Key, cluster string) string {
-	return fmt.Sprintf("%s/%s/%s@%s", app.Kind, app.Namespace, app.Name, cluster)
+	return app.Words() + "@" + cluster
 }

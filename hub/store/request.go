@@ -93,7 +93,7 @@ func (s *Store) RequestInstance(ctx context.Context, by fleet.Caller, app fleet.
 // that hold it now, and returns those. Their number must have been confirmed, fleet.ErrConflict otherwise, but in a dry
 // run, which records nothing.
 func (s *Store) ApprovePrune(ctx context.Context, by fleet.Caller, app fleet.Key, digest fleet.Digest, order fleet.Order) ([]string, error) {
-	act := action{verb: "approve the prune of", object: fmt.Sprintf("%s/%s/%s", app.Kind, app.Namespace, app.Name), detail: digest.String(), dryRun: order.DryRun}
+	act := action{verb: "approve the prune of", object: app.Words(), detail: digest.String(), dryRun: order.DryRun}
 	var clusters []string
 	err := s.transact(ctx, by, act, func(tx pgx.Tx) error {
 		const approve = `WITH holding AS (

@@ -20,7 +20,7 @@ import (
 )
 
 // Version names what builds: a new version may print other objects for the same files.
-const Version = "kustomize-0.21.2/2"
+const Version = "kustomize-0.21.2/3"
 
 // Limits of one build.
 const (

@@ -21,6 +21,9 @@ func (k Key) String() string {
 	return k.Home + "/" + k.Kind + "/" + k.Namespace + "/" + k.Name
 }
 
+// Words is "Kind/namespace/name", what people call an App.
+func (k Key) Words() string { return k.Kind + "/" + k.Namespace + "/" + k.Name }
+
 // IsZero reports whether k names nothing.
 func (k Key) IsZero() bool { return k == Key{} }
 

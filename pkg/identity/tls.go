@@ -38,8 +38,8 @@ func (a *Authority) AdminServerTLS(hosts []string) *tls.Config {
 	}
 }
 
-// errPin is what a client says to a server that is not the hub it knows.
-var errPin = fmt.Errorf("%w: this is not the hub that the pin names; is the address right, and was the token made by this hub?", fleet.ErrDenied)
+// ErrPin is what a client says to a server that is not the hub it knows.
+var ErrPin = fmt.Errorf("%w: this is not the hub that the pin names; is the address right, and was the token made by this hub?", fleet.ErrDenied)
 
 // PinnedClientTLS is the configuration of whoever knows a hub by its pin: the server must show a chain that ends in
 // the CA with that public key; its host name is not looked at. clientCert gives the client's certificate at each
@@ -66,7 +66,7 @@ func PinnedClientTLS(pin fleet.Digest, clientCert func() (*tls.Certificate, erro
 
 func verifyPinned(chain []*x509.Certificate, pin fleet.Digest) error {
 	if len(chain) < 2 {
-		return errPin
+		return ErrPin
 	}
 	roots := x509.NewCertPool()
 	found := false
@@ -77,7 +77,7 @@ func verifyPinned(chain []*x509.Certificate, pin fleet.Digest) error {
 		}
 	}
 	if !found {
-		return errPin
+		return ErrPin
 	}
 	_, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
 	if invalid := (x509.CertificateInvalidError{}); errors.As(err, &invalid) && invalid.Reason == x509.Expired {

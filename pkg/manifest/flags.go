@@ -22,6 +22,7 @@ const (
 	AnnotationReconcile = "kustomize.toolkit.fluxcd.io/reconcile"
 	AnnotationSSA       = "kustomize.toolkit.fluxcd.io/ssa"
 	AnnotationProtect   = "fleet.flotilla.dev/protect"
+	annotationDecrypt   = "kustomize.toolkit.fluxcd.io/decrypt"
 )
 
 // flag sets the entry's flags from the object's metadata.
@@ -57,6 +58,19 @@ func refuseUnsupported(metadata map[string]any) error {
 		}
 	}
 	return nil
+}
+
+// refuseEncrypted returns an error for an object that SOPS has encrypted: as it is it would be applied as ciphertext, or be
+// refused by the API server for a reason that nobody understands. As in Flux the annotation lets it pass, for one that
+// the cluster decrypts by itself.
+func refuseEncrypted(object, metadata map[string]any) error {
+	sops, _ := object["sops"].(map[string]any)
+	annotations, _ := metadata["annotations"].(map[string]any)
+	wanted, _ := annotations[annotationDecrypt].(string)
+	if mac, _ := sops["mac"].(string); mac == "" || strings.EqualFold(wanted, "disabled") {
+		return nil
+	}
+	return fmt.Errorf("it is SOPS-encrypted: decryption is not supported yet; to apply it as it is, annotate it with %s: disabled", annotationDecrypt)
 }
 
 // places are the fields of an object's metadata in which Flux looks for its annotations.

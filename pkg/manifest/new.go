@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -71,7 +72,7 @@ func (b *builder) add(object map[string]any, number, depth int) error {
 	}
 	b.seen[ref.ID()] = number
 	metadata, _ := object["metadata"].(map[string]any)
-	if err := refuseUnsupported(metadata); err != nil {
+	if err := cmp.Or(refuseUnsupported(metadata), refuseEncrypted(object, metadata)); err != nil {
 		return fmt.Errorf("%s: %w", ref, err)
 	}
 	data, err := Canonical(object)

@@ -177,6 +177,35 @@ func TestNewRefusesAnnotationsThatWouldBeIgnored(t *testing.T) {
 	}
 }
 
+func TestNewRefusesWhatSOPSHasEncryptedUnlessItIsToBeAppliedSo(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		doc, refused string
+	}{
+		"a Secret":            {`{apiVersion: v1, kind: Secret, metadata: {name: a, namespace: x}, data: {p: "ENC[AES256_GCM,data:Zm9v]"}, sops: {mac: "ENC[AES256_GCM,data:YmFy]", version: 3.9.0}}`, "Secret/x/a"},
+		"another kind":        {`{apiVersion: example.com/v1, kind: Widget, metadata: {name: a, namespace: x}, sops: {mac: "ENC[]"}}`, "Widget.example.com/x/a"},
+		"one of a list":       {`{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: ConfigMap, metadata: {name: a}, sops: {mac: "ENC[]"}}]}`, "ConfigMap/a"},
+		"decrypted there":     {`{apiVersion: example.com/v1, kind: Widget, metadata: {name: a, annotations: {kustomize.toolkit.fluxcd.io/decrypt: Disabled}}, sops: {mac: "ENC[]"}}`, ""},
+		"a label":             {`{apiVersion: example.com/v1, kind: Widget, metadata: {name: a, labels: {kustomize.toolkit.fluxcd.io/decrypt: disabled}}, sops: {mac: "ENC[]"}}`, "Widget.example.com/a"},
+		"a field of the name": {`{apiVersion: example.com/v1, kind: Widget, metadata: {name: a}, sops: {keys: 1}, spec: {sops: {mac: "ENC[]"}}}`, ""},
+		"a word":              {`{apiVersion: example.com/v1, kind: Widget, metadata: {name: a}, sops: mac}`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, _, err := manifest.New(documents(tc.doc))
+			if tc.refused == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if want := tc.refused + ": it is SOPS-encrypted: decryption is not supported yet"; !errors.Is(err, fleet.ErrInvalid) || !strings.Contains(err.Error(), want) {
+				t.Errorf("error %v, want %q", err, want)
+			}
+		})
+	}
+}
+
 func TestNewBoundsObjectsAndSize(t *testing.T) {
 	t.Parallel()
 	docs := make([]string, manifest.MaxObjects+1)

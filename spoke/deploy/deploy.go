@@ -32,7 +32,7 @@ var ErrPrune = errors.New("not all could be deleted")
 // held is no error: Status says so.
 func (e *Engine) Deploy(ctx context.Context, t Target) error {
 	if err := e.deploy(ctx, t); err != nil {
-		return fmt.Errorf("deploy %s: %w", t.App, err)
+		return fmt.Errorf("deploy %s: %w", t.App.Words(), err)
 	}
 	return nil
 }

@@ -78,6 +78,9 @@ func TestAnInvalidObjectIsNamedAndNothingOfItsStageIsWritten(t *testing.T) {
 			if !errors.Is(err, fleet.ErrInvalid) || !strings.Contains(err.Error(), "Service/"+b.namespace+"/bad") {
 				t.Errorf("the error is %v", err)
 			}
+			if want := "deploy Kustomization/" + b.namespace + "/app: "; !strings.HasPrefix(err.Error(), want) {
+				t.Errorf("the error is %v, which does not name the App as people do: %s", err, want)
+			}
 			b.value(configMaps, "a", "1", "data", "key")
 			if b.get(configMaps, "b") != nil {
 				t.Error("b was written")

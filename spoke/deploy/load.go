@@ -15,7 +15,7 @@ import (
 func (e *Engine) Load(ctx context.Context, app fleet.Key, m *manifest.Manifest, release fleet.Release) error {
 	a, unlock, err := e.enter(ctx, app)
 	if err != nil {
-		return fmt.Errorf("load %s: %w", app, err)
+		return fmt.Errorf("load %s: %w", app.Words(), err)
 	}
 	defer unlock()
 	wanted := map[fleet.ObjectRef]bool{} // with what is in the Manifest to be left alone

@@ -26,7 +26,7 @@ func (e *Engine) claim(ref fleet.ObjectRef, a *app) {
 	if before == nil {
 		return
 	}
-	e.event(before, ref, true, reasonConflict, fmt.Sprintf("%s is also in App %s/%s, which has it now", ref, a.key.Namespace, a.key.Name))
+	e.event(before, ref, true, reasonConflict, fmt.Sprintf("%s is also in %s, which has it now", ref, a.key.Words()))
 	e.config.Changed(before.key)
 }
 

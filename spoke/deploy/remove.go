@@ -37,7 +37,7 @@ func (e *Engine) Remove(ctx context.Context, r Removal) (done bool, err error) {
 		done, err = e.orphan(ctx, r.App)
 	}
 	if err != nil {
-		return false, fmt.Errorf("remove %s: %w", r.App, err)
+		return false, fmt.Errorf("remove %s: %w", r.App.Words(), err)
 	}
 	return done, nil
 }

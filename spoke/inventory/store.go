@@ -117,7 +117,7 @@ func (inv *Inventory) take(cm *corev1.ConfigMap) error {
 	digits, found := strings.CutPrefix(cm.Name, prefix(inv.app))
 	n, err := strconv.Atoi(digits)
 	if !found || err != nil || n < 0 || n > maxShards {
-		return fmt.Errorf("%w: the name is not that of a shard of %s", fleet.ErrInvalid, inv.app)
+		return fmt.Errorf("%w: the name is not that of a shard of %s", fleet.ErrInvalid, inv.app.Words())
 	}
 	entries, err := decode(cm.Data[objectsKey])
 	if err != nil {
@@ -231,10 +231,10 @@ func (s *Store) write(ctx context.Context, app fleet.Key, b *batch) error {
 			b.shard.version, b.shard.content = written.ResourceVersion, fleet.DigestOf([]byte(cm.Data[objectsKey]))
 			return nil
 		case attempt == attempts, !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) && !apierrors.IsNotFound(err):
-			return fmt.Errorf("save inventory of %s: %w", app, err)
+			return fmt.Errorf("save inventory of %s: %w", app.Words(), err)
 		}
 		if err := s.reconcile(ctx, cm, b.shard.content); err != nil {
-			return fmt.Errorf("save inventory of %s: %w", app, err)
+			return fmt.Errorf("save inventory of %s: %w", app.Words(), err)
 		}
 	}
 }
@@ -279,7 +279,7 @@ func (s *Store) reconcile(ctx context.Context, cm *corev1.ConfigMap, known fleet
 func (s *Store) Drop(ctx context.Context, app fleet.Key) error {
 	list, err := s.client.List(ctx, metav1.ListOptions{LabelSelector: appLabel + "=" + hash(app)})
 	if err != nil {
-		return fmt.Errorf("list inventory of %s: %w", app, err)
+		return fmt.Errorf("list inventory of %s: %w", app.Words(), err)
 	}
 	var problems []error
 	for _, cm := range list.Items {
@@ -288,7 +288,7 @@ func (s *Store) Drop(ctx context.Context, app fleet.Key) error {
 		}
 		err := s.client.Delete(ctx, cm.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &cm.UID}})
 		if err != nil && !apierrors.IsNotFound(err) {
-			problems = append(problems, fmt.Errorf("drop inventory of %s: %w", app, err))
+			problems = append(problems, fmt.Errorf("drop inventory of %s: %w", app.Words(), err))
 		}
 	}
 	return errors.Join(problems...)

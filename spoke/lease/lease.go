@@ -10,6 +10,7 @@ import (
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"flotilla.dev/flotilla/pkg/run"
@@ -18,6 +19,9 @@ import (
 
 // DefaultDuration is how long a Lease lives without renewal.
 const DefaultDuration = 30 * time.Second
+
+// repeatAfter is how long an agent that goes on waiting does not say so again.
+const repeatAfter = time.Hour
 
 // errLost is why acting ends when the Lease is another's, or may be soon.
 var errLost = errors.New("the Lease is lost")
@@ -40,6 +44,9 @@ type Config struct {
 	Holder string
 	// Duration is the Lease's life; zero: DefaultDuration.
 	Duration time.Duration
+	// Contended is called while the Lease is held with the name of another agent that waits for it, if it is set: for
+	// longer than a change of agents takes, and again now and then. It must not block.
+	Contended func(other string)
 }
 
 // Run waits for the Lease, then runs act while it is held. When it is lost, act's context ends at once; when act has
@@ -77,7 +84,7 @@ type holder struct {
 
 // acquire returns when the Lease is this agent's, or ctx ends.
 func (l *holder) acquire(ctx context.Context) error {
-	told := ""
+	told, due := "", time.Time{}
 	for {
 		other, err := l.take(ctx)
 		switch {
@@ -89,7 +96,13 @@ func (l *holder) acquire(ctx context.Context) error {
 			return nil
 		case other != told:
 			l.Log.Warn("another agent acts for this cluster; waiting until it stops", "other", other)
-			told = other
+			told, due = other, time.Now().Add(l.Duration)
+		case !time.Now().Before(due):
+			if err := l.announce(ctx); err != nil {
+				l.Log.Warn("the holder of the Lease cannot be told that this agent waits; trying on", telemetry.KeyErr, err)
+			} else {
+				due = time.Now().Add(repeatAfter)
+			}
 		}
 		if err := run.Sleep(ctx, run.Jitter(l.Duration/6, 0.1)); err != nil {
 			return err
@@ -143,7 +156,7 @@ func (l *holder) renewOnce(ctx context.Context) error {
 			return nil
 		case err == nil:
 			return fmt.Errorf("%w: %s holds it", errLost, other)
-		case ctx.Err() == nil:
+		case ctx.Err() == nil && !apierrors.IsConflict(err): // which is how a waiting agent's name on it shows
 			l.Log.Warn("the Lease cannot be renewed; trying on", telemetry.KeyErr, err)
 		}
 		if run.Sleep(ctx, l.Duration/15) == nil {

@@ -24,6 +24,8 @@ type server struct {
 	lease  *coordinationv1.Lease
 	down   error
 	writes int
+	// notes are the writes that left an annotation.
+	notes int
 }
 
 var resource = schema.GroupResource{Group: "coordination.k8s.io", Resource: "leases"}
@@ -63,6 +65,9 @@ func (s *server) write(l *coordinationv1.Lease) (*coordinationv1.Lease, error) {
 		return nil, s.down
 	}
 	s.writes++
+	if len(l.Annotations) > 0 {
+		s.notes++
+	}
 	s.lease = l.DeepCopy()
 	s.lease.ResourceVersion = strconv.Itoa(s.writes)
 	return s.lease.DeepCopy(), nil
@@ -86,15 +91,19 @@ func (s *server) holder() string {
 // agent acts while it holds the Lease, and remembers when.
 type agent struct {
 	started, stopped chan time.Time
-	kill             context.CancelFunc
-	done             chan error
+	// rivals are those that it was told of.
+	rivals chan string
+	kill   context.CancelFunc
+	done   chan error
 }
 
 func start(ctx context.Context, leases lease.Leases, name string) *agent {
 	ctx, kill := context.WithCancel(ctx)
-	a := &agent{started: make(chan time.Time, 10), stopped: make(chan time.Time, 10), kill: kill, done: make(chan error, 1)}
+	a := &agent{started: make(chan time.Time, 10), stopped: make(chan time.Time, 10), rivals: make(chan string, 100), kill: kill, done: make(chan error, 1)}
 	go func() {
-		a.done <- lease.Run(ctx, lease.Config{Leases: leases, Name: "flotilla-spoke", Holder: name, Log: slog.New(slog.DiscardHandler)},
+		config := lease.Config{Leases: leases, Name: "flotilla-spoke", Holder: name, Log: slog.New(slog.DiscardHandler),
+			Contended: func(other string) { a.rivals <- other }}
+		a.done <- lease.Run(ctx, config,
 			func(ctx context.Context) error {
 				a.started <- time.Now()
 				<-ctx.Done()
@@ -142,6 +151,47 @@ func TestSecondAgentWaitsUntilTheFirstStops(t *testing.T) {
 	})
 }
 
+func TestHolderIsToldOfAnotherAgentThatGoesOnWaitingNowAndThen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		api := &server{}
+		first := start(t.Context(), api, "first")
+		<-first.started
+		brief := start(t.Context(), api, "brief") // as when one agent takes another's place
+		time.Sleep(25 * time.Second)
+		brief.kill()
+		<-brief.done
+		time.Sleep(time.Hour)
+		if len(first.rivals) != 0 {
+			t.Errorf("it was told of %s", <-first.rivals)
+		}
+		second := start(t.Context(), api, "second")
+		for _, times := range []int{1, 3} {
+			if time.Sleep(time.Duration(times) * time.Hour); len(first.rivals) != times {
+				t.Errorf("within %d hours it was told %d times of the second agent", times, len(first.rivals))
+			}
+			for range len(first.rivals) {
+				if other := <-first.rivals; other != "second" {
+					t.Errorf("it was told of %s", other)
+				}
+			}
+		}
+		select {
+		case <-first.stopped:
+			t.Error("it stopped acting")
+		default:
+		}
+		first.kill()
+		<-first.done
+		time.Sleep(7 * time.Second)
+		if !second.acts() || len(second.rivals) != 0 {
+			t.Errorf("the second agent was told of %d others, or does not act", len(second.rivals))
+		}
+		second.kill()
+		<-second.done
+	})
+}
+
 func TestCrashedHoldersLeaseIsWaitedOutByOthersAndNotByItself(t *testing.T) {
 	t.Parallel()
 	for name, wait := range map[string]time.Duration{"crashed": 0, "other": 30 * time.Second} {
@@ -163,6 +213,35 @@ func TestCrashedHoldersLeaseIsWaitedOutByOthersAndNotByItself(t *testing.T) {
 			<-a.done
 		})
 	}
+}
+
+func TestNameOfAWaitingAgentIsNoSignOfTheHoldersLife(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		api, holder, seconds := &server{}, "crashed", int32(30)
+		renewed, err := api.Create(t.Context(), &coordinationv1.Lease{
+			Spec: coordinationv1.LeaseSpec{HolderIdentity: &holder, LeaseDurationSeconds: &seconds},
+		}, metav1.CreateOptions{})
+		a := start(t.Context(), api, "a")
+		for range 5 {
+			time.Sleep(5 * time.Second)
+			if err == nil {
+				renewed, err = api.Update(t.Context(), renewed, metav1.UpdateOptions{})
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		crashed := time.Now()
+		if took := (<-a.started).Sub(crashed); took < 30*time.Second || took > 41*time.Second {
+			t.Errorf("it acts %s after the holder's last renewal, want 30s and at most two looks", took)
+		}
+		if api.notes != 1 || len(api.lease.Annotations) != 0 {
+			t.Errorf("it said %d times that it waits; now the Lease says %v", api.notes, api.lease.Annotations)
+		}
+		a.kill()
+		<-a.done
+	})
 }
 
 func TestAgentThatCannotRenewStopsBeforeAnotherMayAct(t *testing.T) {
@@ -226,6 +305,20 @@ func TestBriefOutageOfTheAPIServerIsRiddenOut(t *testing.T) {
 			t.Error("it stopped acting")
 		default:
 		}
+		a.kill()
+		<-a.done
+		if got := api.holder(); got != "" {
+			t.Errorf("after the end the Lease is %q's, want nobody's", got)
+		}
+	})
+}
+
+func TestAgentThatEndsBeforeItsFirstRenewalGivesTheLeaseBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		api := &server{}
+		a := start(t.Context(), api, "a")
+		<-a.started
 		a.kill()
 		<-a.done
 		if got := api.holder(); got != "" {

@@ -30,9 +30,38 @@ func (l *holder) take(ctx context.Context) (other string, err error) {
 		l.lease = nil // look again next time
 		return other, nil
 	}
+	rival := l.lease.Annotations[waitingAnnotation]
+	delete(l.lease.Annotations, waitingAnnotation)
 	l.fill(begun)
 	updated, err := l.Leases.Update(ctx, l.lease, metav1.UpdateOptions{})
-	return "", l.wrote(begun, updated, err)
+	if err := l.wrote(begun, updated, err); err != nil {
+		return "", err
+	}
+	if rival != "" && rival != l.Holder {
+		l.Log.Warn("another agent waits to act for this cluster; is it deployed twice?", "other", rival)
+		if l.Contended != nil {
+			l.Contended(rival)
+		}
+	}
+	return "", nil
+}
+
+// waitingAnnotation is how an agent that waits for the Lease has its holder know. The holder takes it off.
+const waitingAnnotation = "fleet.flotilla.dev/waiting"
+
+// announce puts this agent's name on the Lease of another.
+func (l *holder) announce(ctx context.Context) error {
+	defer func() { l.lease = nil }()
+	if err := l.read(ctx); err != nil || l.heldBy(time.Now()) == "" {
+		return err
+	}
+	metav1.SetMetaDataAnnotation(&l.lease.ObjectMeta, waitingAnnotation, l.Holder)
+	updated, err := l.Leases.Update(ctx, l.lease, metav1.UpdateOptions{})
+	if err != nil {
+		return fmt.Errorf("write Lease %s: %w", l.Name, err)
+	}
+	l.seen = updated.ResourceVersion // the own write is no sign of the holder's life
+	return nil
 }
 
 // read fetches the Lease; one that does not exist is prepared.

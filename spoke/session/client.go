@@ -94,6 +94,8 @@ type Client struct {
 	working fleet.StateID
 	// wantFull says that the next hello asks for the full set.
 	wantFull bool
+	// strange says that another than the hub answered at its address since it was reached last.
+	strange bool
 	// hub is the client of the round under way; nil: not connected.
 	hub spokev1.SpokeServiceClient
 }
@@ -318,8 +320,30 @@ func (c *Client) storeMark(ctx context.Context) error {
 
 // dial returns a connection to the hub with that pin.
 func (c *Client) dial(pin fleet.Digest, cert *tls.Certificate) (*grpc.ClientConn, error) {
-	return rpc.Dial(rpc.DialConfig{
-		Address: c.Hub, UserAgent: "flotilla-spoke", Dialer: c.Dialer,
-		TLS: identity.PinnedClientTLS(pin, func() (*tls.Certificate, error) { return cert, nil }),
+	config := identity.PinnedClientTLS(pin, func() (*tls.Certificate, error) { return cert, nil })
+	verify := config.VerifyConnection
+	config.VerifyConnection = func(state tls.ConnectionState) error {
+		err := verify(state)
+		if errors.Is(err, identity.ErrPin) {
+			c.stranger()
+		}
+		return err
+	}
+	return rpc.Dial(rpc.DialConfig{Address: c.Hub, UserAgent: "flotilla-spoke", Dialer: c.Dialer, TLS: config})
+}
+
+// stranger has people told, once the hub is reached again, that another answered at its address: the hub cannot know.
+func (c *Client) stranger() {
+	c.mu.Lock()
+	told := c.strange
+	c.strange = true
+	c.mu.Unlock()
+	if told {
+		return
+	}
+	c.Event(fleet.Event{
+		Warning: true, Reason: "AnotherHub", At: time.Now(),
+		Message: "another server answered at the hub's address, " + c.Hub + ": its key is not the one that this cluster's pin names. " +
+			"It was told nothing, and what the cluster runs was kept as it is; does the name, or a proxy, lead elsewhere?",
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/rpc/rpctest"
 	spokev1 "flotilla.dev/flotilla/proto/flotilla/spoke/v1"
 )
 
@@ -25,6 +26,21 @@ func bubble(t *testing.T, test func(t *testing.T, h *hub, s *spoke)) {
 		h := newHub(t)
 		test(t, h, newSpoke(h.token))
 	})
+}
+
+// nextEvents are those of the next request that has some.
+func (h *hub) nextEvents(t *testing.T) []*spokev1.Event {
+	t.Helper()
+	for {
+		select {
+		case request := <-h.reports:
+			if events := request.GetEvents(); len(events) > 0 {
+				return events
+			}
+		case <-time.After(10 * time.Minute):
+			t.Fatal("no events")
+		}
+	}
 }
 
 // report is the next one that says something of the App.
@@ -346,4 +362,25 @@ func (s *spoke) await() error {
 	case <-time.After(time.Hour):
 		return errors.New("it did not end")
 	}
+}
+
+func TestHubIsToldOnceThatAnotherAnsweredAtItsAddress(t *testing.T) {
+	bubble(t, func(t *testing.T, h *hub, s *spoke) {
+		s.start(t, h)
+		<-h.hellos
+		for range 2 { // it is told of each time
+			other := newHub(t)
+			s.at.Store(other)
+			h.down <- nil
+			time.Sleep(5 * time.Minute)
+			if len(other.hellos) != 0 || other.enrols != 0 {
+				t.Error("another hub was spoken to")
+			}
+			s.at.Store(h)
+			events := h.nextEvents(t)
+			if e := events[0]; len(events) != 1 || !e.GetWarning() || e.GetKey() != "" || e.GetReason() != "AnotherHub" || !strings.Contains(e.GetMessage(), rpctest.Address) {
+				t.Errorf("the hub was told %v", events)
+			}
+		}
+	})
 }

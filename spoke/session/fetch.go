@@ -39,7 +39,7 @@ func (c *Client) Fetch(ctx context.Context, app fleet.Key, epoch, generation uin
 		Key: app.String(), Epoch: epoch, Generation: generation, BaseManifest: base.Bytes(),
 	})
 	if err != nil {
-		return Pack{}, fmt.Errorf("fetch the manifest of %s at generation %d: %w", app, generation, err)
+		return Pack{}, fmt.Errorf("fetch the manifest of %s at generation %d: %w", app.Words(), generation, err)
 	}
 	c.metrics.fetched.Add(float64(len(pack.Content)))
 	return pack, nil

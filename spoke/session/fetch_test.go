@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,6 +54,9 @@ func TestPackIsFetchedWholeOrNotAtAll(t *testing.T) {
 			pack, err := s.Fetch(t.Context(), appKey(0), 1, 7, base)
 			if !errors.Is(err, c.want) {
 				t.Errorf("%s: %v, want %v", name, err, c.want)
+			}
+			if err != nil && !strings.HasPrefix(err.Error(), "fetch the manifest of "+appKey(0).Words()+" ") {
+				t.Errorf("%s: %v names the App in another way than people do", name, err)
 			}
 			if c.want == nil && (pack.Manifest != want || pack.Base != base || !bytes.Equal(pack.Content, content)) {
 				t.Errorf("%s: another pack came", name)

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -277,8 +279,10 @@ type spoke struct {
 	held     map[fleet.Key][]fleet.ObjectRef
 	log      *safeBuffer
 	token    string
-	stop     func() error
-	done     chan error
+	// at is who answers at the hub's address.
+	at   atomic.Pointer[hub]
+	stop func() error
+	done chan error
 }
 
 func newSpoke(token string) *spoke {
@@ -289,6 +293,7 @@ func newSpoke(token string) *spoke {
 func (s *spoke) start(t *testing.T, h *hub) {
 	t.Helper()
 	s.accepted = make(chan State, 100)
+	s.at.Store(h)
 	client, err := New(Config{
 		Store: s.store, Records: s.records, Log: slog.New(slog.NewTextHandler(s.log, nil)),
 		Accept: func(state State) {
@@ -300,7 +305,10 @@ func (s *spoke) start(t *testing.T, h *hub) {
 		Facts:   func(context.Context) fleet.ClusterFacts { return fleet.ClusterFacts{KubeSystemUID: "uid"} },
 		Unknown: func() []fleet.Key { return s.unknown },
 		Held:    func(app fleet.Key) []fleet.ObjectRef { return s.held[app] },
-		Hub:     rpctest.Address, Token: s.token, Dialer: h.server.Dialer,
+		Hub:     rpctest.Address, Token: s.token,
+		Dialer: func(ctx context.Context, address string) (net.Conn, error) {
+			return s.at.Load().server.Dialer(ctx, address)
+		},
 	})
 	if err != nil {
 		t.Fatal(err)

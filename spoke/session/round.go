@@ -217,7 +217,7 @@ func (r *round) failure(ctx context.Context, err error) error {
 // connected opens what needs a round: everything is reported anew, and Fetch works.
 func (c *Client) connected(r *round) {
 	c.mu.Lock()
-	c.hub = r.hub
+	c.hub, c.strange = r.hub, false
 	c.mu.Unlock()
 	c.metrics.connected.Set(1)
 	c.outbox.begin()

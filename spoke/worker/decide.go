@@ -110,13 +110,11 @@ func decideRemoval(now time.Time, want Assigned, p progress) decision {
 	return decision{step: remove, at: last.ended.Add(last.spreadOver(removalPause))}
 }
 
-// retryPause is the time until the next try after a failure: short at first where it may pass by itself, and the whole
-// interval where no retry can help unless something else in the cluster changes.
+// retryPause is the time until the next try after a failure: short at first where it may pass by itself, else what the
+// App says, as in Flux. So it is for a terminal failure too: what an admission policy refuses it takes once that is
+// mended in the cluster, and nothing tells the spoke.
 func retryPause(want Assigned, last *outcome) time.Duration {
-	switch {
-	case last.failure.Terminal:
-		return want.interval()
-	case last.failure.Transient:
+	if last.failure.Transient {
 		return min(firstPause<<min(last.failures-1, 10), longestPause, want.retryInterval())
 	}
 	return want.retryInterval()

@@ -45,6 +45,7 @@ func TestNextStepFollowsFromTheAssignmentAndWhatWasDone(t *testing.T) {
 	approved := assigned(1, func(a *Assigned) { a.ApprovedPrune = fleet.Digest{9} })
 	suspended := assigned(1, func(a *Assigned) { a.Suspend = true })
 	rare := assigned(1, func(a *Assigned) { a.Interval = 3 * time.Hour })
+	plain := assigned(1, func(a *Assigned) { a.RetryInterval = 0 })
 	broken := &Failure{Err: errors.New("broken")}
 	transient := &Failure{Err: errors.New("429"), Transient: true}
 	terminal := &Failure{Err: errors.New("invalid"), Terminal: true}
@@ -78,7 +79,8 @@ func TestNextStepFollowsFromTheAssignmentAndWhatWasDone(t *testing.T) {
 		"failed, by itself gone":       {a, progress{last: ended(pass, a, transient, 1)}, decision{step: pass, at: in(time.Second)}},
 		"failed again":                 {a, progress{last: ended(pass, a, transient, 4)}, decision{step: pass, at: in(8 * time.Second)}},
 		"failed over and over":         {a, progress{last: ended(pass, a, transient, 40)}, decision{step: pass, at: in(30 * time.Second)}},
-		"failed for good":              {a, progress{last: ended(pass, a, terminal, 1)}, decision{step: pass, at: in(10 * time.Minute)}},
+		"failed for good":              {a, progress{last: ended(pass, a, terminal, 1)}, decision{step: pass, at: in(2 * time.Minute)}},
+		"failed, no retry interval":    {plain, progress{last: ended(pass, plain, terminal, 1)}, decision{step: pass, at: in(10 * time.Minute)}},
 		"Flux has it":                  {a, progress{last: ended(pass, a, flux, 1)}, decision{step: pass, at: in(2 * time.Minute)}},
 		"Flux has taken it":            {a, progress{last: ended(pass, a, nil, 0), flux: true}, decision{step: pass, at: t0}},
 		"Flux may have let go":         {a, progress{last: ended(pass, a, flux, 1), nudged: true}, decision{step: pass, at: in(time.Second)}},

@@ -24,6 +24,7 @@ func TestBadCommitIsNamedAndTheLastGoodStateStays(t *testing.T) {
 		{"invalid manifest", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: bad, namespace: " + a.namespace + "}\ndata: {n: 1}\n", "ConfigMap/" + a.namespace + "/bad", m.Spoke},
 		{"unknown kind", "apiVersion: example.com/v1\nkind: Nothing\nmetadata: {name: bad, namespace: " + a.namespace + "}\n", "Nothing.example.com/" + a.namespace + "/bad", m.Spoke},
 		{"broken YAML", "a: [\n", "deploy/bad.yaml", fleet.Hub},
+		{"SOPS-encrypted", "apiVersion: v1\nkind: Secret\nmetadata: {name: bad, namespace: " + a.namespace + "}\nsops: {mac: ENC}\n", "Secret/" + a.namespace + "/bad: it is SOPS-encrypted: decryption is not supported yet", fleet.Hub},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			a, other := a.in(t), other.in(t)
@@ -35,12 +36,10 @@ func TestBadCommitIsNamedAndTheLastGoodStateStays(t *testing.T) {
 			if test.program != fleet.Hub {
 				a.named("ks/app@"+m.Name(), test.words, log)
 			}
-			other.push(map[string]string{"deploy/app.yaml": other.configMap("app", test.name)})
-			other.settle()
+			other.goesOn(test.name)
 			for _, m := range fleet.Members {
 				a.patch(m, "app", "kubectl-edit", `{"data":{"value":"edited"}}`)
 				a.data(m, "app", map[string]string{"value": "first"})
-				other.data(m, "app", map[string]string{"value": test.name})
 			}
 		})
 	}
@@ -83,12 +82,10 @@ func TestGitServerThatFailsIsNamedAndWhatIsThereStays(t *testing.T) {
 			if text, err := log(); err != nil || !names(text, a.namespace+"/app", a.url) {
 				t.Errorf("no line of the log names the GitRepository and the URL, error %v:\n%s", err, text)
 			}
-			other.push(map[string]string{"deploy/app.yaml": other.configMap("app", test.name)})
-			other.settle()
+			other.goesOn(test.name)
 			for _, m := range fleet.Members {
 				a.patch(m, "app", "kubectl-edit", `{"data":{"value":"edited"}}`)
 				a.data(m, "app", map[string]string{"value": "first"})
-				other.data(m, "app", map[string]string{"value": test.name})
 				if got := a.ready(m); got != first {
 					t.Errorf("ks/app@%s is ready at %q, want %q", m.Name(), got, first)
 				}
@@ -110,6 +107,16 @@ func TestGitServerThatFailsIsNamedAndWhatIsThereStays(t *testing.T) {
 	a.push(map[string]string{"deploy/app.yaml": a.configMap("app", "second")})
 	a.settle()
 	a.data(fleet.Members[0], "app", map[string]string{"value": "second"})
+}
+
+// goesOn checks that a commit reaches every cluster, whatever is wrong with another App.
+func (a *app) goesOn(value string) {
+	a.t.Helper()
+	a.push(map[string]string{"deploy/app.yaml": a.configMap("app", value)})
+	a.settle()
+	for _, m := range a.fleet.Members {
+		a.data(m, "app", map[string]string{"value": value})
+	}
 }
 
 // names reports whether a line has all the words.
@@ -181,7 +188,7 @@ func TestAppThatAnUnsuspendedFluxManagesIsRefusedByName(t *testing.T) {
 func TestSecondPlacementAndUnsupportedFieldsAreRefusedByName(t *testing.T) {
 	t.Parallel()
 	fleet := lab.TestFleet(t)
-	a := newApp(t, fleet)
+	a, other := newApp(t, fleet), newApp(t, fleet)
 	a.settle()
 	kept := a.ending(fleet.Members...)
 	for _, test := range []struct {
@@ -199,6 +206,7 @@ func TestSecondPlacementAndUnsupportedFieldsAreRefusedByName(t *testing.T) {
 		for _, words := range test.words {
 			a.refusedWith(strings.ReplaceAll(test.object, "NS", a.namespace), test.code, strings.ReplaceAll(words, "NS", a.namespace), "apply", "-f", "-")
 		}
+		other.goesOn(test.words[0])
 	}
 	a.refused(3, "not found: pl/second", "get", "placement/second")
 	a.says("placement/app", "Ready", "True Placed")
@@ -274,6 +282,7 @@ func secondAgent(a *app) {
 	if got := byFirst.writes().Where(bySecond); len(got) != 0 {
 		a.t.Errorf("the waiting agent wrote %v", got)
 	}
+	a.warned(m, "SecondAgent", "another agent waits to act for this cluster: ")
 	m.Spoke.Kill()
 	taken := a.record(m)
 	a.push(map[string]string{"deploy/app.yaml": a.configMap("app", "fourth")})
@@ -291,7 +300,7 @@ func anotherHub(a *app) {
 	if err == nil || !strings.Contains(out, "the key file is not the one this database was made with") {
 		a.t.Errorf("a hub with another key on the database ended with %v:\n%s", err, out)
 	}
-	log, before := since(m.Spoke), a.record(m)
+	log, before, own := since(m.Spoke), a.record(m), a.fleet.Hub
 	if err := a.fleet.ReplaceHub(a.t.Context()); err != nil { // at the same address, with a database and a key of its own
 		a.t.Fatal(err)
 	}
@@ -307,4 +316,26 @@ func anotherHub(a *app) {
 	}
 	a.patch(m, "app", "kubectl-edit", `{"data":{"value":"edited"}}`)
 	a.data(m, "app", map[string]string{"value": "fourth"})
+	a.fleet.Hub.Kill()
+	a.fleet.Hub = own
+	if err := own.Start(a.t.Context()); err != nil {
+		a.t.Fatal(err)
+	}
+	a.warned(m, "AnotherHub", "its key is not the one that this cluster's pin names")
+}
+
+// warned waits until people are told of a cluster, and checks that they were told once.
+func (a *app) warned(m *lab.Member, reason, words string) {
+	a.t.Helper()
+	ref := "cluster/" + m.Name()
+	lab.Eventually(a.t, patience, ref+" has the event "+reason, func() error {
+		out := a.fleet.Fleetctl(a.t.Context(), "describe", ref)
+		if err := out.Err(); err != nil {
+			return err
+		}
+		if !names(out.Stdout, "Warning", reason, words) || strings.Count(out.Stdout, reason) != 1 {
+			return errors.New(out.Stdout)
+		}
+		return nil
+	})
 }

@@ -128,7 +128,7 @@ func (a *app) saysHeld(digest string) {
 func TestPathThatIsGoneIsAnErrorAndTheLastGoodStateStays(t *testing.T) {
 	t.Parallel()
 	fleet := lab.TestFleet(t)
-	a := newApp(t, fleet)
+	a, other := newApp(t, fleet), newApp(t, fleet)
 	a.settle()
 	before, tapes := map[*lab.Member]map[string]string{}, map[*lab.Member]tape{}
 	for _, m := range fleet.Members {
@@ -140,7 +140,8 @@ func TestPathThatIsGoneIsAnErrorAndTheLastGoodStateStays(t *testing.T) {
 	log := since(fleet.Hub)
 	a.push(map[string]string{"readme": "moved"})
 	a.lookNow()
-	a.named("ks/app", "path not found", log)
+	a.named("ks/app", "path not found: deploy", log)
+	other.goesOn("meanwhile")
 	for _, m := range fleet.Members {
 		a.patch(m, "app", "kubectl-edit", `{"data":{"value":"edited"}}`)
 		a.data(m, "app", map[string]string{"value": "first"})

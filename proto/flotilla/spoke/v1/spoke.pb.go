@@ -43,7 +43,7 @@ const (
 	Stage_STAGE_VERIFYING Stage = 3
 	// Nothing is left to do.
 	Stage_STAGE_SETTLED Stage = 4
-	// Something went wrong; it is retried unless terminal.
+	// Something went wrong; it is tried again.
 	Stage_STAGE_FAILED Stage = 5
 	// Suspended: nothing is applied, pruned or corrected.
 	Stage_STAGE_SUSPENDED Stage = 6
