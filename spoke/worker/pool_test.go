@@ -341,6 +341,7 @@ func TestPassThatIsOvertakenAtTheHubWaitsAndIsNoFailure(t *testing.T) {
 		a := b.assignment("a", "one", func(a *Assigned) { a.RequestedAt = "now" })
 		b.set(a)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		b.idle("without a manifest")
 		if n := len(b.fetches); n < 2 || n > 15 {
 			b.Errorf("the hub was asked %d times in a minute", n)
