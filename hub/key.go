@@ -29,8 +29,8 @@ func loadKey(ctx context.Context, config Config, url string) (identity.Root, err
 	return identity.CreateKey(config.KeyFile)
 }
 
-// AddAdminToken makes another admin token for the hub whose data the configuration names.
-func AddAdminToken(ctx context.Context, config Config) error {
+// AddAdminToken makes another admin token for the hub whose data the configuration names, and on request ends all others.
+func AddAdminToken(ctx context.Context, config Config, revokeOthers bool) error {
 	if err := config.Validate(); err != nil {
 		return err
 	}
@@ -40,7 +40,17 @@ func AddAdminToken(ctx context.Context, config Config) error {
 		return err
 	}
 	defer done()
-	return makeAdminToken(ctx, config, s, root, fleet.Caller{Principal: hostPrincipal})
+	by := fleet.Caller{Principal: hostPrincipal}
+	if !revokeOthers {
+		return makeAdminToken(ctx, config, s, root, by)
+	}
+	return writeAdminToken(config, root, func(hash fleet.Digest) error {
+		ended, err := s.ReplaceAdminTokens(ctx, by, adminPrincipal, hash)
+		if err == nil {
+			config.Log.Info("ended the other admin tokens", "tokens", ended)
+		}
+		return err
+	})
 }
 
 // openBeside opens the data of a hub that may be running; done closes them.
@@ -75,15 +85,19 @@ func ensureAdminToken(ctx context.Context, config Config, s *store.Store, root i
 // adminPrincipal is who an admin token speaks for.
 const adminPrincipal = "user:admin"
 
-// makeAdminToken makes a token and writes it to its file, or prints it once.
 func makeAdminToken(ctx context.Context, config Config, s *store.Store, root identity.Root, by fleet.Caller) error {
+	return writeAdminToken(config, root, func(hash fleet.Digest) error { return s.AddAdminToken(ctx, by, adminPrincipal, hash) })
+}
+
+// writeAdminToken makes a token, lets its hash be kept, and writes it to its file, or prints it once.
+func writeAdminToken(config Config, root identity.Root, keep func(hash fleet.Digest) error) error {
 	token, hash := identity.NewAdminToken()
 	if config.AdminTokenFile != "" {
 		if err := disk.Replace(config.AdminTokenFile, []byte(token+"\n"), 0o600); err != nil {
 			return fmt.Errorf("write the admin token: %w", err)
 		}
 	}
-	if err := s.AddAdminToken(ctx, by, adminPrincipal, hash); err != nil {
+	if err := keep(hash); err != nil {
 		return err
 	}
 	if config.AdminTokenFile == "" {

@@ -23,6 +23,9 @@ func (s *apps) Reconcile(ctx context.Context, req *adminv1.ReconcileRequest) (*a
 	if err != nil {
 		return nil, err
 	}
+	if err := s.findCluster(ctx, req.GetCluster()); err != nil {
+		return nil, err
+	}
 	object, err := s.Store.Object(ctx, kind.Name, req.GetNamespace(), req.GetName())
 	if err != nil {
 		return nil, err

@@ -57,3 +57,15 @@ func TestSuspendedAppIsNotReconciledUntilResumed(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestReconcileInAMisspeltClusterBlamesTheCluster(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.running()
+	request := &adminv1.ReconcileRequest{Kind: "Kustomization", Namespace: "apps", Name: "app", Cluster: "typo"}
+	_, err := b.apps.Reconcile(b.ctx, request)
+	wantCode(t, err, codes.NotFound, "Cluster/typo: not found")
+	request.Cluster = "dev-1"
+	_, err = b.apps.Reconcile(b.ctx, request)
+	wantCode(t, err, codes.NotFound, "Kustomization/apps/app@dev-1: not found")
+}

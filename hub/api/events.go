@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	"google.golang.org/grpc"
@@ -26,7 +27,8 @@ const (
 	maxEvents     = 500
 )
 
-// List returns the newest events that match, oldest first.
+// List returns the newest events that match, oldest first. A cluster that neither is there nor has events left is not
+// found.
 func (s *events) List(ctx context.Context, req *adminv1.EventsServiceListRequest) (*adminv1.EventsServiceListResponse, error) {
 	query := eventQuery(req.GetFilter())
 	query.Limit = cmp.Or(int(req.GetLimit()), defaultEvents)
@@ -37,11 +39,29 @@ func (s *events) List(ctx context.Context, req *adminv1.EventsServiceListRequest
 	if err != nil {
 		return nil, err
 	}
+	if len(found) == 0 {
+		if err := s.findClusterOrTraces(ctx, query.Cluster); err != nil {
+			return nil, err
+		}
+	}
 	resp := &adminv1.EventsServiceListResponse{WatchToken: s.Store.WatchToken(seen)}
 	for _, e := range found {
 		resp.Events = append(resp.Events, eventMessage(e))
 	}
 	return resp, nil
+}
+
+// findClusterOrTraces refuses a cluster that nobody knows and of which nothing was told.
+func (s *events) findClusterOrTraces(ctx context.Context, name string) error {
+	unknown := s.findCluster(ctx, name)
+	if !errors.Is(unknown, fleet.ErrNotFound) {
+		return unknown
+	}
+	traces, _, err := s.Store.Events(ctx, fleet.EventQuery{Cluster: name, Limit: 1})
+	if err != nil || len(traces) > 0 {
+		return err
+	}
+	return unknown
 }
 
 // Watch follows from a List: each event once.

@@ -12,6 +12,31 @@ import (
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
 
+func TestEventsOfAMisspeltClusterAreNotFoundAndThoseOfAForgottenOneAreListed(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.apply(clusterYAML("idle", "prod"))
+	if err := b.AddEvent(b.ctx, fleet.FleetEvent{Kind: "Cluster", Name: "forgotten", Cluster: "forgotten"}); err != nil {
+		t.Fatal(err)
+	}
+	client := adminv1.NewEventsServiceClient(b.conn)
+	list := func(cluster string, warnings bool) (int, error) {
+		resp, err := client.List(b.ctx, &adminv1.EventsServiceListRequest{Filter: &adminv1.EventFilter{Cluster: cluster, Warnings: warnings}})
+		return len(resp.GetEvents()), err
+	}
+	_, err := list("typo", false)
+	wantCode(t, err, codes.NotFound, "Cluster/typo: not found")
+	for _, tc := range []struct {
+		cluster  string
+		warnings bool
+		want     int
+	}{{"idle", false, 0}, {"forgotten", false, 1}, {"forgotten", true, 0}} {
+		if got, err := list(tc.cluster, tc.warnings); err != nil || got != tc.want {
+			t.Errorf("%+v: %d events, error %v", tc, got, err)
+		}
+	}
+}
+
 // Fewer events than were asked for, without a word, would be taken for all there are.
 func TestMoreEventsThanTheHubListsAreRefused(t *testing.T) {
 	t.Parallel()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
-	"regexp"
 	"runtime"
 	"slices"
 
@@ -48,15 +47,15 @@ func (s *hub) Status(ctx context.Context, _ *adminv1.StatusRequest) (*adminv1.St
 		if *part.counts, err = countReady(objects); err != nil {
 			return nil, err
 		}
-		if part.kind.Name != resource.GitRepository.Name {
-			continue
-		}
-		for _, o := range objects {
-			if c := readyCondition(o); c.Status == fleet.False {
-				resp.Troubles = append(resp.Troubles, &adminv1.Trouble{Object: o.String(), Message: c.Message})
-			}
+		if part.kind.Name == resource.GitRepository.Name {
+			resp.Troubles = append(resp.Troubles, notReady(objects)...)
 		}
 	}
+	placements, _, err := s.show(ctx, selection{kind: resource.Placement})
+	if err != nil {
+		return nil, err
+	}
+	resp.Troubles = append(resp.Troubles, notReady(placements)...)
 	instances, _, err := s.Store.Instances(ctx, fleet.InstanceQuery{Kind: resource.Kustomization.Name})
 	if err != nil {
 		return nil, err
@@ -76,6 +75,17 @@ func (s *hub) Status(ctx context.Context, _ *adminv1.StatusRequest) (*adminv1.St
 		}
 	}
 	return resp, nil
+}
+
+// notReady are the objects that cannot be what they should.
+func notReady(objects []*resource.Object) []*adminv1.Trouble {
+	var troubles []*adminv1.Trouble
+	for _, o := range objects {
+		if c := readyCondition(o); c.Status == fleet.False {
+			troubles = append(troubles, &adminv1.Trouble{Object: o.String(), Message: c.Message})
+		}
+	}
+	return troubles
 }
 
 func readyCondition(o *resource.Object) condition {
@@ -130,50 +140,51 @@ func (s *hub) troubles(ctx context.Context, instances []fleet.Instance) ([]*admi
 	var troubles []*adminv1.Trouble
 	for _, key := range slices.SortedFunc(maps.Keys(apps), fleet.Key.Compare) {
 		if apps[key].Reason != "" {
-			troubles = append(troubles, &adminv1.Trouble{Object: appName(key), Message: apps[key].Message})
+			troubles = append(troubles, &adminv1.Trouble{Object: key.Words(), Message: apps[key].Message})
 		}
 	}
+	var inClusters gathered
 	for _, i := range instances {
 		if c := readyOf(i); c.Status == fleet.False {
-			troubles = alsoIn(troubles, i, c.Message)
+			inClusters.add(i, c.Message)
 		}
 	}
+	troubles = append(troubles, inClusters.troubles...)
 	mostClustersFirst(troubles)
 	return troubles, nil
 }
 
 // held are the deletions that the prune guard holds, the same of an App in several clusters being one.
 func held(instances []fleet.Instance) []*adminv1.Trouble {
-	var held []*adminv1.Trouble
+	var held gathered
 	for _, i := range instances {
 		if i.Report != nil && i.Report.HeldPrune != nil {
-			held = alsoIn(held, i, plural(i.Report.HeldPrune.Count, "deletion")+": "+i.Report.HeldPrune.Reason)
+			held.add(i, plural(i.Report.HeldPrune.Count, "deletion")+": "+i.Report.HeldPrune.Reason)
 		}
 	}
-	mostClustersFirst(held)
-	return held
+	mostClustersFirst(held.troubles)
+	return held.troubles
 }
 
-// podName is what tells messages about the same trouble of several clusters apart.
-var podName = regexp.MustCompile(`\bPod [a-z0-9.-]+`)
+// gathered are troubles of instances, the same of an App in several clusters being one.
+type gathered struct {
+	troubles []*adminv1.Trouble
+	of       map[string]*adminv1.Trouble // by App and trouble
+}
 
-// alsoIn adds an instance to the trouble of its App and that message, which it makes when it is the first.
-func alsoIn(troubles []*adminv1.Trouble, i fleet.Instance, message string) []*adminv1.Trouble {
-	object := appName(i.Assignment.App)
-	same := func(t *adminv1.Trouble) bool {
-		return t.GetObject() == object && podName.ReplaceAllString(t.GetMessage(), "Pod") == podName.ReplaceAllString(message, "Pod")
+func (g *gathered) add(i fleet.Instance, message string) {
+	app := i.Assignment.App.Words()
+	id := app + " " + troubleIn(message)
+	if g.of[id] == nil {
+		if g.of == nil {
+			g.of = map[string]*adminv1.Trouble{}
+		}
+		g.of[id] = &adminv1.Trouble{Object: app, Message: message}
+		g.troubles = append(g.troubles, g.of[id])
 	}
-	n := slices.IndexFunc(troubles, same)
-	if n < 0 {
-		n = len(troubles)
-		troubles = append(troubles, &adminv1.Trouble{Object: object, Message: message})
-	}
-	troubles[n].Clusters = append(troubles[n].Clusters, i.Cluster)
-	return troubles
+	g.of[id].Clusters = append(g.of[id].Clusters, i.Cluster)
 }
 
 func mostClustersFirst(troubles []*adminv1.Trouble) {
 	slices.SortStableFunc(troubles, func(a, b *adminv1.Trouble) int { return len(b.GetClusters()) - len(a.GetClusters()) })
 }
-
-func appName(key fleet.Key) string { return key.Kind + "/" + key.Namespace + "/" + key.Name }

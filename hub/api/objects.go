@@ -49,7 +49,7 @@ func (s *objects) Get(ctx context.Context, req *adminv1.GetRequest) (*adminv1.Ge
 		return nil, err
 	}
 	sel := selection{kind: kind, namespace: req.GetNamespace(), name: req.GetName(), cluster: req.GetCluster()}
-	if err := s.findCluster(ctx, sel); err != nil {
+	if err := s.findCluster(ctx, sel.cluster); err != nil {
 		return nil, err
 	}
 	found, _, err := s.show(ctx, sel)
@@ -63,15 +63,15 @@ func (s *objects) Get(ctx context.Context, req *adminv1.GetRequest) (*adminv1.Ge
 	return &adminv1.GetResponse{Object: raw}, err
 }
 
-// findCluster refuses a selection in a cluster that nobody knows, as when its name is misspelt. One that was deleted has
-// no instances, as long as that is remembered: so whoever waits for them to go finds them gone.
-func (s *Server) findCluster(ctx context.Context, sel selection) error {
-	if sel.cluster == "" || sel.cluster == everyCluster {
+// findCluster refuses a cluster that nobody knows, as when its name is misspelt. One that was deleted has no instances,
+// as long as that is remembered: so whoever waits for them to go finds them gone.
+func (s *Server) findCluster(ctx context.Context, name string) error {
+	if name == "" || name == everyCluster {
 		return nil
 	}
-	known, _, err := s.Store.Objects(ctx, resource.Query{Kind: resource.Cluster.Name, Name: sel.cluster, Since: 1})
+	known, _, err := s.Store.Objects(ctx, resource.Query{Kind: resource.Cluster.Name, Name: name, Since: 1})
 	if err == nil && len(known) == 0 {
-		err = fmt.Errorf("%s/%s: %w", resource.Cluster.Name, sel.cluster, fleet.ErrNotFound)
+		err = fmt.Errorf("%s/%s: %w", resource.Cluster.Name, name, fleet.ErrNotFound)
 	}
 	return err
 }
@@ -98,7 +98,7 @@ func (s *objects) List(ctx context.Context, req *adminv1.ListRequest) (*adminv1.
 		return nil, err
 	}
 	sel := selection{kind: kind, namespace: req.GetNamespace(), name: req.GetName(), cluster: req.GetCluster()}
-	if err := s.findCluster(ctx, sel); err != nil {
+	if err := s.findCluster(ctx, sel.cluster); err != nil {
 		return nil, err
 	}
 	found, seen, err := s.show(ctx, sel)
@@ -137,6 +137,9 @@ func (s *objects) Delete(ctx context.Context, req *adminv1.DeleteRequest) (*admi
 	if err != nil {
 		return nil, err
 	}
+	if err := checkDelete(kind, req); err != nil {
+		return nil, err
+	}
 	order := fleet.Order{DryRun: req.GetDryRun(), Confirm: req.Confirm}
 	var impact fleet.Impact
 	if req.GetCluster() != "" {
@@ -151,9 +154,24 @@ func (s *objects) Delete(ctx context.Context, req *adminv1.DeleteRequest) (*admi
 	return &adminv1.DeleteResponse{Impact: impactMessage(impact)}, nil
 }
 
+// checkDelete refuses what the kind has no use for: ignored, it would seem to have been heeded.
+func checkDelete(kind resource.Kind, req *adminv1.DeleteRequest) error {
+	_, known := policies[req.GetPolicy()]
+	switch {
+	case !known:
+		return fmt.Errorf("policy %d: %w: there is no such", req.GetPolicy(), fleet.ErrInvalid)
+	case policies[req.GetPolicy()] != "" && !kind.App:
+		return fmt.Errorf("policy: %w: it is for Apps, and %s is none", fleet.ErrInvalid, kind.Name)
+	case req.GetNow() && kind.Name != resource.Cluster.Name:
+		return fmt.Errorf("now: %w: it is for Clusters, and %s is none", fleet.ErrInvalid, kind.Name)
+	}
+	return nil
+}
+
 var policies = map[adminv1.DeletePolicy]fleet.DeletionPolicy{
-	adminv1.DeletePolicy_DELETE_POLICY_DELETE: fleet.DeleteObjects,
-	adminv1.DeletePolicy_DELETE_POLICY_ORPHAN: fleet.OrphanObjects,
+	adminv1.DeletePolicy_DELETE_POLICY_UNSPECIFIED: "",
+	adminv1.DeletePolicy_DELETE_POLICY_DELETE:      fleet.DeleteObjects,
+	adminv1.DeletePolicy_DELETE_POLICY_ORPHAN:      fleet.OrphanObjects,
 }
 
 func (s *objects) endInstance(ctx context.Context, kind resource.Kind, req *adminv1.DeleteRequest, order fleet.Order) (fleet.Impact, error) {
@@ -166,14 +184,17 @@ func (s *objects) endInstance(ctx context.Context, kind resource.Kind, req *admi
 }
 
 func impactMessage(i fleet.Impact) *adminv1.Impact {
-	m := &adminv1.Impact{Clusters: uint32(i.Clusters), Deletes: i.Deletes, EveryCluster: i.EveryCluster}
-	switch {
-	case i.Deletes:
-		m.Summary = "objects may be deleted in " + plural(i.Clusters, "cluster")
-	case i.EveryCluster:
-		m.Summary = "it means every cluster, " + itoa(i.Clusters) + " now, and those to come"
-	case i.Clusters > 0:
-		m.Summary = "it touches " + plural(i.Clusters, "cluster")
+	m := &adminv1.Impact{Clusters: uint32(i.Clusters), Deletes: i.Deletes > 0, EveryCluster: i.EveryCluster}
+	var parts []string
+	if i.Deletes > 0 {
+		parts = append(parts, "objects may be deleted in "+plural(i.Deletes, "cluster"))
 	}
+	if i.EveryCluster {
+		parts = append(parts, "it means every cluster, "+itoa(i.Clusters)+" now, and those to come")
+	}
+	if len(parts) == 0 && i.Clusters > 0 {
+		parts = append(parts, "it touches "+plural(i.Clusters, "cluster"))
+	}
+	m.Summary = strings.Join(parts, "; ")
 	return m
 }

@@ -50,6 +50,26 @@ func TestSourceInUseIsNotDeleted(t *testing.T) {
 	wantCode(t, err, codes.FailedPrecondition, "Kustomization/apps/app")
 }
 
+func TestDeleteRefusesWhatDoesNotApplyToTheKind(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.running()
+	orphan := adminv1.DeletePolicy_DELETE_POLICY_ORPHAN
+	for words, request := range map[string]*adminv1.DeleteRequest{
+		"policy: invalid: it is for Apps, and GitRepository is none":  {Kind: "GitRepository", Namespace: "apps", Name: "app", Policy: orphan},
+		"policy: invalid: it is for Apps, and Placement is none":      {Kind: "Placement", Namespace: "apps", Name: "app", Policy: orphan},
+		"policy: invalid: it is for Apps, and Cluster is none":        {Kind: "Cluster", Name: "prod-1", Policy: orphan},
+		"policy 9: invalid: there is no such":                         {Kind: "Kustomization", Namespace: "apps", Name: "app", Policy: 9},
+		"now: invalid: it is for Clusters, and Kustomization is none": {Kind: "Kustomization", Namespace: "apps", Name: "app", Now: true},
+	} {
+		_, err := b.objects.Delete(b.ctx, request)
+		wantCode(t, err, codes.InvalidArgument, words)
+	}
+	b.getApp() // everything is still there
+	b.get("Placement", "apps", "app", "")
+	b.get("Cluster", "", "prod-1", "")
+}
+
 func TestAssignmentThatOnlyTheSpokeKnowsIsEndedByName(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)

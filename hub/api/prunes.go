@@ -26,6 +26,9 @@ func (s *prunes) Show(ctx context.Context, req *adminv1.ShowRequest) (*adminv1.S
 	if err != nil {
 		return nil, err
 	}
+	if err := s.findCluster(ctx, req.GetCluster()); err != nil {
+		return nil, err
+	}
 	instances, _, err := s.Store.Instances(ctx, fleet.InstanceQuery{Kind: kind.Name, Namespace: req.GetNamespace(), Name: req.GetName(), Cluster: req.GetCluster()})
 	if err != nil {
 		return nil, err
@@ -95,7 +98,7 @@ func (s *prunes) askHeld(ctx context.Context, i fleet.Instance) ([]string, error
 	return objects, nil
 }
 
-// Approve lets exactly one set be deleted in every cluster that holds it.
+// Approve lets exactly one set be deleted, in every cluster that holds it or in one.
 func (s *prunes) Approve(ctx context.Context, req *adminv1.ApproveRequest) (*adminv1.ApproveResponse, error) {
 	kind, err := kindOf(req.GetKind())
 	if err != nil {
@@ -110,7 +113,7 @@ func (s *prunes) Approve(ctx context.Context, req *adminv1.ApproveRequest) (*adm
 	if confirm := req.GetConfirm(); confirm > 0 || !order.DryRun {
 		order.Confirm = &confirm
 	}
-	names, err := s.Store.ApprovePrune(ctx, s.Caller(ctx), key, digest, order)
+	names, err := s.Store.ApprovePrune(ctx, s.Caller(ctx), key, req.GetCluster(), digest, order)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"slices"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -32,18 +33,38 @@ func TestHeldPruneIsApprovedBySetAndCount(t *testing.T) {
 	approve.Digest = fleet.DigestOf([]byte("other")).String()
 	_, err = prunes.Approve(b.ctx, approve)
 	wantCode(t, err, codes.NotFound, "no cluster holds the set")
-	approve.Digest, approve.Confirm = set.String(), 2
-	if _, err = prunes.Approve(b.ctx, approve); err != nil {
-		t.Fatal(err)
-	}
-	b.roll()
-	instances, _, err := b.Instances(b.ctx, fleet.InstanceQuery{Kind: "Kustomization"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, i := range instances {
-		if i.Assignment.ApprovedPrune != set {
-			t.Errorf("%s: approved %s", i.Cluster, i.Assignment.ApprovedPrune)
+	approve.Digest = set.String()
+	approved := func(confirm uint32, cluster string, in ...string) {
+		t.Helper()
+		approve.Confirm, approve.Cluster = confirm, cluster
+		if _, err := prunes.Approve(b.ctx, approve); err != nil {
+			t.Fatal(err)
 		}
+		b.roll()
+		instances, _, err := b.Instances(b.ctx, fleet.InstanceQuery{Kind: "Kustomization"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range instances {
+			if (i.Assignment.ApprovedPrune == set) != slices.Contains(in, i.Cluster) {
+				t.Errorf("%s: approved %q", i.Cluster, i.Assignment.ApprovedPrune)
+			}
+		}
+	}
+	approved(1, "prod-2", "prod-2")
+	approved(2, "", "prod-1", "prod-2")
+}
+
+func TestHeldPruneOfAMisspeltClusterIsNotFound(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.running()
+	prunes := adminv1.NewPrunesServiceClient(b.conn)
+	show := &adminv1.ShowRequest{Kind: "Kustomization", Namespace: "apps", Name: "app", Cluster: "typo"}
+	_, err := prunes.Show(b.ctx, show)
+	wantCode(t, err, codes.NotFound, "Cluster/typo: not found")
+	show.Cluster = "prod-1"
+	if resp, err := prunes.Show(b.ctx, show); err != nil || len(resp.GetSets()) != 0 {
+		t.Errorf("held %v, error %v; want none", resp.GetSets(), err)
 	}
 }

@@ -121,9 +121,9 @@ func (r recovery) blocked() string {
 		switch {
 		case i.Assignment.State != fleet.Active:
 		case suspended[app] && !i.Assignment.Suspend:
-			return app.String() + "@" + i.Cluster + " is not suspended yet"
+			return app.Words() + "@" + i.Cluster + " is not suspended yet"
 		case !suspended[app] && !release.IsZero() && i.Assignment.Release.Digest() != release:
-			return app.String() + "@" + i.Cluster + " is not assigned yet"
+			return app.Words() + "@" + i.Cluster + " is not assigned yet"
 		}
 	}
 	return ""

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -218,19 +219,26 @@ func itoa(n int) string { return strconv.Itoa(n) }
 // failure is what a cluster says of an App.
 type failure struct{ cluster, message string }
 
-// grouped joins failures, naming the clusters of the same message together.
+// grouped joins failures, naming the clusters of the same trouble together.
 func grouped(failing []failure) string {
-	var order []string
+	var first []failure
 	clusters := map[string][]string{}
 	for _, f := range failing {
-		if clusters[f.message] == nil {
-			order = append(order, f.message)
+		trouble := troubleIn(f.message)
+		if clusters[trouble] == nil {
+			first = append(first, f)
 		}
-		clusters[f.message] = append(clusters[f.message], f.cluster)
+		clusters[trouble] = append(clusters[trouble], f.cluster)
 	}
-	parts := make([]string, len(order))
-	for n, message := range order {
-		parts[n] = listed(clusters[message]) + ": " + message
+	parts := make([]string, len(first))
+	for n, f := range first {
+		parts[n] = listed(clusters[troubleIn(f.message)]) + ": " + f.message
 	}
 	return strings.Join(parts, "; ")
 }
+
+// podName is what tells messages about the same trouble of several clusters apart.
+var podName = regexp.MustCompile(`\bPod [a-z0-9.-]+`)
+
+// troubleIn is the same for messages about the same trouble of several clusters.
+func troubleIn(message string) string { return podName.ReplaceAllString(message, "Pod") }

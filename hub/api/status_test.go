@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -106,6 +107,28 @@ func TestStatusNamesWhatIsHeldAndWhere(t *testing.T) {
 	}
 }
 
+func TestStatusNamesWhatIsNotReadyBesidesApps(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.running()
+	b.apply(strings.Replace(gitYAML, `"name":"app"`, `"name":"broken"`, 1))
+	if err := b.BindSource(b.ctx, "GitRepository", "apps", "broken", 1, fleet.Digest{}, "AuthenticationFailed", "no Secret"); err != nil {
+		t.Fatal(err)
+	}
+	b.apply(placementYAML("lacking", `{"apps":[{"kind":"Kustomization","name":"none"}],"clusters":{"names":["prod-1"]}}`))
+	status, err := adminv1.NewHubServiceClient(b.conn).Status(b.ctx, &adminv1.StatusRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, trouble := range status.GetTroubles() {
+		got = append(got, trouble.GetObject()+": "+trouble.GetMessage())
+	}
+	if want := []string{"GitRepository/apps/broken: no Secret", "Placement/apps/lacking: not declared: Kustomization/apps/none"}; !slices.Equal(got, want) {
+		t.Errorf("troubles %q, want %q", got, want)
+	}
+}
+
 func TestSameTroubleInSeveralClustersIsOneWhateverItsPodsAreCalled(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
@@ -122,4 +145,5 @@ func TestSameTroubleInSeveralClustersIsOneWhateverItsPodsAreCalled(t *testing.T)
 	if troubles := status.GetTroubles(); len(troubles) != 1 || !slices.Equal(troubles[0].GetClusters(), []string{"prod-1", "prod-2"}) {
 		t.Errorf("troubles %v", troubles)
 	}
+	want(t, b.getApp().condition("Ready"), "prod-1, prod-2: ImagePullBackOff")
 }

@@ -1,20 +1,24 @@
 package release_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"flotilla.dev/flotilla/hub/release"
 	"flotilla.dev/flotilla/hub/source"
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/test/lab"
 )
 
 func (b *bundle) suspend(name string, yes bool) {
@@ -201,20 +205,104 @@ func TestWrongPasswordAfterTheRightOneLeavesTheArtifactToBuildFrom(t *testing.T)
 	})
 }
 
+func TestSecretThatIsMissingOrIncompleteIsToldInTheLogAndOnceAsAnEvent(t *testing.T) {
+	t.Parallel()
+	log := &testLog{}
+	logging := func(c *release.Config) { c.Log = slog.New(slog.NewTextHandler(log, nil)) }
+	b := newBundleWith(t, logging)
+	b.push(map[string]string{"deploy/a.yaml": fmt.Sprintf(configMap, "a", "1")})
+	b.applyGit("app", `,"secretRef":{"name":"git"}`)
+	b.eventuallySource("app", saying("is not given to the hub"))
+	b.replica(logging) // both see what follows
+	b.apply(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"git","namespace":"apps"},"stringData":{"username":"user"}}`)
+	b.eventuallySource("app", saying("it has no key password"))
+	b.applyGit("witness", "")
+	b.reconcile("witness") // they have looked again
+	events, _, err := b.Events(t.Context(), fleet.EventQuery{Kind: "GitRepository", Name: "app"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wants := []string{"Secret/apps/git is not given to the hub", "Secret/apps/git: invalid: it has no key password"}
+	if len(events) != len(wants) {
+		t.Fatalf("events %+v, want %d", events, len(wants))
+	}
+	for i, want := range wants {
+		if e := events[i]; !e.Warning || e.Namespace != "apps" || e.Reason != "AuthenticationFailed" || !strings.Contains(e.Message, want) {
+			t.Errorf("event %+v, want a warning with %q", e, want)
+		}
+		lab.Eventually(t, time.Minute, "log", func() error {
+			if !strings.Contains(log.text(), want) {
+				return fmt.Errorf("it lacks %q:\n%s", want, log.text())
+			}
+			return nil
+		})
+	}
+}
+
+// testLog is a log that may be read while it is written.
+type testLog struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (l *testLog) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buffer.Write(line)
+}
+
+func (l *testLog) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buffer.String()
+}
+
+func TestSecretWithAKeyThatIsNotReadIsRefusedByName(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	hash := b.push(map[string]string{"deploy/a.yaml": fmt.Sprintf(configMap, "a", "1")})
+	keys := []string{"bearerToken", "tls.crt", "tls.key", "caFile", "certFile", "keyFile", "identity", "known_hosts", "githubAppID", "githubAppPrivateKey"}
+	for _, key := range keys {
+		name := strings.ToLower(strings.NewReplacer("_", "-", ".", "-").Replace(key))
+		b.apply(fmt.Sprintf(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":%q,"namespace":"apps"},"stringData":{"username":"user","password":"any",%q:"any"}}`, name, key))
+		b.applyGit(name, fmt.Sprintf(`,"secretRef":{"name":%q}`, name))
+		b.eventuallySource(name, saying("AuthenticationFailed spec.secretRef: Secret/apps/"+name+": invalid: key "+key+" is not supported yet"))
+	}
+	b.apply(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"unknown","namespace":"apps"},"stringData":{"username":"user","password":"any","note":"any"}}`)
+	b.applyGit("unknown", `,"secretRef":{"name":"unknown"}`)
+	b.eventuallySource("unknown", fetched(hash))
+}
+
 func TestSourceThatDoesNotAnswerInTimeSaysSo(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
+	b.applySource("app", silent(t), `,"timeout":"100ms"`)
+	b.eventuallySource("app", saying("no answer within 100ms"))
+}
+
+func TestShortTimeoutDoesNotCutOffASourceOfTheSameUpstream(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	url := silent(t)
+	b.applySource("hasty", url, `,"timeout":"100ms"`)
+	b.applySource("patient", url, `,"timeout":"200ms"`)
+	b.eventuallySource("patient", saying("no answer within 200ms"))
+	b.eventuallySource("hasty", saying("no answer within 200ms"))
+}
+
+// silent is the URL of a repository whose server never answers.
+func silent(t *testing.T) string {
+	t.Helper()
 	done := make(chan struct{})
-	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		select {
 		case <-r.Context().Done():
 		case <-done:
 		}
 	}))
-	t.Cleanup(silent.Close)
+	t.Cleanup(server.Close)
 	t.Cleanup(func() { close(done) })
-	b.applySource("app", silent.URL+"/app.git", `,"timeout":"100ms"`)
-	b.eventuallySource("app", saying("no answer within 100ms"))
+	return server.URL + "/app.git"
 }
 
 func TestSourceWhoseSecretCannotBeReadLeavesTheOthersAlone(t *testing.T) {

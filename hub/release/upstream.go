@@ -1,11 +1,13 @@
 package release
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"flotilla.dev/flotilla/hub/source"
@@ -20,6 +22,9 @@ const (
 	reasonGit            = "GitOperationFailed"
 	reasonStorage        = "StorageOperationFailed"
 )
+
+// notFetched is what the log says of a Source that its Secret or its upstream stands in the way of.
+const notFetched = "source not fetched"
 
 // bind records for each declared Source that changed which upstream it means. It reports whether anything was bound.
 func (l *Loop) bind(ctx context.Context, v *view) (changed bool, err error) {
@@ -50,8 +55,13 @@ func (l *Loop) bindSource(ctx context.Context, v *view, s declaredSource) (chang
 		return false, nil
 	}
 	m := s.object.Metadata
-	err = l.Store.BindSource(ctx, s.object.Kind, m.Namespace, m.Name, m.Generation, id, reason, message)
-	return err == nil, err
+	if err := l.Store.BindSource(ctx, s.object.Kind, m.Namespace, m.Name, m.Generation, id, reason, message); err != nil {
+		return false, err
+	}
+	if reason != "" {
+		l.Log.Warn(notFetched, "source", s.name(), "reason", reason, "err", message)
+	}
+	return true, nil
 }
 
 // upstreamOf is the upstream that a declared Source means. A Secret that is missing, or lacks what is needed, is
@@ -70,35 +80,6 @@ func (l *Loop) upstreamOf(ctx context.Context, v *view, s declaredSource) (sourc
 	}
 	upstream.ID = l.identify(upstream).String()
 	return upstream, nil
-}
-
-// credential reads a Secret, when it changed since it was last read.
-func (l *Loop) credential(ctx context.Context, v *view, namespace, name string) (*source.Credential, error) {
-	version := v.secrets[namespace+"/"+name]
-	l.mu.Lock()
-	known, found := l.credentials[namespace+"/"+name]
-	l.mu.Unlock()
-	if found && known.version == version {
-		return known.credential, nil
-	}
-	data, err := l.Store.SecretData(ctx, namespace, name)
-	if err != nil {
-		return nil, fmt.Errorf("spec.secretRef: Secret/%s/%s is not given to the hub: %w", namespace, name, err)
-	}
-	credential := &source.Credential{Username: string(data["username"]), Password: string(data["password"]), CAFile: data["ca.crt"]}
-	if credential.Password == "" && len(credential.CAFile) == 0 {
-		return nil, fmt.Errorf("spec.secretRef: Secret/%s/%s: %w: it has no key password (nor ca.crt)", namespace, name, fleet.ErrInvalid)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.credentials[namespace+"/"+name] = readCredential{version: version, credential: credential}
-	return credential, nil
-}
-
-// readCredential is a credential and the version of the Secret that it was read from.
-type readCredential struct {
-	version    string
-	credential *source.Credential
 }
 
 // identify is the identity of an upstream: equal for equal specs and credentials, whatever the timeout.
@@ -120,7 +101,7 @@ func (l *Loop) lookAt(ctx context.Context, v *view, u fleet.UpstreamState) bool 
 		l.postponeLook(ctx, log, u, time.Second)
 		return false
 	}
-	look, err := l.resolve(ctx, v, sources[0], u)
+	look, err := l.resolve(ctx, v, mostPatient(sources), u)
 	if ctx.Err() != nil {
 		return false // stopping: another look will be made
 	}
@@ -212,12 +193,19 @@ func (l *Loop) tell(ctx context.Context, sources []declaredSource, look fleet.Lo
 			event.Reason, event.Message, event.Warning = "NewArtifact", "fetched revision "+string(look.Revision), false
 			l.Log.Info("source fetched", "source", s.name(), "revision", look.Revision)
 		} else {
-			l.Log.Warn("source not fetched", "source", s.name(), "reason", look.Reason, "err", look.Message)
+			l.Log.Warn(notFetched, "source", s.name(), "reason", look.Reason, "err", look.Message)
 		}
 		if err := l.Store.AddEvent(ctx, event); err != nil {
 			l.Log.Error("event not stored", "source", s.name(), "err", err)
 		}
 	}
+}
+
+// mostPatient is the Source with the longest timeout: a short one, maybe of another tenant, must not cut off the others.
+func mostPatient(sources []declaredSource) declaredSource {
+	return slices.MaxFunc(sources, func(a, b declaredSource) int {
+		return cmp.Compare(a.spec.GetTimeout(), b.spec.GetTimeout())
+	})
 }
 
 // nextLook is the shortest interval among the Sources, jittered by 5 %.

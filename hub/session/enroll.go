@@ -28,7 +28,7 @@ func (s *Server) Enroll(ctx context.Context, req *spokev1.EnrollRequest) (*spoke
 	}
 	cluster, name, err := s.Store.RedeemToken(ctx, token.ID, token.SecretHash, keyHash, clip(req.GetKubeSystemUid(), maxUID), issue)
 	if err != nil {
-		s.Log.Warn("enrolment refused", "err", err)
+		s.Log.Warn("enrolment refused", "cluster", name, "err", err)
 		return nil, err
 	}
 	s.Log.Info("spoke enrolled", "cluster", name)

@@ -170,7 +170,11 @@ func (u Upstream) explainAnswer(err error) *Error {
 	case errors.As(err, &large):
 		return u.fail(KindLimit, "%s", large)
 	case errors.Is(err, transport.ErrAuthenticationRequired) && u.anonymous():
-		return u.fail(KindAuth, "it wants a user and a password, and the source has none; name a Secret in spec.secretRef (some servers say so of a repository that is not there)")
+		missing := "the source has none; name a Secret in spec.secretRef"
+		if u.Credential != nil {
+			missing = "the Secret that spec.secretRef names has none; add the keys username and password"
+		}
+		return u.fail(KindAuth, "it wants a user and a password, and %s (some servers say so of a repository that is not there)", missing)
 	case errors.Is(err, transport.ErrAuthenticationRequired):
 		return u.fail(KindAuth, "the user or the password is wrong; correct the Secret")
 	case errors.Is(err, transport.ErrAuthorizationFailed):

@@ -30,7 +30,14 @@ func TestFailuresSayWhatWhereAndWhatToDo(t *testing.T) {
 	}{
 		"no credential": {
 			func(t *testing.T, b *bundle, u *source.Upstream) { b.protect("anna", "correct-horse") },
-			source.KindAuth, fleet.ErrDenied, "spec.secretRef",
+			source.KindAuth, fleet.ErrDenied, "the source has none; name a Secret in spec.secretRef",
+		},
+		"a Secret without a user": {
+			func(t *testing.T, b *bundle, u *source.Upstream) {
+				b.protect("anna", "correct-horse")
+				u.Credential = &source.Credential{}
+			},
+			source.KindAuth, fleet.ErrDenied, "the Secret that spec.secretRef names has none; add the keys username and password",
 		},
 		"wrong password": {
 			func(t *testing.T, b *bundle, u *source.Upstream) {

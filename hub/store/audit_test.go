@@ -63,7 +63,7 @@ func TestEveryChangeByAPersonIsAudited(t *testing.T) {
 			if err := b.StoreReports(ctx, session.Cluster, fleet.ReportBatch{Session: session.Number, Sequence: 1, Reports: []fleet.Report{report}}); err != nil {
 				return err
 			}
-			_, err := b.ApprovePrune(ctx, admin, appKey, held, fleet.Order{Confirm: &one})
+			_, err := b.ApprovePrune(ctx, admin, appKey, "", held, fleet.Order{Confirm: &one})
 			return err
 		}},
 		{"RegisterCluster", "register", "Cluster/prod-2", "", func(ctx context.Context, b *bundle) error {
@@ -72,6 +72,10 @@ func TestEveryChangeByAPersonIsAudited(t *testing.T) {
 		}},
 		{"AddAdminToken", "add a token", "user:other", "", func(ctx context.Context, b *bundle) error {
 			return b.AddAdminToken(ctx, admin, "user:other", held)
+		}},
+		{"ReplaceAdminTokens", "add a token", "user:other", "ended all others", func(ctx context.Context, b *bundle) error {
+			_, err := b.ReplaceAdminTokens(ctx, admin, "user:other", held)
+			return err
 		}},
 		{"BeginRecovery", "recover", "hub", "", func(ctx context.Context, b *bundle) error {
 			_, err := b.BeginRecovery(ctx, admin)

@@ -92,7 +92,10 @@ func refuseInUse(ctx context.Context, tx pgx.Tx, object *resource.Object) error 
 // EndInstance orders the end of an App in a cluster that only the cluster's spoke knows of, or of one whose tombstone
 // is held. An App that is assigned there is fleet.ErrConflict; one that nobody knows is fleet.ErrNotFound.
 func (s *Store) EndInstance(ctx context.Context, by fleet.Caller, app fleet.Key, cluster string, remove bool, order fleet.Order) (fleet.Impact, error) {
-	impact := fleet.Impact{Clusters: 1, Deletes: remove}
+	impact := fleet.Impact{Clusters: 1}
+	if remove {
+		impact.Deletes = 1
+	}
 	act := action{verb: "delete", object: instanceName(app, cluster), dryRun: order.DryRun,
 		detail: detail(when(remove, "Delete"), when(!remove, "Orphan"), confirmed(order))}
 	err := s.transact(ctx, by, act, func(tx pgx.Tx) error {

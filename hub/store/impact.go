@@ -41,9 +41,9 @@ func settleImpact(ctx context.Context, tx pgx.Tx, old, object *resource.Object, 
 			}
 		}
 	}
-	impact.Clusters, impact.Deletes = len(touched), len(deleting) > 0
-	if impact.Deletes {
-		impact.Clusters = len(deleting)
+	impact.Clusters, impact.Deletes = len(touched), len(deleting)
+	if impact.Deletes > 0 && !impact.EveryCluster {
+		impact.Clusters = impact.Deletes
 	}
 	if order.Confirm == nil {
 		return impact, nil

@@ -87,7 +87,8 @@ const maxTokenTries = 10
 // known, and returns the cluster it is for. The certificate that issue makes is in use from then on and ends all others;
 // without it the token stays as it was. issue may be called again. The same key may come again until the token runs
 // out, because the answer may have been lost; any other key or Kubernetes cluster, a wrong secret, and a token that has
-// run out are fleet.ErrDenied, in words that do not tell which tokens exist.
+// run out are fleet.ErrDenied, in words that do not tell which tokens exist; name is then of the cluster that the token
+// is for, empty when there is no such token, and for the hub's own people alone.
 func (s *Store) RedeemToken(ctx context.Context, id string, secretHash, keyHash fleet.Digest, kubeSystemUID string,
 	issue func(cluster string) (fleet.Certificate, error)) (cluster, name string, err error) {
 	denied := fmt.Errorf("join token: %w: it is unknown, has run out, or was used by another spoke: make a new one with `fleetctl cluster register`", fleet.ErrDenied)
@@ -100,8 +101,8 @@ func (s *Store) RedeemToken(ctx context.Context, id string, secretHash, keyHash 
 		err := tx.QueryRow(ctx, redeem, id, secretHash.Bytes(), keyHash.Bytes(), maxTokenTries, kubeSystemUID).Scan(&cluster, &name, &first)
 		if errors.Is(err, pgx.ErrNoRows) {
 			cluster = ""
-			_, err := tx.Exec(ctx, `UPDATE join_token SET tries = tries + 1 WHERE id = $1`, id)
-			return explain("count a try", err)
+			name, err = refuseToken(ctx, tx, id)
+			return err
 		}
 		if err != nil {
 			return explain("redeem a join token", err)
@@ -122,4 +123,28 @@ func (s *Store) RedeemToken(ctx context.Context, id string, secretHash, keyHash 
 		err = denied
 	}
 	return cluster, name, err
+}
+
+// refuseToken counts a try at a token and returns the name of the cluster that it is for, if there is such a token. The
+// first try is an event of that cluster: more would let whoever holds the token flood its people.
+func refuseToken(ctx context.Context, tx pgx.Tx, id string) (name string, err error) {
+	const count = `UPDATE join_token t SET tries = t.tries + 1 FROM cluster c WHERE t.id = $1 AND c.id = t.cluster
+		RETURNING c.name, t.tries, CASE WHEN t.expires_at <= now() THEN 'it has run out'
+			WHEN t.used_at IS NOT NULL THEN 'it was used by another spoke' ELSE 'its secret is wrong' END`
+	var tries int
+	var why string
+	err = tx.QueryRow(ctx, count, id).Scan(&name, &tries, &why)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", nil
+	}
+	if err != nil || tries > 1 {
+		return name, explain("count a try", err)
+	}
+	event := fleet.FleetEvent{At: time.Now(), Warning: true, Kind: resource.Cluster.Name, Name: name, Cluster: name, Reason: "EnrolmentRefused",
+		Message: "a spoke came with a join token of this cluster and was refused: " + why +
+			"; if it is this cluster's own, make a new one with `fleetctl cluster register " + name + " --rejoin`"}
+	if err := insertEvent(ctx, tx, event); err != nil {
+		return name, err
+	}
+	return name, publish(ctx, tx, TopicEvents)
 }

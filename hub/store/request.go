@@ -90,20 +90,23 @@ func (s *Store) RequestInstance(ctx context.Context, by fleet.Caller, app fleet.
 }
 
 // ApprovePrune records a person's approval of exactly the set of deletions of that digest, in the clusters (by name)
-// that hold it now, and returns those. Their number must have been confirmed, fleet.ErrConflict otherwise, but in a dry
-// run, which records nothing.
-func (s *Store) ApprovePrune(ctx context.Context, by fleet.Caller, app fleet.Key, digest fleet.Digest, order fleet.Order) ([]string, error) {
+// that hold it now, or in one of them, and returns those. Their number must have been confirmed, fleet.ErrConflict
+// otherwise, but in a dry run, which records nothing.
+func (s *Store) ApprovePrune(ctx context.Context, by fleet.Caller, app fleet.Key, cluster string, digest fleet.Digest, order fleet.Order) ([]string, error) {
 	act := action{verb: "approve the prune of", object: app.Words(), detail: digest.String(), dryRun: order.DryRun}
+	if cluster != "" {
+		act.object = instanceName(app, cluster)
+	}
 	var clusters []string
 	err := s.transact(ctx, by, act, func(tx pgx.Tx) error {
 		const approve = `WITH holding AS (
 				INSERT INTO prune_approval (cluster, app, release, digest)
 				SELECT r.cluster, r.app, coalesce(a.release, ''), $2 FROM report r JOIN assignment a USING (cluster, app)
-					WHERE r.app = $1 AND r.held_prune ->> 'digest' = $3
+					WHERE r.app = $1 AND r.held_prune ->> 'digest' = $3 AND ($4 = '' OR r.cluster = (SELECT id FROM cluster WHERE name = $4))
 				ON CONFLICT (cluster, app) DO UPDATE SET release = excluded.release, digest = excluded.digest, at = now()
 				RETURNING cluster)
 			SELECT c.name FROM holding h JOIN cluster c ON c.id = h.cluster ORDER BY c.name`
-		rows, err := tx.Query(ctx, approve, app.String(), digest.Bytes(), digest.String())
+		rows, err := tx.Query(ctx, approve, app.String(), digest.Bytes(), digest.String(), cluster)
 		if err != nil {
 			return explain(act.doing(), err)
 		}

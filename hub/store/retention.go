@@ -50,8 +50,10 @@ var retention = []rule{
 		DELETE FROM join_token WHERE expires_at < now() - interval '1 day'`},
 	{"revoked_cluster", "until its last certificate cannot be renewed any more", `
 		DELETE FROM revoked_cluster WHERE until < now()`},
-	{"issued_state", "from the last acknowledged one on, and at most 1,000 a cluster", `
-		DELETE FROM issued_state i USING cluster c WHERE c.id = i.cluster AND i.epoch = c.epoch AND i.version < c.version - 1000`},
+	{"issued_state", "from the last acknowledged one on, and at most the newest 1,000 a cluster, of whatever epoch", `
+		WITH ranked AS (SELECT cluster, epoch, version, row_number() OVER (PARTITION BY cluster ORDER BY epoch DESC, version DESC) AS n FROM issued_state)
+		DELETE FROM issued_state i USING ranked r
+			WHERE i.cluster = r.cluster AND i.epoch = r.epoch AND i.version = r.version AND r.n > 1000`},
 	{"question", "until a minute after its deadline", `
 		DELETE FROM question WHERE deadline < now() - interval '1 minute'`},
 	{"instance_request", "30 days, unless something is still to be ended or deleted", `
@@ -109,7 +111,7 @@ const forgetting = ` UPDATE hub SET forgotten = greatest(forgotten, (SELECT max(
 var unbounded = map[string]string{
 	"hub":            "one row",
 	"cluster":        "a row a declared Cluster",
-	"admin_token":    "a row a token that a person made",
+	"admin_token":    "a row a token that a person made and nobody ended",
 	"placement":      "a row a declared Placement",
 	"assignment":     "a row an App and cluster it is placed on",
 	"assignment_pin": "four rows an Assignment",

@@ -98,7 +98,8 @@ func TestRetentionTakesWhatIsPastItsBoundOnly(t *testing.T) {
 		"join_token": {[]string{cluster, `INSERT INTO join_token (id, secret_hash, cluster, expires_at) VALUES
 			('old', '', '00000000-0000-0000-0000-000000000001', now() - interval '2 days'), ('new', '', '00000000-0000-0000-0000-000000000001', now())`}, `id = 'new'`, 1},
 		"revoked_cluster": {[]string{`INSERT INTO revoked_cluster (id, until) VALUES (gen_random_uuid(), now() - interval '1 minute'), (gen_random_uuid(), now() + interval '1 minute')`}, `until > now()`, 1},
-		"issued_state":    {[]string{cluster, `INSERT INTO issued_state SELECT '00000000-0000-0000-0000-000000000001', 1, generate_series(1, 2000), ''`}, `version >= 1000`, 1001},
+		"issued_state": {[]string{cluster, `INSERT INTO issued_state SELECT '00000000-0000-0000-0000-000000000001', 1, generate_series(1, 2000), ''`,
+			`INSERT INTO issued_state SELECT '00000000-0000-0000-0000-000000000001', 2, generate_series(1, 600), ''`}, `epoch = 2 OR version > 1600`, 1000},
 		"question": {[]string{cluster, `INSERT INTO question (id, cluster, ask, app, deadline) VALUES
 			(gen_random_uuid(), '00000000-0000-0000-0000-000000000001', 'old', '', now() - interval '5 minutes'), (gen_random_uuid(), '00000000-0000-0000-0000-000000000001', 'new', '', now())`}, `ask = 'new'`, 1},
 		"instance_request": {[]string{cluster, `INSERT INTO instance_request (cluster, app, at, confirmed) VALUES

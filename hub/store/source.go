@@ -10,9 +10,9 @@ import (
 )
 
 // BindSource records which upstream a declared Source of a generation means, and what stands in its way (reason and
-// message, empty: nothing). What was fetched for the Source stays until the upstream was looked at, which is due at
-// once: it may be new, or have moved while nobody meant it. A Source that is gone, or declared anew meanwhile, is left
-// alone.
+// message, empty: nothing), of which it makes an event. What was fetched for the Source stays until the upstream was
+// looked at, which is due at once: it may be new, or have moved while nobody meant it. A Source that is gone, or declared
+// anew meanwhile, or bound so by another replica, is left alone.
 func (s *Store) BindSource(ctx context.Context, kind, namespace, name string, generation int64, upstream fleet.Digest, reason, message string) error {
 	return s.transact(ctx, System, action{verb: "bind", object: kind + "/" + namespace + "/" + name}, func(tx pgx.Tx) error {
 		const declared = `SELECT FROM object WHERE home = $1 AND kind = $2 AND namespace = $3 AND name = $4 AND generation = $5 AND deleted_at IS NULL FOR SHARE`
@@ -28,11 +28,20 @@ func (s *Store) BindSource(ctx context.Context, kind, namespace, name string, ge
 		}
 		const upsert = `INSERT INTO source (kind, namespace, name, upstream, observed_generation, reason, message)
 			VALUES ($1, $2, $3, $4, $5, $6, $7)
-			ON CONFLICT (kind, namespace, name) DO UPDATE SET upstream = $4, observed_generation = $5, reason = $6, message = $7`
-		if _, err := tx.Exec(ctx, upsert, kind, namespace, name, upstream.Bytes(), generation, reason, message); err != nil {
+			ON CONFLICT (kind, namespace, name) DO UPDATE SET upstream = $4, observed_generation = $5, reason = $6, message = $7
+			WHERE (source.upstream, source.observed_generation, source.reason, source.message) IS DISTINCT FROM ($4, $5, $6, $7)`
+		tag, err = tx.Exec(ctx, upsert, kind, namespace, name, upstream.Bytes(), generation, reason, message)
+		if err != nil || tag.RowsAffected() == 0 {
 			return explain("bind a source", err)
 		}
-		return publish(ctx, tx, TopicSources)
+		if reason == "" {
+			return publish(ctx, tx, TopicSources)
+		}
+		event := fleet.FleetEvent{At: time.Now(), Warning: true, Kind: kind, Namespace: namespace, Name: name, Reason: reason, Message: message}
+		if err := insertEvent(ctx, tx, event); err != nil {
+			return err
+		}
+		return publish(ctx, tx, TopicSources, TopicEvents)
 	})
 }
 

@@ -24,10 +24,10 @@ type LookRequest struct {
 
 // Impact is what a change means for the fleet.
 type Impact struct {
-	// Clusters it touches.
+	// Clusters it touches: all where it means every one, otherwise those where objects may be deleted, if there are any.
 	Clusters int
-	// Deletes: objects may be deleted there.
-	Deletes bool
+	// Deletes is in how many of them objects may be deleted.
+	Deletes int
 	// EveryCluster: it means every cluster there is or will be.
 	EveryCluster bool
 }

@@ -57,6 +57,14 @@ func (r ObjectRef) Compare(o ObjectRef) int {
 	return 0
 }
 
+// ObjectSet is a set of objects, by references without version.
+type ObjectSet interface {
+	Len() int
+	Has(ObjectRef) bool
+	// Refs are all of them, in any order.
+	Refs() []ObjectRef
+}
+
 // PruneDigest is the digest of a set of objects to be pruned: over the sorted references without versions or UIDs, so
 // that one approval serves every cluster with that set.
 func PruneDigest(refs []ObjectRef) Digest {

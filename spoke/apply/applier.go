@@ -14,6 +14,7 @@ import (
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/manifest"
+	"flotilla.dev/flotilla/pkg/run"
 )
 
 // requestTimeout is longer than what an API server allows itself for a request (60 s), as is the wait for it when it
@@ -150,10 +151,8 @@ func (a *Applier) patch(ctx context.Context, o Object, kind types.PatchType, bod
 		if !apierrors.IsTooManyRequests(err) || wait >= 4*time.Second {
 			return meta, err
 		}
-		select {
-		case <-ctx.Done():
-			return nil, errors.Join(err, context.Cause(ctx))
-		case <-time.After(wait):
+		if cause := run.Sleep(ctx, wait); cause != nil {
+			return nil, errors.Join(err, cause)
 		}
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
+
+	"flotilla.dev/flotilla/pkg/run"
 )
 
 // Established waits, on a watch, until the CustomResourceDefinition of that name is established and its names are
@@ -28,10 +30,9 @@ func Established(ctx context.Context, client dynamic.Interface, name string) (*a
 		if crd != nil {
 			return crd, nil
 		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("CustomResourceDefinition/%s: not established: %s: %w", name, reason, context.Cause(ctx))
-		case <-time.After(100 * time.Millisecond): // the watch ended by itself
+		// The watch ended by itself.
+		if err := run.Sleep(ctx, 100*time.Millisecond); err != nil {
+			return nil, fmt.Errorf("CustomResourceDefinition/%s: not established: %s: %w", name, reason, err)
 		}
 	}
 }

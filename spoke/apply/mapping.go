@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/metadata"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/run"
 )
 
 // Mapping is where the objects of a kind are in the API.
@@ -147,10 +148,8 @@ func (m *Mapper) Await(ctx context.Context, ref fleet.ObjectRef) (Mapping, error
 		if err == nil || !isNotFound(err) {
 			return mapping, err
 		}
-		select {
-		case <-ctx.Done():
-			return mapping, fmt.Errorf("%w: %w", err, context.Cause(ctx))
-		case <-time.After(wait):
+		if cause := run.Sleep(ctx, wait); cause != nil {
+			return mapping, fmt.Errorf("%w: %w", err, cause)
 		}
 	}
 }

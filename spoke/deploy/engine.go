@@ -172,10 +172,8 @@ func (e *Engine) Run(ctx context.Context) error {
 		e.trouble = err
 		e.mu.Unlock()
 		e.log.Warn("inventories are not read; trying again", "err", err)
-		select {
-		case <-ctx.Done():
+		if run.Sleep(ctx, wait) != nil {
 			return nil
-		case <-time.After(wait):
 		}
 	}
 	close(e.ready)

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/run"
 	"flotilla.dev/flotilla/spoke/apply"
 	"flotilla.dev/flotilla/spoke/drift"
 )
@@ -48,7 +49,7 @@ func (e *Engine) refuseFlux(ctx context.Context, key fleet.Key) error {
 // fluxWatch knows which Kustomizations a Flux in the cluster manages. It is told whether there is their definition.
 type fluxWatch struct {
 	engine *Engine
-	wake   chan struct{}
+	wake   run.Wake
 	synced chan struct{} // closed when it is known what Flux manages
 	once   sync.Once
 
@@ -62,7 +63,7 @@ type fluxWatch struct {
 type fluxName struct{ namespace, name string }
 
 func newFluxWatch(e *Engine) *fluxWatch {
-	return &fluxWatch{engine: e, wake: make(chan struct{}, 1), synced: make(chan struct{}), active: map[fluxName]bool{}}
+	return &fluxWatch{engine: e, wake: run.NewWake(), synced: make(chan struct{}), active: map[fluxName]bool{}}
 }
 
 // present says that Flux's Kustomizations are defined, absent that they are not.
@@ -73,10 +74,7 @@ func (w *fluxWatch) present() {
 		return
 	}
 	w.defined = true
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
+	w.wake.Set()
 }
 
 func (w *fluxWatch) absent() {
@@ -95,7 +93,7 @@ func (w *fluxWatch) run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-w.wake:
+		case <-w.wake.C():
 		}
 		watching, stop := context.WithCancel(ctx)
 		w.mu.Lock()
@@ -164,10 +162,8 @@ func (w *fluxWatch) served(ctx context.Context) (apply.Mapping, error) {
 		}
 		w.failed(err)
 		w.engine.mapper.Forget(fluxGroup)
-		select {
-		case <-ctx.Done():
-			return mapping, context.Cause(ctx)
-		case <-time.After(time.Second):
+		if err := run.Sleep(ctx, time.Second); err != nil {
+			return mapping, err
 		}
 	}
 }

@@ -39,20 +39,25 @@ func (e *Engine) give(id fleet.ObjectRef, a *app) (before *app) {
 	if before == a {
 		return nil
 	}
-	a.lose(id, false)
+	a.gain(id)
 	if before != nil {
-		before.lose(id, true)
+		before.lose(id)
 	}
 	return before
 }
 
-// lose notes whether an object is another App's, though this one wants it too.
-func (a *app) lose(id fleet.ObjectRef, lost bool) {
+// lose notes that an object is another App's, though this one wants it too.
+func (a *app) lose(id fleet.ObjectRef) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if delete(a.lost, id); lost {
-		a.lost[id] = true
-	}
+	a.lost[id] = true
+}
+
+// gain notes that an object is the App's, even if it was lost before.
+func (a *app) gain(id fleet.ObjectRef) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.lost, id)
 }
 
 // adopt makes an inventory's objects an App's, but for those that another has: watched, and asked for their health.
@@ -64,7 +69,7 @@ func (e *Engine) adopt(a *app, inv *inventory.Inventory) {
 			e.give(entry.Ref.ID(), a)
 			e.health.Expect(entry.Ref)
 		default:
-			a.lose(entry.Ref.ID(), true)
+			a.lose(entry.Ref.ID())
 		}
 		e.tracker.Track(entry.Ref)
 	}
@@ -118,7 +123,7 @@ func (e *Engine) disown(a *app, ref fleet.ObjectRef) {
 	if heir != nil {
 		e.owners[id] = heir
 		e.mu.Unlock()
-		heir.lose(id, false)
+		heir.gain(id)
 		e.tracker.Doubt(id)
 		return
 	}

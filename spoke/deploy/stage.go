@@ -11,6 +11,7 @@ import (
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/manifest"
+	"flotilla.dev/flotilla/pkg/run"
 	"flotilla.dev/flotilla/spoke/apply"
 	"flotilla.dev/flotilla/spoke/inventory"
 )
@@ -137,10 +138,8 @@ func (p *pass) dryRun(ctx context.Context, s *step) error {
 		if !p.defined[kindName{s.Ref.Group, s.Ref.Kind}] || time.Now().After(deadline) {
 			return err
 		}
-		select {
-		case <-ctx.Done():
+		if run.Sleep(ctx, 100*time.Millisecond) != nil {
 			return err
-		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }

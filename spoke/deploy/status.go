@@ -52,9 +52,10 @@ func (e *Engine) Status(key fleet.Key) Status {
 		s.Objects = len(a.manifest.Entries)
 	}
 	lost := maps.Clone(a.lost)
+	own := a.inv
 	a.mu.Unlock()
 
-	conflicts := e.tracker.Conflicts()
+	conflicts := e.tracker.Conflicts(own)
 	for ref := range lost {
 		conflicts[ref] = "another App has it too"
 	}
@@ -64,7 +65,7 @@ func (e *Engine) Status(key fleet.Key) Status {
 		}
 	}
 	var sick []fleet.ObjectStatus
-	for _, status := range e.health.NotReady() {
+	for _, status := range e.health.NotReady(own) {
 		if _, fought := conflicts[status.Object]; !fought && a.counts(e, status.Object) {
 			sick = append(sick, status)
 			s.Failed = s.Failed || status.Status == health.Failed

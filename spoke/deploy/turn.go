@@ -29,10 +29,12 @@ func (e *Engine) endTurn(a *app) {
 	var next []fleet.ObjectRef
 	for ref := range a.waiting {
 		delete(a.waiting, ref)
-		if e.tracker.Moved(ref) {
-			if next = append(next, ref); a.correcting > 0 {
-				break
-			}
+		if !e.tracker.Moved(ref) {
+			continue
+		}
+		next = append(next, ref)
+		if a.correcting > 0 {
+			break
 		}
 	}
 	a.mu.Unlock()

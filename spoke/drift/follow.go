@@ -3,7 +3,6 @@ package drift
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -11,6 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
+
+	"flotilla.dev/flotilla/pkg/run"
 )
 
 // Source is what Follow lists and watches.
@@ -55,10 +56,8 @@ func Follow(ctx context.Context, source Source, to Follower) {
 		if err != nil && to.Failed != nil {
 			to.Failed(err)
 		}
-		select {
-		case <-ctx.Done():
+		if run.Sleep(ctx, run.Jitter(wait, 0.5)) != nil {
 			return
-		case <-time.After(wait/2 + rand.N(wait)):
 		}
 		wait = min(2*wait, retryMax)
 	}
@@ -113,10 +112,7 @@ func follow(ctx context.Context, source Source, to Follower, version string) err
 			return err
 		}
 		if time.Since(began) < time.Second { // a server that closes at once is not asked in a loop
-			select {
-			case <-ctx.Done():
-			case <-time.After(time.Second):
-			}
+			_ = run.Sleep(ctx, time.Second) // the loop looks at ctx
 		}
 	}
 	return nil

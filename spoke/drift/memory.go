@@ -102,7 +102,8 @@ func (m *Memory) SetDefinition(name string, generation int64) {
 		return
 	}
 	m.redefined[name] = true
-	if m.definitions[name] = generation; generation == 0 {
+	m.definitions[name] = generation
+	if generation == 0 {
 		delete(m.definitions, name)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -81,6 +82,16 @@ func seenAt(version int, labels ...string) *metav1.PartialObjectMetadata {
 	}
 	return m
 }
+
+// set is some objects.
+type set []fleet.ObjectRef
+
+func (s set) Len() int                     { return len(s) }
+func (s set) Has(ref fleet.ObjectRef) bool { return slices.Contains(s, ref) }
+func (s set) Refs() []fleet.ObjectRef      { return s }
+
+// conflict is why the object is in a conflict, if it is.
+func (r *rig) conflict() string { return r.Conflicts(set{it.ID()})[it.ID()] }
 
 // applied has the object tracked and written at a version.
 func (r *rig) applied(t *testing.T, version int) {

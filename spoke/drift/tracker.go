@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/run"
 )
 
 // Kind is how the objects of a kind are watched.
@@ -83,7 +84,7 @@ type Config struct {
 type Tracker struct {
 	config Config
 	queue  workqueue.TypedDelayingInterface[fleet.ObjectRef]
-	wake   chan struct{}
+	wake   run.Wake
 
 	mu    sync.Mutex
 	kinds map[schema.GroupKind]*kind
@@ -131,7 +132,7 @@ func NewTracker(config Config) *Tracker {
 	return &Tracker{
 		config:   config,
 		queue:    workqueue.NewTypedDelayingQueue[fleet.ObjectRef](),
-		wake:     make(chan struct{}, 1),
+		wake:     run.NewWake(),
 		kinds:    map[schema.GroupKind]*kind{},
 		busy:     map[*object]*hold{},
 		troubles: map[*object]*trouble{},
@@ -162,7 +163,7 @@ func (t *Tracker) Run(ctx context.Context) error {
 			case <-ctx.Done():
 				t.flush()
 				return nil
-			case <-t.wake:
+			case <-t.wake.C():
 			case <-claimed.C:
 				t.config.Memory.dropUnclaimed()
 			case <-tick.C:
@@ -344,7 +345,7 @@ func (t *Tracker) add(ref fleet.ObjectRef) *object {
 	if k == nil {
 		k = &kind{gk: gk, version: ref.Version, objects: map[place]*object{}}
 		t.kinds[gk] = k
-		signal(t.wake)
+		t.wake.Set()
 	}
 	o := &object{}
 	if state, found := t.config.Memory.state(ref.ID()); found {
@@ -383,10 +384,3 @@ func groupKind(ref fleet.ObjectRef) schema.GroupKind {
 }
 
 func placeOf(ref fleet.ObjectRef) place { return place{ref.Namespace, ref.Name} }
-
-func signal(wake chan struct{}) {
-	select {
-	case wake <- struct{}{}:
-	default:
-	}
-}

@@ -88,7 +88,7 @@ func (tr *trouble) fightOver(now time.Time) bool {
 	return now.Sub(tr.last) > soon+2*pause(tr.streak, backoffMax)
 }
 
-// calmOver is fightOver of the row of doubts that were none.
+// calmOver reports whether the last doubt that was none is so long ago that a new one starts a new count.
 func (tr *trouble) calmOver(now time.Time) bool {
 	return now.Sub(tr.looked) > soon+2*pause(tr.calm, restMax)
 }
@@ -101,13 +101,23 @@ func pause(n int, longest time.Duration) time.Duration {
 	return min(backoffFirst<<min(n-freeTries, 12), longest)
 }
 
-// Conflicts returns the objects that are fought over, or cannot be put right, and why.
-func (t *Tracker) Conflicts() map[fleet.ObjectRef]string {
+// Conflicts returns those of the objects that are fought over, or cannot be put right, and why. It looks at them or,
+// where these are fewer, at all that something is the matter with.
+func (t *Tracker) Conflicts(of fleet.ObjectSet) map[fleet.ObjectRef]string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	conflicts := map[fleet.ObjectRef]string{}
+	if of.Len() < len(t.troubles) {
+		for _, ref := range of.Refs() {
+			_, o := t.find(ref)
+			if tr := t.troubles[o]; tr != nil && tr.conflict != "" {
+				conflicts[tr.ref] = tr.conflict
+			}
+		}
+		return conflicts
+	}
 	for _, tr := range t.troubles {
-		if tr.conflict != "" {
+		if tr.conflict != "" && of.Has(tr.ref) {
 			conflicts[tr.ref] = tr.conflict
 		}
 	}
@@ -126,7 +136,8 @@ func (t *Tracker) sweep() {
 		if tr.conflict != "" {
 			over = append(over, tr.ref)
 		}
-		if tr.streak, tr.failures, tr.conflict = 0, 0, ""; tr.calmOver(now) {
+		tr.streak, tr.failures, tr.conflict = 0, 0, ""
+		if tr.calmOver(now) {
 			delete(t.troubles, o)
 		}
 	}

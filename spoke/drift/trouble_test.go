@@ -32,13 +32,13 @@ func TestAFightIsAConflictBackedOffAndForgottenAfterwards(t *testing.T) {
 		if want := "[0s 0s 0s 0s 1s 3s 7s 15s]"; fmt.Sprint(at) != want {
 			t.Errorf("corrections at %v, not %s", at, want)
 		}
-		if conflicts := r.Conflicts(); conflicts[it.ID()] == "" || r.changed.Load() != 1 {
-			t.Errorf("conflicts %v, told %d times", conflicts, r.changed.Load())
+		if why := r.conflict(); why == "" || r.changed.Load() != 1 {
+			t.Errorf("conflict %q, told %d times", why, r.changed.Load())
 		}
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		if conflicts := r.Conflicts(); len(conflicts) != 0 || r.changed.Load() != 2 {
-			t.Errorf("conflicts %v, told %d times", conflicts, r.changed.Load())
+		if why := r.conflict(); why != "" || r.changed.Load() != 2 {
+			t.Errorf("conflict %q, told %d times", why, r.changed.Load())
 		}
 	})
 }
@@ -51,21 +51,21 @@ func TestACorrectionThatFailsIsTriedAgainAndThenTold(t *testing.T) {
 		r.answers(func(Finding) (Correction, error) { return Correction{}, errors.New("refused") })
 		r.event(r.kind, watch.Modified, seenAt(11, "changed"))
 		synctest.Wait()
-		if len(r.Conflicts()) != 0 {
+		if r.conflict() != "" {
 			t.Error("one failure is told as a conflict")
 		}
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		if n := len(r.found()); n != 4 || r.Conflicts()[it.ID()] != "cannot be put right: refused" {
-			t.Errorf("%d attempts, conflicts %v", n, r.Conflicts())
+		if n := len(r.found()); n != 4 || r.conflict() != "cannot be put right: refused" {
+			t.Errorf("%d attempts, conflict %q", n, r.conflict())
 		}
 		r.answers(func(Finding) (Correction, error) {
 			return Correction{Outcome: Corrected, Meta: seenAt(12), Wrote: true}, nil
 		})
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		if len(r.Conflicts()) != 0 || r.Moved(it) {
-			t.Errorf("conflicts %v", r.Conflicts())
+		if r.conflict() != "" || r.Moved(it) {
+			t.Errorf("conflict %q", r.conflict())
 		}
 	})
 }
@@ -99,8 +99,8 @@ func TestWhatOthersKeepWritingIsLookedAtEverMoreRarely(t *testing.T) {
 		if got := r.found(); !strings.HasSuffix(got, fmt.Sprint(Drifted)+fmt.Sprint(Doubtful)) {
 			t.Error("after a drift, doubts are still not looked into at once")
 		}
-		if conflicts := r.Conflicts(); len(conflicts) != 0 {
-			t.Errorf("conflicts %v", conflicts)
+		if why := r.conflict(); why != "" {
+			t.Errorf("conflict %q", why)
 		}
 		before := len(r.found())
 		time.Sleep(2 * time.Minute)
@@ -128,15 +128,49 @@ func TestAFightThatIsOverIsNoConflictThoughTheObjectIsWritten(t *testing.T) {
 			r.event(r.kind, watch.Modified, seenAt(int(version.Add(1)), "changed"))
 			time.Sleep(5 * time.Second)
 		}
-		if len(r.Conflicts()) == 0 {
+		if r.conflict() == "" {
 			t.Fatal("six corrections in a row are no conflict")
 		}
 		for range 60 {
 			r.event(r.kind, watch.Modified, seenAt(int(version.Add(1))))
 			time.Sleep(2 * time.Second)
 		}
-		if conflicts := r.Conflicts(); len(conflicts) != 0 {
-			t.Errorf("conflicts %v", conflicts)
+		if why := r.conflict(); why != "" {
+			t.Errorf("conflict %q", why)
 		}
 	})
+}
+
+func TestOnlyConflictsOfTheObjectsAskedAboutAreTold(t *testing.T) {
+	t.Parallel()
+	tracker := NewTracker(Config{})
+	var all set
+	for i := range 20 {
+		ref := it.ID()
+		ref.Name = fmt.Sprint(i)
+		all = append(all, ref)
+		tracker.Track(ref)
+		if i >= 5 && i < 10 {
+			_, o := tracker.find(ref)
+			tracker.troubles[o] = &trouble{ref: ref}
+			if i > 5 {
+				tracker.troubles[o].conflict = "fought for"
+			}
+		}
+	}
+	for _, test := range []struct{ from, to, want int }{
+		{from: 0, to: 0}, {from: 0, to: 2}, {from: 5, to: 7, want: 1}, {from: 5, to: 9, want: 3}, // fewer than are in trouble
+		{from: 0, to: 5}, {from: 0, to: 7, want: 1}, {from: 5, to: 10, want: 4}, {from: 0, to: 20, want: 4},
+	} {
+		of := all[test.from:test.to]
+		conflicts := tracker.Conflicts(of)
+		for ref, why := range conflicts {
+			if !of.Has(ref) || why != "fought for" {
+				t.Errorf("of %+v there is %s: %q", test, ref, why)
+			}
+		}
+		if len(conflicts) != test.want {
+			t.Errorf("of %+v there are %v", test, conflicts)
+		}
+	}
 }

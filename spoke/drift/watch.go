@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/run"
 )
 
 // startWatches starts what is not watched yet and stops what nobody needs any more.
@@ -65,10 +66,7 @@ func (t *Tracker) watch(ctx context.Context, k *kind) {
 			log.Warn("not watched for now; trying on", "err", err)
 			told = text
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
-		}
+		_ = run.Sleep(ctx, wait) // the loop looks at ctx
 	}
 }
 

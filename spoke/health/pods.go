@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/run"
 )
 
 const (
@@ -83,10 +84,7 @@ func (w *Watcher) watchPods(ctx context.Context, p *patient) {
 			w.followPods(events, p)
 			events.Stop()
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(restMax):
-		}
+		_ = run.Sleep(ctx, restMax) // the loop looks at ctx
 	}
 }
 

@@ -163,22 +163,36 @@ func (w *Watcher) Forget(ref fleet.ObjectRef) {
 	delete(w.rests, ref.ID())
 }
 
-// NotReady returns the objects that are not ready, of all Apps.
-func (w *Watcher) NotReady() []fleet.ObjectStatus {
+// NotReady returns those of the objects that are not ready. It looks at them or, where these are fewer, at all that are
+// not ready.
+func (w *Watcher) NotReady(of fleet.ObjectSet) (found []fleet.ObjectStatus) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	all := make([]fleet.ObjectStatus, 0, len(w.notReady))
-	for ref, p := range w.notReady {
-		message := p.message
-		if p.reason != "" {
-			message = p.reason
-			if p.message != "" {
-				message += " (" + p.message + ")"
+	if of.Len() < len(w.notReady) {
+		for _, ref := range of.Refs() {
+			if p := w.notReady[ref]; p != nil {
+				found = append(found, p.status())
 			}
 		}
-		all = append(all, fleet.ObjectStatus{Object: ref, Status: p.state, Message: message})
+		return found
 	}
-	return all
+	for ref, p := range w.notReady {
+		if of.Has(ref) {
+			found = append(found, p.status())
+		}
+	}
+	return found
+}
+
+func (p *patient) status() fleet.ObjectStatus {
+	message := p.message
+	if p.reason != "" {
+		message = p.reason
+		if p.message != "" {
+			message += " (" + p.message + ")"
+		}
+	}
+	return fleet.ObjectStatus{Object: p.ref, Status: p.state, Message: message}
 }
 
 // soon has an object read, the later the more often that found nothing new.
@@ -230,7 +244,8 @@ func (w *Watcher) read(ctx context.Context, ref fleet.ObjectRef) {
 		w.rests[ref] = r
 	}
 	r.last = time.Now()
-	if r.calm++; changed {
+	r.calm++
+	if changed {
 		r.calm = 0
 	}
 }

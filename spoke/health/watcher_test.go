@@ -3,6 +3,7 @@ package health_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -98,14 +99,51 @@ func (w *ward) pods(ctx context.Context, _, selector string) (watch.Interface, e
 	return events, err
 }
 
+// set is some Deployments.
+type set []fleet.ObjectRef
+
+func deployments(from, to int) (s set) {
+	for i := from; i < to; i++ {
+		s = append(s, deployment(i))
+	}
+	return s
+}
+
+func (s set) Len() int                     { return len(s) }
+func (s set) Has(ref fleet.ObjectRef) bool { return slices.Contains(s, ref) }
+func (s set) Refs() []fleet.ObjectRef      { return s }
+
 // explained counts the Deployments whose Pod's reason is told.
 func (w *ward) explained() (n int) {
-	for _, status := range w.NotReady() {
+	for _, status := range w.NotReady(deployments(0, 100)) {
 		if strings.Contains(status.Message, "ErrImagePull: container main of Pod p: "+status.Object.Name+" ") {
 			n++
 		}
 	}
 	return n
+}
+
+func TestOnlyTheObjectsAskedAboutAreTold(t *testing.T) {
+	t.Parallel()
+	w := health.NewWatcher(health.Config{Changed: func(fleet.ObjectRef) {}})
+	for _, ref := range deployments(5, 10) {
+		w.Expect(ref)
+	}
+	for _, test := range []struct{ from, to, want int }{
+		{from: 0, to: 0}, {from: 0, to: 2}, {from: 4, to: 6, want: 1}, {from: 5, to: 9, want: 4}, // fewer than are not ready
+		{from: 0, to: 5}, {from: 0, to: 7, want: 2}, {from: 5, to: 10, want: 5}, {from: 0, to: 20, want: 5},
+	} {
+		of := deployments(test.from, test.to)
+		found := w.NotReady(of)
+		for _, status := range found {
+			if !of.Has(status.Object) || status.Status != health.InProgress {
+				t.Errorf("of %+v there is %+v", test, status)
+			}
+		}
+		if len(found) != test.want {
+			t.Errorf("of %+v there are %v", test, found)
+		}
+	}
 }
 
 func TestEveryWorkloadThatIsNotReadyHasItsTurnToSayWhy(t *testing.T) {
@@ -165,8 +203,8 @@ func TestAWorkloadThatGetsReadyIsWatchedNoMore(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if w.open != 0 || len(w.NotReady()) != 0 {
-			t.Errorf("%d watches are open, not ready are %v", w.open, w.NotReady())
+		if w.open != 0 || len(w.NotReady(deployments(0, 20))) != 0 {
+			t.Errorf("%d watches are open, not ready are %v", w.open, w.NotReady(deployments(0, 20)))
 		}
 	})
 }
@@ -185,8 +223,8 @@ func TestAWorkloadMayGetReadyWhileTheWatcherStops(t *testing.T) {
 				w.Forget(deployment(i))
 			}
 			synctest.Wait()
-			if len(w.NotReady()) != 0 {
-				t.Errorf("not ready are %v", w.NotReady())
+			if len(w.NotReady(deployments(0, 16))) != 0 {
+				t.Errorf("not ready are %v", w.NotReady(deployments(0, 16)))
 			}
 		})
 	}

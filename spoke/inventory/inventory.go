@@ -82,6 +82,19 @@ func (inv *Inventory) Get(ref fleet.ObjectRef) (Entry, bool) {
 	return Entry{}, false
 }
 
+// Has reports whether the object has an entry, whatever ref's version.
+func (inv *Inventory) Has(ref fleet.ObjectRef) bool {
+	_, has := inv.Get(ref)
+	return has
+}
+
+// Refs returns the references of all entries, without version, in any order.
+func (inv *Inventory) Refs() []fleet.ObjectRef {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	return slices.AppendSeq(make([]fleet.ObjectRef, 0, len(inv.items)), maps.Keys(inv.items))
+}
+
 // Entries returns all entries, ordered by reference.
 func (inv *Inventory) Entries() []Entry {
 	inv.mu.Lock()

@@ -142,7 +142,8 @@ func (h *hub) issue(request []byte, enrolled bool) (*spokev1.Credentials, error)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.certified = issued.NotBefore
-	if h.next = issued.Serial; enrolled {
+	h.next = issued.Serial
+	if enrolled {
 		h.serial, h.next = issued.Serial, ""
 	}
 	return &spokev1.Credentials{

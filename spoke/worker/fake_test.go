@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,6 +27,7 @@ type call struct {
 type engine struct {
 	mu     sync.Mutex
 	status map[fleet.Key]Status
+	asked  int // for a Status
 	apps   []fleet.Key
 	// applied is what AppliedBlobs says; ready, until it is closed, keeps Ready waiting; nil: it is.
 	applied map[fleet.Key][]fleet.Digest
@@ -115,6 +117,7 @@ func (e *engine) SetSuspended(app fleet.Key, suspended bool) {
 func (e *engine) Status(app fleet.Key) Status {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.asked++
 	return e.status[app]
 }
 
@@ -232,6 +235,7 @@ type bench struct {
 	fetchErr error
 	told     map[fleet.Key][]fleet.Report
 	events   []fleet.Event
+	log      bytes.Buffer
 
 	pool *Pool
 	stop func()
@@ -255,7 +259,7 @@ func newBench(t *testing.T) *bench {
 // start runs a Pool; again after stop, it is a restart.
 func (b *bench) start() {
 	pool, err := New(Config{
-		Engine: b.engine, Blobs: b.blobs, Records: b.records, Log: slog.New(slog.DiscardHandler),
+		Engine: b.engine, Blobs: b.blobs, Records: b.records, Log: slog.New(slog.NewTextHandler(&b.log, nil)),
 		Fetch: func(_ context.Context, a Assigned, base *manifest.Manifest) (*manifest.Manifest, manifest.Blobs, error) {
 			var has fleet.Digest
 			if base != nil {

@@ -18,12 +18,15 @@ const (
 	minPassTime = 5 * time.Minute
 	// readyTime is how long a pass waits for the engine before it fails, to say so.
 	readyTime = 45 * time.Second
+	// supersededPause is how long a pass that is overtaken at the hub waits for the Assignment that did it, before the
+	// hub is asked again.
+	supersededPause = 5 * time.Second
 )
 
 // start takes the App up as it was when the spoke stopped, so that its drift is corrected and its health known while
 // its Assignment waits for a slot, or for the hub.
 func (w *worker) start(ctx context.Context) {
-	w.unhealthy = time.Now()
+	w.unhealthySince = time.Now()
 	var saved record
 	if !w.pool.Records.Load(recordName(w.app), &saved) || saved.App != w.app {
 		return
@@ -101,6 +104,10 @@ func (w *worker) carryOut(ctx context.Context, want Assigned, d decision, applie
 		}
 		return w.pass(ctx, want, d.verify, applied, &reason)
 	})
+	if errors.Is(err, ErrSuperseded) {
+		w.log.Debug("overtaken at the hub; waiting for the newer Assignment", telemetry.KeyErr, err)
+		_ = run.Sleep(ctx, supersededPause) // cut short when it comes
+	}
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause // whatever it was cut off at
 	}

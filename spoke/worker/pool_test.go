@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
@@ -108,6 +110,21 @@ func TestRequestIsServedByAFullPassEvenIfNothingChanged(t *testing.T) {
 		b.next("load")
 		if got := b.next("deploy").target; got.Verify {
 			b.Error("after a restart the request is served again")
+		}
+	})
+}
+
+func TestAChangeInTheClusterAsksTheEngineOnceHowTheAppIs(t *testing.T) {
+	bubble(t, func(b *bench) {
+		a := b.assignment("a", "one", nil)
+		b.set(a)
+		b.next("deploy")
+		synctest.Wait()
+		before := b.engine.asked
+		b.pool.Changed(a.App)
+		synctest.Wait()
+		if n := b.engine.asked - before; n != 1 {
+			t.Errorf("it was asked %d times", n)
 		}
 	})
 }
@@ -313,6 +330,38 @@ func TestWhatWaitsForTheHubIsTriedWhenItIsReached(t *testing.T) {
 		b.pool.Retry()
 		if at := b.next("deploy").at; at != begun {
 			b.Errorf("tried after %s", at.Sub(begun))
+		}
+	})
+}
+
+// Its newer Assignment is on its way.
+func TestPassThatIsOvertakenAtTheHubWaitsAndIsNoFailure(t *testing.T) {
+	bubble(t, func(b *bench) {
+		b.cut(&Failure{Err: ErrSuperseded, Transient: true})
+		a := b.assignment("a", "one", func(a *Assigned) { a.RequestedAt = "now" })
+		b.set(a)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		b.idle("without a manifest")
+		if n := len(b.fetches); n < 2 || n > 15 {
+			b.Errorf("the hub was asked %d times in a minute", n)
+		}
+		counted := make(chan prometheus.Metric, 10)
+		b.pool.metrics.passes.Collect(counted)
+		r := b.last(a.App)
+		if r.Stage != fleet.StageReceived || r.HandledReconcileAt != "" || len(b.events) != 0 || len(counted) != 0 || b.log.Len() != 0 {
+			b.Errorf("reported %+v, told %+v, counted %d passes, logged %s", r, b.events, len(counted), &b.log)
+		}
+		b.cut(nil)
+		next := b.assignment("a", "two", func(a *Assigned) { a.Generation, a.RequestedAt = 2, "now" })
+		begun := time.Now()
+		b.set(next)
+		if got := b.next("deploy"); got.at != begun || got.target.Release != next.Release || !got.target.Verify {
+			b.Errorf("after %s came %+v", got.at.Sub(begun), got.target)
+		}
+		synctest.Wait()
+		if r := b.last(a.App); !r.Converged || r.HandledReconcileAt != "now" {
+			b.Errorf("reported %+v", r)
 		}
 	})
 }

@@ -46,14 +46,14 @@ type worker struct {
 	// given is the newest Assignment; shared.
 	given Assigned
 
-	want       Assigned
-	unreadable *Assigned
-	progress   progress
-	record     record
-	suspended  bool
-	healthy    bool
-	unhealthy  time.Time // since when
-	told       fleet.Report
+	want           Assigned
+	unreadable     *Assigned
+	progress       progress
+	record         record
+	suspended      bool
+	healthy        bool
+	unhealthySince time.Time // as in view
+	told           fleet.Report
 	// manifest is the one decoded last, and loaded says that the engine has taken up what was applied before the start;
 	// used by one pass at a time.
 	manifest *manifest.Manifest
@@ -117,10 +117,6 @@ func (w *worker) run(ctx context.Context) {
 // look does what is due and tells the hub what has changed. It returns when to look again; zero: when woken.
 func (w *worker) look(ctx context.Context, now time.Time) time.Time {
 	w.take()
-	if w.nudged.Swap(false) {
-		w.progress.nudged = true
-		w.progress.flux = w.pool.Engine.Status(w.app).ManagedByFlux
-	}
 	if w.reached.Swap(false) && w.progress.last != nil && w.progress.last.failure != nil && w.progress.last.failure.Transient {
 		w.progress.last.ended = time.Time{} // due at once
 	}
@@ -128,6 +124,11 @@ func (w *worker) look(ctx context.Context, now time.Time) time.Time {
 		w.progress.incomplete = !w.complete()
 	}
 	w.suspend()
+	nudged := w.nudged.Swap(false)
+	status := w.pool.Engine.Status(w.app) // what changes from here on nudges again
+	if nudged {
+		w.progress.nudged, w.progress.flux = true, status.ManagedByFlux
+	}
 	next := decide(now, w.want, w.progress)
 	switch {
 	case w.running != nil && overtakes(w.running.want, w.want):
@@ -139,7 +140,7 @@ func (w *worker) look(ctx context.Context, now time.Time) time.Time {
 		w.begin(ctx, next)
 		next.at = time.Time{}
 	}
-	expires := w.tell(now)
+	expires := w.tell(status, now)
 	if next.at.IsZero() || !expires.IsZero() && expires.Before(next.at) {
 		return expires
 	}
@@ -190,7 +191,7 @@ func (w *worker) finish(o outcome) {
 	r.cancel(nil)
 	w.applying.Store(false)
 	p := &w.progress
-	if o.failure != nil && errors.Is(o.failure, errOvertaken) {
+	if o.failure != nil && (errors.Is(o.failure, errOvertaken) || errors.Is(o.failure, ErrSuperseded)) {
 		p.unverified = p.unverified || o.verify
 		return
 	}
@@ -217,7 +218,7 @@ func (w *worker) finish(o outcome) {
 		}
 		return
 	case o.failure == nil && changed:
-		w.healthy, w.unhealthy = false, o.ended
+		w.healthy, w.unhealthySince = false, o.ended
 	}
 	p.handled = r.want.RequestedAt
 	w.remember(r.want, o)
@@ -244,12 +245,11 @@ func (w *worker) save(next record) {
 }
 
 // tell reports what has changed. The report holds until expires, if nothing else moves.
-func (w *worker) tell(now time.Time) (expires time.Time) {
-	status := w.pool.Engine.Status(w.app)
+func (w *worker) tell(status Status, now time.Time) (expires time.Time) {
 	if healthy := status.Healthy.Status == fleet.True; healthy != w.healthy {
 		w.healthy = healthy
 		if !healthy {
-			w.unhealthy = now
+			w.unhealthySince = now
 		}
 	}
 	inPlace := status.Applied == w.record.Release.Digest() && w.record.Release != (fleet.Release{})
@@ -267,7 +267,7 @@ func (w *worker) tell(now time.Time) (expires time.Time) {
 	}
 	report, expires := describe(view{
 		want: w.want, status: status, progress: w.progress, unreadable: w.unreadable, applying: w.applying.Load(),
-		settled: w.record.Settled && w.record.Release == w.want.Release, unhealthySince: w.unhealthy,
+		settled: w.record.Settled && w.record.Release == w.want.Release, unhealthySince: w.unhealthySince,
 		ready: w.told.Ready, now: now,
 	})
 	if event, worth := eventOf(w.told, report); worth {

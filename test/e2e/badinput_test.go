@@ -247,8 +247,11 @@ func usedToken(a *app) {
 			a.t.Errorf("a spoke with another cluster's token ended with %v; want it to say %q", err, words)
 		}
 	}
-	if text, err := hub(); err != nil || !names(text, "enrolment refused", "was used by another spoke") {
+	if text, err := hub(); err != nil || !names(text, "enrolment refused", first.Name(), "was used by another spoke") {
 		a.t.Errorf("the hub does not tell of it, error %v:\n%s", err, text)
+	}
+	if out := a.fleet.Fleetctl(a.t.Context(), "describe", "cluster/"+first.Name()); !names(out.Stdout, "Warning", "EnrolmentRefused", "it was used by another spoke") {
+		a.t.Errorf("the cluster that the token is for does not tell of it:\n%s%s", out.Stdout, out.Stderr)
 	}
 	a.push(map[string]string{"deploy/app.yaml": a.configMap("app", "second")})
 	a.settle()

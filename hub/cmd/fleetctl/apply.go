@@ -92,7 +92,6 @@ func (a *app) runApply(ctx context.Context, o applyOptions) error {
 
 func (a *app) showPlan(declared []declaration, planned []*adminv1.ApplyResponse) error {
 	for i, response := range planned {
-		a.warnings(declared[i], response)
 		if impact := response.GetImpact(); impact.GetClusters() > 0 || grave(impact) {
 			a.say(symbolDo, "%s: %s", declared[i].ref, describeImpact(impact))
 		}
@@ -119,7 +118,6 @@ func (a *app) applyAll(ctx context.Context, h *hub, declared []declaration, plan
 			}
 			continue
 		}
-		a.warnings(d, response)
 		stored, responses = append(stored, d), append(responses, response)
 		clustersChanged = clustersChanged || d.kind.Name == resource.Cluster.Name && response.GetChange() != adminv1.Change_CHANGE_UNCHANGED
 	}
@@ -137,12 +135,6 @@ func (a *app) applyOne(ctx context.Context, h *hub, d declaration, planned *admi
 	ctx, cancel := a.bounded(ctx, callTimeout)
 	defer cancel()
 	return h.objects.Apply(ctx, &adminv1.ApplyRequest{Object: d.object, Confirm: confirm})
-}
-
-func (a *app) warnings(d declaration, response *adminv1.ApplyResponse) {
-	for _, text := range response.GetWarnings() {
-		a.warn("%s: %s", d.ref, text)
-	}
 }
 
 // printApplied tells what became of the declarations; single: one was given, so that it is no list.

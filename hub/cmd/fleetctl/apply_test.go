@@ -155,10 +155,9 @@ func TestApplyDryRunStoresNothing(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
 	b.hub.impact("app", &adminv1.Impact{Clusters: 3, Summary: "places ks/app in 3 clusters"})
-	b.hub.warnings = []string{"there is no cluster yet"}
 	r := b.ok("apply", "--dry-run", "-f", b.write("fleet.yaml", declared))
 	wantTexts(t, "stdout", r.stdout, "placement.fleet.flotilla.dev/app created (server dry run)")
-	wantTexts(t, "stderr", r.stderr, "places ks/app in 3 clusters", "Warning: pl/app: there is no cluster yet")
+	wantTexts(t, "stderr", r.stderr, "places ks/app in 3 clusters")
 	b.fails(exitNotFound, nil, "get", "ks/app")
 }
 
@@ -223,13 +222,18 @@ func TestApplyOfWhatIsDeclaredAlreadyNeedsNoConfirmation(t *testing.T) {
 
 func TestApplyCountsTheClustersThatAreDeclaredWithAPlacementOfAll(t *testing.T) {
 	t.Parallel()
-	b := newFleet(t) // two clusters
-	every := strings.Replace(strings.Split(declared, "---")[0], "selector: {matchLabels: {env: prod}}", "selector: {}", 1)
-	file := b.write("all.yaml", every+"---\n"+strings.Replace(clusterProd, "name: prod-1", "name: eu-1", 1))
-	b.fails(exitUsage, []string{"--confirm says 2, and it is 3 clusters", "1 cluster declared with it"}, "apply", "-f", file, "--confirm=2")
-	want(t, "stdout", b.ok("apply", "-f", file, "--confirm=3").stdout, `
+	for name, clusters := range map[string]string{"extends": "selector: {}}", "extends and deletes": "selector: {}}, onUnmatch: Prune"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newFleet(t) // two clusters
+			every := strings.Replace(strings.Split(declared, "---")[0], "selector: {matchLabels: {env: prod}}}", clusters, 1)
+			file := b.write("all.yaml", every+"---\n"+strings.Replace(clusterProd, "name: prod-1", "name: eu-1", 1))
+			b.fails(exitUsage, []string{"--confirm says 2, and it is 3 clusters", "1 cluster declared with it"}, "apply", "-f", file, "--confirm=2")
+			want(t, "stdout", b.ok("apply", "-f", file, "--confirm=3").stdout, `
 cluster.fleet.flotilla.dev/eu-1 created
 placement.fleet.flotilla.dev/app configured`)
+		})
+	}
 }
 
 func TestApplyDoesNotGoOnWithMoreClustersThanWereConfirmed(t *testing.T) {

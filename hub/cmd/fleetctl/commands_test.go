@@ -66,9 +66,10 @@ func TestPruneApproveIsBoundToOneSetAndConfirmedByCount(t *testing.T) {
 		{"short digest", "ks/app --confirm=2 --digest 11112222", "", exitDone, nil, setOne},
 		{"too short digest", "ks/app --confirm=2 --digest 1111", "", exitNotFound, []string{"the set may have changed"}, ""},
 		{"by cluster", "ks/app@canary-1 --confirm=1", "", exitDone, nil, setTwo},
-		{"set of other clusters too", "ks/app@prod-1 --confirm=1", "", exitUsage, []string{"--confirm says 1, and it is 2 clusters", "prod-1, prod-2"}, ""},
+		{"set of other clusters too", "ks/app@prod-1 --confirm=2", "", exitUsage, []string{"--confirm says 2, and it is 1 cluster", "deletes 2 objects in prod-1"}, ""},
+		{"in one of its clusters", "ks/app@prod-1 --confirm=1", "", exitDone, nil, setOne},
 		{"not confirmed", "ks/app@canary-1", "", exitUsage, []string{"this has to be confirmed"}, ""},
-		{"typed", "ks/app@prod-2", "2\n", exitDone, []string{"Deployment/apps/web", "deletes 2 objects in prod-1, prod-2"}, setOne},
+		{"typed", "ks/app@prod-2", "1\n", exitDone, []string{"Deployment/apps/web", "deletes 2 objects in prod-2"}, setOne},
 		{"nothing held there", "ks/app@prod-9 --confirm=1", "", exitNotFound, []string{"fleetctl prune show ks/app@prod-9"}, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -32,7 +32,7 @@ func (f *fakeObjects) Apply(_ context.Context, r *adminv1.ApplyRequest) (*adminv
 	f.mu.Lock()
 	before, known := f.objects[key]
 	response := &adminv1.ApplyResponse{
-		Object: r.GetObject(), Change: adminv1.Change_CHANGE_CREATED, Warnings: f.warnings, Impact: f.impacts[key.name],
+		Object: r.GetObject(), Change: adminv1.Change_CHANGE_CREATED, Impact: f.impacts[key.name],
 	}
 	f.mu.Unlock()
 	if known {
@@ -43,6 +43,7 @@ func (f *fakeObjects) Apply(_ context.Context, r *adminv1.ApplyRequest) (*adminv
 	}
 	if response.Impact == nil && declared.Kind == "Placement" && strings.Contains(string(declared.Spec), `"selector":{}`) {
 		response.Impact = f.everyCluster()
+		response.Impact.Deletes = strings.Contains(string(declared.Spec), `"onUnmatch":"Prune"`)
 	}
 	if r.Confirm != nil && r.GetConfirm() != response.GetImpact().GetClusters() {
 		return nil, fmt.Errorf("%w: it is %d clusters now", fleet.ErrConflict, response.GetImpact().GetClusters())

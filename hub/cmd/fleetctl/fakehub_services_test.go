@@ -169,6 +169,9 @@ func (f *fakePrunes) Show(_ context.Context, r *adminv1.ShowRequest) (*adminv1.S
 func (f *fakePrunes) Approve(_ context.Context, r *adminv1.ApproveRequest) (*adminv1.ApproveResponse, error) {
 	for _, set := range f.held {
 		if set.GetDigest() == r.GetDigest() {
+			if r.GetCluster() != "" {
+				return &adminv1.ApproveResponse{Clusters: []string{r.GetCluster()}}, nil
+			}
 			return &adminv1.ApproveResponse{Clusters: set.GetClusters()}, nil
 		}
 	}

@@ -31,7 +31,6 @@ type fakeHub struct {
 	tokens   []string      // that Watches came with
 	page     int           // objects a page; 0: all
 	impacts  map[string]*adminv1.Impact
-	warnings []string
 	failures map[string]error // by method, such as "Apply"
 	requests []proto.Message
 

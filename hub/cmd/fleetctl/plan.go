@@ -54,7 +54,7 @@ func withNewClusters(declared []declaration, planned []*adminv1.ApplyResponse) {
 		}
 	}
 	for _, response := range planned {
-		if impact := response.GetImpact(); created > 0 && impact.GetEveryCluster() && !impact.GetDeletes() {
+		if impact := response.GetImpact(); created > 0 && impact.GetEveryCluster() {
 			impact.Summary = fmt.Sprintf("%s, and %s declared with it", describeImpact(impact), count(int(created), "cluster"))
 			impact.Clusters += created
 		}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,8 +22,8 @@ func newPruneApproveCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "approve KIND/NAME[@CLUSTER]",
 		Short: "Let a held set of deletions go on",
-		Long: "Let a held set of deletions go on, in every cluster that holds this very set. The approval lapses in a cluster\n" +
-			"when its set changes. It has to be confirmed by the number of clusters.",
+		Long: "Let a held set of deletions go on, in every cluster that holds this very set, or in the one that is named. The\n" +
+			"approval lapses in a cluster when its set changes. It has to be confirmed by the number of clusters.",
 		Example:     `  fleetctl prune approve ks/podinfo --digest sha256:3f9c1a2b --confirm=3`,
 		Annotations: outputs("json", "yaml"),
 		Args:        between(1, 2),
@@ -51,9 +50,7 @@ func (a *app) runPruneApprove(ctx context.Context, r ref, o approveOptions) erro
 	defer h.close()
 	callCtx, cancel := a.bounded(ctx, callTimeout)
 	defer cancel()
-	everywhere := r
-	everywhere.cluster = "" // the approval is bound to the set, wherever it is held
-	sets, err := h.heldSets(callCtx, everywhere)
+	sets, err := h.heldSets(callCtx, r)
 	if err != nil {
 		return a.explain("show what is held of "+r.String(), err)
 	}
@@ -62,7 +59,7 @@ func (a *app) runPruneApprove(ctx context.Context, r ref, o approveOptions) erro
 		return err
 	}
 	request := &adminv1.ApproveRequest{
-		Kind: r.kind.Name, Namespace: r.namespace, Name: r.name, Digest: set.GetDigest(), DryRun: o.dryRun,
+		Kind: r.kind.Name, Namespace: r.namespace, Name: r.name, Cluster: r.cluster, Digest: set.GetDigest(), DryRun: o.dryRun,
 	}
 	if !o.dryRun {
 		if err := a.confirmSet(ctx, r, set, o.confirm); err != nil {
@@ -109,9 +106,6 @@ func chooseSet(r ref, sets []*adminv1.HeldSet, digest string) (*adminv1.HeldSet,
 		hex := strings.TrimPrefix(set.GetDigest(), "sha256:")
 		wanted := strings.TrimPrefix(digest, "sha256:")
 		if digest != "" && (len(wanted) < minDigest || !strings.HasPrefix(hex, wanted)) {
-			continue
-		}
-		if r.cluster != "" && !slices.Contains(set.GetClusters(), r.cluster) {
 			continue
 		}
 		meant = append(meant, set)

@@ -177,6 +177,16 @@ func (h *hub) eventuallyAnswers(t *testing.T, path string, want int) {
 // fleetctl runs a command against the hub as its admin.
 func (h *hub) fleetctl(t *testing.T, token string, args ...string) string {
 	t.Helper()
+	stdout, err := h.tryFleetctl(t, token, args...)
+	if err != nil {
+		t.Fatalf("fleetctl %s: %v", strings.Join(args, " "), err)
+	}
+	return stdout
+}
+
+// tryFleetctl runs a command that may fail: the error has what it says.
+func (h *hub) tryFleetctl(t *testing.T, token string, args ...string) (string, error) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -187,7 +197,7 @@ func (h *hub) fleetctl(t *testing.T, token string, args ...string) string {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		t.Fatalf("fleetctl %s: %v\n%s", strings.Join(args, " "), err, &stderr)
+		return "", fmt.Errorf("%w\n%s", err, &stderr)
 	}
-	return stdout.String()
+	return stdout.String(), nil
 }

@@ -83,7 +83,7 @@ func TestFullDatabaseWithoutItsKeyFileIsRefused(t *testing.T) {
 func TestEveryWrongSettingIsReportedAtOnce(t *testing.T) {
 	t.Parallel()
 	said := refusal(t, []string{"FLOTILLA_RENDER_MEMORY=much"}, "serve", "--log-level=loud", "--log-format=poem",
-		"--allow-sources=ten", "--trust-domain=Not A Domain", "--spoke-listen=here", "--admin-listen=there",
+		"--data-dir=", "--allow-sources=ten", "--trust-domain=Not A Domain", "--spoke-listen=here", "--admin-listen=there",
 		"--http-listen=everywhere", "--spoke-address=hub", "--database-url=postgres://user:hidden@[db", "--host=")
 	for _, want := range []string{
 		"FLOTILLA_RENDER_MEMORY", "loud", "poem", "--allow-sources", "--trust-domain", "--spoke-listen", "--admin-listen", "--http-listen",
@@ -189,6 +189,24 @@ func TestAnotherAdminTokenIsMadeWhileTheHubRuns(t *testing.T) {
 	}
 	h.fleetctl(t, another.adminToken(t), "get", "clusters")
 	h.fleetctl(t, h.adminToken(t), "get", "clusters")
+}
+
+func TestLeakedAdminTokensAreEndedByAnother(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	database := lab.TestDatabase(t)
+	h := serve(t, dir, "--database-url", database)
+	another := start(t, nil, "admin-token", "--revoke-others", "--data-dir", dir, "--database-url", database)
+	if err := another.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	h.fleetctl(t, another.adminToken(t), "get", "clusters")
+	if _, err := h.tryFleetctl(t, h.adminToken(t), "get", "clusters"); err == nil || !strings.Contains(err.Error(), "it is not known to this hub") {
+		t.Errorf("with the token of before: %v", err)
+	}
+	if log := another.stderr.String(); !strings.Contains(log, "tokens=1") {
+		t.Errorf("the log does not count the ended one:\n%s", log)
+	}
 }
 
 func TestJoinCommandNamesTheHubAsSpokesReachIt(t *testing.T) {

@@ -31,11 +31,12 @@ const (
 // AppsService holds what one does to Apps and Sources besides declaring them.
 type AppsServiceClient interface {
 	// Reconcile asks for a look now. The answer means that the request is recorded; the object's
-	// status.lastHandledReconcileAt equals requested_at once it is served. Retry freely.
+	// status.lastHandledReconcileAt equals requested_at once it is served. Retry freely. A cluster that nobody knows is
+	// NOT_FOUND.
 	Reconcile(ctx context.Context, in *ReconcileRequest, opts ...grpc.CallOption) (*ReconcileResponse, error)
-	// Suspend sets spec.suspend. Retry freely.
+	// Suspend sets spec.suspend: it is stored when it answers, and heeded as the spokes take it up. Retry freely.
 	Suspend(ctx context.Context, in *SuspendRequest, opts ...grpc.CallOption) (*SuspendResponse, error)
-	// Resume clears spec.suspend and asks for a look now. Retry freely.
+	// Resume clears spec.suspend and asks for a look now: both are stored when it answers. Retry freely.
 	Resume(ctx context.Context, in *ResumeRequest, opts ...grpc.CallOption) (*ResumeResponse, error)
 }
 
@@ -84,11 +85,12 @@ func (c *appsServiceClient) Resume(ctx context.Context, in *ResumeRequest, opts 
 // AppsService holds what one does to Apps and Sources besides declaring them.
 type AppsServiceServer interface {
 	// Reconcile asks for a look now. The answer means that the request is recorded; the object's
-	// status.lastHandledReconcileAt equals requested_at once it is served. Retry freely.
+	// status.lastHandledReconcileAt equals requested_at once it is served. Retry freely. A cluster that nobody knows is
+	// NOT_FOUND.
 	Reconcile(context.Context, *ReconcileRequest) (*ReconcileResponse, error)
-	// Suspend sets spec.suspend. Retry freely.
+	// Suspend sets spec.suspend: it is stored when it answers, and heeded as the spokes take it up. Retry freely.
 	Suspend(context.Context, *SuspendRequest) (*SuspendResponse, error)
-	// Resume clears spec.suspend and asks for a look now. Retry freely.
+	// Resume clears spec.suspend and asks for a look now: both are stored when it answers. Retry freely.
 	Resume(context.Context, *ResumeRequest) (*ResumeResponse, error)
 	mustEmbedUnimplementedAppsServiceServer()
 }

@@ -28,9 +28,10 @@ const (
 //
 // ClustersService registers clusters. A Cluster is a declared object otherwise: see ObjectsService.
 type ClustersServiceClient interface {
-	// Register makes a Cluster, when there is none of that name, and a join token for it. Each call makes a new token
-	// and ends the unused ones before it. ALREADY_EXISTS: the cluster has enrolled; set rejoin to let it enrol anew.
-	// FAILED_PRECONDITION: the Cluster is there with other labels.
+	// Register makes a Cluster, when there is none of that name, and a join token for it; both are stored when it answers.
+	// Each call makes a new token and ends every one before it, redeemed or not: retry freely, and use the token of the
+	// last answer. ALREADY_EXISTS: the cluster has enrolled; set rejoin to let it enrol anew. FAILED_PRECONDITION: the
+	// Cluster is there with other labels.
 	Register(ctx context.Context, in *RegisterRequest, opts ...grpc.CallOption) (*RegisterResponse, error)
 }
 
@@ -58,9 +59,10 @@ func (c *clustersServiceClient) Register(ctx context.Context, in *RegisterReques
 //
 // ClustersService registers clusters. A Cluster is a declared object otherwise: see ObjectsService.
 type ClustersServiceServer interface {
-	// Register makes a Cluster, when there is none of that name, and a join token for it. Each call makes a new token
-	// and ends the unused ones before it. ALREADY_EXISTS: the cluster has enrolled; set rejoin to let it enrol anew.
-	// FAILED_PRECONDITION: the Cluster is there with other labels.
+	// Register makes a Cluster, when there is none of that name, and a join token for it; both are stored when it answers.
+	// Each call makes a new token and ends every one before it, redeemed or not: retry freely, and use the token of the
+	// last answer. ALREADY_EXISTS: the cluster has enrolled; set rejoin to let it enrol anew. FAILED_PRECONDITION: the
+	// Cluster is there with other labels.
 	Register(context.Context, *RegisterRequest) (*RegisterResponse, error)
 	mustEmbedUnimplementedClustersServiceServer()
 }

@@ -29,9 +29,11 @@ const (
 //
 // EventsService tells what happened.
 type EventsServiceClient interface {
-	// List returns the newest events that match, oldest first. Retry freely.
+	// List returns the newest events that match, oldest first: all that were stored when it was asked, up to the limit.
+	// Retry freely. A cluster that nobody knows, and of which no event is left, is NOT_FOUND.
 	List(ctx context.Context, in *EventsServiceListRequest, opts ...grpc.CallOption) (*EventsServiceListResponse, error)
-	// Watch follows from a List: each event once. Resume with the last token.
+	// Watch follows from a List: every event stored after it is sent, each once, and at first possibly some from before it
+	// again. Resume with the last token; OUT_OF_RANGE means that the token is of another database: list again.
 	Watch(ctx context.Context, in *EventsServiceWatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[EventsServiceWatchResponse], error)
 }
 
@@ -78,9 +80,11 @@ type EventsService_WatchClient = grpc.ServerStreamingClient[EventsServiceWatchRe
 //
 // EventsService tells what happened.
 type EventsServiceServer interface {
-	// List returns the newest events that match, oldest first. Retry freely.
+	// List returns the newest events that match, oldest first: all that were stored when it was asked, up to the limit.
+	// Retry freely. A cluster that nobody knows, and of which no event is left, is NOT_FOUND.
 	List(context.Context, *EventsServiceListRequest) (*EventsServiceListResponse, error)
-	// Watch follows from a List: each event once. Resume with the last token.
+	// Watch follows from a List: every event stored after it is sent, each once, and at first possibly some from before it
+	// again. Resume with the last token; OUT_OF_RANGE means that the token is of another database: list again.
 	Watch(*EventsServiceWatchRequest, grpc.ServerStreamingServer[EventsServiceWatchResponse]) error
 	mustEmbedUnimplementedEventsServiceServer()
 }

@@ -173,7 +173,7 @@ type StatusResponse struct {
 	Clusters   *Counts                `protobuf:"bytes,2,opt,name=clusters,proto3" json:"clusters,omitempty"`
 	Sources    *Counts                `protobuf:"bytes,3,opt,name=sources,proto3" json:"sources,omitempty"`
 	Apps       *Counts                `protobuf:"bytes,4,opt,name=apps,proto3" json:"apps,omitempty"`
-	// Same trouble in several clusters is one entry, most clusters first.
+	// Sources and Placements first, then Apps: the same trouble in several clusters is one entry, most clusters first.
 	Troubles []*Trouble `protobuf:"bytes,5,rep,name=troubles,proto3" json:"troubles,omitempty"`
 	// Clusters in safe mode.
 	SafeMode []string `protobuf:"bytes,6,rep,name=safe_mode,json=safeMode,proto3" json:"safe_mode,omitempty"`

@@ -30,9 +30,10 @@ const (
 //
 // HubService is about the hub as a whole.
 type HubServiceClient interface {
-	// Version says what the hub is. Retry freely.
+	// Version says what the hub that answers is, and which versions its spokes last reported. Retry freely.
 	Version(ctx context.Context, in *VersionRequest, opts ...grpc.CallOption) (*VersionResponse, error)
-	// Status is the fleet on one screen. Retry freely.
+	// Status is the fleet on one screen. Retry freely. Its parts are read one after the other: they may differ by what
+	// changed meanwhile.
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
 	// Recover leads out of safe mode: it takes the fleet's present state as this hub knows it for right, re-resolves
 	// every source and raises the epoch of the clusters that were ahead of it. Retry freely.
@@ -83,9 +84,10 @@ func (c *hubServiceClient) Recover(ctx context.Context, in *RecoverRequest, opts
 //
 // HubService is about the hub as a whole.
 type HubServiceServer interface {
-	// Version says what the hub is. Retry freely.
+	// Version says what the hub that answers is, and which versions its spokes last reported. Retry freely.
 	Version(context.Context, *VersionRequest) (*VersionResponse, error)
-	// Status is the fleet on one screen. Retry freely.
+	// Status is the fleet on one screen. Retry freely. Its parts are read one after the other: they may differ by what
+	// changed meanwhile.
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
 	// Recover leads out of safe mode: it takes the fleet's present state as this hub knows it for right, re-resolves
 	// every source and raises the epoch of the clusters that were ahead of it. Retry freely.

@@ -184,9 +184,10 @@ func (DeletePolicy) EnumDescriptor() ([]byte, []int) {
 // Impact says what a change means for the fleet.
 type Impact struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Clusters it touches.
+	// Clusters it touches, and the number to confirm: all where it means every one, otherwise those where objects may be
+	// deleted, if there are any.
 	Clusters uint32 `protobuf:"varint,1,opt,name=clusters,proto3" json:"clusters,omitempty"`
-	// Objects may be deleted in them.
+	// Objects may be deleted, in all of them or, where it means every cluster, in as many as the summary says.
 	Deletes bool `protobuf:"varint,2,opt,name=deletes,proto3" json:"deletes,omitempty"`
 	// It means every cluster there is or will be.
 	EveryCluster bool `protobuf:"varint,3,opt,name=every_cluster,json=everyCluster,proto3" json:"every_cluster,omitempty"`
@@ -322,12 +323,10 @@ func (x *ApplyRequest) GetConfirm() uint32 {
 
 // ApplyResponse is the stored object and what changed.
 type ApplyResponse struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Object []byte                 `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
-	Change Change                 `protobuf:"varint,2,opt,name=change,proto3,enum=flotilla.admin.v1.Change" json:"change,omitempty"`
-	Impact *Impact                `protobuf:"bytes,3,opt,name=impact,proto3" json:"impact,omitempty"`
-	// For people; each is about this object.
-	Warnings      []string `protobuf:"bytes,4,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Object        []byte                 `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	Change        Change                 `protobuf:"varint,2,opt,name=change,proto3,enum=flotilla.admin.v1.Change" json:"change,omitempty"`
+	Impact        *Impact                `protobuf:"bytes,3,opt,name=impact,proto3" json:"impact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -379,13 +378,6 @@ func (x *ApplyResponse) GetChange() Change {
 func (x *ApplyResponse) GetImpact() *Impact {
 	if x != nil {
 		return x.Impact
-	}
-	return nil
-}
-
-func (x *ApplyResponse) GetWarnings() []string {
-	if x != nil {
-		return x.Warnings
 	}
 	return nil
 }
@@ -824,11 +816,11 @@ type DeleteRequest struct {
 	Name      string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	// Name of a cluster: an Assignment is meant that the cluster's spoke knows and the hub does not.
 	Cluster string `protobuf:"bytes,4,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	// Needed with a cluster; otherwise overrides the App's own.
+	// Of an App: needed with a cluster, otherwise overrides its own. For another kind it is INVALID_ARGUMENT.
 	Policy DeletePolicy `protobuf:"varint,5,opt,name=policy,proto3,enum=flotilla.admin.v1.DeletePolicy" json:"policy,omitempty"`
 	// As in ApplyRequest.
 	Confirm *uint32 `protobuf:"varint,6,opt,name=confirm,proto3,oneof" json:"confirm,omitempty"`
-	// A Cluster: do not wait for its spoke to acknowledge the tombstones.
+	// Of a Cluster: do not wait for its spoke to acknowledge the tombstones. For another kind it is INVALID_ARGUMENT.
 	Now bool `protobuf:"varint,7,opt,name=now,proto3" json:"now,omitempty"`
 	// Tell what would happen; change nothing.
 	DryRun        bool `protobuf:"varint,8,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
@@ -982,12 +974,11 @@ const file_flotilla_admin_v1_objects_proto_rawDesc = "" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12\x1d\n" +
 	"\aconfirm\x18\x03 \x01(\rH\x00R\aconfirm\x88\x01\x01B\n" +
 	"\n" +
-	"\b_confirm\"\xa9\x01\n" +
+	"\b_confirm\"\x9d\x01\n" +
 	"\rApplyResponse\x12\x16\n" +
 	"\x06object\x18\x01 \x01(\fR\x06object\x121\n" +
 	"\x06change\x18\x02 \x01(\x0e2\x19.flotilla.admin.v1.ChangeR\x06change\x121\n" +
-	"\x06impact\x18\x03 \x01(\v2\x19.flotilla.admin.v1.ImpactR\x06impact\x12\x1a\n" +
-	"\bwarnings\x18\x04 \x03(\tR\bwarnings\"l\n" +
+	"\x06impact\x18\x03 \x01(\v2\x19.flotilla.admin.v1.ImpactR\x06impactJ\x04\b\x04\x10\x05R\bwarnings\"l\n" +
 	"\n" +
 	"GetRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +

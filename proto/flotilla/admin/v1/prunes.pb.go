@@ -236,7 +236,9 @@ type ApproveRequest struct {
 	// The number of clusters a person confirmed; it must be the present number. 0 in a dry run: nobody was asked yet.
 	Confirm uint32 `protobuf:"varint,5,opt,name=confirm,proto3" json:"confirm,omitempty"`
 	// Tell where the approval would hold and record nothing.
-	DryRun        bool `protobuf:"varint,6,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	DryRun bool `protobuf:"varint,6,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// Name of the only cluster that it is for; empty: every one that holds the set.
+	Cluster       string `protobuf:"bytes,7,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -313,6 +315,13 @@ func (x *ApproveRequest) GetDryRun() bool {
 	return false
 }
 
+func (x *ApproveRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
 // ApproveResponse says where the approval holds.
 type ApproveResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -377,14 +386,15 @@ const file_flotilla_admin_v1_prunes_proto_rawDesc = "" +
 	"\aobjects\x18\x05 \x03(\tR\aobjects\x12'\n" +
 	"\x0fobjects_unknown\x18\x06 \x01(\tR\x0eobjectsUnknown\">\n" +
 	"\fShowResponse\x12.\n" +
-	"\x04sets\x18\x01 \x03(\v2\x1a.flotilla.admin.v1.HeldSetR\x04sets\"\xa1\x01\n" +
+	"\x04sets\x18\x01 \x03(\v2\x1a.flotilla.admin.v1.HeldSetR\x04sets\"\xbb\x01\n" +
 	"\x0eApproveRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x16\n" +
 	"\x06digest\x18\x04 \x01(\tR\x06digest\x12\x18\n" +
 	"\aconfirm\x18\x05 \x01(\rR\aconfirm\x12\x17\n" +
-	"\adry_run\x18\x06 \x01(\bR\x06dryRun\"-\n" +
+	"\adry_run\x18\x06 \x01(\bR\x06dryRun\x12\x18\n" +
+	"\acluster\x18\a \x01(\tR\acluster\"-\n" +
 	"\x0fApproveResponse\x12\x1a\n" +
 	"\bclusters\x18\x01 \x03(\tR\bclusters2\xaa\x01\n" +
 	"\rPrunesService\x12G\n" +

@@ -29,10 +29,11 @@ const (
 //
 // PrunesService shows and approves deletions that the prune guard holds.
 type PrunesServiceClient interface {
-	// Show returns the held sets of an App, equal sets of several clusters as one. Retry freely.
+	// Show returns the held sets of an App, equal sets of several clusters as one. Retry freely. The sets are as the
+	// clusters last reported them; a connected one is asked for the objects. A cluster that nobody knows is NOT_FOUND.
 	Show(ctx context.Context, in *ShowRequest, opts ...grpc.CallOption) (*ShowResponse, error)
-	// Approve lets exactly the set of that digest be deleted, in every cluster that holds it. Retry freely. The approval
-	// lapses in a cluster when its set changes.
+	// Approve lets exactly the set of that digest be deleted, in every cluster that holds it or in one. Retry freely. The
+	// approval is stored when it answers, and carried out as the spokes take it up; it lapses in a cluster when its set changes.
 	Approve(ctx context.Context, in *ApproveRequest, opts ...grpc.CallOption) (*ApproveResponse, error)
 }
 
@@ -70,10 +71,11 @@ func (c *prunesServiceClient) Approve(ctx context.Context, in *ApproveRequest, o
 //
 // PrunesService shows and approves deletions that the prune guard holds.
 type PrunesServiceServer interface {
-	// Show returns the held sets of an App, equal sets of several clusters as one. Retry freely.
+	// Show returns the held sets of an App, equal sets of several clusters as one. Retry freely. The sets are as the
+	// clusters last reported them; a connected one is asked for the objects. A cluster that nobody knows is NOT_FOUND.
 	Show(context.Context, *ShowRequest) (*ShowResponse, error)
-	// Approve lets exactly the set of that digest be deleted, in every cluster that holds it. Retry freely. The approval
-	// lapses in a cluster when its set changes.
+	// Approve lets exactly the set of that digest be deleted, in every cluster that holds it or in one. Retry freely. The
+	// approval is stored when it answers, and carried out as the spokes take it up; it lapses in a cluster when its set changes.
 	Approve(context.Context, *ApproveRequest) (*ApproveResponse, error)
 	mustEmbedUnimplementedPrunesServiceServer()
 }
