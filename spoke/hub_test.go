@@ -100,7 +100,7 @@ func (h *hub) Enroll(_ context.Context, request *spokev1.EnrollRequest) (*spokev
 	}
 	key := h.root.StateKey()
 	return &spokev1.EnrollResponse{ClusterId: h.cluster.String(), ClusterName: "prod-1", Credentials: &spokev1.Credentials{
-		Certificate: issued.DER, CaCertificates: [][]byte{h.root.Authority().Certificate().Raw},
+		Certificate: issued.DER,
 		SigningKeys: []*spokev1.SigningKey{{Id: key.ID, PublicKey: key.Public}},
 	}}, nil
 }
@@ -170,7 +170,7 @@ func (h *hub) Fetch(request *spokev1.FetchRequest, stream spokev1.SpokeService_F
 	if err != nil {
 		return err
 	}
-	header := &spokev1.FetchHeader{Manifest: a.Release.Manifest.Bytes(), BaseManifest: base.Bytes(), Size: uint64(len(pack))}
+	header := &spokev1.FetchHeader{BaseManifest: base.Bytes(), Size: uint64(len(pack))}
 	if err := stream.Send(&spokev1.FetchResponse{Message: &spokev1.FetchResponse_Header{Header: header}}); err != nil {
 		return err
 	}

@@ -60,8 +60,7 @@ func (s *Server) issue(cluster string, request []byte) (*spokev1.Credentials, fl
 		return nil, fleet.Certificate{}, err
 	}
 	return &spokev1.Credentials{
-		Certificate:    issued.DER,
-		CaCertificates: [][]byte{s.Authority.Certificate().Raw},
-		SigningKeys:    []*spokev1.SigningKey{{Id: s.StateKey.ID, PublicKey: s.StateKey.Public}},
+		Certificate: issued.DER,
+		SigningKeys: []*spokev1.SigningKey{{Id: s.StateKey.ID, PublicKey: s.StateKey.Public}},
 	}, fleet.Certificate{Serial: issued.Serial, IssuedAt: issued.NotBefore}, nil
 }

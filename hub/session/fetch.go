@@ -41,7 +41,7 @@ func (s *Server) Fetch(req *spokev1.FetchRequest, stream grpc.ServerStreamingSer
 	if err != nil {
 		return err
 	}
-	header := &spokev1.FetchHeader{Manifest: target.Bytes(), BaseManifest: base.Bytes(), Size: uint64(len(pack))}
+	header := &spokev1.FetchHeader{BaseManifest: base.Bytes(), Size: uint64(len(pack))}
 	if err := stream.Send(&spokev1.FetchResponse{Message: &spokev1.FetchResponse_Header{Header: header}}); err != nil {
 		return err
 	}

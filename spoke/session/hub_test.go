@@ -147,7 +147,7 @@ func (h *hub) issue(request []byte, enrolled bool) (*spokev1.Credentials, error)
 		h.serial, h.next = issued.Serial, ""
 	}
 	return &spokev1.Credentials{
-		Certificate: issued.DER, CaCertificates: [][]byte{h.root.Authority().Certificate().Raw},
+		Certificate: issued.DER,
 		SigningKeys: []*spokev1.SigningKey{{Id: h.key.ID, PublicKey: h.key.Public}},
 	}, err
 }

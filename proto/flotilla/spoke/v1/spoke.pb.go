@@ -287,7 +287,7 @@ type EnrollResponse struct {
 	ClusterId string `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
 	// Name of the cluster at the hub.
 	ClusterName string `protobuf:"bytes,2,opt,name=cluster_name,json=clusterName,proto3" json:"cluster_name,omitempty"`
-	// The issued certificate and how to trust the hub.
+	// The issued certificate and the keys that sign desired state.
 	Credentials   *Credentials `protobuf:"bytes,3,opt,name=credentials,proto3" json:"credentials,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -349,8 +349,6 @@ type Credentials struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The client certificate, DER.
 	Certificate []byte `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"`
-	// Certificates of the hub's CA, DER; a hub's server certificate must chain to one of them.
-	CaCertificates [][]byte `protobuf:"bytes,2,rep,name=ca_certificates,json=caCertificates,proto3" json:"ca_certificates,omitempty"`
 	// Keys that may sign desired state.
 	SigningKeys   []*SigningKey `protobuf:"bytes,3,rep,name=signing_keys,json=signingKeys,proto3" json:"signing_keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -390,13 +388,6 @@ func (*Credentials) Descriptor() ([]byte, []int) {
 func (x *Credentials) GetCertificate() []byte {
 	if x != nil {
 		return x.Certificate
-	}
-	return nil
-}
-
-func (x *Credentials) GetCaCertificates() [][]byte {
-	if x != nil {
-		return x.CaCertificates
 	}
 	return nil
 }
@@ -512,7 +503,7 @@ func (x *RenewRequest) GetCertificateRequest() []byte {
 // RenewResponse is the next certificate.
 type RenewResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The issued certificate and how to trust the hub.
+	// The issued certificate and the keys that sign desired state.
 	Credentials   *Credentials `protobuf:"bytes,1,opt,name=credentials,proto3" json:"credentials,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2322,9 +2313,7 @@ func (*FetchResponse_Superseded) isFetchResponse_Message() {}
 // FetchHeader precedes the chunks of a pack.
 type FetchHeader struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The Manifest the pack gives.
-	Manifest []byte `protobuf:"bytes,1,opt,name=manifest,proto3" json:"manifest,omitempty"`
-	// The Manifest it needs; empty: none.
+	// The Manifest that the pack needs to give the asked one; empty: none.
 	BaseManifest []byte `protobuf:"bytes,2,opt,name=base_manifest,json=baseManifest,proto3" json:"base_manifest,omitempty"`
 	// Bytes of all chunks.
 	Size          uint64 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
@@ -2360,13 +2349,6 @@ func (x *FetchHeader) ProtoReflect() protoreflect.Message {
 // Deprecated: Use FetchHeader.ProtoReflect.Descriptor instead.
 func (*FetchHeader) Descriptor() ([]byte, []int) {
 	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{29}
-}
-
-func (x *FetchHeader) GetManifest() []byte {
-	if x != nil {
-		return x.Manifest
-	}
-	return nil
 }
 
 func (x *FetchHeader) GetBaseManifest() []byte {
@@ -2433,11 +2415,10 @@ const file_flotilla_spoke_v1_spoke_proto_rawDesc = "" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12!\n" +
 	"\fcluster_name\x18\x02 \x01(\tR\vclusterName\x12@\n" +
-	"\vcredentials\x18\x03 \x01(\v2\x1e.flotilla.spoke.v1.CredentialsR\vcredentials\"\x9a\x01\n" +
+	"\vcredentials\x18\x03 \x01(\v2\x1e.flotilla.spoke.v1.CredentialsR\vcredentials\"\x88\x01\n" +
 	"\vCredentials\x12 \n" +
-	"\vcertificate\x18\x01 \x01(\fR\vcertificate\x12'\n" +
-	"\x0fca_certificates\x18\x02 \x03(\fR\x0ecaCertificates\x12@\n" +
-	"\fsigning_keys\x18\x03 \x03(\v2\x1d.flotilla.spoke.v1.SigningKeyR\vsigningKeys\";\n" +
+	"\vcertificate\x18\x01 \x01(\fR\vcertificate\x12@\n" +
+	"\fsigning_keys\x18\x03 \x03(\v2\x1d.flotilla.spoke.v1.SigningKeyR\vsigningKeysJ\x04\b\x02\x10\x03R\x0fca_certificates\";\n" +
 	"\n" +
 	"SigningKey\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
@@ -2577,11 +2558,10 @@ const file_flotilla_spoke_v1_spoke_proto_rawDesc = "" +
 	"\n" +
 	"superseded\x18\x03 \x01(\v2\x1d.flotilla.spoke.v1.SupersededH\x00R\n" +
 	"supersededB\t\n" +
-	"\amessage\"b\n" +
-	"\vFetchHeader\x12\x1a\n" +
-	"\bmanifest\x18\x01 \x01(\fR\bmanifest\x12#\n" +
+	"\amessage\"V\n" +
+	"\vFetchHeader\x12#\n" +
 	"\rbase_manifest\x18\x02 \x01(\fR\fbaseManifest\x12\x12\n" +
-	"\x04size\x18\x03 \x01(\x04R\x04size\"\f\n" +
+	"\x04size\x18\x03 \x01(\x04R\x04sizeJ\x04\b\x01\x10\x02R\bmanifest\"\f\n" +
 	"\n" +
 	"Superseded*\xbc\x01\n" +
 	"\x05Stage\x12\x15\n" +
