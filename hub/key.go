@@ -89,19 +89,27 @@ func makeAdminToken(ctx context.Context, config Config, s *store.Store, root ide
 	return writeAdminToken(config, root, func(hash fleet.Digest) error { return s.AddAdminToken(ctx, by, adminPrincipal, hash) })
 }
 
-// writeAdminToken makes a token, lets its hash be kept, and writes it to its file, or prints it once.
+// writeAdminToken makes a token, lets its hash be kept, and writes it to its file, or prints it once. The file is written
+// before, so that no token is kept that nobody gets to know, and put in place behind, over one that may still be good.
 func writeAdminToken(config Config, root identity.Root, keep func(hash fleet.Digest) error) error {
 	token, hash := identity.NewAdminToken()
-	if config.AdminTokenFile != "" {
-		if err := disk.Replace(config.AdminTokenFile, []byte(token+"\n"), 0o600); err != nil {
-			return fmt.Errorf("write the admin token: %w", err)
+	if config.AdminTokenFile == "" {
+		if err := keep(hash); err != nil {
+			return err
 		}
+		fmt.Printf("admin token, shown this once: %s\nCA pin: %s\n", token, root.Authority().Pin())
+		return nil
+	}
+	file, err := disk.Prepare(config.AdminTokenFile, []byte(token+"\n"), 0o600)
+	if err != nil {
+		return fmt.Errorf("write the admin token: %w", err)
 	}
 	if err := keep(hash); err != nil {
+		file.Discard()
 		return err
 	}
-	if config.AdminTokenFile == "" {
-		fmt.Printf("admin token, shown this once: %s\nCA pin: %s\n", token, root.Authority().Pin())
+	if err := file.Commit(); err != nil {
+		return fmt.Errorf("the admin token is good, and in %s: %w", file.Beside, err)
 	}
 	return nil
 }

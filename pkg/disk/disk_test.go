@@ -54,6 +54,30 @@ func TestFileThatCannotBeReplacedLeavesNothingBeside(t *testing.T) {
 	}
 }
 
+func TestPreparedFileChangesNothingUntilItIsCommitted(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "token")
+	if err := disk.Replace(path, []byte("before"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, commit := range []bool{false, true} {
+		next, err := disk.Prepare(path, []byte("after"), 0o644)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if data, err := os.ReadFile(path); err != nil || string(data) != "before" {
+			t.Errorf("before the commit it holds %q, %v", data, err)
+		}
+		if commit {
+			if err := next.Commit(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		next.Discard()
+	}
+	wantFile(t, path, "after", 0o644)
+}
+
 func TestFileIsCreatedOnce(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "hub.key")
