@@ -1,4 +1,5 @@
-// Package disk puts files in place whole and to stay: a crash leaves the file of before or the new one, never a part.
+// Package disk puts files in place whole and to stay: a crash leaves the file of before or the new one, never a part. And
+// it locks them.
 package disk
 
 import (

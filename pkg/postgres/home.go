@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"flotilla.dev/flotilla/pkg/disk"
 )
 
 // home is a server's directory while this process holds its lock:
@@ -26,7 +28,7 @@ import (
 //	lock       flocked by the owner
 type home struct {
 	dir     string
-	lock    *os.File
+	lock    *disk.Lock
 	account *syscall.Credential // nil: Postgres runs as this process's own user
 	handle  *os.File            // the open directory, when Postgres cannot walk to it by its path
 }
@@ -58,11 +60,11 @@ func openHome(dir string) (*home, error) {
 			}
 		}
 	}
-	if h.lock, err = os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
-		return nil, errors.Join(err, h.close())
+	if h.lock, err = disk.TryLock(filepath.Join(dir, "lock")); errors.Is(err, disk.ErrLocked) {
+		err = errors.New("another process runs a server there")
 	}
-	if err := syscall.Flock(int(h.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(errors.New("another process runs a server there"), h.close())
+	if err != nil {
+		return nil, errors.Join(err, h.close())
 	}
 	return h, nil
 }
@@ -89,10 +91,11 @@ func findAccount() (*syscall.Credential, error) {
 
 func (h *home) close() error {
 	var errs []error
-	for _, f := range []*os.File{h.lock, h.handle} {
-		if f != nil {
-			errs = append(errs, f.Close())
-		}
+	if h.lock != nil {
+		errs = append(errs, h.lock.Unlock())
+	}
+	if h.handle != nil {
+		errs = append(errs, h.handle.Close())
 	}
 	h.lock, h.handle = nil, nil
 	return errors.Join(errs...)

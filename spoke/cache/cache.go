@@ -38,7 +38,7 @@ type Cache struct {
 	max     int64
 	log     *slog.Logger
 	metrics *metrics
-	lock    *os.File
+	lock    *disk.Lock
 
 	mu    sync.Mutex
 	blobs map[fleet.Digest]*blob
@@ -68,9 +68,9 @@ func Open(config Config) (*Cache, error) {
 	}
 	err := os.MkdirAll(c.dir, 0o700)
 	if err == nil {
-		c.lock, err = lockFile(filepath.Join(c.dir, "lock"))
+		c.lock, err = disk.TryLock(filepath.Join(c.dir, "lock"))
 	}
-	if errors.Is(err, fleet.ErrConflict) {
+	if errors.Is(err, disk.ErrLocked) {
 		return nil, fmt.Errorf("open cache: %w: another spoke uses %s", fleet.ErrConflict, c.dir)
 	}
 	if err != nil {
@@ -85,7 +85,7 @@ func (c *Cache) Close() error {
 	if c.lock == nil {
 		return nil
 	}
-	return c.lock.Close()
+	return c.lock.Unlock()
 }
 
 // read returns a checksummed file's content; nil when it is absent or not as it was written.

@@ -19,7 +19,7 @@ var table = map[string][]string{
 	"pkg/flux":                  {"pkg/fleet"},
 	"pkg/identity":              {"pkg/disk", "pkg/fleet"},
 	"pkg/manifest":              {"pkg/fleet"},
-	"pkg/postgres":              {"pkg/run"},
+	"pkg/postgres":              {"pkg/disk", "pkg/run"},
 	"pkg/render":                {"pkg/artifact", "pkg/build", "pkg/fleet"},
 	"pkg/resource":              {"pkg/fleet", "pkg/flux"},
 	"pkg/rpc":                   {"pkg/fleet", "pkg/run", "pkg/telemetry"},
@@ -58,9 +58,9 @@ var table = map[string][]string{
 	// Real parts for tests, benchmarks and the demo, which know Flotilla from outside: by its binaries.
 	"test/arch":  {},
 	"test/bench": {"test/lab"},
-	"test/demo":  {"test/lab"},
+	"test/demo":  {"pkg/disk", "test/lab"},
 	"test/e2e":   {"test/lab"},
-	"test/lab":   {"pkg/postgres", "pkg/run"},
+	"test/lab":   {"pkg/disk", "pkg/postgres", "pkg/run"},
 	"test/setup": {"test/lab"},
 }
 

@@ -9,15 +9,16 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
+
+	"flotilla.dev/flotilla/pkg/disk"
 )
 
 // place is the demo's directory, held by one demo at a time. The lock is on the directory itself, so that it goes with
 // the process, however that ends.
 type place struct {
 	dir  string
-	lock *os.File
+	lock *disk.Lock
 	kept bool
 }
 
@@ -40,24 +41,20 @@ func takePlace(dir string, isDefault bool) (*place, error) {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, err
 		}
-		lock, err := os.Open(dir)
+		lock, err := disk.TryLockDir(dir)
 		if errors.Is(err, os.ErrNotExist) {
 			continue // another demo removed it just now
 		}
 		if err != nil {
-			return nil, err
-		}
-		if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-			_ = lock.Close()
 			return nil, refusal(dir, err)
 		}
-		if !stillThere(lock, dir) {
-			_ = lock.Close()
+		if !lock.IsOf(dir) {
+			_ = lock.Unlock()
 			continue
 		}
 		p := &place{dir: dir, lock: lock}
 		if err := p.furnish(isDefault); err != nil {
-			_ = lock.Close()
+			_ = lock.Unlock()
 			return nil, err
 		}
 		return p, nil
@@ -108,7 +105,7 @@ func (p *place) checkOwn(isDefault bool) error {
 }
 
 func refusal(dir string, err error) error {
-	if !errors.Is(err, syscall.EWOULDBLOCK) {
+	if !errors.Is(err, disk.ErrLocked) {
 		return fmt.Errorf("lock %s: %w", dir, err)
 	}
 	who := "another process"
@@ -116,16 +113,6 @@ func refusal(dir string, err error) error {
 		who = "process " + strings.TrimSpace(string(pid))
 	}
 	return fmt.Errorf("a demo runs in %s already (%s): end it with Ctrl-C where it was started", dir, who)
-}
-
-// stillThere tells whether the path still names the directory that is locked.
-func stillThere(lock *os.File, dir string) bool {
-	locked, err := lock.Stat()
-	if err != nil {
-		return false
-	}
-	named, err := os.Stat(dir)
-	return err == nil && os.SameFile(locked, named)
 }
 
 // empty removes the content. The parts of a killed demo may take a moment to end, and write until then.
@@ -169,7 +156,7 @@ func (p *place) release() {
 	} else if p.removeContent() == nil {
 		_ = os.RemoveAll(p.dir)
 	}
-	_ = p.lock.Close()
+	_ = p.lock.Unlock()
 }
 
 func (p *place) file(name string) string { return filepath.Join(p.dir, name) }

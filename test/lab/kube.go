@@ -14,8 +14,9 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
+
+	"flotilla.dev/flotilla/pkg/disk"
 )
 
 // KubeBinary returns the path of the multi-call binary that test/kube is the source of: etcd, kube-apiserver and
@@ -55,7 +56,7 @@ func buildKube(ctx context.Context, source, cache string, progress io.Writer) (s
 	if err != nil {
 		return "", err
 	}
-	defer lock.Close()
+	defer lock.Unlock()
 	if isFile(path) {
 		return path, nil
 	}
@@ -127,12 +128,12 @@ func cacheDir() (string, error) {
 }
 
 // awaitLock takes a lock that another process may hold for minutes.
-func awaitLock(ctx context.Context, path string) (*os.File, error) {
+func awaitLock(ctx context.Context, path string) (*disk.Lock, error) {
 	ticker := time.NewTicker(200 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		lock, err := lockFile(path, syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil || !errors.Is(err, syscall.EWOULDBLOCK) {
+		lock, err := disk.TryLock(path)
+		if err == nil || !errors.Is(err, disk.ErrLocked) {
 			return lock, err
 		}
 		select {

@@ -14,7 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
+
+	"flotilla.dev/flotilla/pkg/disk"
 )
 
 // errNoModule is returned where the working directory is not inside Flotilla's source.
@@ -42,7 +43,7 @@ func ModuleRoot() (string, error) {
 // workspace is a temporary directory that lives as long as this process: a lock in it tells the living from the dead.
 type workspace struct {
 	dir  string
-	lock *os.File
+	lock *disk.Lock
 }
 
 // newWorkspace makes one, and removes those whose process died without doing so.
@@ -52,17 +53,17 @@ func newWorkspace() (*workspace, error) {
 		return nil, err
 	}
 	// Under one lock, since a workspace without its own lock yet looks dead.
-	gate, err := lockFile(filepath.Join(all, "lock"), syscall.LOCK_EX)
+	gate, err := disk.AwaitLock(filepath.Join(all, "lock"))
 	if err != nil {
 		return nil, err
 	}
-	defer gate.Close()
+	defer gate.Unlock()
 	sweep(all)
 	dir, err := os.MkdirTemp(all, "")
 	if err != nil {
 		return nil, err
 	}
-	lock, err := lockFile(filepath.Join(dir, "lock"), syscall.LOCK_EX)
+	lock, err := disk.AwaitLock(filepath.Join(dir, "lock"))
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -77,32 +78,15 @@ func sweep(all string) {
 			continue
 		}
 		dir := filepath.Join(all, entry.Name())
-		lock, err := lockFile(filepath.Join(dir, "lock"), syscall.LOCK_EX|syscall.LOCK_NB)
+		lock, err := disk.TryLock(filepath.Join(dir, "lock"))
 		if err != nil {
 			continue // alive
 		}
 		_ = os.RemoveAll(dir)
-		_ = lock.Close()
+		_ = lock.Unlock()
 	}
 }
 
 func (w *workspace) remove() error {
-	return errors.Join(os.RemoveAll(w.dir), w.lock.Close())
-}
-
-// lockFile opens a file, made when absent, and locks it until it is closed or the process ends.
-func lockFile(path string, how int) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err = syscall.Flock(int(f.Fd()), how)
-		if err == nil {
-			return f, nil
-		}
-		if !errors.Is(err, syscall.EINTR) {
-			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
-		}
-	}
+	return errors.Join(os.RemoveAll(w.dir), w.lock.Unlock())
 }
