@@ -20,7 +20,7 @@ func (s *Store) DesiredState(ctx context.Context, session fleet.Session, held fl
 		if known, err = readState(ctx, tx, session, ""); err != nil || known.safeMode != "" || known.changed || known.id == held {
 			return err
 		}
-		desired, err = readDesired(ctx, tx, session.Cluster)
+		desired, _, err = readDesired(ctx, tx, session.Cluster)
 		return err
 	})
 	if err != nil || !known.changed || known.safeMode != "" {
@@ -30,10 +30,11 @@ func (s *Store) DesiredState(ctx context.Context, session fleet.Session, held fl
 		if known, err = readState(ctx, tx, session, " FOR NO KEY UPDATE"); err != nil || known.safeMode != "" {
 			return err
 		}
-		if desired, err = readDesired(ctx, tx, session.Cluster); err != nil || !known.changed {
+		var assigned int64
+		if desired, assigned, err = readDesired(ctx, tx, session.Cluster); err != nil {
 			return err
 		}
-		return known.allot(ctx, tx, session, fleet.DesiredDigest(desired.Digests()))
+		return known.allot(ctx, tx, session, fleet.DesiredDigest(desired.Digests()), assigned)
 	})
 	return desired, known.id, known.safeMode, err
 }
@@ -42,15 +43,16 @@ func (s *Store) DesiredState(ctx context.Context, session fleet.Session, held fl
 type state struct {
 	id       fleet.StateID
 	safeMode string
-	// changed says that the Assignments are others by now.
+	// changed says that the Assignments were others when it was read.
 	changed bool
 }
 
-// assigned is a fingerprint of a cluster's Assignments in SQL: each change of one gives it another generation.
-const assigned = `(SELECT coalesce(bit_xor(hashtextextended(app, generation)), 0) FROM assignment WHERE cluster = $1)`
+// fingerprint of an Assignment in SQL: each change gives it another generation. That of a cluster's is all of theirs.
+const fingerprint = `hashtextextended(app, generation)`
 
 func readState(ctx context.Context, tx pgx.Tx, session fleet.Session, lock string) (known state, err error) {
-	query := `SELECT epoch, version, digest, safe_mode, version = 0 OR assigned IS DISTINCT FROM ` + assigned + ` FROM cluster
+	query := `SELECT epoch, version, digest, safe_mode, version = 0 OR assigned IS DISTINCT FROM
+			(SELECT coalesce(bit_xor(` + fingerprint + `), 0) FROM assignment WHERE cluster = $1) FROM cluster
 		WHERE id = $1 AND session = $2 AND coalesce(serial, '') = convert_to($3, 'UTF8')` + lock
 	var digest []byte
 	err = tx.QueryRow(ctx, query, session.Cluster, session.Number, session.Serial).
@@ -65,32 +67,36 @@ func readState(ctx context.Context, tx pgx.Tx, session fleet.Session, lock strin
 	return known, err
 }
 
-func readDesired(ctx context.Context, tx pgx.Tx, cluster string) (fleet.Desired, error) {
-	rows, err := tx.Query(ctx, `SELECT app, payload FROM assignment WHERE cluster = $1`, cluster)
+// readDesired returns the Assignments there are at one moment, and their fingerprint.
+func readDesired(ctx context.Context, tx pgx.Tx, cluster string) (desired fleet.Desired, assigned int64, err error) {
+	rows, err := tx.Query(ctx, `SELECT app, payload, `+fingerprint+` FROM assignment WHERE cluster = $1`, cluster)
 	if err != nil {
-		return nil, explain("read the Assignments", err)
+		return nil, 0, explain("read the Assignments", err)
 	}
 	defer rows.Close()
-	desired := fleet.Desired{}
+	desired = fleet.Desired{}
 	for rows.Next() {
 		var app string
 		var payload []byte
-		if err := rows.Scan(&app, &payload); err != nil {
-			return nil, explain("read the Assignments", err)
+		var one int64
+		if err := rows.Scan(&app, &payload, &one); err != nil {
+			return nil, 0, explain("read the Assignments", err)
 		}
 		desired[app] = payload
+		assigned ^= one
 	}
-	return desired, explain("read the Assignments", rows.Err())
+	return desired, assigned, explain("read the Assignments", rows.Err())
 }
 
-// allot gives the Assignments that are there now, of that digest, a version of their own, unless they are what they were.
-func (s *state) allot(ctx context.Context, tx pgx.Tx, session fleet.Session, digest fleet.Digest) error {
+// allot gives Assignments of that digest and fingerprint a version of their own, unless they are what they were. Others
+// may be there by now.
+func (s *state) allot(ctx context.Context, tx pgx.Tx, session fleet.Session, digest fleet.Digest, assigned int64) error {
 	anew := s.id.Version == 0 || s.id.Digest != digest
 	if anew {
 		s.id.Version, s.id.Digest = s.id.Version+1, digest
 	}
-	const update = `UPDATE cluster SET version = $2, digest = $3, assigned = ` + assigned + ` WHERE id = $1`
-	if _, err := tx.Exec(ctx, update, session.Cluster, s.id.Version, s.id.Digest.Bytes()); err != nil || !anew {
+	const update = `UPDATE cluster SET version = $2, digest = $3, assigned = $4 WHERE id = $1`
+	if _, err := tx.Exec(ctx, update, session.Cluster, s.id.Version, s.id.Digest.Bytes(), assigned); err != nil || !anew {
 		return explain("allot a version", err)
 	}
 	const issue = `INSERT INTO issued_state (cluster, epoch, version, digest) VALUES ($1, $2, $3, $4)`

@@ -128,3 +128,36 @@ func TestReportsAreStoredInTheirOrderAndOnce(t *testing.T) {
 		t.Errorf("events %v", told)
 	}
 }
+
+// An Assignment may be written while the ones before it are allotted.
+func TestAssignmentThatComesWhileAStateIsAllottedIsInTheNext(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.running()
+	session := b.connect("prod-1", fleet.StateID{})
+	held := b.begin(`LOCK TABLE cluster IN SHARE MODE`) // which lets the row be locked, and the Assignments be read
+	type state struct {
+		desired fleet.Desired
+		id      fleet.StateID
+		err     error
+	}
+	first := make(chan state)
+	go func() {
+		desired, id, _, err := b.DesiredState(t.Context(), session, fleet.StateID{})
+		first <- state{desired, id, err}
+	}()
+	b.awaitBlocked(held, 1)
+	execute(t, held, `UPDATE assignment SET generation = generation + 1, payload = payload || ' '`)
+	commit(t, held)
+	was := <-first
+	if was.err != nil {
+		t.Fatal(was.err)
+	}
+	desired, id, _, err := b.DesiredState(t.Context(), session, was.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id == was.id || len(desired) != 1 {
+		t.Errorf("after state %s with %d Assignments comes %s with %d", was.id, len(was.desired), id, len(desired))
+	}
+}

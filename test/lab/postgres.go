@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"os/exec"
 	"path/filepath"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"flotilla.dev/flotilla/pkg/postgres"
 )
@@ -74,12 +76,26 @@ func (p *Postgres) CopyDatabase(ctx context.Context, from, to string) (url strin
 	if err := allow(ctx, "false"); err != nil {
 		return "", err
 	}
-	err = p.exec(ctx, endSessions, from)
-	if err == nil {
-		err = p.exec(ctx, "CREATE DATABASE "+quote(to)+" TEMPLATE "+quote(from)+copyFiles)
+	trying, cancel := context.WithTimeout(ctx, copyPatience)
+	defer cancel()
+	for again := true; again; {
+		err = p.exec(trying, endSessions, from)
+		if err == nil {
+			err = p.exec(trying, "CREATE DATABASE "+quote(to)+" TEMPLATE "+quote(from)+copyFiles)
+		}
+		// A session that was just beginning when connections were forbidden shows only now.
+		var refused *pgconn.PgError
+		again = errors.As(err, &refused) && refused.Code == objectInUse
 	}
 	return p.server.URL(to), errors.Join(err, allow(context.WithoutCancel(ctx), "true"))
 }
+
+const (
+	// objectInUse is what Postgres says of a database that has sessions.
+	objectInUse = "55006"
+	// copyPatience is how long a database is copied, with all tries.
+	copyPatience = time.Minute
+)
 
 // RestoreDatabase puts a copy that CopyDatabase made in the place of a database: the same URL then shows an older
 // time. Sessions of both are ended; the copy stays.
