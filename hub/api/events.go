@@ -64,7 +64,8 @@ func (s *events) findClusterOrTraces(ctx context.Context, name string) error {
 	return unknown
 }
 
-// Watch follows from a List: each event once.
+// Watch follows from a List: each event once. The token is that of before until all events of a read are sent: a client
+// whose stream breaks amid them has to be told the rest.
 func (s *events) Watch(req *adminv1.EventsServiceWatchRequest, stream grpc.ServerStreamingServer[adminv1.EventsServiceWatchResponse]) error {
 	query := eventQuery(req.GetFilter())
 	var err error
@@ -85,11 +86,14 @@ func (s *events) Watch(req *adminv1.EventsServiceWatchRequest, stream grpc.Serve
 			if sent[e.ID] {
 				continue
 			}
-			if err := stream.Send(&adminv1.EventsServiceWatchResponse{Event: eventMessage(e), WatchToken: s.Store.WatchToken(seen)}); err != nil {
+			if err := stream.Send(&adminv1.EventsServiceWatchResponse{Event: eventMessage(e), WatchToken: s.Store.WatchToken(query.Since)}); err != nil {
 				return err
 			}
 		}
 		sent, query.Since = repeated, seen
+		if err := stream.Send(&adminv1.EventsServiceWatchResponse{WatchToken: s.Store.WatchToken(seen)}); err != nil {
+			return err
+		}
 		select {
 		case <-stream.Context().Done():
 			return stream.Context().Err()

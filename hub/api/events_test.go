@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -73,13 +74,54 @@ func TestEventIsWatchedOnce(t *testing.T) {
 		if err := b.AddEvent(b.ctx, fleet.FleetEvent{Kind: "Kustomization", Namespace: "apps", Name: "app", Reason: fmt.Sprint(i)}); err != nil {
 			t.Fatal(err)
 		}
+		if got := nextEvent(t, watch).GetEvent().GetReason(); got != fmt.Sprint(i) {
+			t.Errorf("event %s, want %d", got, i)
+		}
+	}
+}
+
+func nextEvent(t *testing.T, watch adminv1.EventsService_WatchClient) *adminv1.EventsServiceWatchResponse {
+	t.Helper()
+	for {
 		resp, err := watch.Recv()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := resp.GetEvent().GetReason(); got != fmt.Sprint(i) {
-			t.Errorf("event %s, want %d", got, i)
+		if resp.GetEvent() != nil {
+			return resp
 		}
+	}
+}
+
+func TestEventsAfterABrokenStreamAreWatchedFromItsLastToken(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	client := adminv1.NewEventsServiceClient(b.conn)
+	list, err := client.List(b.ctx, &adminv1.EventsServiceListRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		if err := b.AddEvent(b.ctx, fleet.FleetEvent{Kind: "Kustomization", Namespace: "apps", Name: "app", Reason: fmt.Sprint(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	token, seen := list.GetWatchToken(), map[string]bool{}
+	for range 3 {
+		ctx, cancel := context.WithCancel(b.ctx)
+		watch, err := client.Watch(ctx, &adminv1.EventsServiceWatchRequest{WatchToken: token})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for { // breaks at the first that is new
+			resp := nextEvent(t, watch)
+			token = resp.GetWatchToken()
+			if reason := resp.GetEvent().GetReason(); !seen[reason] {
+				seen[reason] = true
+				break
+			}
+		}
+		cancel()
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -16,6 +17,8 @@ type watchingEvents struct {
 	request *adminv1.EventsServiceListRequest
 	token   string
 	print   func([]*adminv1.Event) error
+	// told are the events since the token: after a break they come again.
+	told []*adminv1.Event
 	// last are the events of the newest moment that was seen, so that a new list is told from there on.
 	last []*adminv1.Event
 }
@@ -37,10 +40,16 @@ func (w *watchingEvents) round(ctx context.Context) (heard bool, err error) {
 		}
 		heard = true
 		w.token = response.GetWatchToken()
-		if response.GetEvent() == nil {
+		event := response.GetEvent()
+		switch {
+		case event == nil:
+			w.told = nil
+			continue
+		case contains(w.told, event):
 			continue
 		}
-		if err := w.tell([]*adminv1.Event{response.GetEvent()}); err != nil {
+		w.told = append(w.told, event)
+		if err := w.tell([]*adminv1.Event{event}); err != nil {
 			return heard, err
 		}
 	}
@@ -52,7 +61,7 @@ func (w *watchingEvents) again(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.token = response.GetWatchToken()
+	w.token, w.told = response.GetWatchToken(), nil
 	var fresh []*adminv1.Event
 	for _, event := range response.GetEvents() {
 		if w.isNew(event) {
@@ -87,10 +96,9 @@ func (w *watchingEvents) isNew(event *adminv1.Event) bool {
 	if !at.Equal(newest) {
 		return at.After(newest)
 	}
-	for _, seen := range w.last {
-		if proto.Equal(seen, event) {
-			return false
-		}
-	}
-	return true
+	return !contains(w.last, event)
+}
+
+func contains(events []*adminv1.Event, event *adminv1.Event) bool {
+	return slices.ContainsFunc(events, func(e *adminv1.Event) bool { return proto.Equal(e, event) })
 }

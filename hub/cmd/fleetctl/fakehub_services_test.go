@@ -128,13 +128,19 @@ func (f *fakeEvents) Watch(r *adminv1.EventsServiceWatchRequest, stream grpc.Ser
 			return status.Error(codes.OutOfRange, "the watch token is unknown")
 		}
 		for _, e := range events {
-			at++
 			if !eventMatches(r.GetFilter(), e) {
 				continue
 			}
 			if err := stream.Send(&adminv1.EventsServiceWatchResponse{Event: e, WatchToken: strconv.Itoa(at)}); err != nil {
 				return err
 			}
+			if f.breaks(e) {
+				return status.Error(codes.Unavailable, "the hub stops")
+			}
+		}
+		at += len(events)
+		if err := stream.Send(&adminv1.EventsServiceWatchResponse{WatchToken: strconv.Itoa(at)}); err != nil {
+			return err
 		}
 		select {
 		case <-stream.Context().Done():

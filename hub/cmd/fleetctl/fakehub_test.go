@@ -34,15 +34,16 @@ type fakeHub struct {
 	failures map[string]error // by method, such as "Apply"
 	requests []proto.Message
 
-	held     []*adminv1.HeldSet
-	status   *adminv1.StatusResponse
-	register func(*adminv1.RegisterRequest) (*adminv1.RegisterResponse, error)
-	asked    func(*adminv1.ReconcileRequest) // runs after a Reconcile is recorded
-	listed   func(*adminv1.ListRequest)      // runs before a List is answered, with what was there before it
-	applied  func(*adminv1.ApplyRequest)     // runs after an Apply that is no dry run
-	deleted  func(*adminv1.DeleteRequest)    // runs after a Delete that is no dry run
-	orders   bool                            // a Delete of an instance that is not there is an order to its spoke
-	source   *adminv1.ReconcileResponse      // the Source a Reconcile answers with
+	held       []*adminv1.HeldSet
+	status     *adminv1.StatusResponse
+	register   func(*adminv1.RegisterRequest) (*adminv1.RegisterResponse, error)
+	breakAfter string                          // reason of the event after which a stream ends, once
+	asked      func(*adminv1.ReconcileRequest) // runs after a Reconcile is recorded
+	listed     func(*adminv1.ListRequest)      // runs before a List is answered, with what was there before it
+	applied    func(*adminv1.ApplyRequest)     // runs after an Apply that is no dry run
+	deleted    func(*adminv1.DeleteRequest)    // runs after a Delete that is no dry run
+	orders     bool                            // a Delete of an instance that is not there is an order to its spoke
+	source     *adminv1.ReconcileResponse      // the Source a Reconcile answers with
 }
 
 type objectKey struct{ kind, namespace, name, cluster string }
@@ -188,11 +189,29 @@ func (h *fakeHub) forget() {
 }
 
 // emit makes an event happen.
-func (h *fakeHub) emit(e *adminv1.Event) {
+func (h *fakeHub) emit(events ...*adminv1.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.events = append(h.events, e)
+	h.events = append(h.events, events...)
 	h.woken()
+}
+
+// breakAt ends the next stream of events after the event of that reason.
+func (h *fakeHub) breakAt(reason string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.breakAfter = reason
+}
+
+// breaks reports whether a stream of events ends after the event.
+func (h *fakeHub) breaks(e *adminv1.Event) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.breakAfter == "" || h.breakAfter != e.GetReason() {
+		return false
+	}
+	h.breakAfter = ""
+	return true
 }
 
 // requestsOf are the requests of one type, in the order they came.

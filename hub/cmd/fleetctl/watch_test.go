@@ -180,3 +180,19 @@ func TestEventsAreFollowedEachOnce(t *testing.T) {
 		t.Errorf("%d events, want 3:\n%s", lines, r.stdout)
 	}
 }
+
+func TestEventsAreFollowedEachOnceThoughTheStreamBreaksAmidThem(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t)
+	b.hub.emit(event(10, false, "First", "canary-1"))
+	r := b.start("events", "-w", "-o", "json")
+	r.stdout.says(t, "First")
+	b.hub.breakAt("Second")
+	b.hub.emit(event(20, false, "Second", "canary-1"), event(20, false, "Third", "canary-1"))
+	r.stdout.says(t, "Third")
+	r.interrupt()
+	r.wait()
+	if lines := strings.Count(r.stdout.String(), "\n"); lines != 3 {
+		t.Errorf("%d events, want 3:\n%s", lines, r.stdout)
+	}
+}

@@ -383,7 +383,7 @@ func (x *EventsServiceWatchRequest) GetWatchToken() string {
 	return ""
 }
 
-// EventsServiceWatchResponse is one event.
+// EventsServiceWatchResponse is one event, or none: all up to the token were sent.
 type EventsServiceWatchResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Event         *Event                 `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`

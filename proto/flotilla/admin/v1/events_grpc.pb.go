@@ -33,7 +33,7 @@ type EventsServiceClient interface {
 	// Retry freely. A cluster that nobody knows, and of which no event is left, is NOT_FOUND.
 	List(ctx context.Context, in *EventsServiceListRequest, opts ...grpc.CallOption) (*EventsServiceListResponse, error)
 	// Watch follows from a List: every event stored after it is sent, each once, and at first possibly some from before it
-	// again. Resume with the last token; OUT_OF_RANGE means that the token is of another database: list again.
+	// again. Resume with the last token: what was sent since that token first came is sent again. OUT_OF_RANGE means that the token is of another database: list again.
 	Watch(ctx context.Context, in *EventsServiceWatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[EventsServiceWatchResponse], error)
 }
 
@@ -84,7 +84,7 @@ type EventsServiceServer interface {
 	// Retry freely. A cluster that nobody knows, and of which no event is left, is NOT_FOUND.
 	List(context.Context, *EventsServiceListRequest) (*EventsServiceListResponse, error)
 	// Watch follows from a List: every event stored after it is sent, each once, and at first possibly some from before it
-	// again. Resume with the last token; OUT_OF_RANGE means that the token is of another database: list again.
+	// again. Resume with the last token: what was sent since that token first came is sent again. OUT_OF_RANGE means that the token is of another database: list again.
 	Watch(*EventsServiceWatchRequest, grpc.ServerStreamingServer[EventsServiceWatchResponse]) error
 	mustEmbedUnimplementedEventsServiceServer()
 }
