@@ -6,8 +6,10 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -23,12 +25,20 @@ const (
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asDemo) == "" {
+		heedHangUps()
 		lab.Main(m)
 	}
 	if os.Getenv(brokenApp) != "" {
 		breakApp()
 	}
 	main()
+}
+
+// heedHangUps has what is started here not inherit that hang-ups are ignored, as under nohup, which the demo respects.
+func heedHangUps() {
+	if signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) // a caught signal is one that a child has to begin with
+	}
 }
 
 func breakApp() {
