@@ -108,7 +108,7 @@ func TestEventsAfterABrokenStreamAreWatchedFromItsLastToken(t *testing.T) {
 	}
 	token, seen := list.GetWatchToken(), map[string]bool{}
 	for range 3 {
-		ctx, cancel := context.WithCancel(b.ctx)
+		ctx, cancel := context.WithTimeout(b.ctx, patience)
 		watch, err := client.Watch(ctx, &adminv1.EventsServiceWatchRequest{WatchToken: token})
 		if err != nil {
 			t.Fatal(err)

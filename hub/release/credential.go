@@ -34,6 +34,16 @@ func (l *Loop) credential(ctx context.Context, v *view, namespace, name string) 
 	return credential, nil
 }
 
+// forgetCredentials forgets those of Secrets that are not given to the hub any more.
+func (l *Loop) forgetCredentials(v *view) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	maps.DeleteFunc(l.credentials, func(secret string, _ readCredential) bool {
+		_, given := v.secrets[secret]
+		return !given
+	})
+}
+
 // readCredential is a credential and the version of the Secret that it was read from.
 type readCredential struct {
 	version    string

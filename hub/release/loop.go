@@ -129,6 +129,7 @@ func (l *Loop) look(ctx context.Context) error {
 		l.begin(ctx, func() bool { return l.lookAt(ctx, view, upstream) }, upstream.ID)
 	}
 	l.forgetTroubles(view)
+	l.forgetCredentials(view)
 	for _, app := range view.behind() {
 		if !l.postponed(app.Key) {
 			l.begin(ctx, func() bool { return l.build(ctx, app) }, app.Key, app.buildKey())
