@@ -60,7 +60,7 @@ func newBench(t *testing.T) *bench {
 
 func (b *bench) assignment(generation uint64) fleet.Assignment {
 	return fleet.Assignment{
-		App: b.app, State: fleet.Active, Generation: generation, Pin: generation, Release: fleet.Release{App: b.app, Prune: true, Wait: true},
+		App: b.app, State: fleet.Active, Generation: generation, Pin: generation, Release: fleet.Release{App: b.app, Prune: true, ReleaseSpec: fleet.ReleaseSpec{Wait: true}},
 		Controls: fleet.Controls{Interval: time.Minute, RetryInterval: time.Second, Timeout: 30 * time.Second},
 	}
 }

@@ -65,7 +65,7 @@ func (l *Loop) build(ctx context.Context, app declaredApp) bool {
 	digest, err := l.manifest(ctx, app, key)
 	switch {
 	case err == nil:
-		release := fleet.Release{App: app.Key, Manifest: digest, Prune: *app.spec.Prune, Wait: app.spec.Wait,
+		release := fleet.Release{App: app.Key, Manifest: digest, Prune: *app.spec.Prune, ReleaseSpec: app.spec.ReleaseSpec,
 			PruneGuard: app.object.Metadata.Annotations[flux.PruneGuardAnnotation]}
 		isNew, err = l.Store.Released(ctx, app.object.Metadata.Generation, app.revision(), release)
 		stale = errors.Is(err, fleet.ErrConflict)

@@ -80,7 +80,7 @@ func TestNewReleaseGoesToEveryPlacedCluster(t *testing.T) {
 	two := releaseOf("two")
 	s.App.Release = &two
 	step := rollout.Next(s)
-	if len(step.Put) != 2 || step.Put["id-a"].Assignment.Release != two || step.Put["id-a"].Assignment.Pin != s.Generation {
+	if len(step.Put) != 2 || step.Put["id-a"].Assignment.Release.Digest() != two.Digest() || step.Put["id-a"].Assignment.Pin != s.Generation {
 		t.Errorf("step %+v", step)
 	}
 }
@@ -171,7 +171,7 @@ func TestAppPlacedAnewWhileItsTombstoneIsDoneIsAssigned(t *testing.T) {
 	s = follow(s, rollout.Next(s))
 	s.App, s.Deletion = declared, nil
 	s = reportRemoved(s)
-	if got := rollout.Next(s).Put["id-a"].Assignment; got.State != fleet.Active || got.Release != *declared.Release {
+	if got := rollout.Next(s).Put["id-a"].Assignment; got.State != fleet.Active || got.Release.Digest() != declared.Release.Digest() {
 		t.Errorf("assignment %+v", got)
 	}
 	s.App = &rollout.App{} // declared, and not built yet: what was removed does not come back
@@ -312,7 +312,7 @@ func TestAnyHistorySettlesAndDeletesOnlyByOrder(t *testing.T) {
 			}
 			for _, cluster := range s.Clusters {
 				placed := s.App != nil && s.App.Release != nil && s.Placement != nil && !cluster.Terminating && s.Placement.Clusters.Matches(cluster.Name, cluster.Labels)
-				if row := s.Rows[cluster.ID].Assignment; placed && (row == nil || row.State != fleet.Active || row.Release != *s.App.Release) {
+				if row := s.Rows[cluster.ID].Assignment; placed && (row == nil || row.State != fleet.Active || row.Release.Digest() != s.App.Release.Digest()) {
 					t.Fatalf("%s is placed and has %+v", cluster.Name, row)
 				}
 				if row := s.Rows[cluster.ID]; placed && row.Confirmed {

@@ -47,7 +47,7 @@ func TestOutcomeOfABuildFromWhatIsNoLongerThereIsRefused(t *testing.T) {
 			b.release("main@sha1:1", "manifest")
 			before := b.app()
 			test.change(b)
-			stale := fleet.Release{App: appKey, Manifest: fleet.DigestOf([]byte("manifest")), Wait: true}
+			stale := fleet.Release{App: appKey, Manifest: fleet.DigestOf([]byte("manifest")), ReleaseSpec: fleet.ReleaseSpec{Wait: true}}
 			if _, err := b.Released(t.Context(), 1, test.revision, stale); !errors.Is(err, fleet.ErrConflict) {
 				t.Errorf("Released: %v, not ErrConflict", err)
 			}

@@ -179,7 +179,7 @@ func TestReleaseReachesEveryPlacedClusterAndNoOther(t *testing.T) {
 	release := b.release("main@sha1:1", "one")
 	b.roll()
 	got := b.instances()
-	if len(got) != 2 || got["canary-1"].Assignment.Release != release || got["prod-1"].Attempted != "main@sha1:1" {
+	if len(got) != 2 || got["canary-1"].Assignment.Release.Digest() != release.Digest() || got["prod-1"].Attempted != "main@sha1:1" {
 		t.Fatalf("instances %+v", got)
 	}
 }

@@ -31,11 +31,12 @@ type Release struct {
 
 	// Prune removes objects that left the Manifest.
 	Prune bool `json:"prune,omitempty"`
-	// Wait makes Ready wait for the health of all objects.
-	Wait bool `json:"wait,omitempty"`
 	// PruneGuard is the value of annotation fleet.flotilla.dev/prune-guard: "N", "N%", "off", or empty for the
 	// default max(5, 20 %).
 	PruneGuard string `json:"pruneGuard,omitempty"`
+	ReleaseSpec
+	// DependsOn are Apps of the same cluster that have to be ready first.
+	DependsOn []Dependency `json:"dependsOn,omitempty"`
 }
 
 // Encode returns the release's deterministic encoding: JSON with fixed field order.
@@ -50,6 +51,9 @@ func (r Release) Encode() []byte {
 // Digest names the release.
 func (r Release) Digest() Digest { return DigestOf(r.Encode()) }
 
+// IsZero reports whether r names no App.
+func (r Release) IsZero() bool { return r.App == Key{} }
+
 // DecodeRelease reads what Encode wrote.
 func DecodeRelease(data []byte) (Release, error) {
 	var r Release
@@ -58,10 +62,3 @@ func DecodeRelease(data []byte) (Release, error) {
 	}
 	return r, nil
 }
-
-// Binding is what one cluster adds to a Release: variables and its Placement's patches. It is content-addressed and
-// applied at the spoke.
-type Binding struct{}
-
-// Digest names the binding; the empty Binding has the zero Digest.
-func (b Binding) Digest() Digest { return Digest{} }

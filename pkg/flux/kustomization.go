@@ -15,10 +15,9 @@ const KustomizeAPIVersion = "kustomize.toolkit.fluxcd.io/v1"
 const (
 	RequestedAtAnnotation = "reconcile.fluxcd.io/requestedAt"
 	PruneGuardAnnotation  = "fleet.flotilla.dev/prune-guard"
+	// DependsOnAnnotation orders Apps across kinds: "HelmRelease/NAMESPACE/NAME[,...]".
+	DependsOnAnnotation = "fleet.flotilla.dev/depends-on"
 )
-
-// DependsOnAnnotation orders Apps across kinds. It is refused: ignored, it would let an App go before what it needs.
-const DependsOnAnnotation = "fleet.flotilla.dev/depends-on"
 
 // Kustomization is the spec of the App kind of that name.
 type Kustomization struct {
@@ -28,9 +27,13 @@ type Kustomization struct {
 	Path           string               `json:"path,omitempty"`
 	SourceRef      SourceRef            `json:"sourceRef"`
 	Prune          *bool                `json:"prune"`
-	Wait           bool                 `json:"wait,omitempty"`
 	Suspend        bool                 `json:"suspend,omitempty"`
 	DeletionPolicy fleet.DeletionPolicy `json:"deletionPolicy,omitempty"`
+	DependsOn      []DependencyRef      `json:"dependsOn,omitempty"`
+	// KubeConfig is refused: what is applied elsewhere is a Placement's to say.
+	KubeConfig *KubeConfigRef `json:"kubeConfig,omitempty"`
+	fleet.BuildSpec
+	fleet.ReleaseSpec
 }
 
 // SourceRef names the Source an App is built from.
@@ -39,6 +42,25 @@ type SourceRef struct {
 	Kind       string `json:"kind"`
 	Name       string `json:"name"`
 	Namespace  string `json:"namespace,omitempty"`
+}
+
+// DependencyRef names a Kustomization that has to be ready first; no Namespace: that of the one that depends on it.
+type DependencyRef struct {
+	Name      string `json:"name"`
+	Namespace string `json:"namespace,omitempty"`
+	ReadyExpr string `json:"readyExpr,omitempty"`
+}
+
+// KubeConfigRef names where Flux finds the credentials of another cluster.
+type KubeConfigRef struct {
+	ConfigMapRef *fleet.LocalReference `json:"configMapRef,omitempty"`
+	SecretRef    *SecretKeyRef         `json:"secretRef,omitempty"`
+}
+
+// SecretKeyRef names a key of a Secret of the same namespace.
+type SecretKeyRef struct {
+	Name string `json:"name"`
+	Key  string `json:"key,omitempty"`
 }
 
 // GetRetryInterval is the time between tries after a failure: the interval unless set.
@@ -79,43 +101,4 @@ func (k Kustomization) Deletes() bool {
 		return false
 	}
 	return k.Prune != nil && *k.Prune
-}
-
-// Validate returns the FieldErrors of k, which is declared in namespace.
-func (k Kustomization) Validate(namespace string) error {
-	var fields fleet.Fields
-	positive(&fields, "spec.interval", k.Interval, required)
-	positive(&fields, "spec.retryInterval", k.RetryInterval, optional)
-	positive(&fields, "spec.timeout", k.Timeout, optional)
-	if k.Prune == nil {
-		fields.Require("spec.prune", "")
-	}
-	for _, part := range strings.Split(k.Path, "/") {
-		if part == ".." {
-			fields.Refuse("spec.path", "%q leaves the source", k.Path)
-		}
-	}
-	k.SourceRef.validate(&fields, namespace)
-	switch k.DeletionPolicy {
-	case "", fleet.MirrorPrune, fleet.DeleteObjects, fleet.WaitForTermination, fleet.OrphanObjects:
-	default:
-		fields.Refuse("spec.deletionPolicy", "%q is not MirrorPrune, Delete, WaitForTermination or Orphan", k.DeletionPolicy)
-	}
-	return fields.Err()
-}
-
-func (r SourceRef) validate(fields *fleet.Fields, namespace string) {
-	fields.Require("spec.sourceRef.name", r.Name)
-	switch {
-	case r.Kind == "":
-		fields.Require("spec.sourceRef.kind", "")
-	case r.Kind != "GitRepository":
-		fields.Refuse("spec.sourceRef.kind", "%q: not supported yet (GitRepository is)", r.Kind)
-	}
-	if r.APIVersion != "" && r.APIVersion != SourceAPIVersion {
-		fields.Refuse("spec.sourceRef.apiVersion", "%q is not %s", r.APIVersion, SourceAPIVersion)
-	}
-	if r.Namespace != "" && r.Namespace != namespace {
-		fields.Refuse("spec.sourceRef.namespace", "another namespace (%q) is not supported yet", r.Namespace)
-	}
 }

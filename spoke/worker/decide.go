@@ -128,6 +128,6 @@ func (o *outcome) spreadOver(d time.Duration) time.Duration {
 func overtakes(running, want Assigned) bool {
 	return running.tombstone() != want.tombstone() ||
 		running.tombstone() && running.generation() != want.generation() ||
-		running.Release != want.Release ||
+		running.Release.Digest() != want.Release.Digest() ||
 		!running.Suspend && want.Suspend && !want.tombstone()
 }

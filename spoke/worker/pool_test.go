@@ -24,7 +24,7 @@ func TestAssignmentIsFetchedDeployedAndReported(t *testing.T) {
 		a := b.assignment("a", "one", nil)
 		b.set(a)
 		got := b.next("deploy").target
-		if got.Manifest.Digest() != a.Release.Manifest || got.Release != a.Release || got.Verify {
+		if got.Manifest.Digest() != a.Release.Manifest || got.Release.Digest() != a.Release.Digest() || got.Verify {
 			b.Errorf("deployed %+v", got)
 		}
 		if base := <-b.fetches; !base.IsZero() {
@@ -270,7 +270,7 @@ func TestNewReleaseCutsOffThePassOfTheOld(t *testing.T) {
 	bubble(t, func(b *bench) {
 		first := b.assignment("a", "one", nil)
 		b.engine.on(func(ctx context.Context, target Target) error {
-			if target.Release == first.Release {
+			if target.Release.Digest() == first.Release.Digest() {
 				<-ctx.Done()
 				return ctx.Err()
 			}
@@ -280,7 +280,7 @@ func TestNewReleaseCutsOffThePassOfTheOld(t *testing.T) {
 		b.next("deploy")
 		second := b.assignment("a", "two", func(a *Assigned) { a.Generation = 2 })
 		b.set(second)
-		if got := b.next("deploy").target; got.Release != second.Release {
+		if got := b.next("deploy").target; got.Release.Digest() != second.Release.Digest() {
 			b.Errorf("deployed %+v", got.Release)
 		}
 		synctest.Wait()
@@ -299,7 +299,7 @@ func TestFullPassThatIsCutOffIsMadeUpFor(t *testing.T) {
 		b.next("deploy")
 		synctest.Wait()
 		b.engine.on(func(ctx context.Context, target Target) error {
-			if target.Release == a.Release {
+			if target.Release.Digest() == a.Release.Digest() {
 				<-ctx.Done()
 			}
 			return ctx.Err()
@@ -309,7 +309,7 @@ func TestFullPassThatIsCutOffIsMadeUpFor(t *testing.T) {
 		b.next("deploy")
 		next := b.assignment("a", "two", func(a *Assigned) { a.Generation = 3 }) // of another that is asked for nothing
 		b.set(next)
-		if got := b.next("deploy").target; !got.Verify || got.Release != next.Release {
+		if got := b.next("deploy").target; !got.Verify || got.Release.Digest() != next.Release.Digest() {
 			b.Errorf("after the full pass was cut off came %+v", got)
 		}
 	})
@@ -356,7 +356,7 @@ func TestPassThatIsOvertakenAtTheHubWaitsAndIsNoFailure(t *testing.T) {
 		next := b.assignment("a", "two", func(a *Assigned) { a.Generation, a.RequestedAt = 2, "now" })
 		begun := time.Now()
 		b.set(next)
-		if got := b.next("deploy"); got.at != begun || got.target.Release != next.Release || !got.target.Verify {
+		if got := b.next("deploy"); got.at != begun || got.target.Release.Digest() != next.Release.Digest() || !got.target.Verify {
 			b.Errorf("after %s came %+v", got.at.Sub(begun), got.target)
 		}
 		synctest.Wait()

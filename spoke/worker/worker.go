@@ -27,6 +27,10 @@ type record struct {
 	HandledReconcileAt string `json:"handledReconcileAt,omitempty"`
 }
 
+func (r record) same(o record) bool {
+	return r.App == o.App && r.Release.Digest() == o.Release.Digest() && r.Settled == o.Settled && r.HandledReconcileAt == o.HandledReconcileAt
+}
+
 // worker carries out one Assignment. Its fields without a comment on sharing belong to the goroutine of run.
 type worker struct {
 	pool   *Pool
@@ -228,18 +232,18 @@ func (w *worker) finish(o outcome) {
 func (w *worker) remember(want Assigned, o outcome) {
 	next := w.record
 	next.App, next.HandledReconcileAt = w.app, w.progress.handled
-	if next.Release != want.Release && (o.failure == nil || w.pool.Engine.Status(w.app).Applied == o.release) {
+	if next.Release.Digest() != want.Release.Digest() && (o.failure == nil || w.pool.Engine.Status(w.app).Applied == o.release) {
 		next.Release, next.Settled = want.Release, false
 	}
 	w.save(next)
 }
 
 func (w *worker) save(next record) {
-	if next == w.record {
+	if next.same(w.record) {
 		return
 	}
 	w.record = next
-	if next.Release != (fleet.Release{}) {
+	if !next.Release.IsZero() {
 		w.pool.Records.Save(recordName(w.app), next)
 	}
 }
@@ -252,7 +256,7 @@ func (w *worker) tell(status Status, now time.Time) (expires time.Time) {
 			w.unhealthySince = now
 		}
 	}
-	inPlace := status.Applied == w.record.Release.Digest() && w.record.Release != (fleet.Release{})
+	inPlace := status.Applied == w.record.Release.Digest() && !w.record.Release.IsZero()
 	if w.healthy && inPlace && !w.record.Settled {
 		settled := w.record
 		settled.Settled = true
@@ -267,7 +271,7 @@ func (w *worker) tell(status Status, now time.Time) (expires time.Time) {
 	}
 	report, expires := describe(view{
 		want: w.want, status: status, progress: w.progress, unreadable: w.unreadable, applying: w.applying.Load(),
-		settled: w.record.Settled && w.record.Release == w.want.Release, unhealthySince: w.unhealthySince,
+		settled: w.record.Settled && w.record.Release.Digest() == w.want.Release.Digest(), unhealthySince: w.unhealthySince,
 		ready: w.told.Ready, now: now,
 	})
 	if event, worth := eventOf(w.told, report); worth {

@@ -1,0 +1,30 @@
+package fleet
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Binding is what one cluster adds to a Release. It is content-addressed and applied at the spoke, so that one Manifest
+// serves every cluster.
+type Binding struct {
+	// Variables are the cluster's, for an App with postBuild; the App's own take precedence.
+	Variables map[string]string `json:"variables,omitempty"`
+	// Patches are those of the App's Placement for this cluster, in the order in which they are applied.
+	Patches []Patch `json:"patches,omitempty"`
+}
+
+// IsZero reports whether the cluster adds nothing.
+func (b Binding) IsZero() bool { return len(b.Variables) == 0 && len(b.Patches) == 0 }
+
+// Digest names the binding: SHA-256 of its JSON. The empty Binding has the zero Digest.
+func (b Binding) Digest() Digest {
+	if b.IsZero() {
+		return Digest{}
+	}
+	data, err := json.Marshal(b)
+	if err != nil {
+		panic(fmt.Sprintf("encode binding: %v", err)) // strings always encode
+	}
+	return DigestOf(data)
+}

@@ -1,0 +1,194 @@
+package flux
+
+import (
+	"encoding/json"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+// Validate returns the FieldErrors of k, which is declared in namespace.
+func (k Kustomization) Validate(namespace string) error {
+	var fields fleet.Fields
+	k.refuseNotYet(&fields)
+	positive(&fields, "spec.interval", k.Interval, required)
+	positive(&fields, "spec.retryInterval", k.RetryInterval, optional)
+	positive(&fields, "spec.timeout", k.Timeout, optional)
+	if k.Prune == nil {
+		fields.Require("spec.prune", "")
+	}
+	inside(&fields, "spec.path", k.Path)
+	k.SourceRef.validate(&fields, namespace)
+	oneOf(&fields, "spec.deletionPolicy", string(k.DeletionPolicy), string(fleet.MirrorPrune), string(fleet.DeleteObjects), string(fleet.WaitForTermination), string(fleet.OrphanObjects))
+	for i, dependency := range k.DependsOn {
+		at := fmt.Sprintf("spec.dependsOn[%d]", i)
+		fields.Require(at+".name", dependency.Name)
+		if dependency.Name == "" {
+			continue
+		}
+		if slices.ContainsFunc(k.DependsOn[:i], func(d DependencyRef) bool { return d.Name == dependency.Name && d.Namespace == dependency.Namespace }) {
+			fields.Refuse(at, "%s is named twice", dependency.Name)
+		}
+	}
+	if k.KubeConfig != nil {
+		fields.Refuse("spec.kubeConfig", "a spoke applies to its own cluster only: run a spoke in the other cluster (fleetctl cluster register), and have a Placement name it")
+	}
+	validateBuild(&fields, k.BuildSpec)
+	validateRelease(&fields, k.ReleaseSpec)
+	return fields.Err()
+}
+
+// refuseNotYet refuses what is set of the fields that are known and do nothing yet.
+func (k Kustomization) refuseNotYet(fields *fleet.Fields) {
+	set := map[string]json.RawMessage{}
+	data, err := json.Marshal(k)
+	if err == nil {
+		err = json.Unmarshal(data, &set)
+	}
+	if err != nil {
+		fields.Refuse("spec", "%s", err)
+		return
+	}
+	for _, field := range NotYet {
+		if _, is := set[field.Path]; is {
+			fields.Refuse("spec."+field.Path, "not supported yet")
+		}
+	}
+}
+
+func (r SourceRef) validate(fields *fleet.Fields, namespace string) {
+	fields.Require("spec.sourceRef.name", r.Name)
+	switch {
+	case r.Kind == "":
+		fields.Require("spec.sourceRef.kind", "")
+	case r.Kind != "GitRepository":
+		fields.Refuse("spec.sourceRef.kind", "%q: not supported yet (GitRepository is)", r.Kind)
+	}
+	if r.APIVersion != "" && r.APIVersion != SourceAPIVersion {
+		fields.Refuse("spec.sourceRef.apiVersion", "%q is not %s", r.APIVersion, SourceAPIVersion)
+	}
+	if r.Namespace != "" && r.Namespace != namespace {
+		fields.Refuse("spec.sourceRef.namespace", "another namespace (%q) is not supported yet", r.Namespace)
+	}
+}
+
+// maxAffix is the longest prefix or suffix of names, maxNamespace the longest namespace (Kustomize API v1).
+const (
+	maxAffix     = 200
+	maxNamespace = 63
+)
+
+var (
+	namespacePattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
+	variablePattern  = regexp.MustCompile(`^[_[:alpha:]][_[:alpha:][:digit:]]*$`)
+)
+
+func validateBuild(fields *fleet.Fields, b fleet.BuildSpec) {
+	if n := b.TargetNamespace; n != "" && (len(n) > maxNamespace || !namespacePattern.MatchString(n)) {
+		fields.Refuse("spec.targetNamespace", "%q is not a DNS label", n)
+	}
+	for name, affix := range map[string]string{"spec.namePrefix": b.NamePrefix, "spec.nameSuffix": b.NameSuffix} {
+		if len(affix) > maxAffix {
+			fields.Refuse(name, "is longer than %d bytes", maxAffix)
+		}
+	}
+	for i, patch := range b.Patches {
+		fields.Require(fmt.Sprintf("spec.patches[%d].patch", i), strings.TrimSpace(patch.Patch))
+		validateTarget(fields, fmt.Sprintf("spec.patches[%d].target", i), patch.Target)
+	}
+	for i, image := range b.Images {
+		fields.Require(fmt.Sprintf("spec.images[%d].name", i), image.Name)
+	}
+	for i, component := range b.Components {
+		fields.Require(fmt.Sprintf("spec.components[%d]", i), component)
+		if path.IsAbs(component) || strings.Contains(component, "://") {
+			fields.Refuse(fmt.Sprintf("spec.components[%d]", i), "%q is not a path relative to spec.path", component)
+		}
+	}
+	for i, option := range b.BuildMetadata {
+		oneOf(fields, fmt.Sprintf("spec.buildMetadata[%d]", i), option, "originAnnotations", "transformerAnnotations")
+	}
+}
+
+func validateRelease(fields *fleet.Fields, r fleet.ReleaseSpec) {
+	for i, check := range r.HealthChecks {
+		at := fmt.Sprintf("spec.healthChecks[%d]", i)
+		fields.Require(at+".kind", check.Kind)
+		fields.Require(at+".name", check.Name)
+	}
+	for i, check := range r.HealthCheckExprs {
+		at := fmt.Sprintf("spec.healthCheckExprs[%d]", i)
+		fields.Require(at+".apiVersion", check.APIVersion)
+		fields.Require(at+".current", check.Current)
+	}
+	if p := r.PostBuild; p != nil {
+		oneOf(fields, "spec.postBuild.substituteStrategy", p.SubstituteStrategy, fleet.SubstituteWithVariables, fleet.SubstituteAlways)
+		for name := range p.Substitute {
+			if !variablePattern.MatchString(name) {
+				fields.Refuse("spec.postBuild.substitute["+name+"]", "is not the name of a variable: letters, digits and _, no digit first")
+			}
+		}
+		for i, from := range p.SubstituteFrom {
+			at := fmt.Sprintf("spec.postBuild.substituteFrom[%d]", i)
+			fields.Require(at+".kind", from.Kind)
+			oneOf(fields, at+".kind", from.Kind, "ConfigMap", "Secret")
+			fields.Require(at+".name", from.Name)
+		}
+	}
+	if d := r.Decryption; d != nil {
+		fields.Require("spec.decryption.provider", d.Provider)
+		oneOf(fields, "spec.decryption.provider", d.Provider, "sops")
+		if d.SecretRef != nil {
+			fields.Require("spec.decryption.secretRef.name", d.SecretRef.Name)
+		}
+	}
+	for i, rule := range r.Ignore {
+		at := fmt.Sprintf("spec.ignore[%d]", i)
+		if len(rule.Paths) == 0 {
+			fields.Refuse(at+".paths", "at least one path is required")
+		}
+		for j, pointer := range rule.Paths {
+			if !strings.HasPrefix(pointer, "/") {
+				fields.Refuse(fmt.Sprintf("%s.paths[%d]", at, j), "%q is not a JSON pointer such as /spec/replicas", pointer)
+			}
+		}
+		validateTarget(fields, at+".target", rule.Target)
+	}
+}
+
+// validateTarget checks the regular expressions of a target; what it chooses is kustomize's to say.
+func validateTarget(fields *fleet.Fields, at string, target *fleet.PatchTarget) {
+	if target == nil {
+		return
+	}
+	for name, pattern := range map[string]string{
+		"group": target.Group, "version": target.Version, "kind": target.Kind, "namespace": target.Namespace, "name": target.Name,
+	} {
+		if _, err := regexp.Compile(pattern); err != nil {
+			fields.Refuse(at+"."+name, "%q is not a regular expression", pattern)
+		}
+	}
+}
+
+// inside refuses a path that leads out of the source.
+func inside(fields *fleet.Fields, at, name string) {
+	if slices.Contains(strings.Split(name, "/"), "..") {
+		fields.Refuse(at, "%q leaves the source", name)
+	}
+}
+
+// oneOf refuses a value that is set and none of these.
+func oneOf(fields *fleet.Fields, at, value string, values ...string) {
+	if value != "" && !slices.Contains(values, value) {
+		last := len(values) - 1
+		text := values[last]
+		if last > 0 {
+			text = strings.Join(values[:last], ", ") + " or " + text
+		}
+		fields.Refuse(at, "%q is not %s", value, text)
+	}
+}
