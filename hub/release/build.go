@@ -32,7 +32,7 @@ func (a declaredApp) buildKey() buildKey {
 	if a.lacks() != nil {
 		return buildKey(fleet.DigestOf([]byte(a.Key.String())))
 	}
-	return buildKey(fleet.DigestOf([]byte(build.Version + "\x00" + a.source.state.Tree.String() + "\x00" + a.spec.GetPath())))
+	return buildKey(fleet.DigestOf([]byte(build.Version + "\x00" + a.source.state.Tree.String() + "\x00" + a.spec.GetPath() + "\x00" + string(a.spec.BuildSpec.Encode()))))
 }
 
 // revision of the Source that the App is built from.
@@ -137,7 +137,7 @@ func (l *Loop) manifest(ctx context.Context, app declaredApp, key fleet.Digest) 
 		return known, err
 	}
 	begin := time.Now()
-	result, err := l.Builder.Build(ctx, render.Job{Tenant: app.Key.Namespace, Path: app.spec.GetPath(), Tree: files.tree, Blob: files.get})
+	result, err := l.Builder.Build(ctx, render.Job{Tenant: app.Key.Namespace, Path: app.spec.GetPath(), Spec: app.spec.BuildSpec, Tree: files.tree, Blob: files.get})
 	if err != nil {
 		return known, ofInput(err)
 	}
