@@ -31,7 +31,9 @@ func (k Kustomization) Validate(namespace string) error {
 		if dependency.Name == "" {
 			continue
 		}
-		if slices.ContainsFunc(k.DependsOn[:i], func(d DependencyRef) bool { return d.Name == dependency.Name && cmp.Or(d.Namespace, namespace) == cmp.Or(dependency.Namespace, namespace) }) {
+		if slices.ContainsFunc(k.DependsOn[:i], func(d DependencyRef) bool {
+			return d.Name == dependency.Name && cmp.Or(d.Namespace, namespace) == cmp.Or(dependency.Namespace, namespace)
+		}) {
 			fields.Refuse(at, "%s is named twice", dependency.Name)
 		}
 	}
