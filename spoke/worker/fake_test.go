@@ -312,7 +312,7 @@ func (b *bench) build(what string, n int) fleet.Digest {
 		documents = append(documents, fmt.Appendf(nil, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c%d","namespace":"apps"},"data":{"k":%q}}`, i, what))
 		what = "same"
 	}
-	m, content, err := manifest.New(documents)
+	m, content, err := manifest.New(documents, manifest.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
