@@ -88,7 +88,7 @@ func TestCommonMetadataTakesThePlaceOfWhatAnObjectSaysAndDecidesItsMode(t *testi
 func TestANameWithVariablesMustStillBeThere(t *testing.T) {
 	t.Parallel()
 	for doc, want := range map[string]string{
-		"apiVersion: v1\nkind: ${KIND}\nmetadata: {}\n":                   "metadata.name is missing",
+		"apiVersion: v1\nkind: ${KIND}\nmetadata: {}\n":                    "metadata.name is missing",
 		"kind: ConfigMap\nmetadata: {name: \"${A}\"}\n":                    "apiVersion is missing",
 		"apiVersion: v1\nmetadata: {name: \"${A}\"}\n":                     "kind is missing",
 		"apiVersion: v1\nkind: Pod\nmetadata: {name: \"${A:=\\u0007}\"}\n": "control characters",

@@ -73,7 +73,7 @@ func (e *engine) Deploy(ctx context.Context, target Target) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s := e.status[target.App]
-	s.Applied = target.Release.Digest()
+	s.Applied, s.Bound = target.Release.Digest(), target.Binding.Digest()
 	if s.Healthy.Status == "" {
 		s.Healthy = fleet.Condition{Status: fleet.True}
 	}
@@ -92,7 +92,7 @@ func (e *engine) Remove(ctx context.Context, r Removal) (bool, error) {
 	return true, nil
 }
 
-func (e *engine) Load(_ context.Context, app fleet.Key, m *manifest.Manifest, release fleet.Release) error {
+func (e *engine) Load(_ context.Context, app fleet.Key, m *manifest.Manifest, release fleet.Release, binding fleet.Binding) error {
 	e.mu.Lock()
 	load := e.load
 	e.mu.Unlock()
@@ -104,7 +104,7 @@ func (e *engine) Load(_ context.Context, app fleet.Key, m *manifest.Manifest, re
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.status[app] = Status{Applied: release.Digest(), Healthy: fleet.Condition{Status: fleet.True}}
+	e.status[app] = Status{Applied: release.Digest(), Bound: binding.Digest(), Healthy: fleet.Condition{Status: fleet.True}}
 	return nil
 }
 
