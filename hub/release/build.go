@@ -148,7 +148,7 @@ func (l *Loop) manifest(ctx context.Context, app declaredApp) (fleet.Digest, err
 	}
 	l.metrics.duration.Observe(time.Since(begin).Seconds())
 	l.metrics.builds.WithLabelValues("built").Inc()
-	built, blobs, err := manifest.New(result.Objects)
+	built, blobs, err := manifest.New(result.Objects, options(app))
 	if err != nil {
 		return fleet.Digest{}, ofInput(err)
 	}
