@@ -58,6 +58,21 @@ func Parse(patches []fleet.Patch) (*Set, error) {
 	return set, nil
 }
 
+// Check refuses the patches of a Placement that are none, by their fields.
+func Check(p fleet.Placement) error {
+	patching.Lock()
+	defer patching.Unlock()
+	var fields fleet.Fields
+	for i, o := range p.Overrides {
+		for j, patch := range o.Patches {
+			if _, err := parse(patch); err != nil {
+				fields.Refuse(fmt.Sprintf("spec.overrides[%d].patches[%d]", i, j), "%s", err)
+			}
+		}
+	}
+	return fields.Err()
+}
+
 func parse(p fleet.Patch) (parsed patch, err error) {
 	defer refusePanic(&err)
 	parsed.text = strings.TrimSpace(p.Patch)
@@ -217,6 +232,6 @@ func dressed(object *resource.Resource, common *fleet.CommonMetadata) *resource.
 // refusePanic makes an error of a panic: kustomize panics on some invalid objects.
 func refusePanic(err *error) {
 	if recover() != nil {
-		*err = fmt.Errorf("%w: kustomize cannot make sense of it", fleet.ErrInvalid)
+		*err = errors.New("kustomize cannot make sense of it")
 	}
 }
