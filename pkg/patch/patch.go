@@ -99,7 +99,26 @@ func parse(p fleet.Patch) (parsed patch, err error) {
 	if err := (&builtins.PatchTransformerPlugin{}).Config(helpers, parsed.config()); err != nil {
 		return parsed, errors.New("it is neither a strategic merge patch nor a JSON 6902 patch")
 	}
-	return parsed, nil
+	return parsed, checkOperations(parsed.text)
+}
+
+// checkOperations refuses, of a JSON 6902 patch, what kustomize notices only once there is an object for it.
+func checkOperations(text string) error {
+	var operations []struct{ Op, Path, From string }
+	if yaml.Unmarshal([]byte(text), &operations) != nil {
+		return nil // a strategic merge patch
+	}
+	for i, o := range operations {
+		switch o.Op {
+		case "add", "remove", "replace", "test", "move", "copy":
+		default:
+			return fmt.Errorf("operation %d: op is not add, remove, replace, test, move or copy", i)
+		}
+		if moves := o.Op == "move" || o.Op == "copy"; o.Path != "" && o.Path[0] != '/' || moves && (o.From == "" || o.From[0] != '/') {
+			return fmt.Errorf("operation %d: path, or from, is not a JSON pointer such as /spec/replicas", i)
+		}
+	}
+	return nil
 }
 
 // config is what kustomize's transformer is told: to patch whatever there is.
