@@ -7,7 +7,6 @@ import (
 
 	"github.com/fluxcd/pkg/ssa"
 	"github.com/google/go-cmp/cmp"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 )
@@ -121,9 +120,7 @@ func TestFluxsObjectsAreTakenOverAndHandedBackWithoutAWrite(t *testing.T) {
 	b.start()
 	target := b.deploy(objects...)
 	same("after the take-over")
-	if err := b.client.Resource(kustomizations).Namespace(b.namespace).Delete(b.Context(), "app", metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	b.delete(kustomizations, "app")
 	target.Verify = true
 	if err := b.try(target); err != nil {
 		t.Fatal(err)
