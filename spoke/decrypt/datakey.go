@@ -14,21 +14,27 @@ import (
 func (k *Keys) dataKey(ctx context.Context, m metadata) ([]byte, error) {
 	var parts [][]byte
 	var problems []string
+	var service error
 	for _, group := range m.groups {
 		part, err := k.openGroup(ctx, group)
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		if err == nil {
+		switch {
+		case err == nil:
 			parts = append(parts, part)
-		} else if text := err.Error(); !errors.Is(err, errOtherKey) && !slices.Contains(problems, text) {
-			problems = append(problems, text)
+		case errors.Is(err, ErrService):
+			service = err
+		case !errors.Is(err, errOtherKey) && !slices.Contains(problems, err.Error()):
+			problems = append(problems, err.Error())
 		}
 	}
-	if len(parts) < m.threshold {
+	switch {
+	case len(parts) < m.threshold && service != nil:
+		return nil, service
+	case len(parts) < m.threshold:
 		return nil, k.noKey(m, len(parts), problems)
-	}
-	if len(m.groups) == 1 {
+	case len(m.groups) == 1:
 		return parts[0], nil
 	}
 	return combine(parts)

@@ -7,7 +7,8 @@ import (
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
-// Why something is not decrypted. All wrap fleet.ErrInvalid: the same document and the same keys give the same error.
+// Why something is not decrypted. All but ErrService wrap fleet.ErrInvalid: the same document and the same keys give the
+// same error.
 var (
 	// ErrNoKey says that none of the keys at hand opens a document, and which it was encrypted for.
 	ErrNoKey = fmt.Errorf("%w: no key to decrypt it", fleet.ErrInvalid)
@@ -19,6 +20,8 @@ var (
 	ErrBadKey = fmt.Errorf("%w: unusable key", fleet.ErrInvalid)
 	// ErrTooLarge says that a document has more bytes, values or levels than it may have.
 	ErrTooLarge = fmt.Errorf("%w: too large", fleet.ErrInvalid)
+	// ErrService says that a key service refused, or could not be asked.
+	ErrService = errors.New("key service")
 )
 
 var (

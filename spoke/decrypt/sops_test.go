@@ -21,7 +21,6 @@ import (
 	"github.com/getsops/sops/v3/cmd/sops/formats"
 	"github.com/getsops/sops/v3/config"
 	"github.com/getsops/sops/v3/keys"
-	"github.com/getsops/sops/v3/kms"
 	"github.com/getsops/sops/v3/logging"
 	sopspgp "github.com/getsops/sops/v3/pgp"
 	"github.com/getsops/sops/v3/shamir"
@@ -82,8 +81,8 @@ func (e encryptor) try(in, out decrypt.Format, plain []byte) (encrypted, decrypt
 	}
 	for i, group := range e.groups {
 		for _, key := range group {
-			if service, is := key.(*kms.MasterKey); is {
-				service.EncryptedKey = "AQICAHh" // there is no service here
+			if kind := key.TypeToIdentifier(); kind == "kms" || kind == "gcp_kms" || kind == "azure_kv" {
+				key.SetEncryptedDataKey([]byte("AQICAHh")) // there is no such service here
 				continue
 			}
 			if err := key.Encrypt(parts[i]); err != nil {
