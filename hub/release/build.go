@@ -2,7 +2,9 @@ package release
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"flotilla.dev/flotilla/pkg/build"
@@ -32,7 +34,27 @@ func (a declaredApp) buildKey() buildKey {
 	if a.lacks() != nil {
 		return buildKey(fleet.DigestOf([]byte(a.Key.String())))
 	}
-	return buildKey(fleet.DigestOf([]byte(build.Version + "\x00" + a.source.state.Tree.String() + "\x00" + a.spec.GetPath())))
+	return buildKey(fleet.DigestOf([]byte(build.Version + "\x00" + a.source.state.Tree.String() + "\x00" + a.spec.GetPath() + a.options().key())))
+}
+
+// options are what the spec says of the objects beyond their build.
+func (a declaredApp) options() objectOptions {
+	return objectOptions{Substitute: a.spec.PostBuild != nil, Decrypt: a.spec.Decryption != nil, CommonMetadata: a.spec.CommonMetadata}
+}
+
+// objectOptions are part of a build's input.
+type objectOptions manifest.Options
+
+// key tells options apart; of an App that sets none of them it is empty.
+func (o objectOptions) key() string {
+	if o == (objectOptions{}) {
+		return ""
+	}
+	data, err := json.Marshal(o)
+	if err != nil {
+		panic(fmt.Sprintf("encode options: %v", err)) // strings always encode
+	}
+	return "\x00" + string(data)
 }
 
 // revision of the Source that the App is built from.
@@ -143,7 +165,7 @@ func (l *Loop) manifest(ctx context.Context, app declaredApp, key fleet.Digest) 
 	}
 	l.metrics.duration.Observe(time.Since(begin).Seconds())
 	l.metrics.builds.WithLabelValues("built").Inc()
-	built, blobs, err := manifest.New(result.Objects)
+	built, blobs, err := manifest.New(result.Objects, manifest.Options(app.options()))
 	if err != nil {
 		return known, ofInput(err)
 	}
