@@ -18,6 +18,7 @@ import (
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/spoke/decrypt"
+	"flotilla.dev/flotilla/spoke/decrypt/decrypttest"
 )
 
 // vault answers as Vault's transit engine does, for those who have the token. It hides nothing.
@@ -42,7 +43,7 @@ func vault(t *testing.T) *httptest.Server {
 func TestVaultOpensWithTheSecretsToken(t *testing.T) {
 	key := hcvault.NewMasterKey(vault(t).URL, "transit", "sops")
 	hcvault.Token("right").ApplyToMasterKey(key)
-	encrypted, want := forKeys(key).encrypt(t, decrypt.YAML, decrypt.YAML, document)
+	encrypted, want := decrypttest.For(key).Encrypt(t, decrypt.YAML, decrypt.YAML, document)
 	k := parse(t, map[string][]byte{"sops.vault-token": []byte("right\n")})
 	if got, err := k.File(t.Context(), "f", decrypt.YAML, encrypted); err != nil || string(got) != string(want) {
 		t.Errorf("%v, %q", err, got)
@@ -61,7 +62,7 @@ func TestAServiceIsNotAskedWithoutItsCredentials(t *testing.T) {
 		"sops.gcp-kms":  &gcpkms.MasterKey{ResourceID: "projects/p/locations/l/keyRings/r/cryptoKeys/k"},
 		"sops.azure-kv": azkv.NewMasterKey("https://v.example.com", "k", "1"),
 	} {
-		encrypted, _ := forKeys(key).encrypt(t, decrypt.YAML, decrypt.YAML, document)
+		encrypted, _ := decrypttest.For(key).Encrypt(t, decrypt.YAML, decrypt.YAML, document)
 		_, err := parse(t, nil).File(t.Context(), "f", decrypt.YAML, encrypted)
 		if !errors.Is(err, decrypt.ErrNoKey) || !strings.Contains(err.Error(), "the Secret has no "+name) {
 			t.Error(err)

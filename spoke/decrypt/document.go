@@ -14,7 +14,7 @@ func (k *Keys) convert(ctx context.Context, data []byte, in, out Format) ([]byte
 	if len(data) > MaxSize {
 		return nil, fmt.Errorf("%w: it has %d bytes; %d are allowed", ErrTooLarge, len(data), MaxSize)
 	}
-	trees, fields, err := in.read(data)
+	trees, fields, err := read(in, data)
 	var m metadata
 	if err == nil {
 		m, err = metadataOf(fields)
@@ -39,7 +39,7 @@ func (k *Keys) convert(ctx context.Context, data []byte, in, out Format) ([]byte
 			return nil, err
 		}
 	}
-	plain, err := out.write(trees)
+	plain, err := write(out, trees)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s decrypted as %s: %w", ErrNotSOPS, in, out, err)
 	}

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"flotilla.dev/flotilla/pkg/sops"
 )
 
-const dotenvPrefix = metadataKey + "_"
+const dotenvPrefix = sops.MetadataKey + "_"
 
 // readDotenv reads lines of KEY=value, where \n in a value is a new line. The metadata are lines of their own.
 func readDotenv(data []byte) (mapping, map[string]any, error) {

@@ -1,76 +1,28 @@
 package decrypt
 
 import (
-	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
+
+	"flotilla.dev/flotilla/pkg/sops"
 )
 
 // Format is how a document is written.
-type Format string
+type Format = sops.Format
 
-// The formats of SOPS. Binary is any content: encrypted it is JSON with the one key data.
+// The formats.
 const (
-	Binary Format = "binary"
-	Dotenv Format = "dotenv"
-	INI    Format = "ini"
-	JSON   Format = "json"
-	YAML   Format = "yaml"
+	Binary = sops.Binary
+	Dotenv = sops.Dotenv
+	INI    = sops.INI
+	JSON   = sops.JSON
+	YAML   = sops.YAML
 )
 
-// FormatOf returns the format that the name of a file, or of a key of a Secret, says. As in Flux that of an image pull
-// secret is JSON.
-func FormatOf(name string) Format {
-	for _, f := range []struct {
-		suffix string
-		format Format
-	}{
-		{".yaml", YAML}, {".yml", YAML}, {".json", JSON}, {".dockerconfigjson", JSON}, {".env", Dotenv}, {".ini", INI},
-	} {
-		if strings.HasSuffix(name, f.suffix) {
-			return f.format
-		}
-	}
-	return Binary
-}
-
-// marks are what a document of a format has when SOPS has encrypted it: Flux's rule, which neither parses what is not
-// encrypted nor fails on it.
-var marks = []struct {
-	format Format
-	mark   []byte
-}{
-	{Dotenv, []byte("sops_mac=ENC[")},
-	{JSON, []byte(`"mac": "ENC[`)},
-	{Binary, []byte(`"mac": "ENC[`)},
-	{YAML, []byte("mac: ENC[")},
-	{INI, []byte("[sops]")},
-}
-
-// detect returns the format of an encrypted document. That of binary content is JSON, which is how it is written.
-func detect(data []byte) (format Format, encrypted bool) {
-	for _, m := range marks {
-		if bytes.Contains(data, m.mark) {
-			return m.format, true
-		}
-	}
-	return "", false
-}
-
-// marked reports whether a document of this format is encrypted.
-func (f Format) marked(data []byte) bool {
-	for _, m := range marks {
-		if m.format == f {
-			return bytes.Contains(data, m.mark)
-		}
-	}
-	return false
-}
-
 // read parses an encrypted document into the tree that is encrypted, one a document of YAML, and its metadata.
-func (f Format) read(data []byte) ([]mapping, map[string]any, error) {
+func read(f Format, data []byte) ([]mapping, map[string]any, error) {
 	switch f {
 	case Dotenv:
 		tree, fields, err := readDotenv(data)
@@ -93,7 +45,7 @@ func (f Format) read(data []byte) ([]mapping, map[string]any, error) {
 }
 
 // write prints a decrypted tree. Where a format cannot say what another did, it is an error.
-func (f Format) write(trees []mapping) ([]byte, error) {
+func write(f Format, trees []mapping) ([]byte, error) {
 	if f != YAML && len(trees) != 1 {
 		return nil, fmt.Errorf("%d documents cannot be written as one of %s", len(trees), f)
 	}
@@ -115,20 +67,18 @@ func (f Format) write(trees []mapping) ([]byte, error) {
 	return []byte(text), nil
 }
 
-const metadataKey = "sops"
-
 // nested takes the metadata out of trees that have it below a key of its own: the first counts.
 func nested(trees []mapping) ([]mapping, map[string]any, error) {
 	if len(trees) == 0 {
 		return nil, nil, errNoMetadata
 	}
-	value, found := trees[0].find(metadataKey)
+	value, found := trees[0].find(sops.MetadataKey)
 	fields, is := plainOf(value).(map[string]any)
 	if !found || !is {
 		return nil, nil, errNoMetadata
 	}
 	for i := range trees {
-		trees[i] = trees[i].without(metadataKey)
+		trees[i] = trees[i].without(sops.MetadataKey)
 	}
 	return trees, fields, nil
 }

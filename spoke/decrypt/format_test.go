@@ -12,12 +12,13 @@ import (
 	"pgregory.net/rapid"
 
 	"flotilla.dev/flotilla/spoke/decrypt"
+	"flotilla.dev/flotilla/spoke/decrypt/decrypttest"
 )
 
 // TestFileIsWhatSOPSPrints: a Secret that Flux made of such a file does not change by a byte.
 func TestFileIsWhatSOPSPrints(t *testing.T) {
 	t.Parallel()
-	identity, key := ageKey(t)
+	identity, key := decrypttest.AgeKey(t)
 	k := parse(t, map[string][]byte{"id.agekey": []byte(identity)})
 	regex := func(m *sops.Metadata) { m.EncryptedRegex = "^(data|stringData)$" }
 	for name, test := range map[string]struct {
@@ -44,9 +45,9 @@ func TestFileIsWhatSOPSPrints(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			e := forKeys(key)
-			e.rule = test.rule
-			encrypted, want := e.encrypt(t, test.format, test.format, []byte(test.plain))
+			e := decrypttest.For(key)
+			e.Rule = test.rule
+			encrypted, want := e.Encrypt(t, test.format, test.format, []byte(test.plain))
 			got, err := k.File(t.Context(), "file", test.format, encrypted)
 			if err != nil {
 				t.Fatalf("%v\n%s", err, encrypted)
@@ -61,7 +62,7 @@ func TestFileIsWhatSOPSPrints(t *testing.T) {
 // TestRandomDocumentsAreWhatSOPSPrints compares with the library on documents that nobody has thought of.
 func TestRandomDocumentsAreWhatSOPSPrints(t *testing.T) {
 	t.Parallel()
-	identity, key := ageKey(t)
+	identity, key := decrypttest.AgeKey(t)
 	k := parse(t, map[string][]byte{"id.agekey": []byte(identity)})
 	for format, draw := range map[decrypt.Format]func(*rapid.T) string{
 		decrypt.Binary: func(t *rapid.T) string { return rapid.StringN(1, 50, -1).Draw(t, "binary") },
@@ -69,19 +70,19 @@ func TestRandomDocumentsAreWhatSOPSPrints(t *testing.T) {
 	} {
 		t.Run(string(format), rapid.MakeCheck(func(t *rapid.T) {
 			plain := draw(t)
-			e := forKeys(key)
-			e.rule = rapid.SampledFrom(randomRules).Draw(t, "rule")
+			e := decrypttest.For(key)
+			e.Rule = rapid.SampledFrom(randomRules).Draw(t, "rule")
 			out := format
 			if rapid.IntRange(0, 4).Draw(t, "convert") == 0 {
 				out = rapid.SampledFrom([]decrypt.Format{decrypt.JSON, decrypt.YAML}).Draw(t, "out")
 			}
 			switch {
 			case format == decrypt.Binary:
-				out, e.rule = format, nil
+				out, e.Rule = format, nil
 			case strings.Contains(plain, "\n---\n"):
 				out = format // the library would leave all but the first document out
 			}
-			encrypted, want, err := e.try(format, out, []byte(plain))
+			encrypted, want, err := e.Try(format, out, []byte(plain))
 			if err != nil {
 				t.Skip(err)
 			}
@@ -222,7 +223,7 @@ func randomYAML(t *rapid.T) string {
 		for range rapid.IntRange(1, 4).Draw(t, "entries") {
 			note(indent)
 			n++
-			fmt.Fprintf(&out, "%s%s%d:", indent, randomName.Draw(t, "key"), n)
+			fmt.Fprintf(&out, "%s%sx%d:", indent, randomName.Draw(t, "key"), n)
 			value(indent, depth, true)
 		}
 		note(indent)

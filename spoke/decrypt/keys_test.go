@@ -13,6 +13,7 @@ import (
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/spoke/decrypt"
+	"flotilla.dev/flotilla/spoke/decrypt/decrypttest"
 )
 
 const canary = "c4n4ry-plaintext"
@@ -21,19 +22,19 @@ var document = []byte("data:\n  password: " + canary + "\n")
 
 func TestEachOfSeveralKeysOpens(t *testing.T) {
 	t.Parallel()
-	one, first := ageKey(t)
-	two, second := ageKey(t)
-	entity, third := pgpKey(t)
+	one, first := decrypttest.AgeKey(t)
+	two, second := decrypttest.AgeKey(t)
+	entity, third := decrypttest.PGPKey(t)
 	hybrid, fourth := hybridKey(t)
-	encrypted, want := forKeys(first, second, third, fourth).encrypt(t, decrypt.YAML, decrypt.YAML, document)
+	encrypted, want := decrypttest.For(first, second, third, fourth).Encrypt(t, decrypt.YAML, decrypt.YAML, document)
 	for name, data := range map[string]map[string][]byte{
 		"the first":        {"id.agekey": []byte("# created: today\n# public key: age1...\n" + one + "\n")},
 		"the second":       {"id.agekey": []byte(two)},
 		"several in one":   {"id.agekey": []byte(newAge(t) + "\n\n" + two + "\n")},
 		"several Secrets":  {"a.agekey": []byte(newAge(t)), "b.agekey": []byte(two), "README": []byte("not a key")},
-		"PGP":              {"sops.asc": armored(t, true, entity)},
-		"PGP, both halves": {"sops.asc": append(armored(t, false, entity), armored(t, true, entity)...)},
-		"PGP beside age":   {"id.agekey": []byte(newAge(t)), "sops.asc": armored(t, true, entity)},
+		"PGP":              {"sops.asc": decrypttest.Armored(t, true, entity)},
+		"PGP, both halves": {"sops.asc": append(decrypttest.Armored(t, false, entity), decrypttest.Armored(t, true, entity)...)},
+		"PGP beside age":   {"id.agekey": []byte(newAge(t)), "sops.asc": decrypttest.Armored(t, true, entity)},
 		"post-quantum age": {"id.agekey": []byte(hybrid)},
 		"with credentials": {"id.agekey": []byte(one), "sops.vault-token": []byte("token")},
 	} {
@@ -52,14 +53,14 @@ func TestKeyGroupsNeedTheirThreshold(t *testing.T) {
 	var ids []string
 	var groups []sops.KeyGroup
 	for range 3 {
-		id, key := ageKey(t)
-		_, spare := ageKey(t)
+		id, key := decrypttest.AgeKey(t)
+		_, spare := decrypttest.AgeKey(t)
 		ids = append(ids, id)
 		groups = append(groups, sops.KeyGroup{spare, key})
 	}
 	for _, format := range []decrypt.Format{decrypt.YAML, decrypt.JSON, decrypt.Dotenv, decrypt.INI} {
 		plain := map[decrypt.Format]string{decrypt.YAML: "a: b\n", decrypt.JSON: `{"a":"b"}`, decrypt.Dotenv: "a=b\n", decrypt.INI: "[a]\nb = c\n"}[format]
-		encrypted, want := encryptor{groups: groups, threshold: 2}.encrypt(t, format, format, []byte(plain))
+		encrypted, want := decrypttest.Encryptor{Groups: groups, Threshold: 2}.Encrypt(t, format, format, []byte(plain))
 		two := parse(t, map[string][]byte{"id.agekey": []byte(ids[0] + "\n" + ids[2])})
 		if got, err := two.File(t.Context(), "f", format, encrypted); err != nil || string(got) != string(want) {
 			t.Errorf("%s: with two of three: %v, %q; want %q", format, err, got, want)
@@ -75,20 +76,20 @@ func TestKeyGroupsNeedTheirThreshold(t *testing.T) {
 // TestWithoutAKeyTheErrorSaysWhichWouldDo is what a person needs who has to find the right one.
 func TestWithoutAKeyTheErrorSaysWhichWouldDo(t *testing.T) {
 	t.Parallel()
-	_, wanted := ageKey(t)
-	entity, pgp := pgpKey(t)
-	stranger, _ := pgpKey(t)
+	_, wanted := decrypttest.AgeKey(t)
+	entity, pgp := decrypttest.PGPKey(t)
+	stranger, _ := decrypttest.PGPKey(t)
 	mine := newAge(t)
 	recipient := recipientOf(t, mine)
-	encrypted, _ := forKeys(wanted, pgp).encrypt(t, decrypt.YAML, decrypt.YAML, document)
+	encrypted, _ := decrypttest.For(wanted, pgp).Encrypt(t, decrypt.YAML, decrypt.YAML, document)
 	for name, test := range map[string]struct {
 		data map[string][]byte
 		has  []string
 	}{
 		"none at all": {nil, []string{"Secret/apps/sops has no keys"}},
 		"another age": {map[string][]byte{"id.agekey": []byte(mine)}, []string{"Secret/apps/sops has age " + recipient}},
-		"another PGP": {map[string][]byte{"a.asc": armored(t, true, stranger)}, []string{"Secret/apps/sops has PGP " + fingerprint(stranger)}},
-		"public only": {map[string][]byte{"a.asc": armored(t, false, entity)}, []string{"only the public half of PGP " + fingerprint(entity) + " in a.asc"}},
+		"another PGP": {map[string][]byte{"a.asc": decrypttest.Armored(t, true, stranger)}, []string{"Secret/apps/sops has PGP " + decrypttest.Fingerprint(stranger)}},
+		"public only": {map[string][]byte{"a.asc": decrypttest.Armored(t, false, entity)}, []string{"only the public half of PGP " + decrypttest.Fingerprint(entity) + " in a.asc"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -96,7 +97,7 @@ func TestWithoutAKeyTheErrorSaysWhichWouldDo(t *testing.T) {
 			if !errors.Is(err, decrypt.ErrNoKey) || !errors.Is(err, fleet.ErrInvalid) {
 				t.Fatal(err)
 			}
-			for _, part := range append(test.has, "values.yaml: ", "age "+wanted.Recipient, "PGP "+fingerprint(entity)) {
+			for _, part := range append(test.has, "values.yaml: ", "age "+wanted.Recipient, "PGP "+decrypttest.Fingerprint(entity)) {
 				if !strings.Contains(err.Error(), part) {
 					t.Errorf("%q does not say %q", err, part)
 				}
@@ -107,7 +108,7 @@ func TestWithoutAKeyTheErrorSaysWhichWouldDo(t *testing.T) {
 
 func TestADocumentForAKeyServiceIsRefusedByName(t *testing.T) {
 	t.Parallel()
-	encrypted, _ := forKeys(&kms.MasterKey{Arn: "arn:aws:kms:eu-1:123:key/abc"}).encrypt(t, decrypt.YAML, decrypt.YAML, document)
+	encrypted, _ := decrypttest.For(&kms.MasterKey{Arn: "arn:aws:kms:eu-1:123:key/abc"}).Encrypt(t, decrypt.YAML, decrypt.YAML, document)
 	_, err := parse(t, map[string][]byte{"id.agekey": []byte(newAge(t))}).File(t.Context(), "values.yaml", decrypt.YAML, encrypted)
 	if !errors.Is(err, decrypt.ErrNoKey) || !strings.Contains(err.Error(), "AWS KMS arn:aws:kms:eu-1:123:key/abc") {
 		t.Error(err)
@@ -116,7 +117,7 @@ func TestADocumentForAKeyServiceIsRefusedByName(t *testing.T) {
 
 func TestUnusableKeysAreRefusedByNameWithoutTheirContent(t *testing.T) {
 	t.Parallel()
-	entity, _ := pgpKey(t)
+	entity, _ := decrypttest.PGPKey(t)
 	locked := *entity
 	if err := locked.EncryptPrivateKeys([]byte("passphrase"), nil); err != nil {
 		t.Fatal(err)
@@ -129,7 +130,7 @@ func TestUnusableKeysAreRefusedByNameWithoutTheirContent(t *testing.T) {
 		"mistyped":      {"id.agekey", "# note\n" + strings.Replace(identity, identity[30:31], "!", 1), "line 2: it is not a whole age identity"},
 		"a recipient":   {"id.agekey", recipientOf(t, identity), "it is not a whole age identity"},
 		"a plugin's":    {"id.agekey", "AGE-PLUGIN-YUBIKEY-1QQQQ", "it is the identity of an age plugin"},
-		"passphrase":    {"sops.asc", string(armored(t, true, &locked)), "has a passphrase"},
+		"passphrase":    {"sops.asc", string(decrypttest.Armored(t, true, &locked)), "has a passphrase"},
 		"not armored":   {"sops.asc", "secret bytes", "it is not an armored PGP private key"},
 		"a message":     {"sops.asc", "-----BEGIN PGP MESSAGE-----\n\nAAAA\n-----END PGP MESSAGE-----\n", "something else than PGP keys"},
 		"a broken one":  {"sops.asc", "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nAAAA\n-----END PGP PRIVATE KEY BLOCK-----\n", "damaged"},
@@ -167,7 +168,7 @@ func TestKeysAreNeverPrinted(t *testing.T) {
 
 func newAge(t testing.TB) string {
 	t.Helper()
-	identity, _ := ageKey(t)
+	identity, _ := decrypttest.AgeKey(t)
 	return identity
 }
 
@@ -191,4 +192,13 @@ func hybridKey(t testing.TB) (string, *sopsage.MasterKey) {
 		t.Fatal(err)
 	}
 	return id.String(), key
+}
+
+func parse(t testing.TB, data map[string][]byte) *decrypt.Keys {
+	t.Helper()
+	k, err := decrypt.Parse("Secret/apps/sops", data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
 }

@@ -8,15 +8,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"sigs.k8s.io/yaml"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/sops"
 )
-
-// disabledAnnotation of value "disabled" has an object left as it is.
-const disabledAnnotation = "kustomize.toolkit.fluxcd.io/decrypt"
 
 // Object decrypts a Kubernetes object, a document of JSON or YAML, into JSON. Of an object that is not encrypted itself
 // and is a Secret, each value of its data that is a document of SOPS is decrypted into the format that its key says. An
@@ -28,51 +25,30 @@ func (k *Keys) Object(ctx context.Context, document []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	metadata, _ := object["metadata"].(map[string]any)
-	annotations, _ := metadata["annotations"].(map[string]any)
-	wanted, _ := annotations[disabledAnnotation].(string)
-	sops, _ := object[metadataKey].(map[string]any)
-	_, encrypted := sops["mac"].(string)
 	switch {
-	case strings.EqualFold(wanted, "disabled"):
+	case sops.Disabled(object):
 		return document, nil
-	case encrypted:
+	case sops.Whole(object):
 		data, err := json.Marshal(object)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrNotSOPS, err)
 		}
 		return k.convert(ctx, data, JSON, JSON)
-	case object["kind"] == "Secret":
-		changed, err := k.secretData(ctx, object)
-		if err != nil || !changed {
-			return document, err
-		}
-		return json.Marshal(object)
 	}
-	return document, nil
-}
-
-// secretData decrypts the values of a Secret's data, and reports whether there were any to decrypt.
-func (k *Keys) secretData(ctx context.Context, secret map[string]any) (changed bool, err error) {
-	data, _ := secret["data"].(map[string]any)
-	for _, key := range slices.Sorted(maps.Keys(data)) {
-		text, _ := data[key].(string)
-		value, err := base64.StdEncoding.DecodeString(text)
+	values := sops.Values(object)
+	if len(values) == 0 {
+		return document, nil
+	}
+	data, _ := object["data"].(map[string]any) // it has the values
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		format, _ := sops.Detect(values[key])
+		plain, err := k.convert(ctx, values[key], format, sops.FormatOf(key))
 		if err != nil {
-			continue // the API server says what is wrong with it
-		}
-		format, encrypted := detect(value)
-		if !encrypted {
-			continue
-		}
-		plain, err := k.convert(ctx, value, format, FormatOf(key))
-		if err != nil {
-			return false, fmt.Errorf("data[%s]: %w", key, err)
+			return nil, fmt.Errorf("data[%s]: %w", key, err)
 		}
 		data[key] = base64.StdEncoding.EncodeToString(plain)
-		changed = true
 	}
-	return changed, nil
+	return json.Marshal(object)
 }
 
 func parseObject(document []byte) (map[string]any, error) {

@@ -8,24 +8,22 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/getsops/sops/v3"
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
 	"flotilla.dev/flotilla/spoke/decrypt"
+	"flotilla.dev/flotilla/spoke/decrypt/decrypttest"
 )
-
-func ofSecrets(m *sops.Metadata) { m.EncryptedRegex = "^(data|stringData)$" }
 
 // TestAnObjectIsDecryptedThoughKustomizeHasChangedIt: what kustomize adds breaks the sum over the document, which as in
 // Flux does not count; each value is authenticated by itself.
 func TestAnObjectIsDecryptedThoughKustomizeHasChangedIt(t *testing.T) {
 	t.Parallel()
-	identity, key := ageKey(t)
+	identity, key := decrypttest.AgeKey(t)
 	k := parse(t, map[string][]byte{"id.agekey": []byte(identity)})
-	e := forKeys(key)
-	e.rule = ofSecrets
-	encrypted, _ := e.encrypt(t, decrypt.YAML, decrypt.YAML, []byte(`
+	e := decrypttest.For(key)
+	e.Rule = decrypttest.OfSecrets
+	encrypted, _ := e.Encrypt(t, decrypt.YAML, decrypt.YAML, []byte(`
 apiVersion: v1
 kind: Secret
 metadata: {name: db}
@@ -59,12 +57,12 @@ stringData:
 
 func TestValuesOfASecretAreDecryptedOneByOne(t *testing.T) {
 	t.Parallel()
-	identity, key := ageKey(t)
+	identity, key := decrypttest.AgeKey(t)
 	k := parse(t, map[string][]byte{"id.agekey": []byte(identity)})
-	e := forKeys(key)
+	e := decrypttest.For(key)
 	data, want := map[string]string{}, map[string]string{}
 	put := func(name string, in, out decrypt.Format, plain string) {
-		encrypted, decrypted := e.encrypt(t, in, out, []byte(plain))
+		encrypted, decrypted := e.Encrypt(t, in, out, []byte(plain))
 		data[name] = base64.StdEncoding.EncodeToString(encrypted)
 		want[name] = string(decrypted)
 	}
@@ -108,11 +106,11 @@ func TestValuesOfASecretAreDecryptedOneByOne(t *testing.T) {
 
 func TestWhatIsNotEncryptedIsLeftAsItIs(t *testing.T) {
 	t.Parallel()
-	identity, key := ageKey(t)
+	identity, key := decrypttest.AgeKey(t)
 	k := parse(t, map[string][]byte{"id.agekey": []byte(identity)})
-	e := forKeys(key)
-	e.rule = ofSecrets
-	disabled, _ := e.encrypt(t, decrypt.YAML, decrypt.YAML, []byte("apiVersion: v1\nkind: Secret\nmetadata:\n  name: s\n  annotations: {kustomize.toolkit.fluxcd.io/decrypt: Disabled}\nstringData: {a: b}\n"))
+	e := decrypttest.For(key)
+	e.Rule = decrypttest.OfSecrets
+	disabled, _ := e.Encrypt(t, decrypt.YAML, decrypt.YAML, []byte("apiVersion: v1\nkind: Secret\nmetadata:\n  name: s\n  annotations: {kustomize.toolkit.fluxcd.io/decrypt: Disabled}\nstringData: {a: b}\n"))
 	value := base64.StdEncoding.EncodeToString([]byte(`{"data": "ENC[x]", "sops": {"mac": "ENC[x]"}}`))
 	for name, document := range map[string]string{
 		"disabled":          string(disabled),
@@ -130,13 +128,13 @@ func TestWhatIsNotEncryptedIsLeftAsItIs(t *testing.T) {
 
 func TestDamageIsFoundAndNamedWithoutTheValue(t *testing.T) {
 	t.Parallel()
-	identity, key := ageKey(t)
+	identity, key := decrypttest.AgeKey(t)
 	k := parse(t, map[string][]byte{"id.agekey": []byte(identity)})
-	e := forKeys(key)
-	e.rule = ofSecrets
-	encrypted, _ := e.encrypt(t, decrypt.JSON, decrypt.JSON, []byte(`{"kind":"Secret","stringData":{"password":"`+canary+`","user":"`+canary+`2","n":12}}`))
+	e := decrypttest.For(key)
+	e.Rule = decrypttest.OfSecrets
+	encrypted, _ := e.Encrypt(t, decrypt.JSON, decrypt.JSON, []byte(`{"kind":"Secret","stringData":{"password":"`+canary+`","user":"`+canary+`2","n":12}}`))
 	whole := string(encrypted)
-	other, _ := e.encrypt(t, decrypt.JSON, decrypt.JSON, []byte(`{"kind":"Secret","stringData":{"password":"`+canary+`"}}`))
+	other, _ := e.Encrypt(t, decrypt.JSON, decrypt.JSON, []byte(`{"kind":"Secret","stringData":{"password":"`+canary+`"}}`))
 	for name, test := range map[string]struct {
 		document string
 		is       error
@@ -220,14 +218,14 @@ func bomb() string {
 
 // FuzzNothingPanics: malicious documents have crashed SOPS.
 func FuzzNothingPanics(f *testing.F) {
-	identity, key := ageKey(f)
+	identity, key := decrypttest.AgeKey(f)
 	k, err := decrypt.Parse("Secret/apps/sops", map[string][]byte{"id.agekey": []byte(identity)})
 	if err != nil {
 		f.Fatal(err)
 	}
 	all := []decrypt.Format{decrypt.Binary, decrypt.Dotenv, decrypt.INI, decrypt.JSON, decrypt.YAML}
 	for i, plain := range []string{"binary", "A=b\n", "[a]\nb = c\n", `{"a":[1,{"b":null}]}`, "# n\na: [1, {b: ~}]\n"} {
-		encrypted, _ := forKeys(key).encrypt(f, all[i], all[i], []byte(plain))
+		encrypted, _ := decrypttest.For(key).Encrypt(f, all[i], all[i], []byte(plain))
 		f.Add(i, i, encrypted)
 		f.Add(i, 4, encrypted)
 	}

@@ -1,4 +1,5 @@
-package decrypt_test
+// Package decrypttest encrypts as the sops command does, with SOPS' own library, for tests of what decrypts.
+package decrypttest
 
 import (
 	"bytes"
@@ -25,61 +26,62 @@ import (
 	sopspgp "github.com/getsops/sops/v3/pgp"
 	"github.com/getsops/sops/v3/shamir"
 
-	"flotilla.dev/flotilla/spoke/decrypt"
+	format "flotilla.dev/flotilla/pkg/sops"
 )
 
-func TestMain(m *testing.M) {
+func init() {
 	logging.SetLevel(0) // SOPS logs what it does
-	os.Exit(m.Run())
 }
 
-// encryptor encrypts as the sops command does, with its own library.
-type encryptor struct {
-	groups    []sops.KeyGroup
-	threshold int
-	// rule sets the fields of the metadata that say what is encrypted.
-	rule func(*sops.Metadata)
+// Encryptor encrypts for groups of keys.
+type Encryptor struct {
+	Groups []sops.KeyGroup
+	// Threshold is how many groups are needed, where there are several.
+	Threshold int
+	// Rule sets the fields of the metadata that say what is encrypted; nil: SOPS' own rule.
+	Rule func(*sops.Metadata)
 }
 
 // formatsOfSOPS are the library's names of the formats.
-var formatsOfSOPS = map[decrypt.Format]formats.Format{
-	decrypt.Binary: formats.Binary, decrypt.Dotenv: formats.Dotenv, decrypt.INI: formats.Ini, decrypt.JSON: formats.Json, decrypt.YAML: formats.Yaml,
+var formatsOfSOPS = map[format.Format]formats.Format{
+	format.Binary: formats.Binary, format.Dotenv: formats.Dotenv, format.INI: formats.Ini, format.JSON: formats.Json, format.YAML: formats.Yaml,
 }
 
-// forKeys encrypts for one group of keys.
-func forKeys(group ...keys.MasterKey) encryptor { return encryptor{groups: []sops.KeyGroup{group}} }
+// For encrypts for one group of keys.
+func For(group ...keys.MasterKey) Encryptor { return Encryptor{Groups: []sops.KeyGroup{group}} }
 
-// encrypt returns the encrypted document, and what the library makes of it on decrypting, as the format out.
-func (e encryptor) encrypt(t testing.TB, in, out decrypt.Format, plain []byte) (encrypted, decrypted []byte) {
+// Encrypt returns the encrypted document, and what the library makes of it on decrypting, as the format out.
+func (e Encryptor) Encrypt(t testing.TB, in, out format.Format, plain []byte) (encrypted, decrypted []byte) {
 	t.Helper()
-	encrypted, decrypted, err := e.try(in, out, plain)
+	encrypted, decrypted, err := e.Try(in, out, plain)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return encrypted, decrypted
 }
 
-func (e encryptor) try(in, out decrypt.Format, plain []byte) (encrypted, decrypted []byte, err error) {
+// Try is Encrypt with an error.
+func (e Encryptor) Try(in, out format.Format, plain []byte) (encrypted, decrypted []byte, err error) {
 	store := common.StoreForFormat(formatsOfSOPS[in], config.NewStoresConfig())
 	branches, err := store.LoadPlainFile(plain)
 	if err != nil {
 		return nil, nil, err
 	}
-	tree := sops.Tree{Branches: branches, Metadata: sops.Metadata{KeyGroups: e.groups, ShamirThreshold: e.threshold, Version: "3.13.3"}}
-	if e.rule != nil {
-		e.rule(&tree.Metadata)
+	tree := sops.Tree{Branches: branches, Metadata: sops.Metadata{KeyGroups: e.Groups, ShamirThreshold: e.Threshold, Version: "3.13.3"}}
+	if e.Rule != nil {
+		e.Rule(&tree.Metadata)
 	} else {
 		tree.Metadata.UnencryptedSuffix = sops.DefaultUnencryptedSuffix
 	}
 	dataKey := make([]byte, 32)
 	_, _ = rand.Read(dataKey)
 	parts := [][]byte{dataKey}
-	if len(e.groups) > 1 {
-		if parts, err = shamir.Split(dataKey, len(e.groups), e.threshold); err != nil {
+	if len(e.Groups) > 1 {
+		if parts, err = shamir.Split(dataKey, len(e.Groups), e.Threshold); err != nil {
 			return nil, nil, err
 		}
 	}
-	for i, group := range e.groups {
+	for i, group := range e.Groups {
 		for _, key := range group {
 			if kind := key.TypeToIdentifier(); kind == "kms" || kind == "gcp_kms" || kind == "azure_kv" {
 				key.SetEncryptedDataKey([]byte("AQICAHh")) // there is no such service here
@@ -107,8 +109,8 @@ func (e encryptor) try(in, out decrypt.Format, plain []byte) (encrypted, decrypt
 	return encrypted, decrypted, err
 }
 
-// ageKey makes an age identity, as text, and SOPS' key for it.
-func ageKey(t testing.TB) (identity string, key *sopsage.MasterKey) {
+// AgeKey makes an age identity, as text, and SOPS' key for it.
+func AgeKey(t testing.TB) (identity string, key *sopsage.MasterKey) {
 	t.Helper()
 	id, err := age.GenerateX25519Identity()
 	if err != nil {
@@ -121,8 +123,8 @@ func ageKey(t testing.TB) (identity string, key *sopsage.MasterKey) {
 	return id.String(), key
 }
 
-// pgpKey makes a PGP key and SOPS' key for it.
-func pgpKey(t testing.TB) (entity *openpgp.Entity, key *sopspgp.MasterKey) {
+// PGPKey makes a PGP key and SOPS' key for it.
+func PGPKey(t testing.TB) (entity *openpgp.Entity, key *sopspgp.MasterKey) {
 	t.Helper()
 	entity, err := openpgp.NewEntity("test", "", "test@example.com", &packet.Config{Algorithm: packet.PubKeyAlgoEdDSA})
 	if err != nil {
@@ -136,13 +138,13 @@ func pgpKey(t testing.TB) (entity *openpgp.Entity, key *sopspgp.MasterKey) {
 	if err := os.WriteFile(ring, public.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	key = sopspgp.NewMasterKeyFromFingerprint(fingerprint(entity))
+	key = sopspgp.NewMasterKeyFromFingerprint(Fingerprint(entity))
 	sopspgp.PubRing(ring).ApplyToMasterKey(key)
 	return entity, key
 }
 
-// armored prints keys, private or public, as gpg exports them.
-func armored(t testing.TB, private bool, entity *openpgp.Entity) []byte {
+// Armored prints keys, private or public, as gpg exports them.
+func Armored(t testing.TB, private bool, entity *openpgp.Entity) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	kind, write := openpgp.PublicKeyType, entity.Serialize
@@ -163,15 +165,10 @@ func armored(t testing.TB, private bool, entity *openpgp.Entity) []byte {
 	return append(out.Bytes(), '\n')
 }
 
-func parse(t testing.TB, data map[string][]byte) *decrypt.Keys {
-	t.Helper()
-	k, err := decrypt.Parse("Secret/apps/sops", data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k
-}
+// OfSecrets is the rule that Flux' guide gives: what a Secret holds, and nothing else.
+func OfSecrets(m *sops.Metadata) { m.EncryptedRegex = "^(data|stringData)$" }
 
-func fingerprint(entity *openpgp.Entity) string {
+// Fingerprint names a PGP key.
+func Fingerprint(entity *openpgp.Entity) string {
 	return fmt.Sprintf("%X", entity.PrimaryKey.Fingerprint)
 }

@@ -1,0 +1,188 @@
+package deploy_test
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/getsops/sops/v3/keys"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/manifest"
+	"flotilla.dev/flotilla/pkg/sops"
+	"flotilla.dev/flotilla/spoke/decrypt"
+	"flotilla.dev/flotilla/spoke/decrypt/decrypttest"
+	"flotilla.dev/flotilla/spoke/deploy"
+)
+
+// plaintext is what nothing but the cluster's objects may show.
+const plaintext = "c4n4ry-plaintext"
+
+// withDecryption has the App's objects decrypted with the keys of a Secret.
+func (b *bundle) withDecryption(secret string) *bundle {
+	b.release.Decryption = &fleet.Decryption{Provider: "sops", SecretRef: &fleet.LocalReference{Name: secret}}
+	return b
+}
+
+// keys makes the Secret of keys.
+func (b *bundle) keys(name string, data map[string]string) {
+	b.Helper()
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}, StringData: data}
+	client := b.typed.CoreV1().Secrets(b.namespace)
+	_, err := client.Create(b.Context(), secret, metav1.CreateOptions{})
+	if err != nil {
+		_, err = client.Update(b.Context(), secret, metav1.UpdateOptions{})
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// encrypted is a Secret of the test's namespace, encrypted as Flux' guide says.
+func (b *bundle) encrypted(name, value string, key ...keys.MasterKey) string {
+	b.Helper()
+	e := decrypttest.For(key...)
+	e.Rule = decrypttest.OfSecrets
+	document, _ := e.Encrypt(b, sops.YAML, sops.YAML, fmt.Appendf(nil,
+		"apiVersion: v1\nkind: Secret\nmetadata:\n  name: %s\n  namespace: %s\nstringData:\n  key: %s\n", name, b.namespace, value))
+	return string(document)
+}
+
+func (b *bundle) secretIs(name, key, want string) {
+	b.Helper()
+	b.value(secrets, name, base64.StdEncoding.EncodeToString([]byte(want)), "data", key)
+}
+
+func TestDecryptionOfObjectsAndOfValuesWithAgeAndPGP(t *testing.T) {
+	b := newBundle(t).withDecryption("sops").start()
+	identity, age := decrypttest.AgeKey(t)
+	entity, pgp := decrypttest.PGPKey(t)
+	b.keys("sops", map[string]string{"id.agekey": identity, "sops.asc": string(decrypttest.Armored(t, true, entity))})
+	e := decrypttest.For(age)
+	e.Rule = decrypttest.OfSecrets
+	config, _ := e.Encrypt(t, sops.JSON, sops.JSON, fmt.Appendf(nil,
+		`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"config","namespace":%q},"data":{"key":"of the ConfigMap"}}`, b.namespace))
+	env, _ := decrypttest.For(pgp).Encrypt(t, sops.Dotenv, sops.Dotenv, []byte("A=of the file\n"))
+	values := fmt.Sprintf(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"values","namespace":%q},"data":{"app.env":%q,"plain":"YQ=="}}`,
+		b.namespace, base64.StdEncoding.EncodeToString(env))
+	objects := []string{b.encrypted("age", "with age", age), b.encrypted("pgp", "with PGP", pgp), string(config), values}
+	target := b.deploy(objects...)
+	b.secretIs("age", "key", "with age")
+	b.secretIs("pgp", "key", "with PGP")
+	b.secretIs("values", "app.env", "A=of the file\n")
+	b.secretIs("values", "plain", "a")
+	b.value(configMaps, "config", "of the ConfigMap", "data", "key")
+	if b.get(secrets, "age").Object["sops"] != nil {
+		t.Error("the metadata of SOPS are in the cluster")
+	}
+	// The same again asks for the keys and writes nothing.
+	if done := b.requests(func() { b.deploy(objects...) }).Writes(); len(done) > 0 {
+		t.Errorf("a second pass wrote %v", done)
+	}
+	// What others change is undone, also by one who knows the App only from before.
+	for range 2 {
+		b.patch(secrets, "age", "someone", `{"data":{"key":"YQ=="}}`)
+		b.secretIs("age", "key", "with age")
+		b.patch(configMaps, "config", "someone", `{"data":{"key":"a"}}`)
+		b.value(configMaps, "config", "of the ConfigMap", "data", "key")
+		b.start()
+		if err := b.engine.Load(t.Context(), b.app, target.Manifest, target.Release, target.Binding); err != nil {
+			t.Fatal(err)
+		}
+		if b.status().Applied != target.Release.Digest() {
+			t.Error("after a restart what is applied is not known")
+		}
+	}
+}
+
+func TestDecryptionComesBeforeSubstitution(t *testing.T) {
+	b := newBundle(t).withDecryption("sops").start()
+	identity, age := decrypttest.AgeKey(t)
+	b.keys("sops", map[string]string{"id.agekey": identity})
+	b.release.PostBuild = &fleet.PostBuild{Substitute: map[string]string{"WORLD": "earth", "N": "7"}}
+	b.deploy(b.encrypted("one", `"hello ${WORLD}"`, age))
+	b.secretIs("one", "key", "hello earth")
+}
+
+func TestDecryptionKeysThatComeOrChangeWakeTheApp(t *testing.T) {
+	b := newBundle(t).withDecryption("sops").start()
+	identity, first := decrypttest.AgeKey(t)
+	other, second := decrypttest.AgeKey(t)
+	target := b.target(b.encrypted("one", "1", first), b.configMap("beside", "x"))
+	err := b.try(target)
+	if !errors.Is(err, deploy.ErrResolve) || !errors.Is(err, fleet.ErrNotFound) || !strings.Contains(err.Error(), "spec.decryption.secretRef: Secret/"+b.namespace+"/sops is not there") {
+		t.Fatal(err)
+	}
+	if len(b.owned(configMaps, secrets)) > 0 {
+		t.Error("something was applied")
+	}
+	wakes := func(more uint64) {
+		t.Helper()
+		b.eventually("wakes", func() error {
+			if got := b.status().Wakes; got < more {
+				return fmt.Errorf("%d, not %d", got, more)
+			}
+			return nil
+		})
+	}
+	b.keys("sops", map[string]string{"id.agekey": other})
+	wakes(1)
+	err = b.try(target)
+	if !errors.Is(err, decrypt.ErrNoKey) || !strings.Contains(err.Error(), "it is encrypted for age "+first.Recipient+"; Secret/"+b.namespace+"/sops has age "+second.Recipient) {
+		t.Fatal(err)
+	}
+	before := b.status().Wakes
+	b.keys("sops", map[string]string{"id.agekey": other + "\n" + identity})
+	wakes(before + 1)
+	if err := b.try(target); err != nil {
+		t.Fatal(err)
+	}
+	b.secretIs("one", "key", "1")
+}
+
+func TestDecryptionThatFailsSaysWhyAndAppliesNothing(t *testing.T) {
+	identity, age := decrypttest.AgeKey(t)
+	b := newBundle(t).withDecryption("sops").start()
+	b.keys("sops", map[string]string{"id.agekey": identity})
+	whole := b.encrypted("one", plaintext, age)
+	for name, test := range map[string]struct {
+		object string
+		is     error
+		says   string
+	}{
+		"tampered":      {strings.Replace(whole, "key: ENC[AES256_GCM,data:", "key: ENC[AES256_GCM,data:AAAA", 1), decrypt.ErrDamaged, `/one: invalid: damaged, or changed after it was encrypted: "stringData.key"`},
+		"key of values": {strings.Replace(whole, "-----BEGIN AGE ENCRYPTED FILE-----", "-----BEGIN AGE-----", 1), decrypt.ErrNoKey, "the data key for age " + age.Recipient + ": it is damaged"},
+	} {
+		if test.object == whole {
+			t.Fatal(name)
+		}
+		err := b.try(b.target(test.object, b.configMap("beside", "x")))
+		if !errors.Is(err, test.is) || !strings.Contains(err.Error(), test.says) || strings.Contains(err.Error(), plaintext) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if owned := b.owned(configMaps, secrets); len(owned) > 0 {
+		t.Errorf("%v was applied", owned)
+	}
+	b.keys("sops", map[string]string{"id.agekey": identity[:40]})
+	err := b.try(b.target(whole))
+	if !errors.Is(err, decrypt.ErrBadKey) || !strings.Contains(err.Error(), "Secret/"+b.namespace+"/sops: key id.agekey") || strings.Contains(err.Error(), identity[20:40]) {
+		t.Error(err)
+	}
+	b.release.Decryption.SecretRef = nil
+	if err := b.try(b.target(whole)); !errors.Is(err, decrypt.ErrNoKey) || !strings.Contains(err.Error(), "spec.decryption, which names no secretRef, has no keys") {
+		t.Error(err)
+	}
+}
+
+// options are what the release says of the objects, as the hub has them.
+func (b *bundle) options() manifest.Options {
+	return manifest.Options{
+		Substitute: b.release.PostBuild != nil, Decrypt: b.release.Decryption != nil, CommonMetadata: b.release.CommonMetadata,
+	}
+}
+
