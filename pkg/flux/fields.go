@@ -30,6 +30,7 @@ var KustomizationFields = []Field{
 	{"suspend", Control, ""},
 	{"deletionPolicy", AtHub, ""},
 	{"kubeConfig", AtHub, ""},
+	{"decryption", InRelease, "spoke/deploy.TestDecryptionOfObjectsAndOfValuesWithAgeAndPGP"},
 }
 
 // NotYet are the fields of a Kustomization that are known and refused for now: nothing is accepted and ignored. A field
@@ -49,7 +50,6 @@ var NotYet = []Field{
 	{"healthChecks", InRelease, ""},
 	{"healthCheckExprs", InRelease, ""},
 	{"postBuild", InRelease, ""},
-	{"decryption", InRelease, ""},
 	{"ignore", InRelease, ""},
 	{"dependsOn", InRelease, ""},
 }

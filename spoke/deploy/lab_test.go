@@ -3,6 +3,7 @@ package deploy_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
@@ -58,6 +59,7 @@ type bundle struct {
 	release   fleet.Release
 	agent     string // the engine's user agent
 	wrap      func(http.RoundTripper) http.RoundTripper
+	log       *slog.Logger // nil: none
 
 	engine *deploy.Engine
 	stop   func()
@@ -112,7 +114,7 @@ func (b *bundle) start() *bundle {
 func (b *bundle) run(config *rest.Config) {
 	b.Helper()
 	engine, err := deploy.New(deploy.Config{
-		REST: config, Namespace: b.system, Dir: b.dir,
+		REST: config, Namespace: b.system, Dir: b.dir, Log: b.log,
 		Blob: func(digest fleet.Digest) ([]byte, error) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
