@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 )
@@ -64,6 +65,7 @@ func TestTheEnginesCallStartsAPass(t *testing.T) {
 		b.next("deploy")
 		synctest.Wait()
 		b.pool.Changed(a.App) // served already
+		time.Sleep(time.Minute)
 		synctest.Wait()
 		select {
 		case c := <-b.engine.calls:
