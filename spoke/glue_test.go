@@ -25,6 +25,8 @@ func TestWhatMayPassByItselfIsTriedAgainSoon(t *testing.T) {
 		"the way is cut off":                {fmt.Errorf("get: %w", context.DeadlineExceeded), true, ""},
 		"a Flux manages the App":            {fmt.Errorf("deploy: %w", deploy.ErrManagedByFlux), false, fleet.ReasonManagedByFlux},
 		"an invalid object":                 {fmt.Errorf("apply: %w", fleet.ErrInvalid), false, ""},
+		"a variable that is not set":        {fmt.Errorf("%w: %w", deploy.ErrResolve, fleet.ErrInvalid), false, fleet.ReasonBuildFailed},
+		"variables that cannot be read":     {fmt.Errorf("%w: %w", deploy.ErrResolve, apierrors.NewTooManyRequests("busy", 1)), true, fleet.ReasonBuildFailed},
 		"a deletion refused":                {fmt.Errorf("%w: %w", deploy.ErrPrune, fleet.ErrDenied), false, fleet.ReasonPruneFailed},
 	} {
 		var failure *worker.Failure
