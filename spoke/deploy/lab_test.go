@@ -114,7 +114,7 @@ func (b *bundle) start() *bundle {
 func (b *bundle) run(config *rest.Config) {
 	b.Helper()
 	engine, err := deploy.New(deploy.Config{
-		REST: config, Namespace: b.system, Dir: b.dir, Log: b.log,
+		REST: config, Namespace: b.system, Dir: b.dir, Log: b.log, Build: buildHere,
 		Blob: func(digest fleet.Digest) ([]byte, error) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
