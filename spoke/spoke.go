@@ -85,6 +85,7 @@ func act(ctx context.Context, config Config, cluster *cluster, disk *cache.Cache
 			}
 			return content, err
 		},
+		Build:   builder(),
 		Event:   func(event fleet.Event) { client.Event(event) },
 		Changed: func(app fleet.Key) { pool.Changed(app) },
 	})

@@ -26,6 +26,8 @@ type app struct {
 	inv *inventory.Inventory
 	// manifest is that of the newest pass or Load; nil before the first.
 	manifest *manifest.Manifest
+	// objects is how many the Manifest comes to in this cluster.
+	objects int
 	// stale objects are in the inventory and not in the Manifest: held, or not gone yet. They are left alone, and what
 	// happens to them is looked at when they are wanted again.
 	stale map[fleet.ObjectRef]bool

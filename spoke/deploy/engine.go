@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/render"
 	"flotilla.dev/flotilla/pkg/run"
 	"flotilla.dev/flotilla/spoke/apply"
 	"flotilla.dev/flotilla/spoke/drift"
@@ -29,6 +30,9 @@ type Config struct {
 	REST *rest.Config
 	// Blob returns the verified content of an object.
 	Blob func(fleet.Digest) ([]byte, error)
+	// Build makes the builds of files that only the cluster's keys decrypt, where nothing of them can be seen or kept. Nil:
+	// Apps that need one are refused.
+	Build func(context.Context, render.Job) (render.Result, error)
 	// Event is told what a person may want to know. Changed is told when the Status of an App changed outside a pass.
 	// Neither may block. Either may be nil.
 	Event   func(fleet.Event)

@@ -122,7 +122,7 @@ func (b *bundle) run(config *rest.Config) {
 		log = slog.New(slog.NewTextHandler(b.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	engine, err := deploy.New(deploy.Config{
-		REST: config, Namespace: b.system, Dir: b.dir, Log: log,
+		REST: config, Namespace: b.system, Dir: b.dir, Log: log, Build: buildHere,
 		Blob: func(digest fleet.Digest) ([]byte, error) {
 			b.mu.Lock()
 			defer b.mu.Unlock()

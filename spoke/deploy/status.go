@@ -51,7 +51,7 @@ func (e *Engine) Status(key fleet.Key) Status {
 	}
 	taken := a.manifest != nil
 	if taken {
-		s.Objects = len(a.manifest.Entries)
+		s.Objects = a.objects
 	}
 	lost := maps.Clone(a.lost)
 	own := a.inv

@@ -13,7 +13,7 @@ var table = map[string][]string{
 	"pkg/fleet":                 {},
 	"pkg/artifact":              {"pkg/fleet"},
 	"pkg/artifact/artifacttest": {"pkg/artifact", "pkg/fleet"},
-	"pkg/build":                 {"pkg/artifact", "pkg/fleet", "pkg/manifest"},
+	"pkg/build":                 {"pkg/artifact", "pkg/fleet", "pkg/manifest", "pkg/sops"},
 	"pkg/disk":                  {},
 	"pkg/environ":               {},
 	"pkg/flux":                  {"pkg/fleet"},
