@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -77,6 +78,7 @@ func phasesOf(requests lab.Requests, s shape) (p phases) {
 func (b *bench) one(ctx context.Context) error {
 	random := rand.New(rand.NewPCG(1, 0))
 	var whole, apart, spoke, builds, calls sample
+	sorts := map[string]sample{}
 	for i := range b.settings.commits {
 		d, err := b.app.deliver(ctx, b.corpus, []int{random.IntN(b.settings.objects)})
 		if err != nil {
@@ -87,7 +89,11 @@ func (b *bench) one(ctx context.Context) error {
 		apart = append(apart, max(0, took-d.build).Seconds())
 		spoke = append(spoke, d.applied.Sub(d.received).Seconds())
 		builds = append(builds, d.build.Seconds())
-		calls = append(calls, float64(len(d.requests.Where(func(r lab.Request) bool { return r.Resource != "leases" }))))
+		made := d.requests.Where(func(r lab.Request) bool { return r.Resource != "leases" })
+		calls = append(calls, float64(len(made)))
+		for what, n := range countRequests(made) {
+			sorts[what] = append(sorts[what], float64(n))
+		}
 	}
 	name := fmt.Sprintf("1 of %d changed", b.settings.objects)
 	b.add(figureOf(name+", push to applied", seconds, whole, "by reconcile --with-source, from the push's return"))
@@ -95,5 +101,8 @@ func (b *bench) one(ctx context.Context) error {
 	b.add(figureOf(name+", build", seconds, builds, "by the hub's metric"))
 	b.add(figureOf(name+", spoke", seconds, spoke, "desired state accepted until seen in the cluster"))
 	b.add(figureOf(name+", API calls", count, calls, "the spoke's, until the app is ready again, its Lease apart").upTo(10))
+	for _, what := range slices.Sorted(maps.Keys(sorts)) {
+		b.add(figureOf(name+", "+what, count, sorts[what], "of these, in the commits that had any"))
+	}
 	return nil
 }
