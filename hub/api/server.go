@@ -36,7 +36,7 @@ type Store interface {
 	Suspend(ctx context.Context, by fleet.Caller, kind, namespace, name string, dryRun bool) (*resource.Object, []string, error)
 	Resume(ctx context.Context, by fleet.Caller, kind, namespace, name string, dryRun bool) (*resource.Object, fleet.LookRequest, error)
 	ApprovePrune(ctx context.Context, by fleet.Caller, app fleet.Key, cluster string, digest fleet.Digest, order fleet.Order) ([]string, error)
-	Ask(ctx context.Context, cluster string, app fleet.Key, within time.Duration) (fleet.Question, error)
+	Ask(ctx context.Context, by fleet.Caller, cluster string, ask fleet.Ask, within time.Duration) (fleet.Question, error)
 	Answer(ctx context.Context, question fleet.Question) ([]byte, error)
 	RegisterCluster(ctx context.Context, by fleet.Caller, object *resource.Object, token fleet.JoinToken, rejoin, dryRun bool) (*resource.Object, time.Time, error)
 	Events(ctx context.Context, q fleet.EventQuery) ([]fleet.FleetEvent, fleet.Horizon, error)
@@ -78,6 +78,7 @@ func (s *Server) Register(server *grpc.Server) {
 	adminv1.RegisterClustersServiceServer(server, &clusters{Server: s})
 	adminv1.RegisterEventsServiceServer(server, &events{Server: s})
 	adminv1.RegisterPrunesServiceServer(server, &prunes{Server: s})
+	adminv1.RegisterQuestionsServiceServer(server, &questions{Server: s})
 	adminv1.RegisterHubServiceServer(server, &hub{Server: s})
 }
 

@@ -27,6 +27,7 @@ var methods = map[string]bool{
 	adminv1.EventsService_Watch_FullMethodName:      true,
 	adminv1.PrunesService_Show_FullMethodName:       true,
 	adminv1.PrunesService_Approve_FullMethodName:    true,
+	adminv1.QuestionsService_Ask_FullMethodName:     true,
 	adminv1.HubService_Version_FullMethodName:       true,
 	adminv1.HubService_Status_FullMethodName:        true,
 	adminv1.HubService_Recover_FullMethodName:       true,

@@ -46,14 +46,18 @@ func (e *Engine) app(key fleet.Key) *app {
 	defer e.mu.Unlock()
 	a := e.apps[key]
 	if a == nil {
-		a = &app{
-			key: key, pass: make(chan struct{}, 1), inv: inventory.New(key),
-			stale: map[fleet.ObjectRef]bool{}, lost: map[fleet.ObjectRef]bool{}, secrets: map[fleet.ObjectRef]fleet.Digest{},
-			waiting: map[fleet.ObjectRef]bool{},
-		}
+		a = newApp(key)
 		e.apps[key] = a
 	}
 	return a
+}
+
+func newApp(key fleet.Key) *app {
+	return &app{
+		key: key, pass: make(chan struct{}, 1), inv: inventory.New(key),
+		stale: map[fleet.ObjectRef]bool{}, lost: map[fleet.ObjectRef]bool{}, secrets: map[fleet.ObjectRef]fleet.Digest{},
+		waiting: map[fleet.ObjectRef]bool{},
+	}
 }
 
 // known returns the App if there is anything to know about it.
