@@ -39,6 +39,8 @@ type Store interface {
 	Ask(ctx context.Context, by fleet.Caller, cluster string, ask fleet.Ask, within time.Duration) (fleet.Question, error)
 	Answer(ctx context.Context, question fleet.Question) ([]byte, error)
 	RegisterCluster(ctx context.Context, by fleet.Caller, object *resource.Object, token fleet.JoinToken, rejoin, dryRun bool) (*resource.Object, time.Time, error)
+	AppHistory(ctx context.Context, app fleet.Key) ([]fleet.HistoryEntry, error)
+	InstanceHistory(ctx context.Context, app fleet.Key, cluster string) ([]fleet.HistoryEntry, error)
 	Events(ctx context.Context, q fleet.EventQuery) ([]fleet.FleetEvent, fleet.Horizon, error)
 	BeginRecovery(ctx context.Context, by fleet.Caller) (time.Time, error)
 	EndRecovery(ctx context.Context, by fleet.Caller, dryRun bool) ([]string, error)

@@ -22,6 +22,7 @@ var methods = map[string]bool{
 	adminv1.AppsService_Reconcile_FullMethodName:    true,
 	adminv1.AppsService_Suspend_FullMethodName:      true,
 	adminv1.AppsService_Resume_FullMethodName:       true,
+	adminv1.AppsService_History_FullMethodName:      true,
 	adminv1.ClustersService_Register_FullMethodName: true,
 	adminv1.EventsService_List_FullMethodName:       true,
 	adminv1.EventsService_Watch_FullMethodName:      true,

@@ -114,13 +114,15 @@ func (s *Store) Answer(ctx context.Context, question fleet.Question) ([]byte, er
 	defer cancel()
 	for {
 		answer, err := s.takeAnswer(waiting, question.ID)
+		if err != nil && waiting.Err() != nil {
+			s.dropQuestion(ctx, question.ID)
+			return nil, fmt.Errorf("%w: the spoke did not answer in time", fleet.ErrConflict)
+		}
 		if !errors.Is(err, errUnanswered) {
 			return answer, err
 		}
 		select {
 		case <-waiting.Done():
-			s.dropQuestion(ctx, question.ID)
-			return nil, fmt.Errorf("%w: the spoke did not answer in time", fleet.ErrConflict)
 		case <-wake:
 		}
 	}

@@ -314,7 +314,7 @@ func (s *spoke) start(t *testing.T, h *hub) {
 			}
 			return []fleet.ObjectRef{}, nil
 		},
-		Hub:     rpctest.Address, Token: s.token,
+		Hub: rpctest.Address, Token: s.token,
 		Dialer: func(ctx context.Context, address string) (net.Conn, error) {
 			return s.at.Load().server.Dialer(ctx, address)
 		},
