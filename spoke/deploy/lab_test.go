@@ -3,6 +3,8 @@ package deploy_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
@@ -56,7 +58,9 @@ type bundle struct {
 	dir       string
 	app       fleet.Key
 	release   fleet.Release
-	agent     string // the engine's user agent
+	binding   fleet.Binding
+	logged    io.Writer // nil: nothing is logged
+	agent     string    // the engine's user agent
 	wrap      func(http.RoundTripper) http.RoundTripper
 
 	engine *deploy.Engine
@@ -111,8 +115,12 @@ func (b *bundle) start() *bundle {
 
 func (b *bundle) run(config *rest.Config) {
 	b.Helper()
+	var log *slog.Logger
+	if b.logged != nil {
+		log = slog.New(slog.NewTextHandler(b.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
 	engine, err := deploy.New(deploy.Config{
-		REST: config, Namespace: b.system, Dir: b.dir,
+		REST: config, Namespace: b.system, Dir: b.dir, Log: log,
 		Blob: func(digest fleet.Digest) ([]byte, error) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
@@ -162,7 +170,9 @@ func (b *bundle) target(objects ...string) deploy.Target {
 	for i, object := range objects {
 		documents[i] = []byte(object)
 	}
-	m, blobs, err := manifest.New(documents, manifest.Options{})
+	m, blobs, err := manifest.New(documents, manifest.Options{
+		Substitute: b.release.PostBuild != nil, Decrypt: b.release.Decryption != nil, CommonMetadata: b.release.CommonMetadata,
+	})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -171,7 +181,7 @@ func (b *bundle) target(objects ...string) deploy.Target {
 	b.mu.Unlock()
 	release := b.release
 	release.Manifest = m.Digest()
-	return deploy.Target{App: b.app, Release: release, Manifest: m}
+	return deploy.Target{App: b.app, Release: release, Manifest: m, Binding: b.binding}
 }
 
 func (b *bundle) try(target deploy.Target) error {
