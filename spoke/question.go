@@ -55,11 +55,11 @@ func (a *answers) diff(ctx context.Context, ask fleet.Ask) (fleet.Diff, error) {
 	case ask.Drift && len(ask.Documents) > 0:
 		return fleet.Diff{}, fmt.Errorf("%w: drift is of what was applied, not of documents", fleet.ErrInvalid)
 	}
-	c := deploy.Comparison{
-		App: ask.App, Release: assigned.Release, ApprovedPrune: assigned.ApprovedPrune, Drift: ask.Drift, Blob: a.blobs.Blob,
-	}
+	c := deploy.Comparison{Target: deploy.Target{
+		App: ask.App, Release: assigned.Release, Binding: assigned.Binding, ApprovedPrune: assigned.ApprovedPrune,
+	}, Drift: ask.Drift}
 	if len(ask.Documents) > 0 {
-		m, blobs, err := unpack(ask.Documents)
+		m, blobs, err := unpack(ask.Documents, assigned.Release)
 		if err != nil {
 			return fleet.Diff{}, err
 		}
@@ -112,7 +112,7 @@ func of(blobs manifest.Blobs) func(fleet.Digest) ([]byte, error) {
 }
 
 // unpack makes a Manifest of documents that came with a question.
-func unpack(packed []byte) (*manifest.Manifest, manifest.Blobs, error) {
+func unpack(packed []byte, release fleet.Release) (*manifest.Manifest, manifest.Blobs, error) {
 	zipped, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
 		return nil, nil, fmt.Errorf("documents: %w: %w", fleet.ErrInvalid, err)
@@ -129,7 +129,9 @@ func unpack(packed []byte) (*manifest.Manifest, manifest.Blobs, error) {
 	for {
 		document, err := reader.Read()
 		if errors.Is(err, io.EOF) {
-			return manifest.New(documents)
+			return manifest.New(documents, manifest.Options{
+				Substitute: release.PostBuild != nil, Decrypt: release.Decryption != nil, CommonMetadata: release.CommonMetadata,
+			})
 		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("documents: %w: %w", fleet.ErrInvalid, err)

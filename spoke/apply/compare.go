@@ -24,13 +24,13 @@ func (m Marks) Compare(ctx context.Context, client dynamic.Interface, o Object) 
 		live, err = nil, nil
 	}
 	if err != nil {
-		return nil, nil, Explain(o.Ref, "get", err)
+		return nil, nil, o.explain("get", err)
 	}
 	force := true
 	applied, err = resource.Patch(ctx, o.Ref.Name, types.ApplyPatchType, o.data,
 		metav1.PatchOptions{FieldManager: m.Manager, Force: &force, DryRun: []string{metav1.DryRunAll}})
 	if err != nil {
-		return nil, nil, Explain(o.Ref, "dry-run", err)
+		return nil, nil, o.explain("dry-run", err)
 	}
 	if live == nil {
 		return nil, applied, nil

@@ -22,6 +22,11 @@ type app struct {
 	ending time.Time
 	inputs *inputs
 
+	// aside says that this is no App of the Engine's, but a stand-in for one that is compared: what it reads wakes nobody.
+	// Blob has the content of its Manifest; nil: the Engine has.
+	aside bool
+	blob  func(fleet.Digest) ([]byte, error)
+
 	mu  sync.Mutex
 	inv *inventory.Inventory
 	// manifest is that of the newest pass or Load; nil before the first.

@@ -10,7 +10,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"flotilla.dev/flotilla/pkg/fleet"
-	"flotilla.dev/flotilla/pkg/manifest"
 	"flotilla.dev/flotilla/spoke/apply"
 	"flotilla.dev/flotilla/spoke/diff"
 	"flotilla.dev/flotilla/spoke/inventory"
@@ -18,31 +17,29 @@ import (
 
 // Comparison is what an App is compared with.
 type Comparison struct {
-	App fleet.Key
-	// Release says what is pruned and guarded; Manifest are the objects, and Blob has their content.
-	Release  fleet.Release
-	Manifest *manifest.Manifest
-	Blob     func(fleet.Digest) ([]byte, error)
+	Target
+	// Blob has the content of the Manifest.
+	Blob func(fleet.Digest) ([]byte, error)
 	// Drift leaves out all but what was applied as the Manifest has it.
 	Drift bool
-	// ApprovedPrune is the digest of the set of deletions that a person approved.
-	ApprovedPrune fleet.Digest
 }
 
 // maxDiff bounds the diffs of one answer together, so that it stays below fleet.MaxAnswer in JSON.
 const maxDiff = fleet.MaxAnswer / 2
 
 // Diff says what a pass would change, by dry-runs. It writes nothing, and no pass or correction waits for it. What
-// cannot be compared is said of the object; an error is of the whole.
+// cannot be compared is said of the object; an error is of the whole. No value of a Secret is in it, wherever in an object
+// it stands.
 func (e *Engine) Diff(ctx context.Context, c Comparison) (fleet.Diff, error) {
 	if err := e.awaitReady(ctx); err != nil {
 		return fleet.Diff{}, err
 	}
-	a := e.known(c.App)
-	if a == nil {
-		a = newApp(c.App) // nothing is applied yet
+	stand := newApp(c.App)
+	stand.aside, stand.blob = true, c.Blob
+	if a := e.known(c.App); a != nil {
+		stand.inv = a.inventory()
 	}
-	d := &differ{engine: e, app: a, Comparison: c, inv: a.inventory(), namespaces: map[string]bool{}, defines: map[kindName]bool{}}
+	d := &differ{engine: e, app: stand, Comparison: c, inv: stand.inv, namespaces: map[string]bool{}, defines: map[kindName]bool{}}
 	results, err := d.run(ctx)
 	if err != nil {
 		return fleet.Diff{}, fmt.Errorf("compare %s: %w", c.App.Words(), err)
@@ -74,32 +71,34 @@ type differ struct {
 }
 
 func (d *differ) run(ctx context.Context) ([]fleet.ObjectDiff, error) {
-	desired := map[fleet.ObjectRef]bool{}
-	var compared []*fleet.ObjectDiff
-	var wishes []wish
-	for _, entry := range d.Manifest.Entries {
-		if err := d.comes(entry); err != nil {
+	materials, err := d.engine.resolve(ctx, d.app, d.Target)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range materials {
+		if err := d.comes(ctx, m); err != nil {
 			return nil, err
 		}
 	}
-	for _, entry := range d.Manifest.Entries {
-		result := &fleet.ObjectDiff{Object: entry.Ref}
-		mapping, err := d.engine.mapper.Map(ctx, entry.Ref)
-		switch {
-		case errors.Is(err, fleet.ErrNotFound) && d.defines[kindName{entry.Ref.Group, entry.Ref.Kind}]:
-			d.created(result, entry)
-		case err != nil:
-			result.Error = entry.Ref.String() + ": " + err.Error()
-		}
-		if result.Change != "" || result.Error != "" {
-			for _, ref := range anywhere(entry.Ref) {
+	desired := map[fleet.ObjectRef]bool{}
+	var compared []*fleet.ObjectDiff
+	var compare []func(context.Context)
+	for _, m := range materials {
+		result := &fleet.ObjectDiff{Object: m.Ref}
+		mapping, err := d.engine.mapper.Map(ctx, m.Ref)
+		if err != nil {
+			if errors.Is(err, fleet.ErrNotFound) && d.defines[kindName{m.Ref.Group, m.Ref.Kind}] {
+				d.created(ctx, result, m.Ref, m.origin)
+			} else {
+				result.Error = m.Ref.String() + ": " + err.Error()
+			}
+			for _, ref := range anywhere(m.Ref) {
 				desired[ref.ID()] = true
 			}
 			compared = append(compared, result)
-			wishes = append(wishes, wish{})
 			continue
 		}
-		w := d.engine.wish(entry, mapping)
+		w := d.engine.wish(m, mapping)
 		desired[w.Ref.ID()] = true
 		have, has := d.inv.Get(w.Ref)
 		if w.Untouched() || d.Drift && !(has && have.Applied == w.Stamp && !have.Going) {
@@ -107,16 +106,10 @@ func (d *differ) run(ctx context.Context) ([]fleet.ObjectDiff, error) {
 		}
 		result.Object = w.Ref
 		compared = append(compared, result)
-		wishes = append(wishes, w)
+		compare = append(compare, func(ctx context.Context) { d.compare(ctx, result, w) })
 	}
-	numbers := make([]int, len(wishes))
-	for i := range numbers {
-		numbers[i] = i
-	}
-	_ = each(ctx, numbers, func(ctx context.Context, i int) error { // each result tells its own error
-		if compared[i].Change == "" && compared[i].Error == "" {
-			d.compare(ctx, compared[i], wishes[i])
-		}
+	_ = each(ctx, compare, func(ctx context.Context, do func(context.Context)) error { // each result tells its own error
+		do(ctx)
 		return nil
 	})
 	if !d.Drift && d.Release.Prune {
@@ -133,14 +126,14 @@ func (d *differ) run(ctx context.Context) ([]fleet.ObjectDiff, error) {
 }
 
 // comes notes the namespaces and kinds that the Manifest brings.
-func (d *differ) comes(entry manifest.Entry) error {
+func (d *differ) comes(ctx context.Context, m material) error {
 	switch {
-	case entry.Ref.Group == "" && entry.Ref.Kind == "Namespace":
-		d.namespaces[entry.Ref.Name] = true
-	case entry.Ref.Group == apply.CRDs.Group && entry.Ref.Kind == "CustomResourceDefinition":
-		content, err := d.Blob(entry.Digest)
+	case m.Ref.Group == "" && m.Ref.Kind == "Namespace":
+		d.namespaces[m.Ref.Name] = true
+	case m.Ref.Group == apply.CRDs.Group && m.Ref.Kind == "CustomResourceDefinition":
+		content, err := d.content(ctx, m.origin)
 		if err != nil {
-			return fmt.Errorf("%s: %w", entry.Ref, err)
+			return err
 		}
 		var crd struct {
 			Spec struct {
@@ -155,22 +148,56 @@ func (d *differ) comes(entry manifest.Entry) error {
 	return nil
 }
 
+// content is Engine.content with what the comparison has.
+func (d *differ) content(ctx context.Context, o origin) ([]byte, error) {
+	blob, err := d.Blob(o.source.Digest)
+	if err != nil {
+		return nil, fmt.Errorf("%s: content %s: %w", o.source.Ref, o.source.Digest, err)
+	}
+	if o.inputs == nil {
+		return blob, nil
+	}
+	made, err := o.inputs.object(ctx, o.source, blob)
+	return made.content, err
+}
+
+// sealed reports whether an object may have values of Secrets in it: those that go into it now, or went into what is
+// there.
+func (d *differ) sealed(ref fleet.ObjectRef, o origin) bool {
+	return o.secret || d.engine.holdsSecrets(ref)
+}
+
+// holdsSecrets reports whether values of Secrets may have gone into an object of an App as it is in the cluster.
+func (e *Engine) holdsSecrets(ref fleet.ObjectRef) bool {
+	a := e.owner(ref)
+	if a == nil {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	entry, has := a.inv.Get(ref)
+	from, known := a.origins[ref.ID()]
+	return has && entry.Resolved && (!known || from.secret)
+}
+
 // compare fills in what would become of one object.
 func (d *differ) compare(ctx context.Context, result *fleet.ObjectDiff, w wish) {
-	content, err := d.Blob(w.Digest)
+	content, err := d.content(ctx, w.origin)
 	if err != nil {
-		result.Error = fmt.Sprintf("%s: content %s: %s", w.Ref, w.Digest, err)
+		result.Error = err.Error()
 		return
 	}
+	sealed := d.sealed(w.Ref, w.origin)
 	object, err := d.engine.marks.Prepare(content, w.Ref, w.Mapping, d.app.owner())
 	if err != nil {
 		result.Error = err.Error()
 		return
 	}
+	object.Sealed = sealed
 	live, applied, err := d.engine.marks.Compare(ctx, d.engine.dynamic, object)
 	switch {
 	case errors.Is(err, fleet.ErrNotFound) && d.namespaces[w.Ref.Namespace]:
-		d.created(result, w.Entry)
+		d.created(ctx, result, w.Ref, w.origin)
 		return
 	case errors.Is(err, fleet.ErrDenied):
 		result.Error = err.Error() + "; a diff is a dry-run, which needs the same rights as the apply"
@@ -183,21 +210,22 @@ func (d *differ) compare(ctx context.Context, result *fleet.ObjectDiff, w wish) 
 	if live == nil {
 		change = fleet.ChangeCreate
 	}
-	show(result, change, live, applied)
+	show(result, change, live, applied, sealed)
 }
 
 // created shows an object that has no place to be dry-run yet, as it is declared.
-func (d *differ) created(result *fleet.ObjectDiff, entry manifest.Entry) {
-	content, err := d.Blob(entry.Digest)
-	object := &unstructured.Unstructured{}
-	if err == nil {
-		err = object.UnmarshalJSON(content)
-	}
+func (d *differ) created(ctx context.Context, result *fleet.ObjectDiff, ref fleet.ObjectRef, o origin) {
+	content, err := d.content(ctx, o)
 	if err != nil {
-		result.Error = fmt.Sprintf("%s: content %s cannot be read", entry.Ref, entry.Digest) // the decoder's words may quote it
+		result.Error = err.Error()
 		return
 	}
-	show(result, fleet.ChangeCreate, nil, object)
+	object := &unstructured.Unstructured{}
+	if err := object.UnmarshalJSON(content); err != nil {
+		result.Error = ref.String() + ": its content cannot be read" // the decoder's words may quote it
+		return
+	}
+	show(result, fleet.ChangeCreate, nil, object, d.sealed(ref, o))
 }
 
 // deleted are the objects that would go: what the inventory has and the Manifest has not.
@@ -246,14 +274,14 @@ func (d *differ) deleted(ctx context.Context, desired map[fleet.ObjectRef]bool) 
 		if held != nil && !leaving[i].Going {
 			change = fleet.ChangeHeld
 		}
-		show(results[i], change, lives[i], nil)
+		show(results[i], change, lives[i], nil, d.sealed(leaving[i].Ref, origin{}))
 	}
 	return shown
 }
 
-// show fills in the diff of an object before and after.
-func show(result *fleet.ObjectDiff, change string, before, after *unstructured.Unstructured) {
-	text, err := diff.Objects(before, after)
+// show fills in the diff of an object before and after; what is sealed has no values in it.
+func show(result *fleet.ObjectDiff, change string, before, after *unstructured.Unstructured, sealed bool) {
+	text, err := diff.Objects(before, after, sealed)
 	switch {
 	case err != nil:
 		result.Error = result.Object.String() + ": it cannot be shown as YAML" // the encoder's words may quote it

@@ -35,7 +35,7 @@ func (e *Engine) resolve(ctx context.Context, a *app, t Target) ([]material, err
 		}
 		m, has := in.known[source.Digest]
 		if !has {
-			if m, err = e.make(ctx, source, in); err != nil {
+			if m, err = e.make(ctx, source, in, a.blob); err != nil {
 				problems = append(problems, err)
 				continue
 			}
@@ -68,8 +68,11 @@ func (in *inputs) concerns(source manifest.Entry) bool {
 	return source.IsText() || in.patches != nil && in.patches.May(source.Ref)
 }
 
-func (e *Engine) make(ctx context.Context, source manifest.Entry, in *inputs) (material, error) {
-	blob, err := e.config.Blob(source.Digest)
+func (e *Engine) make(ctx context.Context, source manifest.Entry, in *inputs, blobs func(fleet.Digest) ([]byte, error)) (material, error) {
+	if blobs == nil {
+		blobs = e.config.Blob
+	}
+	blob, err := blobs(source.Digest)
 	if err != nil {
 		return material{}, fmt.Errorf("%s: content %s: %w", source.Ref, source.Digest, err)
 	}

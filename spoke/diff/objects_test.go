@@ -21,7 +21,7 @@ func object(t *testing.T, text string) *unstructured.Unstructured {
 
 func objects(t *testing.T, before, after *unstructured.Unstructured) string {
 	t.Helper()
-	text, err := diff.Objects(before, after)
+	text, err := diff.Objects(before, after, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,5 +61,28 @@ func TestWhatTheAPIServerKeepsIsNoDifference(t *testing.T) {
 	after.Object["data"] = map[string]any{"k": "w"}
 	if text := objects(t, before, after); !strings.Contains(text, "-  k: v\n+  k: w\n") {
 		t.Errorf("got\n%s", text)
+	}
+}
+
+func TestNothingThatASealedObjectHoldsIsShown(t *testing.T) {
+	t.Parallel()
+	before := object(t, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, namespace: apps, labels: {a: canary}}\ndata: {same: canary, other: canary1, gone: canary}\nlist: [canary, canary2, {deep: canary}]\nnumber: 4711\n")
+	after := object(t, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, namespace: apps, labels: {a: canary}}\ndata: {same: canary, other: canary3, new: canary}\nlist: [canary, canary4]\nnumber: 4712\n")
+	for name, pair := range map[string][2]*unstructured.Unstructured{"changed": {before, after}, "new": {nil, after}, "gone": {before, nil}} {
+		text, err := diff.Objects(pair[0], pair[1], true)
+		if err != nil || text == "" || strings.Contains(text, "canary") || strings.Contains(text, "471") {
+			t.Errorf("%s: %v\n%s", name, err, text)
+		}
+		if name != "changed" {
+			continue
+		}
+		for _, want := range []string{"-  other: '*** (before)'\n", "+  other: '*** (after)'\n", "-number: '*** (before)'\n", "-  gone: '***'\n", "+  new: '***'\n", "-  deep: '***'\n", "   same: '***'\n", "   name: c\n"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("no %q in\n%s", want, text)
+			}
+		}
+	}
+	if text, err := diff.Objects(before, before, true); text != "" || err != nil {
+		t.Errorf("of the same: %q, %v", text, err)
 	}
 }

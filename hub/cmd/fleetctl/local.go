@@ -39,7 +39,8 @@ func (a *app) buildLocal(ctx context.Context, r ref, flags localFlags) ([][]byte
 	if err != nil {
 		return nil, err
 	}
-	if _, err := a.declaredKustomization(ctx, r, flags); err != nil {
+	declared, err := a.declaredKustomization(ctx, r, flags)
+	if err != nil {
 		return nil, err
 	}
 	files, err := os.OpenRoot(root)
@@ -51,7 +52,7 @@ func (a *app) buildLocal(ctx context.Context, r ref, flags localFlags) ([][]byte
 	if !isTree {
 		return nil, errors.New("this machine's file system cannot be built from")
 	}
-	documents, err := build.Build(ctx, fsys, dir)
+	documents, err := build.Build(ctx, fsys, dir, declared.BuildSpec)
 	if err != nil {
 		return nil, &failure{code: exitUsage, what: "build " + flags.path, why: err.Error()}
 	}
