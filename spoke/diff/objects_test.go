@@ -76,7 +76,7 @@ func TestNothingThatASealedObjectHoldsIsShown(t *testing.T) {
 		if name != "changed" {
 			continue
 		}
-		for _, want := range []string{"-  other: '*** (before)'\n", "+  other: '*** (after)'\n", "-number: '*** (before)'\n", "-  gone: '***'\n", "+  new: '***'\n", "-  deep: '***'\n", "   same: '***'\n", "   name: c\n"} {
+		for _, want := range []string{"-  other: '*** (before)'\n", "+  other: '*** (after)'\n", "-number: '*** (before)'\n", "-  gone: '***'\n", "+  new: '***'\n", "-- deep: '***'\n", "   same: '***'\n", "   name: c\n"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("no %q in\n%s", want, text)
 			}

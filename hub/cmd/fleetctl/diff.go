@@ -74,7 +74,7 @@ func (a *app) parseInstance(cmd *cobra.Command, args []string) (ref, error) {
 func (a *app) runDiff(ctx context.Context, r ref, flags diffFlags) error {
 	what := &adminv1.DiffAsk{Drift: flags.drift}
 	if flags.local.path != "" {
-		documents, err := a.buildLocal(ctx, r, flags.local)
+		_, documents, err := a.buildLocal(ctx, r, flags.local)
 		if err != nil {
 			return err
 		}

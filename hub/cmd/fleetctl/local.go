@@ -29,34 +29,32 @@ func (f *localFlags) add(cmd *cobra.Command) {
 	_ = cmd.MarkFlagFilename("kustomization-file", "yaml", "yml", "json")
 }
 
-// buildLocal builds a local directory as the hub builds the Kustomization's, and returns its objects, one YAML document
-// each.
-func (a *app) buildLocal(ctx context.Context, r ref, flags localFlags) ([][]byte, error) {
+// buildLocal builds a local directory as the hub builds the Kustomization's, and returns that and the objects, one YAML
+// document each.
+func (a *app) buildLocal(ctx context.Context, r ref, flags localFlags) (declared flux.Kustomization, documents [][]byte, err error) {
 	if r.kind.Name != resource.Kustomization.Name {
-		return nil, refuse("%s: only a Kustomization is built from a directory", r)
+		return declared, nil, refuse("%s: only a Kustomization is built from a directory", r)
 	}
 	root, dir, err := flags.place()
 	if err != nil {
-		return nil, err
+		return declared, nil, err
 	}
-	declared, err := a.declaredKustomization(ctx, r, flags)
-	if err != nil {
-		return nil, err
+	if declared, err = a.declaredKustomization(ctx, r, flags); err != nil {
+		return declared, nil, err
 	}
 	files, err := os.OpenRoot(root)
 	if err != nil {
-		return nil, refuse("--root: %s", err)
+		return declared, nil, refuse("--root: %s", err)
 	}
 	defer files.Close()
 	fsys, isTree := files.FS().(build.FileSystem)
 	if !isTree {
-		return nil, errors.New("this machine's file system cannot be built from")
+		return declared, nil, errors.New("this machine's file system cannot be built from")
 	}
-	documents, err := build.Build(ctx, fsys, dir, declared.BuildSpec)
-	if err != nil {
-		return nil, &failure{code: exitUsage, what: "build " + flags.path, why: err.Error()}
+	if documents, err = build.Build(ctx, fsys, dir, declared.BuildSpec); err != nil {
+		return declared, nil, &failure{code: exitUsage, what: "build " + flags.path, why: err.Error()}
 	}
-	return documents, nil
+	return declared, documents, nil
 }
 
 // place returns the root of the build and the directory in it.
