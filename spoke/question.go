@@ -39,19 +39,36 @@ func (a *answers) answer(ctx context.Context, ask fleet.Ask) (any, error) {
 		return a.diff(ctx, ask)
 	case fleet.AskTree:
 		return a.engine.Tree(ctx, ask.App)
+	case fleet.AskVariables:
+		return a.variables(ctx, ask.App)
 	case fleet.AskTrace:
 		return a.engine.Trace(ctx, ask.Word, ask.Namespace, ask.Name)
 	}
 	return nil, fmt.Errorf("%w: this version of the spoke does not know the question %q", fleet.ErrInvalid, ask.What)
 }
 
+// active returns the Assignment of an App that is to be here.
+func (a *answers) active(app fleet.Key) (worker.Assigned, error) {
+	assigned, known := a.assigned(app)
+	if !known || assigned.State == fleet.Removed {
+		return assigned, fmt.Errorf("%s: %w: it is not assigned to this cluster", app.Words(), fleet.ErrNotFound)
+	}
+	return assigned, assigned.Err
+}
+
+func (a *answers) variables(ctx context.Context, app fleet.Key) (fleet.Variables, error) {
+	assigned, err := a.active(app)
+	if err != nil {
+		return fleet.Variables{}, err
+	}
+	return a.engine.Variables(ctx, deploy.Target{App: app, Release: assigned.Release, Binding: assigned.Binding})
+}
+
 func (a *answers) diff(ctx context.Context, ask fleet.Ask) (fleet.Diff, error) {
-	assigned, known := a.assigned(ask.App)
+	assigned, err := a.active(ask.App)
 	switch {
-	case !known || assigned.State == fleet.Removed:
-		return fleet.Diff{}, fmt.Errorf("%s: %w: it is not assigned to this cluster", ask.App.Words(), fleet.ErrNotFound)
-	case assigned.Err != nil:
-		return fleet.Diff{}, assigned.Err
+	case err != nil:
+		return fleet.Diff{}, err
 	case ask.Drift && len(ask.Documents) > 0:
 		return fleet.Diff{}, fmt.Errorf("%w: drift is of what was applied, not of documents", fleet.ErrInvalid)
 	}
@@ -69,7 +86,6 @@ func (a *answers) diff(ctx context.Context, ask fleet.Ask) (fleet.Diff, error) {
 		diff.Release = fleet.Digest{}
 		return diff, err
 	}
-	var err error
 	if c.Manifest, c.Blob, err = a.manifest(ctx, assigned); err != nil {
 		return fleet.Diff{}, err
 	}

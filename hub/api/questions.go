@@ -139,6 +139,8 @@ func askOf(req *adminv1.AskRequest) (fleet.Ask, error) {
 		return fleet.Ask{What: fleet.AskDiff, Drift: what.Diff.GetDrift(), Documents: what.Diff.GetDocuments()}, nil
 	case *adminv1.AskRequest_Tree:
 		return fleet.Ask{What: fleet.AskTree}, nil
+	case *adminv1.AskRequest_Variables:
+		return fleet.Ask{What: fleet.AskVariables}, nil
 	case *adminv1.AskRequest_Trace:
 		return fleet.Ask{What: fleet.AskTrace, Word: what.Trace.GetWord(), Namespace: what.Trace.GetNamespace(), Name: what.Trace.GetName()}, nil
 	}

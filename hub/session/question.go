@@ -20,6 +20,9 @@ var asks = map[string]func(fleet.Ask, *spokev1.Question){
 	fleet.AskTree: func(a fleet.Ask, q *spokev1.Question) {
 		q.Ask = &spokev1.Question_Tree{Tree: &spokev1.TreeQuestion{Key: a.App.String()}}
 	},
+	fleet.AskVariables: func(a fleet.Ask, q *spokev1.Question) {
+		q.Ask = &spokev1.Question_Variables{Variables: &spokev1.VariablesQuestion{Key: a.App.String()}}
+	},
 	fleet.AskTrace: func(a fleet.Ask, q *spokev1.Question) {
 		q.Ask = &spokev1.Question_Trace{Trace: &spokev1.TraceQuestion{Word: a.Word, Namespace: a.Namespace, Name: a.Name}}
 	},

@@ -16,6 +16,8 @@ const (
 	AskTree = "tree"
 	// AskTrace: where an object comes from; answered by a Trace.
 	AskTrace = "trace"
+	// AskVariables: the variables that an App has there; answered by Variables.
+	AskVariables = "variables"
 )
 
 // Ask is what is asked.
@@ -125,6 +127,39 @@ type Trace struct {
 	Declared bool   `json:"declared,omitempty"`
 	// Lost says that the owner of the last object is gone or was replaced, and which.
 	Lost string `json:"lost,omitempty"`
+}
+
+// Variables are those that an App has in a cluster, by name.
+type Variables struct {
+	// Substitutes says that the App has postBuild: without it none is put into any object.
+	Substitutes bool       `json:"substitutes"`
+	Variables   []Variable `json:"variables"`
+	// Missing says of what is referred to that it is not there, or cannot be read.
+	Missing []string `json:"missing,omitempty"`
+}
+
+// Variable is a name with its value, and where that is from.
+type Variable struct {
+	Name string `json:"name"`
+	// Value; of a Secret's, what Masked gives.
+	Value string `json:"value"`
+	From  string `json:"from"`
+	// Secret is where a value is that is masked; nil: it is not.
+	Secret *SecretKey `json:"secret,omitempty"`
+	// Overrides is where else the name has a value, of a lower precedence, the highest of them first.
+	Overrides []string `json:"overrides,omitempty"`
+}
+
+// SecretKey names a value of a Secret.
+type SecretKey struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	Key       string `json:"key"`
+}
+
+// Masked stands in the place of the value.
+func (k SecretKey) Masked() string {
+	return "*** (Secret " + k.Namespace + "/" + k.Name + " key " + k.Key + ")"
 }
 
 // Bound leaves out what goes beyond so many objects, and counts it.

@@ -215,3 +215,39 @@ func TestValuesThatCameFromSecretsAreInNoDiffWhateverTheKind(t *testing.T) {
 		t.Errorf("with a variable that is not set: %v", err)
 	}
 }
+
+func TestVariablesTellWhereTheyAreFromAndNoValueOfASecret(t *testing.T) {
+	b := newBundle(t).start()
+	b.putSecret("vars", map[string]string{"PASSWORD": "canary", "BOTH": "canary"})
+	b.putConfigMap("settings", map[string]string{"BOTH": "settings", "LOW": "settings", "bad-name": "x"})
+	b.substituting(map[string]string{"BOTH": "inline"}, fleet.SubstituteReference{Kind: "ConfigMap", Name: "settings"}, fleet.SubstituteReference{Kind: "Secret", Name: "vars"},
+		fleet.SubstituteReference{Kind: "ConfigMap", Name: "none", Optional: true}, fleet.SubstituteReference{Kind: "Secret", Name: "lost"})
+	target := b.target(b.configMap("c", "1"))
+	target.Binding.Variables = map[string]string{"LOW": "cluster", "CLUSTER_NAME": "eu-1"}
+	got, err := b.engine.Variables(b.Context(), target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, settings := "Secret/"+b.namespace+"/vars", "ConfigMap/"+b.namespace+"/settings"
+	want := []string{
+		"BOTH=inline from spec.postBuild.substitute instead of [" + secret + " key BOTH " + settings + " key BOTH]",
+		"CLUSTER_NAME=eu-1 from the cluster's variables instead of []",
+		"LOW=settings from " + settings + " key LOW instead of [the cluster's variables]",
+		"PASSWORD=*** (Secret " + b.namespace + "/vars key PASSWORD) from " + secret + " key PASSWORD instead of []",
+		"bad-name=x from " + settings + " key bad-name instead of []",
+	}
+	var lines []string
+	for _, v := range got.Variables {
+		lines = append(lines, fmt.Sprintf("%s=%s from %s instead of %v", v.Name, v.Value, v.From, v.Overrides))
+	}
+	if strings.Join(lines, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(lines, "\n"), strings.Join(want, "\n"))
+	}
+	if len(got.Missing) != 2 || !strings.Contains(got.Missing[0], "Secret/"+b.namespace+"/lost is not there") || !strings.Contains(got.Missing[1], "bad-name") {
+		t.Errorf("missing: %q", got.Missing)
+	}
+	target.Release.PostBuild = nil
+	if got, err := b.engine.Variables(b.Context(), target); err != nil || got.Substitutes || len(got.Variables) != 0 {
+		t.Errorf("without postBuild: %+v, %v", got, err)
+	}
+}

@@ -108,6 +108,8 @@ func askFromWire(question *spokev1.Question) (ask fleet.Ask, err error) {
 		ask, key = fleet.Ask{What: fleet.AskDiff, Drift: q.Diff.GetDrift(), Documents: q.Diff.GetDocuments()}, q.Diff.GetKey()
 	case *spokev1.Question_Tree:
 		ask, key = fleet.Ask{What: fleet.AskTree}, q.Tree.GetKey()
+	case *spokev1.Question_Variables:
+		ask, key = fleet.Ask{What: fleet.AskVariables}, q.Variables.GetKey()
 	case *spokev1.Question_Trace:
 		return fleet.Ask{What: fleet.AskTrace, Word: q.Trace.GetWord(), Namespace: q.Trace.GetNamespace(), Name: q.Trace.GetName()}, nil
 	default:

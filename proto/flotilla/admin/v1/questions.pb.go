@@ -40,6 +40,7 @@ type AskRequest struct {
 	//	*AskRequest_Diff
 	//	*AskRequest_Tree
 	//	*AskRequest_Trace
+	//	*AskRequest_Variables
 	Ask           isAskRequest_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -144,6 +145,15 @@ func (x *AskRequest) GetTrace() *TraceAsk {
 	return nil
 }
 
+func (x *AskRequest) GetVariables() *VariablesAsk {
+	if x != nil {
+		if x, ok := x.Ask.(*AskRequest_Variables); ok {
+			return x.Variables
+		}
+	}
+	return nil
+}
+
 type isAskRequest_Ask interface {
 	isAskRequest_Ask()
 }
@@ -160,11 +170,17 @@ type AskRequest_Trace struct {
 	Trace *TraceAsk `protobuf:"bytes,8,opt,name=trace,proto3,oneof"`
 }
 
+type AskRequest_Variables struct {
+	Variables *VariablesAsk `protobuf:"bytes,9,opt,name=variables,proto3,oneof"`
+}
+
 func (*AskRequest_Diff) isAskRequest_Ask() {}
 
 func (*AskRequest_Tree) isAskRequest_Ask() {}
 
 func (*AskRequest_Trace) isAskRequest_Ask() {}
+
+func (*AskRequest_Variables) isAskRequest_Ask() {}
 
 // DiffAsk asks what an apply would change; the answer is pkg/fleet's Diff.
 type DiffAsk struct {
@@ -320,6 +336,43 @@ func (x *TraceAsk) GetName() string {
 	return ""
 }
 
+// VariablesAsk asks for the variables that an App has in a cluster; the answer is pkg/fleet's Variables.
+type VariablesAsk struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VariablesAsk) Reset() {
+	*x = VariablesAsk{}
+	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VariablesAsk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VariablesAsk) ProtoMessage() {}
+
+func (x *VariablesAsk) ProtoReflect() protoreflect.Message {
+	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VariablesAsk.ProtoReflect.Descriptor instead.
+func (*VariablesAsk) Descriptor() ([]byte, []int) {
+	return file_flotilla_admin_v1_questions_proto_rawDescGZIP(), []int{4}
+}
+
 // AskResponse is a part of one cluster's answer.
 type AskResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -337,7 +390,7 @@ type AskResponse struct {
 
 func (x *AskResponse) Reset() {
 	*x = AskResponse{}
-	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[4]
+	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -349,7 +402,7 @@ func (x *AskResponse) String() string {
 func (*AskResponse) ProtoMessage() {}
 
 func (x *AskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[4]
+	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -362,7 +415,7 @@ func (x *AskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AskResponse.ProtoReflect.Descriptor instead.
 func (*AskResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_questions_proto_rawDescGZIP(), []int{4}
+	return file_flotilla_admin_v1_questions_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AskResponse) GetCluster() string {
@@ -404,7 +457,7 @@ var File_flotilla_admin_v1_questions_proto protoreflect.FileDescriptor
 
 const file_flotilla_admin_v1_questions_proto_rawDesc = "" +
 	"\n" +
-	"!flotilla/admin/v1/questions.proto\x12\x11flotilla.admin.v1\x1a\x1egoogle/protobuf/duration.proto\"\xc1\x02\n" +
+	"!flotilla/admin/v1/questions.proto\x12\x11flotilla.admin.v1\x1a\x1egoogle/protobuf/duration.proto\"\x82\x03\n" +
 	"\n" +
 	"AskRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
@@ -414,7 +467,8 @@ const file_flotilla_admin_v1_questions_proto_rawDesc = "" +
 	"\atimeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x120\n" +
 	"\x04diff\x18\x06 \x01(\v2\x1a.flotilla.admin.v1.DiffAskH\x00R\x04diff\x120\n" +
 	"\x04tree\x18\a \x01(\v2\x1a.flotilla.admin.v1.TreeAskH\x00R\x04tree\x123\n" +
-	"\x05trace\x18\b \x01(\v2\x1b.flotilla.admin.v1.TraceAskH\x00R\x05traceB\x05\n" +
+	"\x05trace\x18\b \x01(\v2\x1b.flotilla.admin.v1.TraceAskH\x00R\x05trace\x12?\n" +
+	"\tvariables\x18\t \x01(\v2\x1f.flotilla.admin.v1.VariablesAskH\x00R\tvariablesB\x05\n" +
 	"\x03ask\"=\n" +
 	"\aDiffAsk\x12\x14\n" +
 	"\x05drift\x18\x01 \x01(\bR\x05drift\x12\x1c\n" +
@@ -423,7 +477,8 @@ const file_flotilla_admin_v1_questions_proto_rawDesc = "" +
 	"\bTraceAsk\x12\x12\n" +
 	"\x04word\x18\x01 \x01(\tR\x04word\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\"{\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"\x0e\n" +
+	"\fVariablesAsk\"{\n" +
 	"\vAskResponse\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
 	"\x05chunk\x18\x02 \x01(\fR\x05chunk\x12\x12\n" +
@@ -445,27 +500,29 @@ func file_flotilla_admin_v1_questions_proto_rawDescGZIP() []byte {
 	return file_flotilla_admin_v1_questions_proto_rawDescData
 }
 
-var file_flotilla_admin_v1_questions_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_flotilla_admin_v1_questions_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_flotilla_admin_v1_questions_proto_goTypes = []any{
 	(*AskRequest)(nil),          // 0: flotilla.admin.v1.AskRequest
 	(*DiffAsk)(nil),             // 1: flotilla.admin.v1.DiffAsk
 	(*TreeAsk)(nil),             // 2: flotilla.admin.v1.TreeAsk
 	(*TraceAsk)(nil),            // 3: flotilla.admin.v1.TraceAsk
-	(*AskResponse)(nil),         // 4: flotilla.admin.v1.AskResponse
-	(*durationpb.Duration)(nil), // 5: google.protobuf.Duration
+	(*VariablesAsk)(nil),        // 4: flotilla.admin.v1.VariablesAsk
+	(*AskResponse)(nil),         // 5: flotilla.admin.v1.AskResponse
+	(*durationpb.Duration)(nil), // 6: google.protobuf.Duration
 }
 var file_flotilla_admin_v1_questions_proto_depIdxs = []int32{
-	5, // 0: flotilla.admin.v1.AskRequest.timeout:type_name -> google.protobuf.Duration
+	6, // 0: flotilla.admin.v1.AskRequest.timeout:type_name -> google.protobuf.Duration
 	1, // 1: flotilla.admin.v1.AskRequest.diff:type_name -> flotilla.admin.v1.DiffAsk
 	2, // 2: flotilla.admin.v1.AskRequest.tree:type_name -> flotilla.admin.v1.TreeAsk
 	3, // 3: flotilla.admin.v1.AskRequest.trace:type_name -> flotilla.admin.v1.TraceAsk
-	0, // 4: flotilla.admin.v1.QuestionsService.Ask:input_type -> flotilla.admin.v1.AskRequest
-	4, // 5: flotilla.admin.v1.QuestionsService.Ask:output_type -> flotilla.admin.v1.AskResponse
-	5, // [5:6] is the sub-list for method output_type
-	4, // [4:5] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	4, // 4: flotilla.admin.v1.AskRequest.variables:type_name -> flotilla.admin.v1.VariablesAsk
+	0, // 5: flotilla.admin.v1.QuestionsService.Ask:input_type -> flotilla.admin.v1.AskRequest
+	5, // 6: flotilla.admin.v1.QuestionsService.Ask:output_type -> flotilla.admin.v1.AskResponse
+	6, // [6:7] is the sub-list for method output_type
+	5, // [5:6] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_flotilla_admin_v1_questions_proto_init() }
@@ -477,6 +534,7 @@ func file_flotilla_admin_v1_questions_proto_init() {
 		(*AskRequest_Diff)(nil),
 		(*AskRequest_Tree)(nil),
 		(*AskRequest_Trace)(nil),
+		(*AskRequest_Variables)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -484,7 +542,7 @@ func file_flotilla_admin_v1_questions_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_flotilla_admin_v1_questions_proto_rawDesc), len(file_flotilla_admin_v1_questions_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
