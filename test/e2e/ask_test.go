@@ -210,3 +210,64 @@ func TestSecretsOfAClusterAreInNoAnswer(t *testing.T) {
 		}
 	}
 }
+
+func TestVariablesAreShownWithTheirOriginAndWithoutSecrets(t *testing.T) {
+	t.Parallel()
+	fleet := lab.TestFleet(t)
+	a := newApp(t, fleet, "prune: true", "postBuild: {substitute: {INLINE: one}, substituteFrom: [{kind: Secret, name: vars}]}, prune: true")
+	prod := fleet.Member("prod-1")
+	for _, m := range fleet.Members {
+		client, err := kubernetes.NewForConfig(m.REST())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: a.namespace}}, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "vars"}, StringData: map[string]string{"PASSWORD": "canary-" + a.namespace}}
+		if _, err := client.CoreV1().Secrets(a.namespace).Create(t.Context(), secret, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.push(map[string]string{"deploy/app.yaml": a.configMap("app", "${INLINE}-${PASSWORD}-${CLUSTER_NAME}")})
+	a.settle()
+	if value, err := a.value(prod, "app"); err != nil || value != "one-canary-"+a.namespace+"-prod-1" {
+		t.Errorf("the ConfigMap has %q, %v", value, err)
+	}
+	shown := a.fleetctl("debug", "ks/app@prod-1", "--show-vars")
+	says(t, "the variables", shown, "INLINE", "spec.postBuild.substitute", "CLUSTER_NAME", "the cluster's variables", "*** (Secret "+a.namespace+"/vars key PASSWORD)")
+	stdout, stderr := a.exits(1, "diff", "ks/app@prod-1", "--path", a.changed())
+	for what, text := range map[string]string{"debug": shown, "diff": stdout + stderr} {
+		if strings.Contains(text, "canary") {
+			t.Errorf("%s shows the value of a Secret:\n%s", what, text)
+		}
+	}
+	says(t, "the diff", stdout, "ConfigMap/"+a.namespace+"/app changed", "*** (before)", "*** (after)")
+	says(t, "the variables with the cluster's kubeconfig", a.fleetctl("debug", "ks/app@prod-1", "--show-vars", "--kubeconfig", prod.Kubeconfig()), "canary-"+a.namespace)
+
+	for want, args := range map[string][]string{
+		"name the cluster":             {"ks/app", "--show-vars"},
+		"--show-vars is missing":       {"ks/app@prod-1"},
+		"could not read the values":    {"ks/app@prod-1", "--show-vars", "--kubeconfig", "/nowhere"},
+		"only apps have objects":       {"gitrepo/app", "--show-vars"},
+		"Cluster/nowhere: not found":   {"ks/app@nowhere", "--show-vars"},
+		"Kustomization/" + a.namespace: {"ks/none@prod-1", "--show-vars"},
+	} {
+		out := a.fleet.Fleetctl(t.Context(), append(append([]string{"debug"}, args...), "--namespace", a.namespace)...)
+		if out.Code == 0 || !strings.Contains(out.Stderr, want) {
+			t.Errorf("debug %v: exit code %d, says %s, not %q", args, out.Code, out.Stderr, want)
+		}
+	}
+}
+
+// changed is a local directory with another ConfigMap.
+func (a *app) changed() string {
+	a.t.Helper()
+	dir := a.t.TempDir()
+	for name, content := range map[string]string{"namespace.yaml": a.namespaceFile(), "app.yaml": a.configMap("app", "two-${PASSWORD}")} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			a.t.Fatal(err)
+		}
+	}
+	return dir
+}
