@@ -98,7 +98,10 @@ func act(ctx context.Context, config Config, cluster *cluster, disk *cache.Cache
 		Accept:  func(state session.State) { pool.Set(assignments(state, config.Log)) },
 		Reached: func() { pool.Retry() },
 		Unknown: func() []fleet.Key { return pool.Unknown() },
-		Held:    engine.Held,
+		Answer: func(ctx context.Context, ask fleet.Ask) (any, error) {
+			a := answers{engine: engine, blobs: disk, assigned: pool.Assigned, fetch: fetcher(client)}
+			return a.answer(ctx, ask)
+		},
 	})
 	if err != nil {
 		return err

@@ -22,6 +22,11 @@ type app struct {
 	ending time.Time
 	inputs *inputs
 
+	// aside says that this is no App of the Engine's, but a stand-in for one that is compared: what it reads wakes nobody.
+	// Blob has the content of its Manifest; nil: the Engine has.
+	aside bool
+	blob  func(fleet.Digest) ([]byte, error)
+
 	mu  sync.Mutex
 	inv *inventory.Inventory
 	// manifest is that of the newest pass or Load; nil before the first.
@@ -53,14 +58,18 @@ func (e *Engine) app(key fleet.Key) *app {
 	defer e.mu.Unlock()
 	a := e.apps[key]
 	if a == nil {
-		a = &app{
-			key: key, pass: make(chan struct{}, 1), inv: inventory.New(key),
-			stale: map[fleet.ObjectRef]bool{}, lost: map[fleet.ObjectRef]bool{}, origins: map[fleet.ObjectRef]origin{},
-			waiting: map[fleet.ObjectRef]bool{},
-		}
+		a = newApp(key)
 		e.apps[key] = a
 	}
 	return a
+}
+
+func newApp(key fleet.Key) *app {
+	return &app{
+		key: key, pass: make(chan struct{}, 1), inv: inventory.New(key),
+		stale: map[fleet.ObjectRef]bool{}, lost: map[fleet.ObjectRef]bool{}, origins: map[fleet.ObjectRef]origin{},
+		waiting: map[fleet.ObjectRef]bool{},
+	}
 }
 
 // known returns the App if there is anything to know about it.

@@ -98,7 +98,7 @@ type Config struct {
 	Concurrency int
 }
 
-// Pool runs a worker for each Assignment. Set, Changed, Retry, Lost and Unknown are safe for concurrent use.
+// Pool runs a worker for each Assignment. Set, Assigned, Changed, Retry, Lost and Unknown are safe for concurrent use.
 type Pool struct {
 	Config
 	slots   chan struct{}
@@ -163,6 +163,14 @@ func (p *Pool) Set(assigned map[fleet.Key]Assigned) {
 	p.assigned = maps.Clone(assigned)
 	p.mu.Unlock()
 	p.moved.Set()
+}
+
+// Assigned returns what is assigned of an App, if anything is.
+func (p *Pool) Assigned(app fleet.Key) (Assigned, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	assigned, has := p.assigned[app]
+	return assigned, has
 }
 
 // Changed says that the engine's status of an App is another one.
