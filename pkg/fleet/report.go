@@ -54,6 +54,8 @@ const (
 	ReasonBuildFailed       = "BuildFailed"
 	ReasonHealthCheckFailed = "HealthCheckFailed"
 	ReasonPruneFailed       = "PruneFailed"
+	ReasonDependency        = "DependencyNotReady"
+	ReasonInvalidExpression = "InvalidCELExpression"
 	ReasonSuspended         = "Suspended"
 	ReasonManagedByFlux     = "ManagedByFlux"
 	ReasonPruneHeld         = "PruneHeld"

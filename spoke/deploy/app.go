@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"flotilla.dev/flotilla/pkg/expr"
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/manifest"
 	"flotilla.dev/flotilla/spoke/apply"
@@ -31,7 +32,12 @@ type app struct {
 	// secrets has the content of Secrets, which the inventory names only by a keyed hash.
 	secrets map[fleet.ObjectRef]fleet.Digest
 	// lost objects are another App's since, though this one wants them too.
-	lost        map[fleet.ObjectRef]bool
+	lost map[fleet.ObjectRef]bool
+	// exprs are the App's health expressions as they were compiled last, and health what became of them.
+	exprs  []fleet.HealthCheckExpr
+	health *expr.Health
+	// checks are the objects that Ready waits for; zero: none, or all that were applied.
+	checks      []fleet.ObjectRef
 	applied     fleet.Digest
 	suspended   bool
 	held        *withheld
@@ -65,6 +71,7 @@ func (e *Engine) known(key fleet.Key) *app {
 
 // drop forgets an App that is gone.
 func (e *Engine) drop(a *app) {
+	e.lookout.Follow(a.key, nil, nil)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.apps[a.key] == a {

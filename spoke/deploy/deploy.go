@@ -28,8 +28,8 @@ var ErrPrune = errors.New("not all could be deleted")
 
 // Deploy makes the cluster have what t says: one pass, which does not wait for health. It can be called again at any
 // time, after any failure. An error names the objects; it wraps fleet.ErrInvalid where the API server refuses what an
-// object says, fleet.ErrNotFound where it has no such kind or namespace, ErrManagedByFlux, or ErrPrune. That a prune is
-// held is no error: Status says so.
+// object says, fleet.ErrNotFound where it has no such kind or namespace, ErrManagedByFlux, ErrExpression, or
+// ErrPrune. That a prune is held is no error: Status says so.
 func (e *Engine) Deploy(ctx context.Context, t Target) error {
 	if err := e.deploy(ctx, t); err != nil {
 		return fmt.Errorf("deploy %s: %w", t.App.Words(), err)
@@ -47,6 +47,9 @@ func (e *Engine) deploy(ctx context.Context, t Target) error {
 	}
 	defer unlock()
 	if err := e.refuseFlux(ctx, t.App); err != nil {
+		return err
+	}
+	if err := e.judge(a, t.Release); err != nil {
 		return err
 	}
 	a.ending = time.Time{}
@@ -91,6 +94,7 @@ func (p *pass) run(ctx context.Context) error {
 // conclude saves what is known and tells what was done, however the pass ended.
 func (p *pass) conclude(ctx context.Context, err error) {
 	e, a := p.engine, p.app
+	e.lookOut(a, p.target.Release)
 	a.mu.Lock()
 	if err == nil || errors.Is(err, ErrPrune) {
 		a.applied = p.target.Release.Digest()

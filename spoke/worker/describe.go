@@ -15,7 +15,9 @@ type Status struct {
 	NotReady []fleet.ObjectStatus
 	Healthy  fleet.Condition
 	// Failed says that waiting for health does not help.
-	Failed    bool
+	Failed bool
+	// Checks is Healthy of the objects alone that spec.healthChecks names; zero: Ready does not wait for them.
+	Checks    fleet.Condition
 	HeldPrune *fleet.HeldPrune
 	// Applied is the release whose objects were all applied last.
 	Applied          fleet.Digest
