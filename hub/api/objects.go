@@ -30,6 +30,9 @@ func (s *objects) Apply(ctx context.Context, req *adminv1.ApplyRequest) (*adminv
 	if err != nil {
 		return nil, err
 	}
+	if err := checkExpressions(object); err != nil {
+		return nil, err
+	}
 	order := fleet.Order{DryRun: req.GetDryRun(), Confirm: req.Confirm}
 	stored, change, impact, err := s.Store.ApplyObject(ctx, s.Caller(ctx), object, order)
 	if err != nil {

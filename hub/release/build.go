@@ -66,7 +66,8 @@ func (l *Loop) build(ctx context.Context, app declaredApp) bool {
 	switch {
 	case err == nil:
 		release := fleet.Release{App: app.Key, Manifest: digest, Prune: *app.spec.Prune, ReleaseSpec: app.spec.ReleaseSpec,
-			PruneGuard: app.object.Metadata.Annotations[flux.PruneGuardAnnotation]}
+			PruneGuard: app.object.Metadata.Annotations[flux.PruneGuardAnnotation],
+			DependsOn:  app.spec.Dependencies(app.Key.Namespace, app.object.Metadata.Annotations)}
 		isNew, err = l.Store.Released(ctx, app.object.Metadata.Generation, app.revision(), release)
 		stale = errors.Is(err, fleet.ErrConflict)
 	case errors.As(err, &input):

@@ -36,7 +36,7 @@ type hindrance struct {
 // hindered looks for a dependency of an App, which is self, that is not ready. Compile compiles a readyExpr.
 func hindered(self standing, others map[fleet.Key]standing, compile func(string) (*expr.Ready, error)) *hindrance {
 	for i, d := range self.Release.DependsOn {
-		dep, there := others[fleet.Key{Home: self.App.Home, Kind: d.Kind, Namespace: d.Namespace, Name: d.Name}]
+		dep, there := others[d.App(self.App.Home)]
 		name := d.Kind + "/" + d.Namespace + "/" + d.Name
 		var why string
 		switch {
@@ -139,7 +139,7 @@ func (s standing) status() map[string]any {
 func (s standing) observed() int64 {
 	taken := s.report.Generation == s.Generation && s.report.Applied == s.Release.Digest() && s.report.Applied == s.report.Release
 	switch observed := s.Declared.Observed; {
-	case taken:
+	case taken && observed > 0:
 		return observed
 	case observed > 1:
 		return observed - 1
@@ -184,7 +184,7 @@ func (w *worker) dependsOn(other fleet.Key) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, d := range w.given.Release.DependsOn {
-		if other == (fleet.Key{Home: w.app.Home, Kind: d.Kind, Namespace: d.Namespace, Name: d.Name}) {
+		if other == d.App(w.app.Home) {
 			return true
 		}
 	}
@@ -198,7 +198,7 @@ func (p *Pool) standingsOf(want Assigned) map[fleet.Key]standing {
 	defer p.mu.Unlock()
 	found := map[fleet.Key]standing{}
 	for _, d := range want.Release.DependsOn {
-		key := fleet.Key{Home: want.App.Home, Kind: d.Kind, Namespace: d.Namespace, Name: d.Name}
+		key := d.App(want.App.Home)
 		if dep, there := p.assigned[key]; there && !dep.Kept && !dep.tombstone() {
 			found[key] = standing{dep.Assignment, p.reports[key]}
 		}
