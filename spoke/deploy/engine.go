@@ -59,9 +59,11 @@ type Engine struct {
 	lookout   *health.Lookout
 	flux      *fluxWatch
 	crds      *definitions
-	stamps    stamps
-	metrics   *metrics
-	log       *slog.Logger
+	// references are watched for what Apps are made of.
+	references *references
+	stamps     stamps
+	metrics    *metrics
+	log        *slog.Logger
 
 	ready chan struct{} // closed when the inventories are read
 
@@ -159,6 +161,7 @@ func (e *Engine) connect() error {
 	e.lookout = health.NewLookout(health.LookoutConfig{Read: e.readAny, Follow: e.follow, Changed: e.config.Changed})
 	e.flux = newFluxWatch(e)
 	e.crds = newDefinitions(e, meta)
+	e.references = newReferences(meta, e.wake, e.log)
 	return nil
 }
 
@@ -188,6 +191,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		run.Named{Name: "health checks", Task: e.lookout.Run},
 		run.Named{Name: "definitions", Task: e.crds.run},
 		run.Named{Name: "Flux", Task: e.flux.run},
+		run.Named{Name: "references", Task: e.references.run},
 	)
 }
 

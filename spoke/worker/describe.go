@@ -19,12 +19,17 @@ type Status struct {
 	// Checks is Healthy of the objects alone that spec.healthChecks names; zero: Ready does not wait for them.
 	Checks    fleet.Condition
 	HeldPrune *fleet.HeldPrune
-	// Applied is the release whose objects were all applied last.
-	Applied          fleet.Digest
+	// Applied is the release whose objects were all applied last, Bound the binding.
+	Applied, Bound fleet.Digest
+	// Wakes counts the changes of what the App refers to that call for a pass.
+	Wakes            uint64
 	DriftCorrections uint64
 	// ManagedByFlux says that a Flux in the cluster manages the App, unsuspended: passes are refused.
 	ManagedByFlux bool
 }
+
+// runDigest names what was applied last.
+func (s Status) runDigest() fleet.Digest { return fleet.RunDigest(s.Applied, s.Bound) }
 
 // view is all that a report is made of.
 type view struct {
@@ -103,12 +108,13 @@ func (v view) waits() bool { return v.want.Release.Wait || v.status.Checks.Statu
 // describeHindered is for an App whose pass waits for a dependency. Its clocks stand still.
 func describeHindered(report *fleet.Report, v view) {
 	report.Waiting, report.Stage = fleet.WaitingDependency, fleet.StageReceived
+	inPlace := v.status.runDigest() == v.want.RunDigest()
 	switch {
 	case v.hindrance.terminal:
 		report.Waiting, report.Stage, report.Terminal = fleet.WaitingNone, fleet.StageFailed, true
-	case v.status.Applied == report.Release && v.status.Healthy.Status == fleet.True:
+	case inPlace && v.status.Healthy.Status == fleet.True:
 		report.Stage = fleet.StageSettled
-	case v.status.Applied == report.Release:
+	case inPlace:
 		report.Stage = fleet.StageVerifying
 	}
 	report.Ready = condition(fleet.False, v.hindrance.reason, v.hindrance.message)
@@ -119,8 +125,8 @@ func describeActive(report *fleet.Report, v view) (next time.Time) {
 		describeHindered(report, v)
 		return time.Time{}
 	}
-	attempted := v.last != nil && v.last.step == pass && v.last.release == report.Release
-	inPlace := v.status.Applied == report.Release
+	attempted := v.last != nil && v.last.step == pass && v.last.run == v.want.RunDigest()
+	inPlace := v.status.runDigest() == v.want.RunDigest()
 	if attempted && v.last.failure != nil {
 		failure := v.last.failure
 		if !failure.Transient || v.last.failures >= shownAfter {
@@ -183,7 +189,7 @@ func describeHealth(report *fleet.Report, v view) (next time.Time) {
 // describeSuspended keeps the Ready condition as it was.
 func describeSuspended(report *fleet.Report, v view) {
 	report.Ready = condition(fleet.Unknown, fleet.ReasonSuspended, "suspended before it was applied")
-	if v.status.Applied == report.Release {
+	if v.status.runDigest() == v.want.RunDigest() {
 		describeHealth(report, v)
 	}
 	if v.ready.Status != "" {
