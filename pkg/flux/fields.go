@@ -30,6 +30,9 @@ var KustomizationFields = []Field{
 	{"suspend", Control, ""},
 	{"deletionPolicy", AtHub, ""},
 	{"kubeConfig", AtHub, ""},
+	{"healthChecks", InRelease, "spoke/deploy.TestReadyWaitsForHealthChecksOfOthersObjectsToo"},
+	{"healthCheckExprs", InRelease, "spoke/deploy.TestHealthExpressionsTakeThePlaceOfKstatus"},
+	{"dependsOn", InRelease, "test/e2e.TestDependencyIsReadyAtTheNewRevisionBeforeWhatDependsOnItIsApplied"},
 }
 
 // NotYet are the fields of a Kustomization that are known and refused for now: nothing is accepted and ignored. A field
@@ -46,12 +49,9 @@ var NotYet = []Field{
 	{"commonMetadata", InRelease, ""},
 	{"force", InRelease, ""},
 	{"serviceAccountName", InRelease, ""},
-	{"healthChecks", InRelease, ""},
-	{"healthCheckExprs", InRelease, ""},
 	{"postBuild", InRelease, ""},
 	{"decryption", InRelease, ""},
 	{"ignore", InRelease, ""},
-	{"dependsOn", InRelease, ""},
 }
 
 // GitRepositoryFields are the fields of a GitRepository that are taken; any other is refused.
