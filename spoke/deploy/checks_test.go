@@ -30,6 +30,9 @@ func TestHealthExpressionsTakeThePlaceOfKstatus(t *testing.T) {
 	b.release.HealthCheckExprs = expression("data.ready == 'yes'", "has(data.broken)")
 	b.start()
 	b.deploy(b.configMap("a", "1"))
+	if s := b.status(); s.Healthy.Status != fleet.Unknown {
+		t.Errorf("right after the pass it is %+v", s.Healthy)
+	}
 	b.says("it is in progress, and why", func(s deploy.Status) bool {
 		return s.Healthy.Status == fleet.Unknown && strings.Contains(s.Healthy.Message, "healthCheckExprs current: no such key: ready")
 	})
