@@ -7,7 +7,9 @@ type Dependency struct {
 	Kind      string `json:"kind"`
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
-	// ReadyExpr is a CEL expression over self and dep that takes the place of the usual check.
+	// ReadyExpr is a CEL expression over self and dep that takes the place of the usual check. Both are objects with
+	// apiVersion, kind, metadata (name, namespace, labels, annotations, generation), spec, and the status in that cluster:
+	// observedGeneration and the conditions Ready and Healthy. Revisions are not known there.
 	ReadyExpr string `json:"readyExpr,omitempty"`
 }
 

@@ -141,6 +141,21 @@ func TestEveryPassWaitsAndADeletionDoesNot(t *testing.T) {
 	})
 }
 
+func TestAppThatIsKeptWithoutTheHubsWordDoesNotWait(t *testing.T) {
+	bubble(t, func(b *bench) {
+		a, d := b.assignment("a", "one", nil), b.dependent("one", nil)
+		b.set(a, d)
+		b.next("deploy")
+		b.next("deploy")
+		synctest.Wait()
+		d.Kept = true
+		b.set(d)
+		if c := b.next("deploy"); c.target.App != d.App || !c.target.Verify {
+			b.Errorf("the hourly pass is %+v", c)
+		}
+	})
+}
+
 func TestSuspendedDependencyThatIsReadyCounts(t *testing.T) {
 	bubble(t, func(b *bench) {
 		a := b.assignment("a", "one", nil)

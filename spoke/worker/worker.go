@@ -169,7 +169,7 @@ func (w *worker) look(ctx context.Context, now time.Time) time.Time {
 	w.progress.woken = status.Wakes != w.served
 	next := decide(now, w.want, w.progress)
 	due := w.running == nil && next.step != rest && !next.at.After(now)
-	w.hinder(due && next.step == pass, now)
+	w.hinder(due && next.step == pass && !w.want.Kept, now) // what it depends on may not be kept
 	switch {
 	case w.running != nil && overtakes(w.running.want, w.want):
 		w.running.cancel(errOvertaken)
