@@ -88,6 +88,7 @@ func (s State) active(cluster Cluster, row Row) *Put {
 		before.Observed = min(before.Observed, before.Generation-1) // the cluster is not told what was made of this one
 		next.Declared = &before
 	}
+	next.Binding = s.binding(cluster, next.Release)
 	next.RequestedAt = later(s.App.Controls.RequestedAt, row.RequestedAt)
 	next.ApprovedPrune = approved(row, next)
 	return &Put{Assignment: next, Placement: s.Placement.Name}
@@ -101,6 +102,17 @@ func (s State) waits(cluster Cluster) bool {
 		runs, there := p.Rows[cluster.ID]
 		return p.Lacks != "" || there && runs != p.Release
 	})
+}
+
+// binding is what the cluster adds to a Release. Variables are for an App with postBuild only, so that a label that
+// changes touches no other.
+func (s State) binding(cluster Cluster, release fleet.Release) fleet.Binding {
+	app := fleet.AppRef{Kind: s.Key.Kind, Name: s.Key.Name}
+	binding := fleet.Binding{Patches: s.Placement.PatchesFor(app, cluster.Name, cluster.Labels)}
+	if release.PostBuild != nil {
+		binding.Variables = cluster.Spec.VariablesIn(cluster.Name, cluster.Labels)
+	}
+	return binding
 }
 
 // tombstone says how an Active Assignment ends that no longer has a place: a row of the deletion table each.
