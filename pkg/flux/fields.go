@@ -41,6 +41,9 @@ var KustomizationFields = []Field{
 	{"ignoreMissingComponents", AtBuild, "test/e2e.TestBuildFieldsReachTheCluster"},
 	{"buildMetadata", AtBuild, "test/e2e.TestBuildFieldsReachTheCluster"},
 	{"decryption", InRelease, "spoke/deploy.TestDecryptionOfObjectsAndOfValuesWithAgeAndPGP"},
+	{"healthChecks", InRelease, "spoke/deploy.TestReadyWaitsForHealthChecksOfOthersObjectsToo"},
+	{"healthCheckExprs", InRelease, "spoke/deploy.TestHealthExpressionsTakeThePlaceOfKstatus"},
+	{"dependsOn", InRelease, "test/e2e.TestDependencyIsReadyAtTheNewRevisionBeforeWhatDependsOnItIsApplied"},
 }
 
 // NotYet are the fields of a Kustomization that are known and refused for now: nothing is accepted and ignored. A field
@@ -48,10 +51,7 @@ var KustomizationFields = []Field{
 var NotYet = []Field{
 	{"force", InRelease, ""},
 	{"serviceAccountName", InRelease, ""},
-	{"healthChecks", InRelease, ""},
-	{"healthCheckExprs", InRelease, ""},
 	{"ignore", InRelease, ""},
-	{"dependsOn", InRelease, ""},
 }
 
 // GitRepositoryFields are the fields of a GitRepository that are taken; any other is refused.

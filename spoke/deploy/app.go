@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"flotilla.dev/flotilla/pkg/expr"
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/manifest"
 	"flotilla.dev/flotilla/spoke/apply"
@@ -41,6 +42,11 @@ type app struct {
 	origins map[fleet.ObjectRef]origin
 	// lost objects are another App's since, though this one wants them too.
 	lost map[fleet.ObjectRef]bool
+	// exprs are the App's health expressions as they were compiled last, and health what became of them.
+	exprs  []fleet.HealthCheckExpr
+	health *expr.Health
+	// checks are the objects that Ready waits for; zero: none, or all that were applied.
+	checks []fleet.ObjectRef
 	// applied is the release, bound the binding, whose objects are all applied.
 	applied, bound fleet.Digest
 	suspended      bool
@@ -89,6 +95,7 @@ func (e *Engine) wake(a *app) {
 
 // drop forgets an App that is gone.
 func (e *Engine) drop(a *app) {
+	e.lookout.Follow(a.key, nil, nil)
 	e.references.set(a, nil)
 	e.mu.Lock()
 	defer e.mu.Unlock()

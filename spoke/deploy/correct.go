@@ -187,10 +187,16 @@ func (e *Engine) read(ctx context.Context, ref fleet.ObjectRef) (*unstructured.U
 	if entry, has := a.inventory().Get(ref); has {
 		ref = entry.Ref
 	}
+	return e.readAny(ctx, ref)
+}
+
+// readAny returns any object of the cluster.
+func (e *Engine) readAny(ctx context.Context, ref fleet.ObjectRef) (*unstructured.Unstructured, error) {
 	mapping, err := e.mapper.Served(ctx, ref)
 	if err != nil {
 		return nil, errors.New(err.Error()) // a kind that is not served is not an object that is gone
 	}
+	ref = mapping.Place(ref)
 	object, err := e.dynamic.Resource(mapping.Resource).Namespace(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
 	return object, apply.Explain(ref, "get", err)
 }

@@ -30,8 +30,8 @@ var ErrPrune = errors.New("not all could be deleted")
 
 // Deploy makes the cluster have what t says: one pass, which does not wait for health. It can be called again at any
 // time, after any failure. An error names the objects; it wraps fleet.ErrInvalid where the API server refuses what an
-// object says, fleet.ErrNotFound where it has no such kind or namespace, ErrManagedByFlux, or ErrPrune. That a prune is
-// held is no error: Status says so. ErrResolve is why nothing was even tried.
+// object says, fleet.ErrNotFound where it has no such kind or namespace, ErrManagedByFlux, ErrExpression, or ErrPrune.
+// That a prune is held is no error: Status says so. ErrResolve is why nothing was even tried.
 func (e *Engine) Deploy(ctx context.Context, t Target) error {
 	if err := e.deploy(ctx, t); err != nil {
 		return fmt.Errorf("deploy %s: %w", t.App.Words(), err)
@@ -52,6 +52,9 @@ func (e *Engine) deploy(ctx context.Context, t Target) error {
 		return err
 	}
 	if err := e.takeIn(ctx, a); err != nil {
+		return err
+	}
+	if err := e.judge(a, t.Release); err != nil {
 		return err
 	}
 	a.ending = time.Time{}
@@ -100,6 +103,7 @@ func (p *pass) run(ctx context.Context) error {
 // conclude saves what is known and tells what was done, however the pass ended.
 func (p *pass) conclude(ctx context.Context, err error) {
 	e, a := p.engine, p.app
+	e.lookOut(a, p.target.Release)
 	a.mu.Lock()
 	if err == nil || errors.Is(err, ErrPrune) {
 		a.applied, a.bound = p.target.Release.Digest(), p.target.Binding.Digest()

@@ -48,17 +48,19 @@ type Config struct {
 
 // Engine deploys Apps to one cluster. It is safe for concurrent use.
 type Engine struct {
-	config  Config
-	marks   apply.Marks
-	client  typedcorev1.CoreV1Interface
-	dynamic dynamic.Interface
-	mapper  *apply.Mapper
+	config   Config
+	marks    apply.Marks
+	client   typedcorev1.CoreV1Interface
+	dynamic  dynamic.Interface
+	metadata metadata.Interface
+	mapper   *apply.Mapper
 	// applier writes for passes and corrector for corrections, so that neither waits for the other.
 	applier   *apply.Applier
 	corrector *apply.Applier
 	store     *inventory.Store
 	tracker   *drift.Tracker
 	health    *health.Watcher
+	lookout   *health.Lookout
 	flux      *fluxWatch
 	crds      *definitions
 	// references are watched for what Apps are made of.
@@ -134,7 +136,7 @@ func (e *Engine) connect() error {
 		// It is a volume that may be lost; without it everything is looked at once.
 		e.log.Warn("what was seen of objects is not remembered", "err", err)
 	}
-	e.client, e.dynamic = core, full
+	e.client, e.dynamic, e.metadata = core, full, meta
 	e.mapper = apply.NewMapper(asker, meta)
 	e.applier = apply.NewApplier(e.marks, meta, 2*parallel)
 	e.corrector = apply.NewApplier(e.marks, meta, drift.Workers)
@@ -157,7 +159,10 @@ func (e *Engine) connect() error {
 		Changed: e.changed,
 		Judged:  e.tracker.SetReady,
 		Log:     e.log,
+
+		Expressions: e.expressions,
 	})
+	e.lookout = health.NewLookout(health.LookoutConfig{Read: e.readAny, Follow: e.follow, Changed: e.config.Changed})
 	e.flux = newFluxWatch(e)
 	e.crds = newDefinitions(e, meta)
 	e.references = newReferences(meta, e.wake, e.log)
@@ -187,6 +192,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	return run.All(ctx,
 		run.Named{Name: "drift", Task: e.tracker.Run},
 		run.Named{Name: "health", Task: e.health.Run},
+		run.Named{Name: "health checks", Task: e.lookout.Run},
 		run.Named{Name: "definitions", Task: e.crds.run},
 		run.Named{Name: "Flux", Task: e.flux.run},
 		run.Named{Name: "references", Task: e.references.run},

@@ -66,6 +66,10 @@ func (e *Engine) Load(ctx context.Context, app fleet.Key, m *manifest.Manifest, 
 		}
 	}
 	a.setAside(aside)
+	if err := e.judge(a, release); err != nil {
+		e.log.Warn("load: its health expressions are not understood", "app", app.String(), "err", err)
+	}
+	e.lookOut(a, release)
 	guard := fleet.ParsePruneGuard(release.PruneGuard)
 	held := withhold(leaving, a.inv.Entries(), len(wanted), guard, fleet.Digest{})
 	a.mu.Lock()
