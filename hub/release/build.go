@@ -142,13 +142,13 @@ func (l *Loop) manifest(ctx context.Context, app declaredApp) (fleet.Digest, err
 		return digest, nil
 	}
 	begin := time.Now()
-	result, err := l.Builder.Build(ctx, render.Job{Tenant: app.Key.Namespace, Path: app.spec.GetPath(), Tree: tree, Blob: l.files(tree).get})
+	result, err := l.Builder.Build(ctx, render.Job{Tenant: app.Key.Namespace, Path: app.spec.GetPath(), Spec: app.spec.BuildSpec, Tree: tree, Blob: l.files(tree).get})
 	if err != nil {
 		return fleet.Digest{}, ofInput(err)
 	}
 	l.metrics.duration.Observe(time.Since(begin).Seconds())
 	l.metrics.builds.WithLabelValues("built").Inc()
-	built, blobs, err := manifest.New(result.Objects)
+	built, blobs, err := manifest.New(result.Objects, options(app))
 	if err != nil {
 		return fleet.Digest{}, ofInput(err)
 	}

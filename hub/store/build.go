@@ -41,8 +41,11 @@ func (s *Store) BuiltManifests(ctx context.Context, keys []fleet.Digest) (manife
 	return manifests, err
 }
 
-// SaveBuild keeps the Manifest that a build key gives, and in place of those of the App's last build what this one looked
-// at (zero: that is not kept).
+// recipesPerApp is of how many recipes of an App it is kept what builds looked at: a spec that is changed back is as it was.
+const recipesPerApp = 4
+
+// SaveBuild keeps the Manifest that a build key gives, and what the build looked at (zero: that is not kept) in place of
+// what the App's last one with that recipe did.
 func (s *Store) SaveBuild(ctx context.Context, key, manifest fleet.Digest, inputs fleet.BuildInputs) error {
 	return s.transact(ctx, System, action{verb: "keep a build"}, func(tx pgx.Tx) error {
 		const insert = `INSERT INTO build (key, manifest) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET manifest = $2, used_at = now()`
@@ -50,17 +53,22 @@ func (s *Store) SaveBuild(ctx context.Context, key, manifest fleet.Digest, input
 			return explain("keep a build", err)
 		}
 		const upsert = `INSERT INTO build_inputs (app, recipe, inputs) VALUES ($1, $2, $3)
-			ON CONFLICT (app) DO UPDATE SET recipe = $2, inputs = $3, at = now()`
-		_, err := tx.Exec(ctx, upsert, inputs.App.String(), inputs.Recipe.Bytes(), inputs.Inputs)
-		return explain("keep what a build looked at", err)
+			ON CONFLICT (app, recipe) DO UPDATE SET inputs = $3, at = now()`
+		if _, err := tx.Exec(ctx, upsert, inputs.App.String(), inputs.Recipe.Bytes(), inputs.Inputs); err != nil {
+			return explain("keep what a build looked at", err)
+		}
+		const bound = `DELETE FROM build_inputs WHERE app = $1 AND recipe IN (
+			SELECT recipe FROM build_inputs WHERE app = $1 ORDER BY at DESC, recipe OFFSET $2)`
+		_, err := tx.Exec(ctx, bound, inputs.App.String(), recipesPerApp)
+		return explain("let go of what older builds looked at", err)
 	})
 }
 
 // inputsPerRecipe is how many builds of other Apps with the same recipe are asked.
 const inputsPerRecipe = 3
 
-// BuildInputs returns what the last builds looked at of Apps with these recipes: each App's own, as far as it had its
-// present recipe then, and the newest of others with it.
+// BuildInputs returns what the last builds looked at of Apps with these recipes: each App's own with its recipe, and the
+// newest of others with it.
 func (s *Store) BuildInputs(ctx context.Context, recipes map[fleet.Key]fleet.Digest) (found []fleet.BuildInputs, err error) {
 	const query = `WITH wanted AS (SELECT * FROM unnest($1::text[], $2::bytea[]) AS w (app, recipe))
 		SELECT i.app, i.recipe, i.inputs FROM wanted w JOIN build_inputs i USING (app, recipe)

@@ -136,7 +136,7 @@ func TestNewRefusesNamingTheObject(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, _, err := manifest.New(documents(tc.docs...))
+			_, _, err := manifest.New(documents(tc.docs...), manifest.Options{})
 			if !errors.Is(err, fleet.ErrInvalid) || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("error %q, want an invalid one with %q", err, tc.want)
 			}
@@ -154,11 +154,11 @@ func TestNewRefusesAnnotationsThatWouldBeIgnored(t *testing.T) {
 		{"annotations", "kustomize.toolkit.fluxcd.io/force", "enabled", true},
 		{"labels", "kustomize.toolkit.fluxcd.io/force", "Enabled", true},
 		{"annotations", "kustomize.toolkit.fluxcd.io/force", "disabled", false},
-		{"annotations", "kustomize.toolkit.fluxcd.io/substitute", "disabled", true},
-		{"labels", "kustomize.toolkit.fluxcd.io/substitute", "enabled", true},
+		{"annotations", "kustomize.toolkit.fluxcd.io/substitute", "disabled", false},
+		{"labels", "kustomize.toolkit.fluxcd.io/substitute", "enabled", false},
 		{"annotations", "example.com/force", "enabled", false},
 	} {
-		_, _, err := manifest.New(documents(fmt.Sprintf(doc, tc.place, tc.key, tc.value)))
+		_, _, err := manifest.New(documents(fmt.Sprintf(doc, tc.place, tc.key, tc.value)), manifest.Options{})
 		if !tc.refused {
 			if err != nil {
 				t.Errorf("%s %s=%s: %v", tc.place, tc.key, tc.value, err)
@@ -187,7 +187,7 @@ func TestNewRefusesWhatSOPSHasEncryptedUnlessItIsToBeAppliedSo(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, _, err := manifest.New(documents(tc.doc))
+			_, _, err := manifest.New(documents(tc.doc), manifest.Options{})
 			if tc.refused == "" {
 				if err != nil {
 					t.Error(err)
@@ -207,14 +207,14 @@ func TestNewBoundsObjectsAndSize(t *testing.T) {
 	for i := range docs {
 		docs[i] = object("v1", "ConfigMap", "", fmt.Sprint("c", i))
 	}
-	if _, _, err := manifest.New(documents(docs...)); err == nil || !strings.Contains(err.Error(), "ConfigMap/c20000 is one too many") {
+	if _, _, err := manifest.New(documents(docs...), manifest.Options{}); err == nil || !strings.Contains(err.Error(), "ConfigMap/c20000 is one too many") {
 		t.Errorf("error %v, want one that names the object too many", err)
 	}
 	large := make([]string, 9)
 	for i := range large {
 		large[i] = strings.Replace(object("v1", "ConfigMap", "", fmt.Sprint("c", i)), "{", `{"x":"`+strings.Repeat("y", 5<<19)+`",`, 1)
 	}
-	if _, _, err := manifest.New(documents(large...)); err == nil || !strings.Contains(err.Error(), "bytes together") {
+	if _, _, err := manifest.New(documents(large...), manifest.Options{}); err == nil || !strings.Contains(err.Error(), "bytes together") {
 		t.Errorf("error %v, want one about the sum", err)
 	}
 }
@@ -237,7 +237,7 @@ func documents(docs ...string) [][]byte {
 
 func mustNew(t testing.TB, docs ...string) *manifest.Manifest {
 	t.Helper()
-	m, blobs, err := manifest.New(documents(docs...))
+	m, blobs, err := manifest.New(documents(docs...), manifest.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,11 +13,19 @@ import (
 
 // Explain names the object in an API server's answer and says which of fleet's sentinels it is.
 func Explain(ref fleet.ObjectRef, operation string, err error) error {
+	return explain(ref, operation, err, false)
+}
+
+func (o Object) explain(operation string, err error) error {
+	return explain(o.Ref, operation, err, o.Sealed)
+}
+
+func explain(ref fleet.ObjectRef, operation string, err error, sealed bool) error {
 	if err == nil {
 		return nil
 	}
 	text := error(err)
-	if ref.Group == "" && ref.Kind == "Secret" {
+	if sealed || ref.Group == "" && ref.Kind == "Secret" {
 		text = withoutValues(err)
 	}
 	if sentinel := sentinelOf(err); sentinel != nil {
@@ -51,7 +59,7 @@ func malformed(err error) bool {
 		strings.Contains(err.Error(), "field not declared in schema")
 }
 
-// withoutValues keeps of an answer about a Secret what cannot hold a part of it: the reason and the fields.
+// withoutValues keeps of an answer about an object with secrets what cannot hold a part of it: the reason and the fields.
 func withoutValues(err error) error {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {
