@@ -15,30 +15,25 @@ func (s *Store) BuiltManifests(ctx context.Context, keys []fleet.Digest) (manife
 	for i, key := range keys {
 		raw[i] = key.Bytes()
 	}
-	err = s.transact(ctx, System, action{verb: "look up builds"}, func(tx pgx.Tx) error {
-		// In the order of keys, as another replica does, and no more often than retention needs.
-		const use = `UPDATE build SET used_at = now() WHERE key IN (
-			SELECT key FROM build WHERE key = ANY($1) AND used_at < now() - interval '10 minutes' ORDER BY key FOR UPDATE)`
-		if _, err := tx.Exec(ctx, use, raw); err != nil {
-			return explain("look up builds", err)
-		}
-		rows, err := tx.Query(ctx, `SELECT key, manifest FROM build WHERE key = ANY($1)`, raw)
+	// The uses are noted in the order of keys, as another replica does, and no more often than retention needs.
+	const query = `WITH old AS (SELECT key FROM build WHERE key = ANY($1) AND used_at < now() - interval '10 minutes' ORDER BY key FOR UPDATE),
+		used AS (UPDATE build b SET used_at = now() FROM old WHERE b.key = old.key)
+		SELECT key, manifest FROM build WHERE key = ANY($1)`
+	rows, err := s.pool.Query(ctx, query, raw)
+	if err != nil {
+		return nil, explain("look up builds", err)
+	}
+	manifests = map[fleet.Digest]fleet.Digest{}
+	var key, manifest []byte
+	_, err = pgx.ForEachRow(rows, []any{&key, &manifest}, func() error {
+		of, err := fleet.DigestFromBytes(key)
 		if err != nil {
-			return explain("look up builds", err)
-		}
-		manifests = map[fleet.Digest]fleet.Digest{}
-		var key, manifest []byte
-		_, err = pgx.ForEachRow(rows, []any{&key, &manifest}, func() error {
-			of, err := fleet.DigestFromBytes(key)
-			if err != nil {
-				return err
-			}
-			manifests[of], err = fleet.DigestFromBytes(manifest)
 			return err
-		})
-		return explain("look up builds", err)
+		}
+		manifests[of], err = fleet.DigestFromBytes(manifest)
+		return err
 	})
-	return manifests, err
+	return manifests, explain("look up builds", err)
 }
 
 // recipesPerApp is of how many recipes of an App it is kept what builds looked at: a spec that is changed back is as it was.
