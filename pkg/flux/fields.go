@@ -40,6 +40,7 @@ var KustomizationFields = []Field{
 	{"components", AtBuild, "test/e2e.TestBuildFieldsReachTheCluster"},
 	{"ignoreMissingComponents", AtBuild, "test/e2e.TestBuildFieldsReachTheCluster"},
 	{"buildMetadata", AtBuild, "test/e2e.TestBuildFieldsReachTheCluster"},
+	{"decryption", InRelease, "spoke/deploy.TestDecryptionOfObjectsAndOfValuesWithAgeAndPGP"},
 }
 
 // NotYet are the fields of a Kustomization that are known and refused for now: nothing is accepted and ignored. A field
@@ -49,7 +50,6 @@ var NotYet = []Field{
 	{"serviceAccountName", InRelease, ""},
 	{"healthChecks", InRelease, ""},
 	{"healthCheckExprs", InRelease, ""},
-	{"decryption", InRelease, ""},
 	{"ignore", InRelease, ""},
 	{"dependsOn", InRelease, ""},
 }

@@ -63,6 +63,7 @@ type bundle struct {
 	logged    io.Writer // nil: nothing is logged
 	agent     string    // the engine's user agent
 	wrap      func(http.RoundTripper) http.RoundTripper
+	log       *slog.Logger // nil: none
 
 	engine *deploy.Engine
 	stop   func()
@@ -116,7 +117,7 @@ func (b *bundle) start() *bundle {
 
 func (b *bundle) run(config *rest.Config) {
 	b.Helper()
-	var log *slog.Logger
+	log := b.log
 	if b.logged != nil {
 		log = slog.New(slog.NewTextHandler(b.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
@@ -171,9 +172,7 @@ func (b *bundle) target(objects ...string) deploy.Target {
 	for i, object := range objects {
 		documents[i] = []byte(object)
 	}
-	m, blobs, err := manifest.New(documents, manifest.Options{
-		Substitute: b.release.PostBuild != nil, Decrypt: b.release.Decryption != nil, CommonMetadata: b.release.CommonMetadata,
-	})
+	m, blobs, err := manifest.New(documents, b.options())
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -49,7 +49,8 @@ func TestCommitReachesAnAppThatItDoesNotTouchWithoutABuildOrAMessage(t *testing.
 		{"the other one alone", map[string]string{"beside/b.yaml": a.configMap("b", "2")}, 1, false, true},
 		{"neither", map[string]string{"elsewhere/readme": "1", "base/unused.yaml": a.configMap("unused", "1")}, 0, false, false},
 		{"a base", map[string]string{"base/base.yaml": a.configMap("base", "2")}, 1, true, false},
-		{"a base and the other one", map[string]string{"base/base.yaml": a.configMap("base", "1"), "beside/b.yaml": a.configMap("b", "1")}, 2, true, true},
+		{"a base and the other one", map[string]string{"base/base.yaml": a.configMap("base", "3"), "beside/b.yaml": a.configMap("b", "3")}, 2, true, true},
+		{"both, back to what they were", map[string]string{"base/base.yaml": a.configMap("base", "1"), "beside/b.yaml": a.configMap("b", "1")}, 0, true, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			a := a.in(t)
