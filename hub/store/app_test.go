@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"flotilla.dev/flotilla/hub/store"
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -223,6 +226,28 @@ func TestAppAtANewRevisionIsRolledOnlyForAnotherRelease(t *testing.T) {
 		t.Fatal(err)
 	}
 	changed("a request that waited for the Source", true)
+
+	conn, err := pgx.Connect(t.Context(), b.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	if _, err := conn.Exec(t.Context(), `UPDATE object SET spec = spec || '{"dependsOn": [{"name": "other"}]}', annotations = '{}' WHERE key = $1`, appKey.String()); err != nil {
+		t.Fatal(err)
+	}
+	changed("a dependency", true)
+	if _, err := b.Released(t.Context(), 1, "main@sha1:2", release); err != nil {
+		t.Fatal(err)
+	}
+	changed("an end of the failure", true)
+	if err := b.MakeDue(t.Context(), upstreamID); err != nil {
+		t.Fatal(err)
+	}
+	b.found("main@sha1:3", "three")
+	if _, err := b.Released(t.Context(), 1, "main@sha1:3", release); err != nil {
+		t.Fatal(err)
+	}
+	changed("the same Release at another Revision, of an App that depends on another", true)
 }
 
 func TestWhatABuildLookedAtIsFoundByAppAndByRecipe(t *testing.T) {
