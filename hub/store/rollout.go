@@ -18,14 +18,17 @@ import (
 )
 
 // AppsChanged returns the Apps about which something that a rollout looks at changed since a horizon, and the horizon
-// to ask from next. A changed Placement or Cluster may concern every App; a Source does an App whose request waits for it.
+// to ask from next. A changed Placement or Cluster may concern every App; a Source does an App whose request waits for it,
+// and a Revision one that depends on others, which may have to be at it too.
 func (s *Store) AppsChanged(ctx context.Context, since fleet.Horizon) (apps []fleet.Key, seen fleet.Horizon, err error) {
 	const query = `
 		WITH moved AS (
 			SELECT EXISTS (SELECT FROM object WHERE kind IN ('Placement', 'Cluster') AND written >= $1::text::xid8) AS everything
 		)
 		SELECT key FROM object WHERE kind = 'Kustomization' AND (written >= $1::text::xid8 OR (SELECT everything FROM moved))
-		UNION SELECT key FROM app WHERE released >= $1::text::xid8
+		UNION SELECT key FROM app WHERE turned >= $1::text::xid8
+		UNION SELECT a.key FROM app a JOIN object o ON o.key = a.key
+			WHERE a.written >= $1::text::xid8 AND (o.spec ? 'dependsOn' OR o.annotations ? '` + flux.DependsOnAnnotation + `')
 		UNION SELECT app FROM report WHERE written >= $1::text::xid8
 		UNION SELECT app FROM instance_request WHERE written >= $1::text::xid8
 		UNION SELECT app FROM prune_approval WHERE written >= $1::text::xid8

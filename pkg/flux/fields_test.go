@@ -77,3 +77,21 @@ func TestDeletionOfAnAppDeletesAsItsPolicySays(t *testing.T) {
 		}
 	}
 }
+
+func TestKubeConfigIsRefusedWithWhatToDoInstead(t *testing.T) {
+	t.Parallel()
+	prune := true
+	k := flux.Kustomization{Interval: duration(time.Minute), Prune: &prune, SourceRef: flux.SourceRef{Kind: "GitRepository", Name: "app"}}
+	if err := k.Validate("apps"); err != nil {
+		t.Fatal(err)
+	}
+	for _, ref := range []flux.KubeConfigRef{{SecretRef: &flux.SecretKeyRef{Name: "other"}}, {ConfigMapRef: &fleet.LocalReference{Name: "other"}}, {}} {
+		k.KubeConfig = &ref
+		err := k.Validate("apps")
+		for _, want := range []string{"spec.kubeConfig: ", "fleetctl cluster register", "Placement"} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%+v: error %v does not say %q", ref, err, want)
+			}
+		}
+	}
+}
