@@ -30,6 +30,7 @@ var KustomizationFields = []Field{
 	{"suspend", Control, ""},
 	{"deletionPolicy", AtHub, ""},
 	{"kubeConfig", AtHub, ""},
+	{"serviceAccountName", InRelease, "spoke/deploy.TestAnAppDoesWhatItsServiceAccountMayAndNoMore"},
 }
 
 // NotYet are the fields of a Kustomization that are known and refused for now: nothing is accepted and ignored. A field
@@ -45,7 +46,6 @@ var NotYet = []Field{
 	{"buildMetadata", AtBuild, ""},
 	{"commonMetadata", InRelease, ""},
 	{"force", InRelease, ""},
-	{"serviceAccountName", InRelease, ""},
 	{"healthChecks", InRelease, ""},
 	{"healthCheckExprs", InRelease, ""},
 	{"postBuild", InRelease, ""},

@@ -80,10 +80,12 @@ func (r SourceRef) validate(fields *fleet.Fields, namespace string) {
 const (
 	maxAffix     = 200
 	maxNamespace = 63
+	maxName      = 253
 )
 
 var (
 	namespacePattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
+	namePattern      = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 	variablePattern  = regexp.MustCompile(`^[_[:alpha:]][_[:alpha:][:digit:]]*$`)
 )
 
@@ -115,6 +117,9 @@ func validateBuild(fields *fleet.Fields, b fleet.BuildSpec) {
 }
 
 func validateRelease(fields *fleet.Fields, r fleet.ReleaseSpec) {
+	if n := r.ServiceAccountName; n != "" && (len(n) > maxName || !namePattern.MatchString(n)) {
+		fields.Refuse("spec.serviceAccountName", "%q is not the name of a ServiceAccount: lower-case letters, digits, dashes and dots", n)
+	}
 	for i, check := range r.HealthChecks {
 		at := fmt.Sprintf("spec.healthChecks[%d]", i)
 		fields.Require(at+".kind", check.Kind)

@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -26,13 +27,21 @@ const requestTimeout = 2 * time.Minute
 type Applier struct {
 	Marks
 	client metadata.Interface
+	full   dynamic.Interface
 	slots  chan struct{}
 }
 
-// NewApplier returns an Applier that writes by client, with at most so many requests under way at once: more only queue
-// up in the API server.
-func NewApplier(marks Marks, client metadata.Interface, parallel int) *Applier {
-	return &Applier{Marks: marks, client: client, slots: make(chan struct{}, parallel)}
+// NewApplier returns an Applier that writes by client, and reads whole objects, where it has to, by full, with at most so
+// many requests under way at once: more only queue up in the API server.
+func NewApplier(marks Marks, client metadata.Interface, full dynamic.Interface, parallel int) *Applier {
+	return &Applier{Marks: marks, client: client, full: full, slots: make(chan struct{}, parallel)}
+}
+
+// As returns an Applier that asks by other clients, as on somebody else's behalf. The bound is one for both.
+func (a *Applier) As(client metadata.Interface, full dynamic.Interface) *Applier {
+	other := *a
+	other.client, other.full = client, full
+	return &other
 }
 
 // Preview is what a dry-run says would become of an object.

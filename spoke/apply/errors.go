@@ -3,6 +3,7 @@ package apply
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -51,6 +52,9 @@ func malformed(err error) bool {
 		strings.Contains(err.Error(), "field not declared in schema")
 }
 
+// denial is what the API server says of who may not do what: names alone.
+var denial = regexp.MustCompile(`User "[^"\n]*" cannot [a-z:-]+ resource "[^"\n]*" in API group "[^"\n]*"( in the namespace "[^"\n]*"| at the cluster scope)?`)
+
 // withoutValues keeps of an answer about a Secret what cannot hold a part of it: the reason and the fields.
 func withoutValues(err error) error {
 	var status apierrors.APIStatus
@@ -70,6 +74,9 @@ func withoutValues(err error) error {
 	}
 	if len(fields) > 0 {
 		text += " (" + strings.Join(fields, ", ") + ")"
+	}
+	if who := denial.FindString(s.Message); who != "" {
+		text += ": " + who
 	}
 	return errors.New(text)
 }

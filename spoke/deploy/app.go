@@ -25,6 +25,7 @@ type app struct {
 	inv *inventory.Inventory
 	// manifest is that of the newest pass or Load; nil before the first.
 	manifest *manifest.Manifest
+	terms    terms
 	// stale objects are in the inventory and not in the Manifest: held, or not gone yet. They are left alone, and what
 	// happens to them is looked at when they are wanted again.
 	stale map[fleet.ObjectRef]bool
@@ -66,10 +67,15 @@ func (e *Engine) known(key fleet.Key) *app {
 // drop forgets an App that is gone.
 func (e *Engine) drop(a *app) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	if e.apps[a.key] == a {
 		delete(e.apps, a.key)
 	}
+	e.mu.Unlock()
+	a.mu.Lock()
+	by := a.terms.by
+	a.terms = terms{}
+	a.mu.Unlock()
+	e.accounts.dismiss(by)
 }
 
 // setAside has exactly these objects left alone.

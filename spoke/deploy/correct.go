@@ -44,12 +44,13 @@ func (e *Engine) correct(ctx context.Context, f drift.Finding) (drift.Correction
 	if err != nil {
 		return drift.Correction{}, err
 	}
-	if skip, err := e.exempt(ctx, f, object, data); skip || err != nil {
-		return drift.Correction{Outcome: drift.Ignored}, err
+	by := e.agreed(a).by
+	if skip, err := e.exempt(ctx, f, by, object, data); skip || err != nil {
+		return drift.Correction{Outcome: drift.Ignored}, e.blame(ctx, a, err)
 	}
-	meta, err := e.corrector.Apply(ctx, object, f.Live)
+	meta, err := by.corrector.Apply(ctx, object, f.Live)
 	if err != nil {
-		return drift.Correction{}, err
+		return drift.Correction{}, e.blame(ctx, a, err)
 	}
 	// Saved with the next pass; until then the labels tell.
 	a.inventory().Edit(ref, func(entry *inventory.Entry) { entry.UID = string(meta.UID) })
@@ -81,7 +82,7 @@ func (e *Engine) lastApplied(a *app, id fleet.ObjectRef) (content fleet.Digest, 
 }
 
 // exempt reports whether the object stays as it is all the same.
-func (e *Engine) exempt(ctx context.Context, f drift.Finding, object apply.Object, content []byte) (bool, error) {
+func (e *Engine) exempt(ctx context.Context, f drift.Finding, by *account, object apply.Object, content []byte) (bool, error) {
 	switch {
 	case object.Mode.Untouched():
 		return true, nil
@@ -96,7 +97,7 @@ func (e *Engine) exempt(ctx context.Context, f drift.Finding, object apply.Objec
 		return true, nil
 	case f.Left:
 		// It may have lost our label only, and still say that it is not to be touched.
-		preview, err := e.corrector.DryRun(ctx, object)
+		preview, err := by.corrector.DryRun(ctx, object)
 		return preview.Leave, err
 	}
 	return false, nil

@@ -40,26 +40,27 @@ type Config struct {
 	Namespace string
 	// Dir is a directory on a volume that may be lost. Empty: nothing is kept there.
 	Dir string
+	// DefaultServiceAccount is who acts for Apps that name no ServiceAccount, in the App's namespace. Empty: the spoke
+	// itself.
+	DefaultServiceAccount string
 }
 
 // Engine deploys Apps to one cluster. It is safe for concurrent use.
 type Engine struct {
-	config  Config
-	marks   apply.Marks
-	client  typedcorev1.CoreV1Interface
-	dynamic dynamic.Interface
-	mapper  *apply.Mapper
-	// applier writes for passes and corrector for corrections, so that neither waits for the other.
-	applier   *apply.Applier
-	corrector *apply.Applier
-	store     *inventory.Store
-	tracker   *drift.Tracker
-	health    *health.Watcher
-	flux      *fluxWatch
-	crds      *definitions
-	stamps    stamps
-	metrics   *metrics
-	log       *slog.Logger
+	config   Config
+	marks    apply.Marks
+	client   typedcorev1.CoreV1Interface
+	dynamic  dynamic.Interface
+	mapper   *apply.Mapper
+	accounts *accounts
+	store    *inventory.Store
+	tracker  *drift.Tracker
+	health   *health.Watcher
+	flux     *fluxWatch
+	crds     *definitions
+	stamps   stamps
+	metrics  *metrics
+	log      *slog.Logger
 
 	ready chan struct{} // closed when the inventories are read
 
@@ -130,8 +131,10 @@ func (e *Engine) connect() error {
 	}
 	e.client, e.dynamic = core, full
 	e.mapper = apply.NewMapper(asker, meta)
-	e.applier = apply.NewApplier(e.marks, meta, 2*parallel)
-	e.corrector = apply.NewApplier(e.marks, meta, drift.Workers)
+	e.accounts = &accounts{config: config, http: http, used: map[string]*account{}, self: &account{
+		applier:   apply.NewApplier(e.marks, meta, full, 2*parallel),
+		corrector: apply.NewApplier(e.marks, meta, full, drift.Workers),
+	}}
 	e.store = inventory.NewStore(core.ConfigMaps(e.config.Namespace))
 	e.tracker = drift.NewTracker(drift.Config{
 		Client:   meta,

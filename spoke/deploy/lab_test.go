@@ -57,6 +57,7 @@ type bundle struct {
 	app       fleet.Key
 	release   fleet.Release
 	agent     string // the engine's user agent
+	account   string // deploy.Config.DefaultServiceAccount
 	wrap      func(http.RoundTripper) http.RoundTripper
 
 	engine *deploy.Engine
@@ -112,7 +113,7 @@ func (b *bundle) start() *bundle {
 func (b *bundle) run(config *rest.Config) {
 	b.Helper()
 	engine, err := deploy.New(deploy.Config{
-		REST: config, Namespace: b.system, Dir: b.dir,
+		REST: config, Namespace: b.system, Dir: b.dir, DefaultServiceAccount: b.account,
 		Blob: func(digest fleet.Digest) ([]byte, error) {
 			b.mu.Lock()
 			defer b.mu.Unlock()

@@ -59,7 +59,7 @@ func (e *Engine) part(ctx context.Context, a *app, leaving []inventory.Entry, pr
 			continue
 		}
 		if entry.UID == "" {
-			live, _, err := e.live(ctx, entry.Ref)
+			live, _, err := e.live(ctx, e.agreed(a).by, entry.Ref)
 			if err != nil {
 				return nil, nil, err
 			}

@@ -127,7 +127,7 @@ func (p *pass) dryRun(ctx context.Context, s *step) error {
 	}
 	deadline := time.Now().Add(handlerTimeout)
 	for {
-		preview, err := p.engine.applier.DryRun(ctx, s.object)
+		preview, err := p.terms.by.applier.DryRun(ctx, s.object)
 		if err == nil {
 			s.preview = preview
 			if preview.Leave {
@@ -204,7 +204,7 @@ func (p *pass) apply(ctx context.Context, s *step) error {
 		return nil // put right since the pass was planned
 	}
 	known := e.tracker.Known(s.Ref)
-	meta, err := e.applier.Apply(ctx, s.object, nil)
+	meta, err := p.terms.by.applier.Apply(ctx, s.object, nil)
 	s.unsure = meta != nil || !isRefusal(err)
 	entry, _ := a.inv.Get(s.Ref)
 	if err != nil {
