@@ -30,6 +30,7 @@ var KustomizationFields = []Field{
 	{"suspend", Control, ""},
 	{"deletionPolicy", AtHub, ""},
 	{"kubeConfig", AtHub, ""},
+	{"force", InRelease, "spoke/deploy.TestForceMakesAnewWhatCannotBeChanged"},
 	{"serviceAccountName", InRelease, "spoke/deploy.TestAnAppDoesWhatItsServiceAccountMayAndNoMore"},
 }
 
@@ -45,7 +46,6 @@ var NotYet = []Field{
 	{"ignoreMissingComponents", AtBuild, ""},
 	{"buildMetadata", AtBuild, ""},
 	{"commonMetadata", InRelease, ""},
-	{"force", InRelease, ""},
 	{"healthChecks", InRelease, ""},
 	{"healthCheckExprs", InRelease, ""},
 	{"postBuild", InRelease, ""},

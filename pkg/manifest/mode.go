@@ -12,6 +12,9 @@ type Mode struct {
 	// PruneDisabled and ReconcileDisabled are the annotations of those names with value "disabled".
 	PruneDisabled     bool `json:"pruneDisabled,omitempty"`
 	ReconcileDisabled bool `json:"reconcileDisabled,omitempty"`
+	// Force is the annotation of that name with value "enabled": where it cannot become what it should be, the object is
+	// deleted and made anew.
+	Force bool `json:"force,omitempty"`
 	// Protected objects are never pruned without an approval (annotation fleet.flotilla.dev/protect: "true").
 	Protected bool `json:"protected,omitempty"`
 }
@@ -32,6 +35,7 @@ const (
 	AnnotationPrune     = "kustomize.toolkit.fluxcd.io/prune"
 	AnnotationReconcile = "kustomize.toolkit.fluxcd.io/reconcile"
 	AnnotationSSA       = "kustomize.toolkit.fluxcd.io/ssa"
+	AnnotationForce     = "kustomize.toolkit.fluxcd.io/force"
 	AnnotationProtect   = "fleet.flotilla.dev/protect"
 	annotationDecrypt   = "kustomize.toolkit.fluxcd.io/decrypt"
 )
@@ -45,6 +49,7 @@ func ModeOf(labels, annotations map[string]string) Mode {
 	mode := Mode{
 		PruneDisabled:     says(AnnotationPrune, "disabled"),
 		ReconcileDisabled: says(AnnotationReconcile, "disabled"),
+		Force:             says(AnnotationForce, "enabled"),
 		Protected:         says(AnnotationProtect, "true"),
 	}
 	switch { // label and annotation may disagree: what does least wins
@@ -69,7 +74,6 @@ func (m Mode) Kept() bool { return m.Untouched() || m.PruneDisabled }
 // unsupported are annotations, or labels, of Flux that would change how an object is treated and are not honoured yet, by
 // the value that does; empty: any.
 var unsupported = []struct{ key, value string }{
-	{"kustomize.toolkit.fluxcd.io/force", "enabled"},
 	{"kustomize.toolkit.fluxcd.io/substitute", ""},
 }
 

@@ -151,12 +151,9 @@ func TestNewRefusesAnnotationsThatWouldBeIgnored(t *testing.T) {
 		place, key, value string
 		refused           bool
 	}{
-		{"annotations", "kustomize.toolkit.fluxcd.io/force", "enabled", true},
-		{"labels", "kustomize.toolkit.fluxcd.io/force", "Enabled", true},
-		{"annotations", "kustomize.toolkit.fluxcd.io/force", "disabled", false},
 		{"annotations", "kustomize.toolkit.fluxcd.io/substitute", "disabled", true},
 		{"labels", "kustomize.toolkit.fluxcd.io/substitute", "enabled", true},
-		{"annotations", "example.com/force", "enabled", false},
+		{"annotations", "example.com/substitute", "enabled", false},
 	} {
 		_, _, err := manifest.New(documents(fmt.Sprintf(doc, tc.place, tc.key, tc.value)))
 		if !tc.refused {

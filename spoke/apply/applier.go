@@ -156,8 +156,11 @@ func (a *Applier) patch(ctx context.Context, o Object, kind types.PatchType, bod
 	resource := a.client.Resource(o.Mapping.Resource).Namespace(o.Ref.Namespace)
 	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 4*time.Second) {
 		meta, err := resource.Patch(ctx, o.Ref.Name, kind, body, options)
-		// The client itself waits out a 429 that says for how long. This is for those that do not.
-		if !apierrors.IsTooManyRequests(err) || wait >= 4*time.Second {
+		// The client itself waits out a 429 that says for how long. This is for those that do not. An apply takes fields
+		// from anybody: what conflicts is a write at the same time, or a quota's, and passes.
+		again := apierrors.IsTooManyRequests(err) && wait < 4*time.Second ||
+			apierrors.IsConflict(err) && kind == types.ApplyPatchType && wait < 2*time.Second
+		if !again {
 			return meta, err
 		}
 		if cause := run.Sleep(ctx, wait); cause != nil {

@@ -22,9 +22,9 @@ func Explain(ref fleet.ObjectRef, operation string, err error) error {
 		text = withoutValues(err)
 	}
 	if sentinel := sentinelOf(err); sentinel != nil {
-		return fmt.Errorf("%s: %s: %w: %w", ref, operation, sentinel, text)
+		return markImmutable(err, fmt.Errorf("%s: %s: %w: %w", ref, operation, sentinel, text))
 	}
-	return fmt.Errorf("%s: %s: %w", ref, operation, text)
+	return markImmutable(err, fmt.Errorf("%s: %s: %w", ref, operation, text))
 }
 
 func sentinelOf(err error) error {

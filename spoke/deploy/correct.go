@@ -49,6 +49,18 @@ func (e *Engine) correct(ctx context.Context, f drift.Finding) (drift.Correction
 		return drift.Correction{Outcome: drift.Ignored}, e.blame(ctx, a, err)
 	}
 	meta, err := by.corrector.Apply(ctx, object, f.Live)
+	if meta == nil && apply.Immutable(err) {
+		var live *metav1.PartialObjectMetadata
+		var leave bool
+		switch live, leave, err = e.refused(ctx, a, by.corrector, object, err); {
+		case leave:
+			return drift.Correction{Outcome: drift.Ignored}, nil
+		case err == nil:
+			if err = e.clear(ctx, a, by.corrector, object, live, goneSoon); err == nil {
+				meta, err = by.corrector.Apply(ctx, object, nil)
+			}
+		}
+	}
 	if err != nil {
 		return drift.Correction{}, e.blame(ctx, a, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/manifest"
@@ -35,6 +36,8 @@ type step struct {
 	// before is the inventory's entry before the pass announced a write; had says that there was one.
 	before inventory.Entry
 	had    bool
+	// anew is the object in whose place another one is to be made.
+	anew *metav1.PartialObjectMetadata
 	// unsure says that the object was, or may have been, written.
 	unsure bool
 }
@@ -136,12 +139,27 @@ func (p *pass) dryRun(ctx context.Context, s *step) error {
 			return nil
 		}
 		if !p.defined[kindName{s.Ref.Group, s.Ref.Kind}] || time.Now().After(deadline) {
-			return err
+			return p.refused(ctx, s, err)
 		}
 		if run.Sleep(ctx, 100*time.Millisecond) != nil {
 			return err
 		}
 	}
+}
+
+// refused deals with an object that cannot become what it should be.
+func (p *pass) refused(ctx context.Context, s *step, refusal error) error {
+	live, leave, err := p.engine.refused(ctx, p.app, p.terms.by.applier, s.object, refusal)
+	if err != nil {
+		return err
+	}
+	s.preview = apply.Preview{UID: live.UID, Version: live.ResourceVersion, Leave: leave}
+	if leave {
+		s.op = restamp
+	} else {
+		s.anew = live
+	}
+	return nil
 }
 
 // announce notes in the inventory what is about to be done, so that no crash leaves an object without an owner, or
@@ -204,8 +222,13 @@ func (p *pass) apply(ctx context.Context, s *step) error {
 		return nil // put right since the pass was planned
 	}
 	known := e.tracker.Known(s.Ref)
-	meta, err := p.terms.by.applier.Apply(ctx, s.object, nil)
-	s.unsure = meta != nil || !isRefusal(err)
+	meta, err := p.write(ctx, s)
+	if err == nil && s.op == restamp { // since the pass was planned
+		end(nil, false)
+		p.announce(s)
+		return nil
+	}
+	s.unsure = s.unsure || meta != nil || !isRefusal(err)
 	entry, _ := a.inv.Get(s.Ref)
 	if err != nil {
 		if meta != nil {
@@ -233,6 +256,24 @@ func (p *pass) apply(ctx context.Context, s *step) error {
 		return fmt.Errorf("%s: it is being deleted; it is applied again when it is gone", s.Ref)
 	}
 	return nil
+}
+
+// write applies an object, which may mean to make another one in its place.
+func (p *pass) write(ctx context.Context, s *step) (*metav1.PartialObjectMetadata, error) {
+	if s.anew == nil {
+		meta, err := p.terms.by.applier.Apply(ctx, s.object, nil)
+		if meta != nil || !apply.Immutable(err) {
+			return meta, err
+		}
+		if err := p.refused(ctx, s, err); err != nil || s.anew == nil {
+			return nil, err
+		}
+	}
+	s.unsure = true
+	if err := p.engine.clear(ctx, p.app, p.terms.by.applier, s.object, s.anew, goneTimeout); err != nil {
+		return nil, err
+	}
+	return p.terms.by.applier.Apply(ctx, s.object, nil)
 }
 
 // note remembers the content of a Secret: the inventory does not tell.

@@ -16,6 +16,8 @@ const (
 	reasonOrphaned = "Orphaned"
 	reasonDrift    = "DriftCorrected"
 	reasonConflict = "Conflict"
+	// Made anew, by force.
+	reasonRecreated = "Recreated"
 )
 
 func (e *Engine) event(a *app, ref fleet.ObjectRef, warning bool, reason, message string) {

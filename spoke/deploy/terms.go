@@ -12,6 +12,8 @@ import (
 type terms struct {
 	// by is who does it.
 	by *account
+	// force has objects made anew that cannot become what they should be.
+	force bool
 }
 
 // agree makes what a Release says the App's terms. The caller has the App's token.
@@ -22,7 +24,7 @@ func (e *Engine) agree(a *app, release fleet.Release) error {
 	}
 	a.mu.Lock()
 	before := a.terms.by
-	a.terms = terms{by: by}
+	a.terms = terms{by: by, force: release.Force}
 	a.mu.Unlock()
 	e.accounts.dismiss(before)
 	return nil
