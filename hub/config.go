@@ -43,6 +43,8 @@ type Config struct {
 	// DenyPrivateSources refuses sources at loopback and private addresses, but for AllowSources.
 	DenyPrivateSources bool
 	AllowSources       []netip.Prefix
+	// AllowCrossNamespaceRefs lets Apps be built from sources of other namespaces. Every replica has to say the same.
+	AllowCrossNamespaceRefs bool
 
 	Log *slog.Logger
 }
@@ -118,5 +120,6 @@ func (c Config) LogValue() slog.Value {
 		slog.String("adminListen", c.AdminListen), slog.String("httpListen", c.HTTPListen),
 		slog.String("spokeAddress", c.SpokeAddress), slog.Any("hosts", c.Hosts), slog.Int64("renderMemory", c.RenderMemory),
 		slog.Bool("denyPrivateSources", c.DenyPrivateSources), slog.Any("allowSources", c.AllowSources),
+		slog.Bool("allowCrossNamespaceRefs", c.AllowCrossNamespaceRefs),
 	)
 }

@@ -50,7 +50,9 @@ func Run(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
-	fleet, err := store.Open(ctx, store.Config{URL: database.url, Sealer: root, KeyFingerprint: root.Fingerprint(), Log: config.Log})
+	fleet, err := store.Open(ctx, store.Config{
+		URL: database.url, Sealer: root, KeyFingerprint: root.Fingerprint(), CrossNamespaceRefs: config.AllowCrossNamespaceRefs, Log: config.Log,
+	})
 	if err != nil {
 		return err
 	}
@@ -89,7 +91,10 @@ func assemble(config Config, root identity.Root, fleet *store.Store, listeners *
 		return nil, err
 	}
 	toRelease, _ := fleet.Watch(store.TopicObjects, store.TopicSources, store.TopicApps)
-	releases := release.New(release.Config{Store: fleet, Blobs: fleet.Blobs(), Fetcher: git, Builder: builder, Name: root.MAC, Wake: toRelease, Log: log, Metrics: registry})
+	releases := release.New(release.Config{
+		Store: fleet, Blobs: fleet.Blobs(), Fetcher: git, Builder: builder, Name: root.MAC, CrossNamespaceRefs: config.AllowCrossNamespaceRefs,
+		Wake: toRelease, Log: log, Metrics: registry,
+	})
 	toRoll, _ := fleet.Watch(store.TopicObjects, store.TopicSources, store.TopicApps, store.TopicReports)
 	rollouts := rollout.New(rollout.Config{Store: fleet, Wake: toRoll, Log: log, Metrics: registry})
 	sessions := session.New(session.Config{
@@ -97,7 +102,8 @@ func assemble(config Config, root identity.Root, fleet *store.Store, listeners *
 		Watch: func(cluster string) (run.Wake, func()) { return fleet.Watch(store.TopicCluster(cluster)) },
 	})
 	admin := api.New(api.Config{
-		Store: fleet, Caller: auth.Caller, Pin: root.Authority().Pin(), SpokeAddress: joinAddress, Version: telemetry.Version(), Schema: store.SchemaVersion(), Log: log,
+		Store: fleet, Caller: auth.Caller, Pin: root.Authority().Pin(), SpokeAddress: joinAddress, CrossNamespaceRefs: config.AllowCrossNamespaceRefs,
+		Version: telemetry.Version(), Schema: store.SchemaVersion(), Log: log,
 		Watch: func() (run.Wake, func()) {
 			return fleet.Watch(store.TopicObjects, store.TopicSources, store.TopicApps, store.TopicReports)
 		},

@@ -67,7 +67,7 @@ func (h *hub) assign(t *testing.T, a fleet.Assignment, documents ...string) {
 		for i, document := range documents {
 			raw[i] = []byte(document)
 		}
-		m, blobs, err := manifest.New(raw)
+		m, blobs, err := manifest.New(raw, manifest.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -43,7 +43,10 @@ func (s *apps) Reconcile(ctx context.Context, req *adminv1.ReconcileRequest) (*a
 			return nil, err
 		}
 		source = &spec.SourceRef
-		declared, err := s.Store.Object(ctx, source.Kind, req.GetNamespace(), source.Name)
+		if denied := source.Denied(req.GetNamespace()); denied != nil && !s.CrossNamespaceRefs {
+			return nil, fmt.Errorf("%s: %w: %w", object, fleet.ErrConflict, denied)
+		}
+		declared, err := s.Store.Object(ctx, source.Kind, source.NamespaceFor(req.GetNamespace()), source.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -57,7 +60,7 @@ func (s *apps) Reconcile(ctx context.Context, req *adminv1.ReconcileRequest) (*a
 	}
 	resp := reconcileResponse(req, request)
 	if source != nil {
-		resp.SourceKind, resp.SourceNamespace, resp.SourceName = source.Kind, req.GetNamespace(), source.Name
+		resp.SourceKind, resp.SourceNamespace, resp.SourceName = source.Kind, source.NamespaceFor(req.GetNamespace()), source.Name
 	}
 	return resp, nil
 }

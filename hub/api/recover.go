@@ -140,7 +140,7 @@ func (r recovery) appBlocked(o *resource.Object) string {
 	if spec.Suspend || state.Release.IsZero() {
 		return ""
 	}
-	name := o.Metadata.Namespace + "/" + spec.SourceRef.Name
+	name := spec.SourceRef.NamespaceFor(o.Metadata.Namespace) + "/" + spec.SourceRef.Name
 	source, declared := r.sources[name]
 	switch at := r.states[name]; {
 	case !declared:

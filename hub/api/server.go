@@ -56,6 +56,8 @@ type Config struct {
 	// hub.
 	Pin          fleet.Digest
 	SpokeAddress string
+	// CrossNamespaceRefs lets Apps be built from Sources of other namespaces.
+	CrossNamespaceRefs bool
 	// Version of the hub and of its database schema.
 	Version string
 	Schema  int

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"flotilla.dev/flotilla/pkg/build"
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/flux"
 	"flotilla.dev/flotilla/pkg/manifest"
@@ -25,16 +24,6 @@ type inputError struct {
 func (e *inputError) Error() string { return e.err.Error() }
 func (e *inputError) Unwrap() error { return e.err }
 
-// buildKey names a build by its whole input.
-type buildKey fleet.Digest
-
-func (a declaredApp) buildKey() buildKey {
-	if a.lacks() != nil {
-		return buildKey(fleet.DigestOf([]byte(a.Key.String())))
-	}
-	return buildKey(fleet.DigestOf([]byte(build.Version + "\x00" + a.source.state.Tree.String() + "\x00" + a.spec.GetPath())))
-}
-
 // revision of the Source that the App is built from.
 func (a declaredApp) revision() fleet.Revision {
 	if a.source == nil {
@@ -46,7 +35,7 @@ func (a declaredApp) revision() fleet.Revision {
 // build makes the Release of an App at its Source's Revision, or records why there is none. It reports whether that
 // may have left something to do.
 func (l *Loop) build(ctx context.Context, app declaredApp) bool {
-	key := fleet.Digest(app.buildKey())
+	key := attempt(app)
 	claimed, err := l.Store.ClaimBuild(ctx, key, app.Key, app.state.Version)
 	if err != nil {
 		l.postpone(ctx, app, err)
@@ -62,12 +51,11 @@ func (l *Loop) build(ctx context.Context, app declaredApp) bool {
 	}()
 	var input *inputError
 	isNew, stale := false, false
-	digest, err := l.manifest(ctx, app, key)
+	digest, err := l.manifest(ctx, app)
 	switch {
 	case err == nil:
-		release := fleet.Release{App: app.Key, Manifest: digest, Prune: *app.spec.Prune, ReleaseSpec: app.spec.ReleaseSpec,
-			PruneGuard: app.object.Metadata.Annotations[flux.PruneGuardAnnotation]}
-		isNew, err = l.Store.Released(ctx, app.object.Metadata.Generation, app.revision(), release)
+		built := app.built(digest)
+		isNew, err = l.Store.Released(ctx, built.Generation, built.Revision, built.Release)
 		stale = errors.Is(err, fleet.ErrConflict)
 	case errors.As(err, &input):
 		err = l.failed(ctx, app, input)
@@ -77,22 +65,37 @@ func (l *Loop) build(ctx context.Context, app declaredApp) bool {
 	case ctx.Err() != nil: // stopping
 		return false
 	case stale:
-		l.Log.Debug("built from what is no longer there", "app", app.Key.String(), "revision", app.revision(), "err", err)
+		l.tellStale(app)
 		return false // what changed has woken the loop
 	case err != nil:
 		l.postpone(ctx, app, err)
 		return false
 	}
 	l.settled(app.Key)
-	switch {
-	case input != nil: // it is told
-	case isNew:
-		l.metrics.releases.Inc()
-		l.Log.Info("released", "app", app.Key.String(), "revision", app.revision())
-	default:
-		l.Log.Debug("unchanged at the new revision", "app", app.Key.String(), "revision", app.revision())
+	if input == nil { // else it is told
+		l.tellReleased(app, isNew)
 	}
 	return true
+}
+
+// built is what the App comes to with a Manifest.
+func (a declaredApp) built(manifest fleet.Digest) fleet.Built {
+	release := fleet.Release{App: a.Key, Manifest: manifest, Prune: *a.spec.Prune, ReleaseSpec: a.spec.ReleaseSpec,
+		PruneGuard: a.object.Metadata.Annotations[flux.PruneGuardAnnotation]}
+	return fleet.Built{Generation: a.object.Metadata.Generation, Revision: a.revision(), Release: release}
+}
+
+func (l *Loop) tellReleased(app declaredApp, isNew bool) {
+	if !isNew {
+		l.Log.Debug("unchanged at the new revision", "app", app.Key.String(), "revision", app.revision())
+		return
+	}
+	l.metrics.releases.Inc()
+	l.Log.Info("released", "app", app.Key.String(), "revision", app.revision())
+}
+
+func (l *Loop) tellStale(app declaredApp) {
+	l.Log.Debug("built from what is no longer there", "app", app.Key.String(), "revision", app.revision())
 }
 
 // failed records why an App was not built.
@@ -119,35 +122,45 @@ func (l *Loop) event(ctx context.Context, app fleet.Key, reason, message string)
 // errArtifact marks a Tree, or a file of it, that cannot be had.
 var errArtifact = errors.New("source artifact")
 
-// manifest returns the digest of the App's Manifest: found by the build's input, or built and stored.
-func (l *Loop) manifest(ctx context.Context, app declaredApp, key fleet.Digest) (fleet.Digest, error) {
-	if err := app.lacks(); err != nil {
-		return fleet.Digest{}, &inputError{reasonNoSource, err}
+// manifest returns the digest of the App's Manifest: found by what an earlier build looked at, or built and stored. What
+// was looked up before the build was claimed is looked up again: another replica, or the build of another App with the
+// same recipe, may have stored it since.
+func (l *Loop) manifest(ctx context.Context, app declaredApp) (fleet.Digest, error) {
+	if lacks := app.lacks(); lacks != nil {
+		return fleet.Digest{}, lacks
 	}
-	known, err := l.Store.BuiltManifest(ctx, key)
-	if err == nil {
-		l.metrics.builds.WithLabelValues("found").Inc()
-		return known, nil
-	}
-	if !errors.Is(err, fleet.ErrNotFound) {
-		return known, err
-	}
-	files, err := l.files(ctx, app.source.state.TreeBlob)
+	tree, err := l.trees.get(ctx, app.source.state.TreeBlob)
 	if err != nil {
-		return known, err
+		return fleet.Digest{}, err
+	}
+	known, err := l.known(ctx, tree, []declaredApp{app})
+	if err != nil {
+		return fleet.Digest{}, err
+	}
+	if digest, is := known[app.Key]; is {
+		l.metrics.builds.WithLabelValues("found").Inc()
+		return digest, nil
 	}
 	begin := time.Now()
-	result, err := l.Builder.Build(ctx, render.Job{Tenant: app.Key.Namespace, Path: app.spec.GetPath(), Tree: files.tree, Blob: files.get})
+	result, err := l.Builder.Build(ctx, render.Job{Tenant: app.Key.Namespace, Path: app.spec.GetPath(), Spec: app.spec.BuildSpec, Tree: tree, Blob: l.files(tree).get})
 	if err != nil {
-		return known, ofInput(err)
+		return fleet.Digest{}, ofInput(err)
 	}
 	l.metrics.duration.Observe(time.Since(begin).Seconds())
 	l.metrics.builds.WithLabelValues("built").Inc()
-	built, blobs, err := manifest.New(result.Objects)
+	built, blobs, err := manifest.New(result.Objects, options(app))
 	if err != nil {
-		return known, ofInput(err)
+		return fleet.Digest{}, ofInput(err)
 	}
-	return l.keep(ctx, key, built, blobs)
+	digest, err := l.keep(ctx, built, blobs)
+	if err != nil {
+		return digest, err
+	}
+	key, inputs := attempt(app), fleet.BuildInputs{}
+	if encoded := encodeInputs(result.Inputs); encoded != nil {
+		key, inputs = keyOf(app, tree, result.Inputs), fleet.BuildInputs{App: app.Key, Recipe: recipe(app), Inputs: encoded}
+	}
+	return digest, l.Store.SaveBuild(ctx, key, digest, inputs)
 }
 
 // ofInput marks the error of a build as one of its input where it is.
@@ -158,8 +171,8 @@ func ofInput(err error) error {
 	return &inputError{fleet.ReasonBuildFailed, err}
 }
 
-// keep stores a Manifest with its objects, and that the build key gives it.
-func (l *Loop) keep(ctx context.Context, key fleet.Digest, built *manifest.Manifest, blobs manifest.Blobs) (fleet.Digest, error) {
+// keep stores a Manifest with its objects.
+func (l *Loop) keep(ctx context.Context, built *manifest.Manifest, blobs manifest.Blobs) (fleet.Digest, error) {
 	if err := l.Blobs.Put(ctx, blobs); err != nil {
 		return fleet.Digest{}, err
 	}
@@ -171,6 +184,5 @@ func (l *Loop) keep(ctx context.Context, key fleet.Digest, built *manifest.Manif
 	if err := l.Blobs.PutWhole(ctx, encoded, objects); err != nil {
 		return fleet.Digest{}, err
 	}
-	digest := fleet.DigestOf(encoded)
-	return digest, l.Store.SaveBuild(ctx, key, digest)
+	return fleet.DigestOf(encoded), nil
 }

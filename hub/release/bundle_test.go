@@ -179,13 +179,18 @@ func key(name string) fleet.Key {
 // eventually waits until the App is as check wants it.
 func (b *bundle) eventually(name string, check func(fleet.AppState) error) fleet.AppState {
 	b.t.Helper()
+	return b.eventuallyKey(key(name), check)
+}
+
+func (b *bundle) eventuallyKey(app fleet.Key, check func(fleet.AppState) error) fleet.AppState {
+	b.t.Helper()
 	var state fleet.AppState
-	lab.Eventually(b.t, 2*time.Minute, "App "+name, func() error {
+	lab.Eventually(b.t, 2*time.Minute, app.Words(), func() error {
 		states, err := b.AppStates(b.t.Context())
 		if err != nil {
 			return err
 		}
-		state = states[key(name)]
+		state = states[app]
 		return check(state)
 	})
 	return state

@@ -28,23 +28,15 @@ const (
 	heldBytes  = 32 << 20
 )
 
-// files returns the files of a stored Tree. Whatever cannot be read is an errArtifact.
-func (l *Loop) files(ctx context.Context, treeBlob fleet.Digest) (*files, error) {
-	raw, err := l.Blobs.Get(ctx, treeBlob)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errArtifact, err)
-	}
-	tree, err := artifact.Decode(raw)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errArtifact, err)
-	}
+// files returns the files of a Tree. Whatever cannot be read of them is an errArtifact.
+func (l *Loop) files(tree *artifact.Tree) *files {
 	f := &files{blobs: l.Blobs, tree: tree, at: make(map[fleet.Digest]int, len(tree.Files)), read: map[fleet.Digest][]byte{}}
 	for i, file := range tree.Files {
 		if _, known := f.at[file.Digest]; !known {
 			f.at[file.Digest] = i
 		}
 	}
-	return f, nil
+	return f
 }
 
 // get returns the content of a file; it is for one caller at a time.

@@ -36,8 +36,10 @@ type Store interface {
 	AppStates(ctx context.Context) (map[fleet.Key]fleet.AppState, error)
 	ClaimBuild(ctx context.Context, key fleet.Digest, app fleet.Key, seen uint64) (claimed bool, err error)
 	EndBuild(ctx context.Context, key fleet.Digest) error
-	BuiltManifest(ctx context.Context, key fleet.Digest) (fleet.Digest, error)
-	SaveBuild(ctx context.Context, key, manifest fleet.Digest) error
+	BuildInputs(ctx context.Context, recipes map[fleet.Key]fleet.Digest) ([]fleet.BuildInputs, error)
+	BuiltManifests(ctx context.Context, keys []fleet.Digest) (map[fleet.Digest]fleet.Digest, error)
+	SaveBuild(ctx context.Context, key, manifest fleet.Digest, inputs fleet.BuildInputs) error
+	ReleasedAll(ctx context.Context, built []fleet.Built) (isNew map[fleet.Key]bool, err error)
 	Released(ctx context.Context, generation int64, revision fleet.Revision, release fleet.Release) (isNew bool, err error)
 	NotReleased(ctx context.Context, app fleet.Key, failure fleet.BuildFailure) error
 	AddEvent(ctx context.Context, event fleet.FleetEvent) error
@@ -65,6 +67,8 @@ type Config struct {
 	Builder Builder
 	// Name names what holds a credential without giving it away.
 	Name func(data []byte) fleet.Digest
+	// CrossNamespaceRefs lets Apps be built from Sources of other namespaces.
+	CrossNamespaceRefs bool
 	// Wake says that there may be something to do.
 	Wake    run.Wake
 	Log     *slog.Logger
@@ -85,6 +89,7 @@ type Loop struct {
 	group sync.WaitGroup
 	mu    sync.Mutex
 	busy  map[any]bool
+	trees *trees
 	// troubles of the hub with Apps.
 	troubles map[fleet.Key]*trouble
 	// credentials by Secret, as last read.
@@ -98,7 +103,7 @@ func New(config Config) *Loop {
 	config.Period = cmp.Or(config.Period, time.Second)
 	config.Parallel = cmp.Or(config.Parallel, 8)
 	return &Loop{Config: config, metrics: newMetrics(config.Metrics), slots: make(chan struct{}, config.Parallel), busy: map[any]bool{},
-		troubles: map[fleet.Key]*trouble{}, credentials: map[string]readCredential{}, asked: map[string]asked{}}
+		trees: &trees{blobs: config.Blobs}, troubles: map[fleet.Key]*trouble{}, credentials: map[string]readCredential{}, asked: map[string]asked{}}
 }
 
 // Run makes Releases until ctx ends, and waits for what it began.
@@ -130,11 +135,7 @@ func (l *Loop) look(ctx context.Context) error {
 	}
 	l.forgetTroubles(view)
 	l.forgetCredentials(view)
-	for _, app := range view.behind() {
-		if !l.postponed(app.Key) {
-			l.begin(ctx, func() bool { return l.build(ctx, app) }, app.Key, app.buildKey())
-		}
-	}
+	l.start(ctx, view.behind())
 	return errors.Join(err, claimErr)
 }
 
@@ -149,6 +150,13 @@ func (l *Loop) lookingAt() []fleet.Digest {
 		}
 	}
 	return ids
+}
+
+// isBusy reports whether one of these is being worked at.
+func (l *Loop) isBusy(about ...any) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.ContainsFunc(about, func(a any) bool { return l.busy[a] })
 }
 
 // begin runs f in a goroutine, unless something that it is about is being worked at, and looks again when f says so.

@@ -57,6 +57,12 @@ func (l *Loop) postpone(ctx context.Context, app declaredApp, err error) {
 	}
 }
 
+func (l *Loop) postponeAll(ctx context.Context, apps []declaredApp, err error) {
+	for _, app := range apps {
+		l.postpone(ctx, app, err)
+	}
+}
+
 // postponed reports whether it is too early to try the App again.
 func (l *Loop) postponed(app fleet.Key) bool {
 	l.mu.Lock()

@@ -37,6 +37,7 @@ type declaredApp struct {
 	spec   flux.Kustomization
 	state  fleet.AppState
 	source *declaredSource // nil: not declared
+	denied error           // that it has that Source, which it is not built from
 }
 
 // read looks at everything that is declared.
@@ -89,7 +90,12 @@ func (l *Loop) readApps(ctx context.Context, v *view) error {
 		if app.spec, err = resource.Spec[flux.Kustomization](object); err != nil {
 			return err
 		}
-		app.source = byName[object.Metadata.Namespace+"/"+app.spec.SourceRef.Name]
+		if ref := app.spec.SourceRef; !l.CrossNamespaceRefs {
+			app.denied = ref.Denied(app.Key.Namespace)
+		}
+		if app.denied == nil {
+			app.source = byName[app.spec.SourceRef.NamespaceFor(app.Key.Namespace)+"/"+app.spec.SourceRef.Name]
+		}
 		v.apps = append(v.apps, app)
 	}
 	return nil
@@ -118,10 +124,10 @@ func (a declaredApp) isBehind() bool {
 	switch {
 	case lacks == nil:
 		return wanted || a.state.Attempted != a.source.state.Revision
-	case a.source != nil && a.state.Reason != reasonNoSource:
+	case a.source != nil && a.state.Reason != reasonNoSource && a.state.Reason != fleet.ReasonAccessDenied:
 		return false // the Source says why nothing was fetched
 	}
-	return wanted || a.state.Reason != reasonNoSource || a.state.Message != lacks.Error()
+	return wanted || a.state.Reason != lacks.reason || a.state.Message != lacks.Error()
 }
 
 // requestedAt is the newest reconcile request of the App.
@@ -130,13 +136,15 @@ func (a declaredApp) requestedAt() string {
 }
 
 // lacks says why there is nothing to build the App from; nil: there is something.
-func (a declaredApp) lacks() error {
-	ref := fmt.Sprintf("spec.sourceRef: %s/%s/%s", a.spec.SourceRef.Kind, a.Key.Namespace, a.spec.SourceRef.Name)
+func (a declaredApp) lacks() *inputError {
+	ref := "spec.sourceRef: " + a.spec.SourceRef.In(a.Key.Namespace)
 	switch {
+	case a.denied != nil:
+		return &inputError{fleet.ReasonAccessDenied, a.denied}
 	case a.source == nil:
-		return fmt.Errorf("%s: %w", ref, fleet.ErrNotFound)
+		return &inputError{reasonNoSource, fmt.Errorf("%s: %w", ref, fleet.ErrNotFound)}
 	case a.source.state.TreeBlob.IsZero():
-		return fmt.Errorf("%s: nothing was fetched yet", ref)
+		return &inputError{reasonNoSource, fmt.Errorf("%s: nothing was fetched yet", ref)}
 	}
 	return nil
 }

@@ -234,7 +234,7 @@ func (b *bundle) release(objects ...string) fleet.Release {
 	for i, value := range objects {
 		documents[i] = fmt.Appendf(nil, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c%d","namespace":"default"},"data":{"v":%q}}`, i, value)
 	}
-	built, blobs, err := manifest.New(documents)
+	built, blobs, err := manifest.New(documents, manifest.Options{})
 	if err != nil {
 		b.t.Fatal(err)
 	}

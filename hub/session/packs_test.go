@@ -32,7 +32,7 @@ func (b *crashingBlobs) GetAll(context.Context, []fleet.Digest) (map[fleet.Diges
 func TestPackWhoseMakingPanicsIsAnErrorForWhoeverWaitsAndMadeAnewAfter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m, blobs, err := manifest.New([][]byte{[]byte(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","namespace":"b"}}`)})
+		m, blobs, err := manifest.New([][]byte{[]byte(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","namespace":"b"}}`)}, manifest.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,27 +9,87 @@ import (
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
-// BuiltManifest returns the Manifest that a build key gave before; fleet.ErrNotFound: none is kept.
-func (s *Store) BuiltManifest(ctx context.Context, key fleet.Digest) (manifest fleet.Digest, err error) {
-	err = s.transact(ctx, System, action{verb: "look up a build"}, func(tx pgx.Tx) error {
-		const query = `UPDATE build SET used_at = now() WHERE key = $1 RETURNING manifest`
-		var raw []byte
-		if err := tx.QueryRow(ctx, query, key.Bytes()).Scan(&raw); err != nil {
-			return explain("look up a build", err)
+// BuiltManifests returns the Manifests that build keys gave before, by key, as far as they are kept.
+func (s *Store) BuiltManifests(ctx context.Context, keys []fleet.Digest) (manifests map[fleet.Digest]fleet.Digest, err error) {
+	raw := make([][]byte, len(keys))
+	for i, key := range keys {
+		raw[i] = key.Bytes()
+	}
+	err = s.transact(ctx, System, action{verb: "look up builds"}, func(tx pgx.Tx) error {
+		// In the order of keys, as another replica does, and no more often than retention needs.
+		const use = `UPDATE build SET used_at = now() WHERE key IN (
+			SELECT key FROM build WHERE key = ANY($1) AND used_at < now() - interval '10 minutes' ORDER BY key FOR UPDATE)`
+		if _, err := tx.Exec(ctx, use, raw); err != nil {
+			return explain("look up builds", err)
 		}
-		manifest, err = fleet.DigestFromBytes(raw)
-		return err
+		rows, err := tx.Query(ctx, `SELECT key, manifest FROM build WHERE key = ANY($1)`, raw)
+		if err != nil {
+			return explain("look up builds", err)
+		}
+		manifests = map[fleet.Digest]fleet.Digest{}
+		var key, manifest []byte
+		_, err = pgx.ForEachRow(rows, []any{&key, &manifest}, func() error {
+			of, err := fleet.DigestFromBytes(key)
+			if err != nil {
+				return err
+			}
+			manifests[of], err = fleet.DigestFromBytes(manifest)
+			return err
+		})
+		return explain("look up builds", err)
 	})
-	return manifest, err
+	return manifests, err
 }
 
-// SaveBuild keeps the Manifest that a build key gives.
-func (s *Store) SaveBuild(ctx context.Context, key, manifest fleet.Digest) error {
+// SaveBuild keeps the Manifest that a build key gives, and in place of those of the App's last build what this one looked
+// at (zero: that is not kept).
+func (s *Store) SaveBuild(ctx context.Context, key, manifest fleet.Digest, inputs fleet.BuildInputs) error {
 	return s.transact(ctx, System, action{verb: "keep a build"}, func(tx pgx.Tx) error {
 		const insert = `INSERT INTO build (key, manifest) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET manifest = $2, used_at = now()`
-		_, err := tx.Exec(ctx, insert, key.Bytes(), manifest.Bytes())
-		return explain("keep a build", err)
+		if _, err := tx.Exec(ctx, insert, key.Bytes(), manifest.Bytes()); err != nil || inputs.Recipe.IsZero() {
+			return explain("keep a build", err)
+		}
+		const upsert = `INSERT INTO build_inputs (app, recipe, inputs) VALUES ($1, $2, $3)
+			ON CONFLICT (app) DO UPDATE SET recipe = $2, inputs = $3, at = now()`
+		_, err := tx.Exec(ctx, upsert, inputs.App.String(), inputs.Recipe.Bytes(), inputs.Inputs)
+		return explain("keep what a build looked at", err)
 	})
+}
+
+// inputsPerRecipe is how many builds of other Apps with the same recipe are asked.
+const inputsPerRecipe = 3
+
+// BuildInputs returns what the last builds looked at of Apps with these recipes: each App's own, as far as it had its
+// present recipe then, and the newest of others with it.
+func (s *Store) BuildInputs(ctx context.Context, recipes map[fleet.Key]fleet.Digest) (found []fleet.BuildInputs, err error) {
+	const query = `WITH wanted AS (SELECT * FROM unnest($1::text[], $2::bytea[]) AS w (app, recipe))
+		SELECT i.app, i.recipe, i.inputs FROM wanted w JOIN build_inputs i USING (app, recipe)
+		UNION ALL
+		SELECT i.app, i.recipe, i.inputs FROM (SELECT DISTINCT recipe FROM wanted) w
+			CROSS JOIN LATERAL (SELECT * FROM build_inputs b WHERE b.recipe = w.recipe ORDER BY at DESC LIMIT $3) i
+			WHERE NOT EXISTS (SELECT FROM wanted o WHERE o.app = i.app)`
+	var apps []string
+	var raw [][]byte
+	for app, recipe := range recipes {
+		apps, raw = append(apps, app.String()), append(raw, recipe.Bytes())
+	}
+	rows, err := s.pool.Query(ctx, query, apps, raw, inputsPerRecipe)
+	if err != nil {
+		return nil, explain("read what builds looked at", err)
+	}
+	found, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (i fleet.BuildInputs, err error) {
+		var app string
+		var recipe []byte
+		if err := row.Scan(&app, &recipe, &i.Inputs); err != nil {
+			return i, err
+		}
+		if i.App, err = fleet.ParseKey(app); err != nil {
+			return i, err
+		}
+		i.Recipe, err = fleet.DigestFromBytes(recipe)
+		return i, err
+	})
+	return found, explain("read what builds looked at", err)
 }
 
 // errBuiltSince rolls a claim back: what it was made for is done.

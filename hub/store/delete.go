@@ -39,7 +39,7 @@ func (s *Store) endObject(ctx context.Context, tx pgx.Tx, object *resource.Objec
 	var deletion []byte
 	switch object.Kind {
 	case resource.GitRepository.Name:
-		if err := refuseInUse(ctx, tx, object); err != nil {
+		if err := s.refuseInUse(ctx, tx, object); err != nil {
 			return err
 		}
 		const forget = `DELETE FROM source WHERE kind = $1 AND namespace = $2 AND name = $3`
@@ -70,12 +70,14 @@ func (s *Store) endObject(ctx context.Context, tx pgx.Tx, object *resource.Objec
 	return explain("delete "+object.String(), err)
 }
 
-// refuseInUse refuses to delete a Source that Apps are built from, naming them.
-func refuseInUse(ctx context.Context, tx pgx.Tx, object *resource.Object) error {
-	const query = `SELECT 'Kustomization/' || namespace || '/' || name FROM object
-		WHERE home = $1 AND kind = 'Kustomization' AND namespace = $2 AND deleted_at IS NULL
-			AND spec -> 'sourceRef' ->> 'kind' = $3 AND spec -> 'sourceRef' ->> 'name' = $4 ORDER BY 1`
-	rows, err := tx.Query(ctx, query, fleet.HubHome, object.Metadata.Namespace, object.Kind, object.Metadata.Name)
+// refuseInUse refuses to delete a Source that Apps are built from, naming them. An App that may not have it does not
+// count: nobody could keep the Source of another namespace by naming it.
+func (s *Store) refuseInUse(ctx context.Context, tx pgx.Tx, object *resource.Object) error {
+	const query = `SELECT 'Kustomization/' || o.namespace || '/' || o.name
+		FROM (VALUES ($1::text, $2::text, $3::text)) AS s (kind, namespace, name) JOIN object o ON ` + isSource + `
+		WHERE o.home = $4 AND o.kind = 'Kustomization' AND o.deleted_at IS NULL AND ($5 OR s.namespace = o.namespace) ORDER BY 1`
+	m := object.Metadata
+	rows, err := tx.Query(ctx, query, object.Kind, m.Namespace, m.Name, fleet.HubHome, s.crossNamespace)
 	if err != nil {
 		return explain("look for users of "+object.String(), err)
 	}

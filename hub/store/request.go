@@ -25,7 +25,7 @@ func (s *Store) RequestReconcile(ctx context.Context, by fleet.Caller, kind, nam
 		marks := requestMarks(request)
 		if source != nil {
 			sourceMarks := map[string]string{flux.RequestedAtAnnotation: request.At}
-			if err := annotate(ctx, tx, source.Kind, namespace, source.Name, sourceMarks); err != nil {
+			if err := annotate(ctx, tx, source.Kind, source.NamespaceFor(namespace), source.Name, sourceMarks); err != nil {
 				return err
 			}
 			marks[withSourceAnnotation] = request.At

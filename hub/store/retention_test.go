@@ -124,6 +124,8 @@ func TestRetentionTakesWhatIsPastItsBoundOnly(t *testing.T) {
 				SELECT ('r' || n)::bytea, 'hub/Kustomization/apps/app', '', 'new', now() - n * interval '1 day' - interval '2 days' FROM generate_series(1, 9) n`,
 			`INSERT INTO release (digest, app, content, manifest, used_at) VALUES ('gone', 'hub/Kustomization/apps/gone', '', 'new', now() - interval '2 days')`}, `digest BETWEEN 'r1' AND 'r5'`, 5},
 		"build": {[]string{blob, `INSERT INTO build (key, manifest, used_at) VALUES ('old', 'old', now() - interval '40 days'), ('new', 'new', now())`}, `key = 'new'`, 1},
+		"build_inputs": {[]string{app, `INSERT INTO build_inputs (app, recipe, inputs) VALUES
+			('hub/Kustomization/apps/app', 'r', ''), ('hub/Kustomization/apps/old', 'r', '')`}, `app LIKE '%/app'`, 1},
 		"build_claim": {[]string{`INSERT INTO build_claim (key, claimed_by, claimed_until) VALUES
 			('old', gen_random_uuid(), now() - interval '1 minute'), ('new', gen_random_uuid(), now() + interval '1 minute')`}, `key = 'new'`, 1},
 		"blob": {[]string{blob, `INSERT INTO blob (digest, size, used_at) VALUES ('part', 1, now() - interval '2 days'), ('young', 1, now())`,

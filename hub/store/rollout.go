@@ -17,21 +17,20 @@ import (
 )
 
 // AppsChanged returns the Apps about which something that a rollout looks at changed since a horizon, and the horizon
-// to ask from next. A changed Placement or Cluster may concern every App.
+// to ask from next. A changed Placement or Cluster may concern every App; a Source does an App whose request waits for it.
 func (s *Store) AppsChanged(ctx context.Context, since fleet.Horizon) (apps []fleet.Key, seen fleet.Horizon, err error) {
 	const query = `
 		WITH moved AS (
 			SELECT EXISTS (SELECT FROM object WHERE kind IN ('Placement', 'Cluster') AND written >= $1::text::xid8) AS everything
 		)
 		SELECT key FROM object WHERE kind = 'Kustomization' AND (written >= $1::text::xid8 OR (SELECT everything FROM moved))
-		UNION SELECT key FROM app WHERE written >= $1::text::xid8
+		UNION SELECT key FROM app WHERE released >= $1::text::xid8
 		UNION SELECT app FROM report WHERE written >= $1::text::xid8
 		UNION SELECT app FROM instance_request WHERE written >= $1::text::xid8
 		UNION SELECT app FROM prune_approval WHERE written >= $1::text::xid8
 		UNION SELECT app FROM assignment WHERE (SELECT everything FROM moved)
-		UNION SELECT o.key FROM source s
-			JOIN object o ON o.kind = 'Kustomization' AND o.namespace = s.namespace AND o.spec -> 'sourceRef' ->> 'name' = s.name
-			WHERE s.written >= $1::text::xid8`
+		UNION SELECT o.key FROM source s JOIN object o ON o.kind = 'Kustomization' AND ` + isSource + `
+			WHERE s.written >= $1::text::xid8 AND o.annotations ? '` + withSourceAnnotation + `'`
 	err = s.snapshot(ctx, "find changed Apps", func(tx pgx.Tx) error {
 		if seen, err = horizon(ctx, tx); err != nil {
 			return err
@@ -120,7 +119,7 @@ func loadApp(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 		FROM object o
 			LEFT JOIN app a ON a.key = o.key
 			LEFT JOIN release r ON r.digest = a.release
-			LEFT JOIN source s ON s.kind = o.spec -> 'sourceRef' ->> 'kind' AND s.namespace = o.namespace AND s.name = o.spec -> 'sourceRef' ->> 'name'
+			LEFT JOIN source s ON ` + isSource + `
 		WHERE o.key = $1`
 	var spec, deletion, content []byte
 	var annotations map[string]string

@@ -9,6 +9,13 @@ import (
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
+// sourceNamespace says in SQL in which namespace the Source is that the App of object o is built from, and isSource that
+// row s of source is that Source.
+const (
+	sourceNamespace = `coalesce(nullif(o.spec -> 'sourceRef' ->> 'namespace', ''), o.namespace)`
+	isSource        = `s.kind = o.spec -> 'sourceRef' ->> 'kind' AND s.namespace = ` + sourceNamespace + ` AND s.name = o.spec -> 'sourceRef' ->> 'name'`
+)
+
 // BindSource records which upstream a declared Source of a generation means, and what stands in its way (reason and
 // message, empty: nothing), of which it makes an event. What was fetched for the Source stays until the upstream was
 // looked at, which is due at once: it may be new, or have moved while nobody meant it. A Source that is gone, or declared

@@ -29,6 +29,8 @@ type Config struct {
 	Sealer         Sealer
 	KeyFingerprint fleet.Digest
 	Log            *slog.Logger
+	// CrossNamespaceRefs lets Apps be built from Sources of other namespaces.
+	CrossNamespaceRefs bool
 	// MaxConnections of the pool; default 20.
 	MaxConnections int32
 	// Patience is how long a connection may leave a ping unanswered before it is given up, and how long the one that
@@ -43,8 +45,9 @@ type Store struct {
 	log     *slog.Logger
 	replica string
 	id      string
-	// patience as in Config.
-	patience time.Duration
+	// patience and crossNamespace as in Config.
+	patience       time.Duration
+	crossNamespace bool
 
 	watchers watchers
 	flush    run.Wake
@@ -73,7 +76,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	}
 	s := &Store{
 		pool: pool, sealer: config.Sealer, log: config.Log, replica: uuid.NewString(), flush: run.NewWake(),
-		patience: poolConfig.PingTimeout,
+		patience: poolConfig.PingTimeout, crossNamespace: config.CrossNamespaceRefs,
 		watchers: watchers{topics: map[string][]run.Wake{}},
 	}
 	if err := s.claim(ctx, config.KeyFingerprint); err != nil {

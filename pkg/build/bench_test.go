@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"flotilla.dev/flotilla/pkg/build"
+	"flotilla.dev/flotilla/pkg/fleet"
 )
 
 func BenchmarkBuild(b *testing.B) {
@@ -20,7 +21,7 @@ func BenchmarkBuild(b *testing.B) {
 			files["kustomization.yaml"] = "resources:\n" + list.String()
 			fsys := tree(files)
 			for b.Loop() {
-				if got, err := build.Build(b.Context(), fsys, "."); err != nil || len(got) != objects {
+				if got, err := build.Build(b.Context(), fsys, ".", fleet.BuildSpec{}); err != nil || len(got) != objects {
 					b.Fatalf("%d objects, %v", len(got), err)
 				}
 			}

@@ -2,9 +2,7 @@ package build
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"path"
 	"strings"
 	"sync"
@@ -13,14 +11,13 @@ import (
 	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/openapi"
-	"sigs.k8s.io/yaml"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/manifest"
 )
 
 // Version names what builds: a new version may print other objects for the same files.
-const Version = "kustomize-0.21.2/3"
+const Version = "kustomize-0.21.2/4"
 
 // Limits of one build.
 const (
@@ -35,12 +32,19 @@ const (
 // building is held during a build: kustomize keeps its schema in a global.
 var building sync.Mutex
 
-// Build returns the objects of the directory, one YAML document each, as kustomize prints them and in its order. A
-// directory that asks for nothing has no objects, which is no error.
+// Build returns the objects of the directory with the spec on top, one YAML document each, as kustomize prints them and
+// in its order. A directory that asks for nothing has no objects, which is no error.
 //
-// An error of the input wraps fleet.ErrInvalid (fleet.ErrNotFound when the directory is not there) and names the file;
-// an error of the file system comes back as it is.
-func Build(ctx context.Context, fsys FileSystem, dir string) ([][]byte, error) {
+// An error of the input wraps fleet.ErrInvalid (fleet.ErrNotFound when the directory is not there) and names the file or
+// the field of the spec; it is an *EncryptedError when files have to be decrypted first. An error of the file system
+// comes back as it is.
+func Build(ctx context.Context, fsys FileSystem, dir string, spec fleet.BuildSpec) ([][]byte, error) {
+	return Decrypted(ctx, fsys, dir, spec, nil)
+}
+
+// Decrypted is Build for one who can decrypt: what Build would return an *EncryptedError for is decrypted as it is read.
+// An error of decrypt comes back as it is, after the name of the file.
+func Decrypted(ctx context.Context, fsys FileSystem, dir string, spec fleet.BuildSpec, decrypt Decrypt) ([][]byte, error) {
 	dir, err := cleanDir(dir)
 	if err != nil {
 		return nil, err
@@ -56,7 +60,7 @@ func Build(ctx context.Context, fsys FileSystem, dir string) ([][]byte, error) {
 			openapi.ResetOpenAPI()
 		}
 	}()
-	objects, err := t.build(dir)
+	objects, err := t.build(dir, spec, decrypt)
 	switch {
 	case t.failure != nil: // what kustomize made of it is beside the point
 		return nil, t.failure
@@ -75,72 +79,31 @@ func cleanDir(dir string) (string, error) {
 	return clean, nil
 }
 
-func (t *tree) build(dir string) (objects [][]byte, err error) {
-	defer func() {
-		if r := recover(); r != nil { // kustomize panics on some invalid objects
-			objects, err = nil, fmt.Errorf("kustomize panicked: %v", r)
-		}
-	}()
-	empty, err := t.prepare(dir)
-	if err != nil || empty {
+func (t *tree) build(dir string, spec fleet.BuildSpec, decrypt Decrypt) ([][]byte, error) {
+	top, err := t.prepare(dir, spec)
+	if err != nil || top == nil {
 		return nil, err
 	}
-	resources, err := krusty.MakeKustomizer(&krusty.Options{
-		LoadRestrictions: types.LoadRestrictionsNone, // within the tree; there is nothing else
-		PluginConfig:     types.DisabledPluginConfig(),
-	}).Run(t, absolute(dir))
-	if err != nil {
+	if err := t.decrypt(dir, decrypt); err != nil {
 		return nil, err
+	}
+	resources, err := t.run(dir)
+	if err != nil {
+		return nil, t.blame(top, err)
 	}
 	return t.print(resources)
 }
 
-// prepare makes the directory one that kustomize can build, and says whether there is nothing to build in it.
-func (t *tree) prepare(dir string) (empty bool, err error) {
-	found := 0
-	for _, name := range kustomizationFiles {
-		data, err := t.ReadFile(absolute(path.Join(dir, name)))
-		if errors.Is(err, fs.ErrNotExist) || t.IsDir(absolute(path.Join(dir, name))) {
-			continue
+func (t *tree) run(dir string) (resources resmap.ResMap, err error) {
+	defer func() {
+		if r := recover(); r != nil { // kustomize panics on some invalid objects
+			resources, err = nil, fmt.Errorf("kustomize panicked: %v", r)
 		}
-		if err != nil {
-			return false, err
-		}
-		var k types.Kustomization
-		if err := k.Unmarshal(data); err != nil {
-			return false, fmt.Errorf("%s: %w", path.Join(dir, name), err)
-		}
-		if len(k.Resources) == 0 {
-			if err := t.markOrigins(path.Join(dir, name), k); err != nil {
-				return false, err
-			}
-		}
-		// Kustomize calls a file that asks for nothing an error. As in Flux it is a set without objects, at the top.
-		k.FixKustomization()
-		empty = k.CheckEmpty() != nil
-		found++
-	}
-	if found > 0 {
-		return empty && found == 1, nil
-	}
-	resources, err := t.scan(dir)
-	if err != nil || len(resources) == 0 {
-		return true, err
-	}
-	return false, t.generate(dir, resources)
-}
-
-// markOrigins has kustomize say in annotations where objects come from, and leaves out what else the file asks kustomize
-// to say. Flux does so for a file that lists no resources (fluxcd/pkg/kustomize, Generator), and an App that it hands
-// over must not change.
-func (t *tree) markOrigins(file string, k types.Kustomization) error {
-	k.BuildMetadata = []string{types.OriginAnnotations}
-	data, err := yaml.Marshal(k)
-	if err != nil {
-		return fmt.Errorf("%s: %w", file, err)
-	}
-	t.files[file] = data
-	return nil
+	}()
+	return krusty.MakeKustomizer(&krusty.Options{
+		LoadRestrictions: types.LoadRestrictionsNone, // within the tree; there is nothing else
+		PluginConfig:     types.DisabledPluginConfig(),
+	}).Run(t, absolute(dir))
 }
 
 func (t *tree) print(resources resmap.ResMap) ([][]byte, error) {

@@ -139,7 +139,7 @@ func TestBuildRefusesNamingFileAndCause(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			objects, err := build.Build(t.Context(), tree(tc.files), ".")
+			objects, err := build.Build(t.Context(), tree(tc.files), ".", fleet.BuildSpec{})
 			if !errors.Is(err, fleet.ErrInvalid) {
 				t.Fatalf("objects %q, error %v; want an invalid error", objects, err)
 			}
@@ -165,7 +165,7 @@ func TestBuildRefusesRemoteBases(t *testing.T) {
 	} {
 		for _, field := range []string{"resources: [%q]", "bases: [%q]", "components: [%q]", "generators: [%q]", "transformers: [%q]", "validators: [%q]"} {
 			file := fmt.Sprintf(field, address)
-			_, err := build.Build(t.Context(), tree(map[string]string{"a/kustomization.yaml": file}), "a")
+			_, err := build.Build(t.Context(), tree(map[string]string{"a/kustomization.yaml": file}), "a", fleet.BuildSpec{})
 			if !errors.Is(err, fleet.ErrInvalid) || !strings.Contains(err.Error(), "a/kustomization.yaml: "+field[:4]) || !strings.Contains(err.Error(), "remote") {
 				t.Errorf("%s: %v; want it refused as remote", file, err)
 			}
@@ -178,7 +178,7 @@ func TestBuildRefusesRemoteBases(t *testing.T) {
 		"configMapGenerator: [{name: a, files: ['x=%s']}]", "configMapGenerator: [{name: a, envs: [%s]}]", "secretGenerator: [{name: a, env: %s}]",
 	} {
 		file := fmt.Sprintf(field, address)
-		_, err := build.Build(t.Context(), tree(map[string]string{"kustomization.yaml": file}), ".")
+		_, err := build.Build(t.Context(), tree(map[string]string{"kustomization.yaml": file}), ".", fleet.BuildSpec{})
 		if !errors.Is(err, fleet.ErrInvalid) || !strings.Contains(err.Error(), "remote") || strings.Contains(err.Error(), "secret@") {
 			t.Errorf("%s: %v; want it refused as remote", file, err)
 		}
@@ -202,13 +202,13 @@ func TestBuildTakesNamesThatOnlyLookRemote(t *testing.T) {
 func TestBuildSaysWhichPathIsNotThere(t *testing.T) {
 	t.Parallel()
 	files := tree(map[string]string{"a/b.yaml": configMap("b")})
-	if _, err := build.Build(t.Context(), files, "./deploy/prod"); !errors.Is(err, fleet.ErrNotFound) || !strings.Contains(err.Error(), "path not found: deploy/prod") {
+	if _, err := build.Build(t.Context(), files, "./deploy/prod", fleet.BuildSpec{}); !errors.Is(err, fleet.ErrNotFound) || !strings.Contains(err.Error(), "path not found: deploy/prod") {
 		t.Errorf("missing path: %v", err)
 	}
-	if _, err := build.Build(t.Context(), files, "a/b.yaml"); !errors.Is(err, fleet.ErrInvalid) || !strings.Contains(err.Error(), "a/b.yaml") {
+	if _, err := build.Build(t.Context(), files, "a/b.yaml", fleet.BuildSpec{}); !errors.Is(err, fleet.ErrInvalid) || !strings.Contains(err.Error(), "a/b.yaml") {
 		t.Errorf("path of a file: %v", err)
 	}
-	if _, err := build.Build(t.Context(), files, "a/../../b"); !errors.Is(err, fleet.ErrInvalid) || !strings.Contains(err.Error(), "outside") {
+	if _, err := build.Build(t.Context(), files, "a/../../b", fleet.BuildSpec{}); !errors.Is(err, fleet.ErrInvalid) || !strings.Contains(err.Error(), "outside") {
 		t.Errorf("path that leads out: %v", err)
 	}
 }
@@ -223,7 +223,7 @@ func TestBuildKeepsSecretsOutOfErrors(t *testing.T) {
 		"patch":           {"kustomization.yaml": "patches: [{patch: '{apiVersion: v1, kind: Secret, data: {a: hunter2}}'}]"},
 		"no name":         {"a.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {}\nstringData: {p: hunter2}\n"},
 	} {
-		_, err := build.Build(t.Context(), tree(files), ".")
+		_, err := build.Build(t.Context(), tree(files), ".", fleet.BuildSpec{})
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v; want an error without the secret", name, err)
 		}
@@ -234,12 +234,12 @@ func TestBuildGivesBackTheFileSystemsErrors(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("the store is away")
 	files := failing{tree(map[string]string{"kustomization.yaml": "resources: [a.yaml]", "a.yaml": configMap("a")}), "a.yaml", broken}
-	if _, err := build.Build(t.Context(), files, "."); !errors.Is(err, broken) || errors.Is(err, fleet.ErrInvalid) {
+	if _, err := build.Build(t.Context(), files, ".", fleet.BuildSpec{}); !errors.Is(err, broken) || errors.Is(err, fleet.ErrInvalid) {
 		t.Errorf("error %v, want the file system's", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := build.Build(ctx, files.MapFS, "."); !errors.Is(err, context.Canceled) || errors.Is(err, fleet.ErrInvalid) {
+	if _, err := build.Build(ctx, files.MapFS, ".", fleet.BuildSpec{}); !errors.Is(err, context.Canceled) || errors.Is(err, fleet.ErrInvalid) {
 		t.Errorf("error %v, want that of the context", err)
 	}
 }
@@ -247,7 +247,7 @@ func TestBuildGivesBackTheFileSystemsErrors(t *testing.T) {
 func TestBuildBoundsWhatItReads(t *testing.T) {
 	t.Parallel()
 	files := tree(map[string]string{"kustomization.yaml": "configMapGenerator: [{name: a, files: [big]}]", "big": strings.Repeat("x", build.MaxInput+1)})
-	if _, err := build.Build(t.Context(), files, "."); !errors.Is(err, fleet.ErrInvalid) || !strings.Contains(err.Error(), "with big the build reads more than") {
+	if _, err := build.Build(t.Context(), files, ".", fleet.BuildSpec{}); !errors.Is(err, fleet.ErrInvalid) || !strings.Contains(err.Error(), "with big the build reads more than") {
 		t.Errorf("error %v, want one about the bound", err)
 	}
 }
@@ -314,7 +314,7 @@ func names(objects []string) []string {
 
 func mustBuild(t *testing.T, files fstest.MapFS, dir string) []string {
 	t.Helper()
-	objects, err := build.Build(t.Context(), files, dir)
+	objects, err := build.Build(t.Context(), files, dir, fleet.BuildSpec{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,8 +3,10 @@ package build
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/kustomize/api/provider"
@@ -117,13 +119,18 @@ var (
 	remoteBase = regexp.MustCompile(`(?i)^\s*(git::|gh:|[a-z][a-z0-9-]*@[^:/]*[:/]|github\.com[/:])`)
 )
 
+// remote reports whether kustomize could take the value for an address.
+func (r reference) remote() bool {
+	return remoteFile.MatchString(r.value) || r.base && remoteBase.MatchString(r.value) ||
+		!(r.inline && isInline(r.value)) && strings.Contains(r.value, "://")
+}
+
 // refer checks that a value leads to something in the tree.
 func (t *tree) refer(dir string, r reference) error {
-	isInline := r.inline && isInline(r.value)
 	switch {
-	case remoteFile.MatchString(r.value), r.base && remoteBase.MatchString(r.value), !isInline && strings.Contains(r.value, "://"):
+	case r.remote():
 		return fmt.Errorf("%s: remote bases and files are not allowed; keep a copy in the source", short(r.value))
-	case isInline:
+	case r.inline && isInline(r.value):
 		return nil
 	case path.IsAbs(r.value):
 		return fmt.Errorf("%s: absolute paths are not allowed", short(r.value))
@@ -152,53 +159,75 @@ func (t *tree) inspectPlugin(dir, value string) error {
 			return err
 		}
 	}
-	configs, err := provider.NewDefaultDepProvider().GetResourceFactory().SliceFromBytes(data)
+	configs, err := pluginConfigs(data)
 	if err != nil {
-		return fmt.Errorf("%s: %s", short(value), tidy(err.Error()))
+		return fmt.Errorf("%s: %w", short(value), err)
 	}
 	for _, config := range configs {
-		object, err := config.Map()
-		if err != nil {
-			return fmt.Errorf("%s: %w", short(value), err)
-		}
-		switch kind := config.GetKind(); {
-		case config.GetApiVersion() != "builtin":
-			return fmt.Errorf("%s: plugin %s is a program; only kustomize's own plugins run", short(value), kind)
-		case kind == "HelmChartInflationGenerator":
+		switch {
+		case config.apiVersion != "builtin":
+			return fmt.Errorf("%s: plugin %s is a program; only kustomize's own plugins run", short(value), config.kind)
+		case config.kind == "HelmChartInflationGenerator":
 			return fmt.Errorf("%s: charts are not rendered in a kustomization; use a HelmRelease", short(value))
 		}
-		if address := remoteIn(object, false); address != "" {
-			return fmt.Errorf("%s: %s: remote files are not allowed", config.GetKind(), short(address))
+		for _, name := range pathsIn(config.object, false) {
+			if remoteFile.MatchString(name) || remoteFile.MatchString(afterKey(name)) {
+				return fmt.Errorf("%s: %s: remote files are not allowed", config.kind, short(name))
+			}
 		}
 	}
 	return nil
 }
 
+// pluginConfig is the configuration of a generator, transformer or validator.
+type pluginConfig struct {
+	apiVersion, kind string
+	object           map[string]any
+}
+
+func pluginConfigs(data []byte) ([]pluginConfig, error) {
+	resources, err := provider.NewDefaultDepProvider().GetResourceFactory().SliceFromBytes(data)
+	if err != nil {
+		return nil, errors.New(tidy(err.Error()))
+	}
+	var out []pluginConfig
+	for _, r := range resources {
+		object, err := r.Map()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, pluginConfig{r.GetApiVersion(), r.GetKind(), object})
+	}
+	return out, nil
+}
+
 // pathFields are the fields of kustomize's own plugins that name files.
 var pathFields = map[string]bool{"path": true, "paths": true, "files": true, "envs": true, "env": true, "file": true}
 
-// remoteIn returns an address in a field of the configuration that names files.
-func remoteIn(value any, isPath bool) string {
+// pathsIn returns the values of the configuration's fields that name files, some with a key before them.
+func pathsIn(value any, isPath bool) []string {
+	var out []string
 	switch v := value.(type) {
 	case map[string]any:
-		for key, child := range v {
-			if found := remoteIn(child, isPath || pathFields[strings.ToLower(key)]); found != "" {
-				return found
-			}
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			out = append(out, pathsIn(v[key], isPath || pathFields[strings.ToLower(key)])...)
 		}
 	case []any:
 		for _, child := range v {
-			if found := remoteIn(child, isPath); found != "" {
-				return found
-			}
+			out = append(out, pathsIn(child, isPath)...)
 		}
 	case string:
-		_, name, _ := strings.Cut(v, "=")
-		if isPath && (remoteFile.MatchString(v) || remoteFile.MatchString(name)) {
-			return v
+		if isPath {
+			out = append(out, v)
 		}
 	}
-	return ""
+	return out
+}
+
+// afterKey is the file of key=file.
+func afterKey(value string) string {
+	_, name, _ := strings.Cut(value, "=")
+	return name
 }
 
 // isInline reports whether a value that may be YAML or a path is YAML.

@@ -22,11 +22,11 @@ func TestKeyChangesExactlyWithWhatTheBuildLookedAt(t *testing.T) {
 		"other/b.yaml":            configMap("b"),
 	}
 	recorder := build.NewRecorder(tree(files))
-	if _, err := build.Build(t.Context(), recorder, "app"); err != nil {
+	if _, err := build.Build(t.Context(), recorder, "app", fleet.BuildSpec{}); err != nil {
 		t.Fatal(err)
 	}
 	inputs := recorder.Inputs()
-	key := build.Key(artifactTree(t, files), "app", inputs)
+	key := build.Key(artifactTree(t, files), "app", fleet.BuildSpec{}, inputs)
 	for name, tc := range map[string]struct {
 		change map[string]string
 		same   bool
@@ -48,11 +48,11 @@ func TestKeyChangesExactlyWithWhatTheBuildLookedAt(t *testing.T) {
 				delete(changed, path)
 			}
 		}
-		if got := build.Key(artifactTree(t, changed), "app", inputs); (got == key) != tc.same {
+		if got := build.Key(artifactTree(t, changed), "app", fleet.BuildSpec{}, inputs); (got == key) != tc.same {
 			t.Errorf("%s: same key %t, want %t", name, got == key, tc.same)
 		}
 	}
-	if build.Key(artifactTree(t, files), "base", inputs) == key {
+	if build.Key(artifactTree(t, files), "base", fleet.BuildSpec{}, inputs) == key {
 		t.Error("another directory has the same key")
 	}
 }
@@ -61,7 +61,7 @@ func TestKeyOfAScannedDirectoryChangesWithItsListing(t *testing.T) {
 	t.Parallel()
 	files := map[string]string{"app/a.yaml": configMap("a"), "app/sub/b.yaml": configMap("b"), "c.yaml": ""}
 	recorder := build.NewRecorder(tree(files))
-	if _, err := build.Build(t.Context(), recorder, "app"); err != nil {
+	if _, err := build.Build(t.Context(), recorder, "app", fleet.BuildSpec{}); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
@@ -70,9 +70,9 @@ func TestKeyOfAScannedDirectoryChangesWithItsListing(t *testing.T) {
 	if diff := cmp.Diff(want, recorder.Inputs()); diff != "" {
 		t.Errorf("inputs (-want +got):\n%s", diff)
 	}
-	key := build.Key(artifactTree(t, files), "app", recorder.Inputs())
+	key := build.Key(artifactTree(t, files), "app", fleet.BuildSpec{}, recorder.Inputs())
 	files["app/sub/new.yaml"] = configMap("n")
-	if build.Key(artifactTree(t, files), "app", recorder.Inputs()) == key {
+	if build.Key(artifactTree(t, files), "app", fleet.BuildSpec{}, recorder.Inputs()) == key {
 		t.Error("a new file changes nothing")
 	}
 }

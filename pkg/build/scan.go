@@ -7,11 +7,8 @@ import (
 	"path"
 	"slices"
 
-	"sigs.k8s.io/kustomize/api/konfig"
 	"sigs.k8s.io/kustomize/api/provider"
 	"sigs.k8s.io/kustomize/api/resource"
-	"sigs.k8s.io/kustomize/api/types"
-	"sigs.k8s.io/yaml"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 )
@@ -83,17 +80,4 @@ func (s *scanner) add(name string) {
 		inside = name[len(s.base)+1:]
 	}
 	s.resources = append(s.resources, "./"+inside) // "./" so that no name can be taken for an address
-}
-
-// generate makes the kustomization file that a scanned directory lacks.
-func (t *tree) generate(dir string, resources []string) error {
-	data, err := yaml.Marshal(types.Kustomization{
-		TypeMeta:  types.TypeMeta{APIVersion: types.KustomizationVersion, Kind: types.KustomizationKind},
-		Resources: resources,
-	})
-	if err != nil {
-		return fmt.Errorf("kustomization of %s: %w", dir, err)
-	}
-	t.files[path.Join(dir, konfig.DefaultKustomizationFileName())] = data
-	return nil
 }

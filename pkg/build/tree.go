@@ -45,9 +45,10 @@ var kustomizationFiles = konfig.RecognizedKustomizationFileNames()
 type tree struct {
 	ctx  context.Context // kustomize's file system has no place for one, and a tree lives as long as its call
 	fsys FileSystem
-	// files are those read so far, and the kustomization file that Build made.
+	// files are those read so far: decrypted where need be, and at the top the kustomization file with the spec.
 	files map[string][]byte
 	input int
+	stats map[string]stat
 	// failure is the first error that is not kustomize's to judge: it would try the next thing, or blame another.
 	failure error
 	// schemaChanged is set when a kustomization file names a schema: kustomize would keep it.
@@ -57,7 +58,7 @@ type tree struct {
 var _ filesys.FileSystem = (*tree)(nil)
 
 func newTree(ctx context.Context, fsys FileSystem) *tree {
-	return &tree{ctx: ctx, fsys: fsys, files: map[string][]byte{}}
+	return &tree{ctx: ctx, fsys: fsys, files: map[string][]byte{}, stats: map[string]stat{}}
 }
 
 func (t *tree) fail(err error) error {
@@ -97,8 +98,17 @@ func (t *tree) stat(name string) (fs.FileInfo, error) {
 	if !ok {
 		return nil, notExist("stat", name)
 	}
-	info, err := t.fsys.Stat(inside)
-	return info, t.check(err)
+	known, found := t.stats[inside]
+	if !found { // kustomize asks for everything a few times, and asking may be dear
+		known.info, known.err = t.fsys.Stat(inside)
+		t.stats[inside] = known
+	}
+	return known.info, t.check(known.err)
+}
+
+type stat struct {
+	info fs.FileInfo
+	err  error
 }
 
 // ReadFile implements filesys.FileSystem.

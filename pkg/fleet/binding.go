@@ -28,3 +28,15 @@ func (b Binding) Digest() Digest {
 	}
 	return DigestOf(data)
 }
+
+// RunDigest names what a cluster runs: a Release with what the cluster adds to it, both by their digests. Without a
+// Binding it is the Release's.
+func RunDigest(release, binding Digest) Digest {
+	if binding.IsZero() {
+		return release
+	}
+	return DigestOf(append(release[:], binding[:]...))
+}
+
+// RunDigest names what the Assignment has its cluster run.
+func (a Assignment) RunDigest() Digest { return RunDigest(a.Release.Digest(), a.Binding.Digest()) }

@@ -52,6 +52,7 @@ const (
 	ReasonProgressing       = "Progressing"
 	ReasonArtifactFailed    = "ArtifactFailed"
 	ReasonBuildFailed       = "BuildFailed"
+	ReasonAccessDenied      = "AccessDenied"
 	ReasonHealthCheckFailed = "HealthCheckFailed"
 	ReasonPruneFailed       = "PruneFailed"
 	ReasonSuspended         = "Suspended"

@@ -147,6 +147,22 @@ type AppState struct {
 	Version uint64
 }
 
+// Built is what an App's declaration of a generation, at a Revision of its Source, came to.
+type Built struct {
+	Generation int64
+	Revision   Revision
+	Release    Release
+}
+
+// BuildInputs are what the last build of an App looked at, in the Source's Tree. Recipe names all else that its Manifest
+// follows from.
+type BuildInputs struct {
+	App    Key
+	Recipe Digest
+	// Inputs is an encoding of the paths, of the loop that builds.
+	Inputs []byte
+}
+
 // BuildFailure says why an App cannot be built from what was tried.
 type BuildFailure struct {
 	// Generation of the declared App, Revision of its Source (empty: it is not declared), and the App's newest reconcile

@@ -1,6 +1,8 @@
 package flux
 
 import (
+	"cmp"
+	"fmt"
 	"path"
 	"strings"
 	"time"
@@ -42,6 +44,24 @@ type SourceRef struct {
 	Kind       string `json:"kind"`
 	Name       string `json:"name"`
 	Namespace  string `json:"namespace,omitempty"`
+}
+
+// NamespaceFor is the namespace of the Source that an App of a namespace is built from.
+func (r SourceRef) NamespaceFor(app string) string { return cmp.Or(r.Namespace, app) }
+
+// In is "Kind/namespace/name" of the Source that an App of a namespace is built from.
+func (r SourceRef) In(app string) string {
+	return r.Kind + "/" + r.NamespaceFor(app) + "/" + r.Name
+}
+
+// Denied says why an App of a namespace may not have the Source where those of other namespaces are not allowed; nil: it
+// may.
+func (r SourceRef) Denied(app string) error {
+	if r.NamespaceFor(app) == app {
+		return nil
+	}
+	return fmt.Errorf("spec.sourceRef: %s is in another namespace than %s, and references across namespaces are blocked: name a source in %s, or start the hub with --allow-cross-namespace-refs",
+		r.In(app), app, app)
 }
 
 // DependencyRef names a Kustomization that has to be ready first; no Namespace: that of the one that depends on it.

@@ -1,6 +1,7 @@
 package flux
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"path"
@@ -22,7 +23,7 @@ func (k Kustomization) Validate(namespace string) error {
 		fields.Require("spec.prune", "")
 	}
 	inside(&fields, "spec.path", k.Path)
-	k.SourceRef.validate(&fields, namespace)
+	k.SourceRef.validate(&fields)
 	oneOf(&fields, "spec.deletionPolicy", string(k.DeletionPolicy), string(fleet.MirrorPrune), string(fleet.DeleteObjects), string(fleet.WaitForTermination), string(fleet.OrphanObjects))
 	for i, dependency := range k.DependsOn {
 		at := fmt.Sprintf("spec.dependsOn[%d]", i)
@@ -30,7 +31,9 @@ func (k Kustomization) Validate(namespace string) error {
 		if dependency.Name == "" {
 			continue
 		}
-		if slices.ContainsFunc(k.DependsOn[:i], func(d DependencyRef) bool { return d.Name == dependency.Name && d.Namespace == dependency.Namespace }) {
+		if slices.ContainsFunc(k.DependsOn[:i], func(d DependencyRef) bool {
+			return d.Name == dependency.Name && cmp.Or(d.Namespace, namespace) == cmp.Or(dependency.Namespace, namespace)
+		}) {
 			fields.Refuse(at, "%s is named twice", dependency.Name)
 		}
 	}
@@ -60,7 +63,7 @@ func (k Kustomization) refuseNotYet(fields *fleet.Fields) {
 	}
 }
 
-func (r SourceRef) validate(fields *fleet.Fields, namespace string) {
+func (r SourceRef) validate(fields *fleet.Fields) {
 	fields.Require("spec.sourceRef.name", r.Name)
 	switch {
 	case r.Kind == "":
@@ -70,9 +73,6 @@ func (r SourceRef) validate(fields *fleet.Fields, namespace string) {
 	}
 	if r.APIVersion != "" && r.APIVersion != SourceAPIVersion {
 		fields.Refuse("spec.sourceRef.apiVersion", "%q is not %s", r.APIVersion, SourceAPIVersion)
-	}
-	if r.Namespace != "" && r.Namespace != namespace {
-		fields.Refuse("spec.sourceRef.namespace", "another namespace (%q) is not supported yet", r.Namespace)
 	}
 }
 

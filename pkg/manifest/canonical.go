@@ -40,6 +40,19 @@ func parse(document []byte) (map[string]any, error) {
 			return nil, err
 		}
 	}
+	return decode(data)
+}
+
+// Parse reads a document after its variables were substituted, as Flux does: a key that is there twice is no error.
+func Parse(document []byte) (map[string]any, error) {
+	data, err := yaml.YAMLToJSON(document)
+	if err != nil {
+		return nil, err
+	}
+	return decode(data)
+}
+
+func decode(data []byte) (map[string]any, error) {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.UseNumber() // a float64 would lose digits of large integers
 	var value any

@@ -23,7 +23,7 @@ func TestCanonicalFormKeepsNumbersAsYAMLHasThem(t *testing.T) {
 	const doc = "apiVersion: v1\nkind: X\nmetadata: {name: a}\n" +
 		"numbers: [9007199254740993, 18446744073709551615, -9223372036854775808, 1.5, 1e3, 0x10, 0o17, .5]\n" +
 		"texts: ['1', \"0x10\", 1.2.3, 12:30:45, 2001-01-01]\n"
-	m, blobs, err := manifest.New([][]byte{[]byte(doc)})
+	m, blobs, err := manifest.New([][]byte{[]byte(doc)}, manifest.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ type Manifest struct {
 // Entry is one object of a Manifest.
 type Entry struct {
 	Ref fleet.ObjectRef `json:"ref"`
-	// Digest and Size are of the object's canonical bytes, which are the blob of that digest.
+	// Digest and Size are of the blob: the object's canonical bytes, or the text of an entry that is to be resolved.
 	Digest fleet.Digest `json:"digest"`
 	Size   int          `json:"size"`
 	// Stage and Group order the apply: a stage waits until the one before is there; groups within a stage follow one
@@ -38,7 +38,15 @@ type Entry struct {
 	Stage Stage `json:"stage"`
 	Group Group `json:"group"`
 	Mode
+	// Substitute says that variables may stand in the object, Encrypted that SOPS has encrypted it. The blob of an entry
+	// with either is the document as kustomize printed it, so that types come out as in Flux; what is said of it here is
+	// what can be told before it is resolved.
+	Substitute bool `json:"substitute,omitempty"`
+	Encrypted  bool `json:"encrypted,omitempty"`
 }
+
+// IsText reports whether the blob is a document as kustomize printed it, and not an object's canonical bytes.
+func (e Entry) IsText() bool { return e.Substitute || e.Encrypted }
 
 // Compare orders entries as they are applied: by stage, then group, then reference.
 func (e Entry) Compare(o Entry) int {

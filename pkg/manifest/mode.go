@@ -1,7 +1,8 @@
 package manifest
 
 import (
-	"fmt"
+	"errors"
+	"slices"
 	"strings"
 )
 
@@ -38,6 +39,8 @@ const (
 	AnnotationForce     = "kustomize.toolkit.fluxcd.io/force"
 	AnnotationProtect   = "fleet.flotilla.dev/protect"
 	annotationDecrypt   = "kustomize.toolkit.fluxcd.io/decrypt"
+	// annotationSubstitute of value "disabled", in this case only, keeps an object's text as it is.
+	annotationSubstitute = "kustomize.toolkit.fluxcd.io/substitute"
 )
 
 // ModeOf reads the mode of an object, desired or live. The case of a value does not count: Flux's rule (ssa,
@@ -71,37 +74,27 @@ func (m Mode) Untouched() bool { return m.ReconcileDisabled || m.SSA == SSAIgnor
 // Kept reports whether the object is never pruned.
 func (m Mode) Kept() bool { return m.Untouched() || m.PruneDisabled }
 
-// unsupported are annotations, or labels, of Flux that would change how an object is treated and are not honoured yet, by
-// the value that does; empty: any.
-var unsupported = []struct{ key, value string }{
-	{"kustomize.toolkit.fluxcd.io/substitute", ""},
+// Exempt reports whether an object says that no variable is to be substituted in it.
+func Exempt(object map[string]any) bool {
+	metadata, _ := object["metadata"].(map[string]any)
+	return slices.ContainsFunc(places, func(field string) bool {
+		return texts(metadata, field)[annotationSubstitute] == "disabled"
+	})
 }
 
-// refuseUnsupported returns an error that names the first of the unsupported ones that the metadata has.
-func refuseUnsupported(metadata map[string]any) error {
-	for _, field := range places {
-		pairs, _ := metadata[field].(map[string]any)
-		for _, u := range unsupported {
-			if have, _ := pairs[u.key].(string); have != "" && (u.value == "" || strings.EqualFold(have, u.value)) {
-				return fmt.Errorf("metadata.%s[%s]: not supported yet", field, u.key)
-			}
-		}
-	}
-	return nil
-}
-
-// refuseEncrypted returns an error for an object that SOPS has encrypted: as it is it would be applied as ciphertext, or be
-// refused by the API server for a reason that nobody understands. As in Flux the annotation lets it pass, for one that
-// the cluster decrypts by itself.
-func refuseEncrypted(object, metadata map[string]any) error {
+// encrypted reports whether SOPS has encrypted an object that does not say, by annotation as in Flux, that the cluster
+// decrypts it by itself.
+func encrypted(object map[string]any) bool {
 	sops, _ := object["sops"].(map[string]any)
-	annotations, _ := metadata["annotations"].(map[string]any)
-	wanted, _ := annotations[annotationDecrypt].(string)
-	if mac, _ := sops["mac"].(string); mac == "" || strings.EqualFold(wanted, "disabled") {
-		return nil
-	}
-	return fmt.Errorf("it is SOPS-encrypted: decryption is not supported yet; to apply it as it is, annotate it with %s: disabled", annotationDecrypt)
+	metadata, _ := object["metadata"].(map[string]any)
+	mac, _ := sops["mac"].(string)
+	return mac != "" && !strings.EqualFold(texts(metadata, "annotations")[annotationDecrypt], "disabled")
 }
+
+// errEncrypted is why an encrypted object of an App without decryption is refused: as it is it would be applied as
+// ciphertext, or be refused by the API server for a reason that nobody understands.
+var errEncrypted = errors.New("it is SOPS-encrypted: decryption is not supported yet; to apply it as it is, annotate it with " +
+	annotationDecrypt + ": disabled")
 
 // places are the fields of an object's metadata in which Flux looks for its annotations.
 var places = []string{"labels", "annotations"}

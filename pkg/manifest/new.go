@@ -1,12 +1,14 @@
 package manifest
 
 import (
-	"cmp"
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"unicode"
+
+	"sigs.k8s.io/yaml"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 )
@@ -14,16 +16,25 @@ import (
 // Blobs are the contents that digests name.
 type Blobs map[fleet.Digest][]byte
 
+// Options are what an App's spec says of its objects beyond their build. The zero Options leave them as they are.
+type Options struct {
+	// Substitute is set for an App with postBuild: an object whose text has a variable is kept as it was printed.
+	Substitute bool
+	// Decrypt is set for an App with decryption. Of one without it an encrypted object is refused.
+	Decrypt bool
+	// CommonMetadata is set on every object, in place of what the object says.
+	CommonMetadata *fleet.CommonMetadata
+}
+
 // New makes the Manifest of the objects that a build printed, one JSON or YAML document each, in build order, and the
-// blobs of their canonical forms. Lists are replaced by their items. An error wraps fleet.ErrInvalid and names the
-// document: one that does not say what it is, one that is there twice, one that asks for what is not supported, or one
-// too much.
-func New(documents [][]byte) (*Manifest, Blobs, error) {
-	b := builder{blobs: Blobs{}, seen: map[fleet.ObjectRef]int{}}
+// blobs that it names. Lists are replaced by their items. An error wraps fleet.ErrInvalid and names the document: one
+// that does not say what it is, one that is there twice, one that asks for what is not supported, or one too much.
+func New(documents [][]byte, options Options) (*Manifest, Blobs, error) {
+	b := builder{options: options, blobs: Blobs{}, seen: map[fleet.ObjectRef]int{}}
 	for i, document := range documents {
 		object, err := parse(document)
 		if err == nil && object != nil {
-			err = b.add(object, i+1, 0)
+			err = b.add(object, document, i+1, 0)
 		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("%w: object %d of %d: %w", fleet.ErrInvalid, i+1, len(documents), err)
@@ -38,6 +49,7 @@ func New(documents [][]byte) (*Manifest, Blobs, error) {
 }
 
 type builder struct {
+	options Options
 	entries []Entry
 	blobs   Blobs
 	size    int
@@ -47,52 +59,121 @@ type builder struct {
 // maxListDepth bounds lists within lists.
 const maxListDepth = 8
 
-func (b *builder) add(object map[string]any, number, depth int) error {
+// add takes in one object and its document.
+func (b *builder) add(object map[string]any, document []byte, number, depth int) error {
 	if items, isList := listItems(object); isList {
-		if depth == maxListDepth {
-			return errors.New("lists nested too deep")
-		}
-		for i, item := range items {
-			child, isObject := item.(map[string]any)
-			if !isObject {
-				return fmt.Errorf("%s: items[%d] is not an object", name(object["kind"]), i)
-			}
-			if err := b.add(child, number, depth+1); err != nil {
-				return fmt.Errorf("%s: items[%d]: %w", name(object["kind"]), i, err)
-			}
-		}
-		return nil
+		return b.addItems(items, name(object["kind"]), number, depth)
 	}
-	ref, err := RefOf(object)
+	entry, blob, err := b.options.entry(object, document)
 	if err != nil {
 		return err
 	}
+	ref := entry.Ref
 	if first, twice := b.seen[ref.ID()]; twice {
 		return fmt.Errorf("%s is there twice: object %d is the same", ref, first)
 	}
 	b.seen[ref.ID()] = number
-	metadata, _ := object["metadata"].(map[string]any)
-	if err := cmp.Or(refuseUnsupported(metadata), refuseEncrypted(object, metadata)); err != nil {
-		return fmt.Errorf("%s: %w", ref, err)
-	}
-	data, err := Canonical(object)
-	if err != nil {
-		return fmt.Errorf("%s: %w", ref, err)
-	}
-	b.size += len(data)
-	switch {
-	case len(data) > MaxObjectSize:
-		return fmt.Errorf("%s has %d bytes; an object may have %d", ref, len(data), MaxObjectSize)
+	switch b.size += len(blob); {
 	case b.size > MaxSize:
 		return fmt.Errorf("with %s the objects have more than %d bytes together", ref, MaxSize)
 	case len(b.entries) == MaxObjects:
 		return fmt.Errorf("%s is one too many: an App may have %d objects", ref, MaxObjects)
 	}
-	mode := ModeOf(texts(metadata, "labels"), texts(metadata, "annotations"))
-	entry := Entry{Ref: ref, Digest: fleet.DigestOf(data), Size: len(data), Stage: StageOf(ref), Group: GroupOf(ref), Mode: mode}
-	b.blobs[entry.Digest] = data
+	b.blobs[entry.Digest] = blob
 	b.entries = append(b.entries, entry)
 	return nil
+}
+
+// addItems takes in the items of a list, which have no documents of their own.
+func (b *builder) addItems(items []any, kind string, number, depth int) error {
+	if depth == maxListDepth {
+		return errors.New("lists nested too deep")
+	}
+	for i, item := range items {
+		child, isObject := item.(map[string]any)
+		if !isObject {
+			return fmt.Errorf("%s: items[%d] is not an object", kind, i)
+		}
+		document, err := yaml.Marshal(child)
+		if err == nil {
+			err = b.add(child, document, number, depth+1)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: items[%d]: %w", kind, i, err)
+		}
+	}
+	return nil
+}
+
+// entry makes an entry of an object, and its blob: the document where the object is to be resolved, else its canonical
+// form.
+func (o Options) entry(object map[string]any, document []byte) (Entry, []byte, error) {
+	isEncrypted := encrypted(object)
+	if isEncrypted && !o.Decrypt {
+		ref, _ := RefOf(object)
+		return Entry{}, nil, fmt.Errorf("%s: %w", ref, errEncrypted)
+	}
+	// What is encrypted may have variables that nobody sees yet.
+	substitute := o.Substitute && !Exempt(object) && (isEncrypted || bytes.Contains(document, []byte("$")))
+	if !isEncrypted && !substitute {
+		return EntryOf(object, o.CommonMetadata)
+	}
+	ref, err := templateRef(object)
+	if err != nil {
+		return Entry{}, nil, err
+	}
+	// Not SetCommonMetadata: what it says is not substituted.
+	entry, err := entryOf(object, ref, document)
+	entry.Substitute, entry.Encrypted = substitute, isEncrypted
+	return entry, document, err
+}
+
+// EntryOf makes the entry of an object as it is applied, and its canonical form, after setting the common metadata on
+// it, which may be nil. An error names the object.
+func EntryOf(object map[string]any, common *fleet.CommonMetadata) (Entry, []byte, error) {
+	ref, err := RefOf(object)
+	if err != nil {
+		return Entry{}, nil, err
+	}
+	SetCommonMetadata(object, common)
+	data, err := Canonical(object)
+	if err != nil {
+		return Entry{}, nil, fmt.Errorf("%s: %w", ref, err)
+	}
+	entry, err := entryOf(object, ref, data)
+	return entry, data, err
+}
+
+func entryOf(object map[string]any, ref fleet.ObjectRef, blob []byte) (Entry, error) {
+	metadata, _ := object["metadata"].(map[string]any)
+	if len(blob) > MaxObjectSize {
+		return Entry{}, fmt.Errorf("%s has %d bytes; an object may have %d", ref, len(blob), MaxObjectSize)
+	}
+	return Entry{
+		Ref: ref, Digest: fleet.DigestOf(blob), Size: len(blob), Stage: StageOf(ref), Group: GroupOf(ref),
+		Mode: ModeOf(texts(metadata, "labels"), texts(metadata, "annotations")),
+	}, nil
+}
+
+// SetCommonMetadata sets labels and annotations on an object, in place of what it says of them. Nil sets nothing.
+func SetCommonMetadata(object map[string]any, common *fleet.CommonMetadata) {
+	if common == nil {
+		return
+	}
+	metadata, _ := object["metadata"].(map[string]any)
+	for field, values := range map[string]map[string]string{"labels": common.Labels, "annotations": common.Annotations} {
+		pairs, isMap := metadata[field].(map[string]any)
+		if len(values) == 0 || !isMap && metadata[field] != nil {
+			continue // the API server says what is wrong with the object
+		}
+		if pairs == nil {
+			pairs = make(map[string]any, len(values))
+			metadata[field] = pairs
+		}
+		for key, value := range values {
+			pairs[key] = value
+		}
+	}
 }
 
 // listItems returns the items of an object that only lists others: kustomize's rule, a kind that ends in List and has
@@ -106,6 +187,43 @@ func listItems(object map[string]any) ([]any, bool) {
 	items, isArray := value.([]any)
 	return items, isArray || value == nil
 }
+
+// templateRef is RefOf of an object whose names may have variables in them. Those are not checked before they have their
+// values.
+func templateRef(object map[string]any) (fleet.ObjectRef, error) {
+	metadata, _ := object["metadata"].(map[string]any)
+	text := func(m map[string]any, key string) string {
+		value, _ := m[key].(string)
+		return value
+	}
+	apiVersion := text(object, "apiVersion")
+	ref := fleet.ObjectRef{
+		Version: apiVersion, Kind: text(object, "kind"), Namespace: text(metadata, "namespace"), Name: text(metadata, "name"),
+	}
+	if !strings.Contains(apiVersion+ref.Kind+ref.Namespace+ref.Name, "$") {
+		return RefOf(object)
+	}
+	if group, version, grouped := strings.Cut(apiVersion, "/"); grouped && !strings.Contains(apiVersion, "$") {
+		ref.Group, ref.Version = group, version
+	}
+	switch problem := "%s/%s: %s is missing"; {
+	case apiVersion == "":
+		return ref, fmt.Errorf(problem, name(ref.Kind), name(ref.Name), "apiVersion")
+	case ref.Kind == "":
+		return ref, fmt.Errorf(problem, name(ref.Kind), name(ref.Name), "kind")
+	case ref.Name == "":
+		return ref, fmt.Errorf(problem, name(ref.Kind), name(ref.Name), "metadata.name")
+	}
+	for _, part := range []string{apiVersion, ref.Kind, ref.Namespace, ref.Name} {
+		if len(part) > maxTemplate || strings.ContainsFunc(part, func(r rune) bool { return !unicode.IsGraphic(r) }) {
+			return ref, fmt.Errorf("%s/%s: a name with variables is longer than %d bytes, or has control characters", name(ref.Kind), name(ref.Name), maxTemplate)
+		}
+	}
+	return ref, nil
+}
+
+// maxTemplate bounds a name with variables in it.
+const maxTemplate = 1024
 
 // RefOf returns the reference of an object. An error says which of apiVersion, kind and metadata.name it lacks or has
 // in a form that no API server takes.

@@ -136,36 +136,11 @@ func TestNewRefusesNamingTheObject(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, _, err := manifest.New(documents(tc.docs...))
+			_, _, err := manifest.New(documents(tc.docs...), manifest.Options{})
 			if !errors.Is(err, fleet.ErrInvalid) || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("error %q, want an invalid one with %q", err, tc.want)
 			}
 		})
-	}
-}
-
-func TestNewRefusesAnnotationsThatWouldBeIgnored(t *testing.T) {
-	t.Parallel()
-	const doc = `{apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: x, %s: {%s: %q}}}`
-	for _, tc := range []struct {
-		place, key, value string
-		refused           bool
-	}{
-		{"annotations", "kustomize.toolkit.fluxcd.io/substitute", "disabled", true},
-		{"labels", "kustomize.toolkit.fluxcd.io/substitute", "enabled", true},
-		{"annotations", "example.com/substitute", "enabled", false},
-	} {
-		_, _, err := manifest.New(documents(fmt.Sprintf(doc, tc.place, tc.key, tc.value)))
-		if !tc.refused {
-			if err != nil {
-				t.Errorf("%s %s=%s: %v", tc.place, tc.key, tc.value, err)
-			}
-			continue
-		}
-		want := "ConfigMap/x/a: metadata." + tc.place + "[" + tc.key + "]: not supported yet"
-		if !errors.Is(err, fleet.ErrInvalid) || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s %s=%s: error %v, want %q", tc.place, tc.key, tc.value, err, want)
-		}
 	}
 }
 
@@ -184,7 +159,7 @@ func TestNewRefusesWhatSOPSHasEncryptedUnlessItIsToBeAppliedSo(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, _, err := manifest.New(documents(tc.doc))
+			_, _, err := manifest.New(documents(tc.doc), manifest.Options{})
 			if tc.refused == "" {
 				if err != nil {
 					t.Error(err)
@@ -204,14 +179,14 @@ func TestNewBoundsObjectsAndSize(t *testing.T) {
 	for i := range docs {
 		docs[i] = object("v1", "ConfigMap", "", fmt.Sprint("c", i))
 	}
-	if _, _, err := manifest.New(documents(docs...)); err == nil || !strings.Contains(err.Error(), "ConfigMap/c20000 is one too many") {
+	if _, _, err := manifest.New(documents(docs...), manifest.Options{}); err == nil || !strings.Contains(err.Error(), "ConfigMap/c20000 is one too many") {
 		t.Errorf("error %v, want one that names the object too many", err)
 	}
 	large := make([]string, 9)
 	for i := range large {
 		large[i] = strings.Replace(object("v1", "ConfigMap", "", fmt.Sprint("c", i)), "{", `{"x":"`+strings.Repeat("y", 5<<19)+`",`, 1)
 	}
-	if _, _, err := manifest.New(documents(large...)); err == nil || !strings.Contains(err.Error(), "bytes together") {
+	if _, _, err := manifest.New(documents(large...), manifest.Options{}); err == nil || !strings.Contains(err.Error(), "bytes together") {
 		t.Errorf("error %v, want one about the sum", err)
 	}
 }
@@ -234,7 +209,7 @@ func documents(docs ...string) [][]byte {
 
 func mustNew(t testing.TB, docs ...string) *manifest.Manifest {
 	t.Helper()
-	m, blobs, err := manifest.New(documents(docs...))
+	m, blobs, err := manifest.New(documents(docs...), manifest.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -79,7 +79,7 @@ func TestAPackCarriesOnlyWhatTheBaseLacks(t *testing.T) {
 func TestADigestOutlivesTheVersionThatMadeIt(t *testing.T) {
 	t.Parallel()
 	base := mustNew(t, object("v1", "ConfigMap", "x", "a"))
-	old, blobs, err := manifest.New(documents(object("v1", "ConfigMap", "x", "a"), object("v1", "ConfigMap", "x", "b")))
+	old, blobs, err := manifest.New(documents(object("v1", "ConfigMap", "x", "a"), object("v1", "ConfigMap", "x", "b")), manifest.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func TestADigestOutlivesTheVersionThatMadeIt(t *testing.T) {
 func TestUnpackRefusesWhatDoesNotFit(t *testing.T) {
 	t.Parallel()
 	base := mustNew(t, object("v1", "ConfigMap", "x", "a"), object("v1", "ConfigMap", "x", "b"))
-	target, blobs, err := manifest.New(documents(object("v1", "ConfigMap", "x", "b"), object("v1", "Secret", "x", "c")))
+	target, blobs, err := manifest.New(documents(object("v1", "ConfigMap", "x", "b"), object("v1", "Secret", "x", "c")), manifest.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func FuzzDecode(f *testing.F) {
 
 func FuzzUnpack(f *testing.F) {
 	base := mustNew(f, object("v1", "ConfigMap", "x", "a"), object("v1", "ConfigMap", "x", "b"))
-	target, blobs, err := manifest.New(documents(object("v1", "ConfigMap", "x", "b"), object("v1", "Secret", "x", "c")))
+	target, blobs, err := manifest.New(documents(object("v1", "ConfigMap", "x", "b"), object("v1", "Secret", "x", "c")), manifest.Options{})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -272,7 +272,7 @@ func BenchmarkPack(b *testing.B) {
 func BenchmarkNew(b *testing.B) {
 	docs := workloadDocuments(1000, nil)
 	for b.Loop() {
-		if _, _, err := manifest.New(docs); err != nil {
+		if _, _, err := manifest.New(docs, manifest.Options{}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -281,7 +281,7 @@ func BenchmarkNew(b *testing.B) {
 // workloads is a manifest of Deployments with their images.
 func workloads(t testing.TB, count int, images map[int]string) (*manifest.Manifest, manifest.Blobs) {
 	t.Helper()
-	m, blobs, err := manifest.New(workloadDocuments(count, images))
+	m, blobs, err := manifest.New(workloadDocuments(count, images), manifest.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,7 +344,7 @@ func drawManifest(t *rapid.T, label string) (*manifest.Manifest, manifest.Blobs)
 		data := rapid.IntRange(0, 2).Draw(t, "content")
 		docs = append(docs, fmt.Sprintf(`{"apiVersion":"v1","kind":%q,"metadata":{"name":"n%d"},"data":{"v":"%d"}}`, kind, name, data))
 	}
-	m, blobs, err := manifest.New(documents(docs...))
+	m, blobs, err := manifest.New(documents(docs...), manifest.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,7 @@ func BenchmarkInProcess(b *testing.B) {
 	job := newJob("a", workloads(100, true))
 	fsys := artifact.NewFS(job.Tree, func(d fleet.Digest) ([]byte, error) { return job.Blob(b.Context(), d) })
 	for b.Loop() {
-		if _, err := build.Build(b.Context(), fsys, "app"); err != nil {
+		if _, err := build.Build(b.Context(), fsys, "app", fleet.BuildSpec{}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -92,7 +92,7 @@ func warm() {
 		tree.Files = append(tree.Files, artifact.File{Path: name, Digest: fleet.DigestOf(data)})
 	}
 	fsys := artifact.NewFS(&tree, func(digest fleet.Digest) ([]byte, error) { return blobs[digest], nil })
-	if _, err := build.Build(context.Background(), fsys, "."); err != nil {
+	if _, err := build.Build(context.Background(), fsys, ".", fleet.BuildSpec{}); err != nil {
 		fmt.Fprintln(os.Stderr, "render worker: warm up:", err) // a real build will tell
 	}
 }
@@ -120,13 +120,8 @@ func (c *child) serve() error {
 		if err := limitJob(c.settings.CPU); err != nil {
 			return err
 		}
-		objects, err := c.run(t)
-		if err != nil {
-			err = send(c.out, msgError, encodeError(err))
-		} else {
-			err = send(c.out, msgObjects, encodeObjects(objects))
-		}
-		if err != nil {
+		kind, payload = encodeResult(c.run(t))
+		if err := send(c.out, kind, payload); err != nil {
 			return err
 		}
 		idle = time.AfterFunc(time.Second, debug.FreeOSMemory)
@@ -140,7 +135,20 @@ func (c *child) run(t task) ([][]byte, error) {
 		}
 		return nil, fmt.Errorf("no hook %q", t.Hook)
 	}
-	return build.Build(context.Background(), c, t.Path)
+	return build.Build(context.Background(), c, t.Path, t.Spec)
+}
+
+func encodeResult(objects [][]byte, err error) (kind byte, payload []byte) {
+	var encrypted *build.EncryptedError
+	if errors.As(err, &encrypted) {
+		if files, err := json.Marshal(encrypted.Files); err == nil {
+			return msgEncrypted, files
+		}
+	}
+	if err != nil {
+		return msgError, encodeError(err)
+	}
+	return msgObjects, encodeObjects(objects)
 }
 
 func encodeError(err error) []byte {

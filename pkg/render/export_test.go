@@ -86,6 +86,12 @@ func init() {
 		"garbage": func(fsys build.FileSystem) ([][]byte, error) {
 			return nil, send(fsys.(*child).out, msgObjects, []byte{0xff, 0xff, 0xff, 0xff, 0x0f})
 		},
+		"wrong path": func(fsys build.FileSystem) ([][]byte, error) {
+			return nil, send(fsys.(*child).out, msgEncrypted, []byte(`[{"path":"../../etc/passwd","format":"yaml"}]`))
+		},
+		"no path": func(fsys build.FileSystem) ([][]byte, error) {
+			return nil, send(fsys.(*child).out, msgEncrypted, []byte(`[]`))
+		},
 		"traverse": func(fsys build.FileSystem) ([][]byte, error) {
 			var out [][]byte
 			for _, name := range []string{"../etc/passwd", "/etc/passwd", "a\x00", "a/../a.yaml", "./a.yaml", ""} {

@@ -3,6 +3,7 @@ package render
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"flotilla.dev/flotilla/pkg/artifact"
+	"flotilla.dev/flotilla/pkg/build"
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
@@ -45,6 +48,19 @@ func decodeError(payload []byte) error {
 		return &inputError{text, fleet.ErrNotFound}
 	}
 	return errors.New(text)
+}
+
+func decodeEncrypted(payload []byte) error {
+	var files []build.Encrypted
+	if err := json.Unmarshal(payload, &files); err != nil || len(files) == 0 || len(files) > maxInputs {
+		return &brokenError{errMalformed}
+	}
+	for _, file := range files {
+		if artifact.CheckPath(file.Path) != nil {
+			return &brokenError{errMalformed}
+		}
+	}
+	return &build.EncryptedError{Files: files}
 }
 
 // brokenError says that there is no more talking to the worker.

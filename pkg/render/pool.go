@@ -42,6 +42,8 @@ type Job struct {
 	Tenant string
 	// Path is the directory to build.
 	Path string
+	// Spec is what comes on top of what the directory says.
+	Spec fleet.BuildSpec
 	Tree *artifact.Tree
 	// Blob returns the content of a file. Its error ends the build and is what Build returns.
 	Blob func(ctx context.Context, digest fleet.Digest) ([]byte, error)

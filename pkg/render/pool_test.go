@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"flotilla.dev/flotilla/pkg/artifact"
+	"flotilla.dev/flotilla/pkg/build"
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/render"
 )
@@ -68,6 +69,38 @@ func TestAnErrorOfTheInputKeepsTheWorker(t *testing.T) {
 	}
 	if got, want := counts(t, registry), map[string]float64{"invalid": 2, "ok": 2}; !maps.Equal(got, want) {
 		t.Errorf("counted %v, want %v", got, want)
+	}
+}
+
+func TestABuildHasTheSpecOnTop(t *testing.T) {
+	t.Parallel()
+	pool := start(t, render.Config{})
+	job := newJob("a", map[string]string{"a.yaml": configMap("a")})
+	job.Spec = fleet.BuildSpec{TargetNamespace: "there", NamePrefix: "p-"}
+	result, err := pool.Build(t.Context(), job)
+	if want := configMap("p-a") + "  namespace: there\n"; err != nil || len(result.Objects) != 1 || string(result.Objects[0]) != want {
+		t.Errorf("objects %q, error %v; want %q", result.Objects, err, want)
+	}
+}
+
+func TestABuildSaysWhatIsEncrypted(t *testing.T) {
+	t.Parallel()
+	pool := start(t, render.Config{Workers: 1})
+	before := pidOf(t, pool, "a")
+	files := map[string]string{"kustomization.yaml": "secretGenerator: [{name: s, files: [k.yaml=x]}]\nconfigMapGenerator: [{name: c, files: [z]}]\n", "x": "mac: ENC[x]\n", "z": ""}
+	result, err := pool.Build(t.Context(), newJob("a", files))
+	var encrypted *build.EncryptedError
+	if !errors.As(err, &encrypted) || !errors.Is(err, fleet.ErrInvalid) {
+		t.Fatalf("error %v, want an EncryptedError", err)
+	}
+	if diff := cmp.Diff([]build.Encrypted{{Path: "x", Format: build.YAML}}, encrypted.Files); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+	if !slices.Contains(result.Inputs, "z") {
+		t.Errorf("inputs %q lack what the build would read later", result.Inputs)
+	}
+	if after := pidOf(t, pool, "a"); after != before {
+		t.Error("the worker was replaced")
 	}
 }
 
@@ -133,6 +166,9 @@ func TestABuildOverALimitEndsAndSaysWhich(t *testing.T) {
 		"flood":   {render.Config{}, []string{"crashed: it asked for more than 4000 files"}},
 		"huge":    {render.Config{}, []string{"crashed: it sent a message 'O' of 4294967295 bytes"}},
 		"garbage": {render.Config{}, []string{"crashed: it sent a malformed message"}},
+
+		"wrong path": {render.Config{}, []string{"crashed: it sent a malformed message"}},
+		"no path":    {render.Config{}, []string{"crashed: it sent a malformed message"}},
 	} {
 		t.Run(hook, func(t *testing.T) {
 			t.Parallel()

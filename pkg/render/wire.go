@@ -7,6 +7,7 @@ import (
 
 	"flotilla.dev/flotilla/pkg/artifact"
 	"flotilla.dev/flotilla/pkg/build"
+	"flotilla.dev/flotilla/pkg/fleet"
 )
 
 // A message between a pool and a worker is a byte that says what it is, four bytes of length, and the payload.
@@ -15,11 +16,12 @@ const (
 	msgJob    = 'J' // JSON of a task
 	msgAnswer = 'A' // an answer's kind, then its content
 	// From the worker.
-	msgRead    = 'R' // a path; the answer is the file's content
-	msgList    = 'L' // a path; the answer is the entries: 'd' or 'f', length, name
-	msgStat    = 'S' // a path; the answer is 'd' or 'f'
-	msgObjects = 'O' // the result: number of documents; of each its length and content
-	msgError   = 'E' // the result: an error's kind, then its text
+	msgRead      = 'R' // a path; the answer is the file's content
+	msgList      = 'L' // a path; the answer is the entries: 'd' or 'f', length, name
+	msgStat      = 'S' // a path; the answer is 'd' or 'f'
+	msgObjects   = 'O' // the result: number of documents; of each its length and content
+	msgEncrypted = 'C' // the result: JSON of the files of a build.EncryptedError
+	msgError     = 'E' // the result: an error's kind, then its text
 )
 
 // Kinds of answers, and of errors.
@@ -44,7 +46,8 @@ const (
 
 // task is what the pool tells a worker about a job.
 type task struct {
-	Path string `json:"path"`
+	Path string          `json:"path"`
+	Spec fleet.BuildSpec `json:"spec"`
 	// Hook names a function to run instead of the build. There are such functions in tests only.
 	Hook string `json:"hook,omitempty"`
 }

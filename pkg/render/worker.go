@@ -203,7 +203,7 @@ type session struct {
 
 // serve sends the job and answers the worker's questions until there is a result.
 func (s *session) serve(hook string) ([][]byte, error) {
-	payload, err := json.Marshal(task{Path: s.job.Path, Hook: hook})
+	payload, err := json.Marshal(task{Path: s.job.Path, Spec: s.job.Spec, Hook: hook})
 	if err != nil {
 		return nil, err
 	}
@@ -226,6 +226,8 @@ func (s *session) serve(hook string) ([][]byte, error) {
 				return nil, &brokenError{err}
 			}
 			return objects, nil
+		case msgEncrypted:
+			return nil, decodeEncrypted(payload)
 		case msgError:
 			return nil, decodeError(payload)
 		}

@@ -29,7 +29,6 @@ func TestDecodeNamesTheFieldThatIsWrong(t *testing.T) {
 		{"boolean as text", ks + `{"interval":"1m","prune":"yes","sourceRef":{"kind":"GitRepository","name":"a"}}}`, "spec.prune: is a string and should be a boolean"},
 		{"list as mapping", pl + `{"apps":{},"clusters":{"names":["x"]}}}`, "spec.apps: is a mapping and should be a list"},
 		{"path out of the source", ks + `{"interval":"1m","prune":true,"path":"../x","sourceRef":{"kind":"GitRepository","name":"a"}}}`, `spec.path: "../x" leaves the source`},
-		{"source of another namespace", ks + `{"interval":"1m","prune":true,"sourceRef":{"kind":"GitRepository","name":"a","namespace":"b"}}}`, "spec.sourceRef.namespace"},
 		{"credentials in the URL", git + `{"interval":"1m","url":"http://u:p@x/a"}}`, "spec.url: holds credentials"},
 		{"no clusters chosen", pl + `{"apps":[{"kind":"Kustomization","name":"a"}],"clusters":{}}}`, "spec.clusters: selector or names is required"},
 		{"bad name", `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"A_b","namespace":"x"}}`, `metadata.name: "A_b" is not a DNS subdomain name`},

@@ -58,7 +58,7 @@ type Preview struct {
 func (a *Applier) DryRun(ctx context.Context, o Object) (Preview, error) {
 	meta, err := a.patch(ctx, o, types.ApplyPatchType, o.data, metav1.DryRunAll)
 	if err != nil {
-		return Preview{}, Explain(o.Ref, "dry-run", err)
+		return Preview{}, o.explain("dry-run", err)
 	}
 	preview := Preview{Create: meta.ResourceVersion == ""}
 	if !preview.Create {
@@ -87,7 +87,7 @@ func (a *Applier) Apply(ctx context.Context, o Object, live *metav1.PartialObjec
 		meta, err := a.patch(ctx, o, types.ApplyPatchType, o.data)
 		switch {
 		case err != nil:
-			return nil, Explain(o.Ref, "apply", err)
+			return nil, o.explain("apply", err)
 		case !a.Disowned(meta):
 			return meta, nil
 		case attempt == attempts:
@@ -110,7 +110,7 @@ func (a *Applier) takeOver(ctx context.Context, o Object, live *metav1.PartialOb
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		return nil
 	}
-	return Explain(o.Ref, "take over fields", err)
+	return o.explain("take over fields", err)
 }
 
 // Get returns the metadata of an object; the error wraps fleet.ErrNotFound when the object does not exist.

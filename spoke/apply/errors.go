@@ -14,11 +14,19 @@ import (
 
 // Explain names the object in an API server's answer and says which of fleet's sentinels it is.
 func Explain(ref fleet.ObjectRef, operation string, err error) error {
+	return explain(ref, operation, err, false)
+}
+
+func (o Object) explain(operation string, err error) error {
+	return explain(o.Ref, operation, err, o.Sealed)
+}
+
+func explain(ref fleet.ObjectRef, operation string, err error, sealed bool) error {
 	if err == nil {
 		return nil
 	}
 	text := error(err)
-	if ref.Group == "" && ref.Kind == "Secret" {
+	if sealed || ref.Group == "" && ref.Kind == "Secret" {
 		text = withoutValues(err)
 	}
 	if sentinel := sentinelOf(err); sentinel != nil {
@@ -55,7 +63,7 @@ func malformed(err error) bool {
 // denial is what the API server says of who may not do what: names alone.
 var denial = regexp.MustCompile(`User "[^"\n]*" cannot [a-z:-]+ resource "[^"\n]*" in API group "[^"\n]*"( in the namespace "[^"\n]*"| at the cluster scope)?`)
 
-// withoutValues keeps of an answer about a Secret what cannot hold a part of it: the reason and the fields.
+// withoutValues keeps of an answer about an object with secrets what cannot hold a part of it: the reason and the fields.
 func withoutValues(err error) error {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {

@@ -15,7 +15,9 @@ type Object struct {
 	Ref     fleet.ObjectRef
 	Mapping Mapping
 	Mode    manifest.Mode
-	data    []byte
+	// Sealed objects have values of Secrets in them: no answer of the API server about them is shown as it is.
+	Sealed bool
+	data   []byte
 }
 
 // defaultNamespace is where an object of a namespaced kind goes that names no namespace, as with Flux.

@@ -61,7 +61,7 @@ func (a *Applier) Probe(ctx context.Context, o Object, refusal error) error {
 		return nil
 	}
 	if apierrors.IsForbidden(err) && denial.MatchString(err.Error()) {
-		return Explain(o.Ref, "create", err)
+		return o.explain("create", err)
 	}
 	var was, is immutable
 	if !errors.As(refusal, &was) || !errors.As(markImmutable(err, err), &is) {

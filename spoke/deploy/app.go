@@ -16,10 +16,11 @@ type app struct {
 	key  fleet.Key
 	pass chan struct{} // holds one token: passes of an App exclude each other
 
-	// reload says that somebody else wrote the inventory, ending is when the App's deletion began. Both belong to who
-	// has the token.
+	// reload says that somebody else wrote the inventory, ending is when the App's deletion began, inputs are those of the
+	// newest pass or Load; nil: the Manifest is all there is. They belong to who has the token.
 	reload bool
 	ending time.Time
+	inputs *inputs
 
 	mu  sync.Mutex
 	inv *inventory.Inventory
@@ -29,14 +30,18 @@ type app struct {
 	// stale objects are in the inventory and not in the Manifest: held, or not gone yet. They are left alone, and what
 	// happens to them is looked at when they are wanted again.
 	stale map[fleet.ObjectRef]bool
-	// secrets has the content of Secrets, which the inventory names only by a keyed hash.
-	secrets map[fleet.ObjectRef]fleet.Digest
+	// origins has what the content is made of that the inventory does not name by the digest of a blob: of Secrets, and of
+	// what was resolved.
+	origins map[fleet.ObjectRef]origin
 	// lost objects are another App's since, though this one wants them too.
-	lost        map[fleet.ObjectRef]bool
-	applied     fleet.Digest
-	suspended   bool
-	held        *withheld
-	corrections uint64
+	lost map[fleet.ObjectRef]bool
+	// applied is the release, bound the binding, whose objects are all applied.
+	applied, bound fleet.Digest
+	suspended      bool
+	held           *withheld
+	corrections    uint64
+	// wakes counts the changes of what the App refers to that no pass had seen.
+	wakes uint64
 	// correcting is how many objects are being corrected, waiting are those whose turn has not come.
 	correcting int
 	waiting    map[fleet.ObjectRef]bool
@@ -49,7 +54,7 @@ func (e *Engine) app(key fleet.Key) *app {
 	if a == nil {
 		a = &app{
 			key: key, pass: make(chan struct{}, 1), inv: inventory.New(key),
-			stale: map[fleet.ObjectRef]bool{}, lost: map[fleet.ObjectRef]bool{}, secrets: map[fleet.ObjectRef]fleet.Digest{},
+			stale: map[fleet.ObjectRef]bool{}, lost: map[fleet.ObjectRef]bool{}, origins: map[fleet.ObjectRef]origin{},
 			waiting: map[fleet.ObjectRef]bool{},
 		}
 		e.apps[key] = a
@@ -64,8 +69,17 @@ func (e *Engine) known(key fleet.Key) *app {
 	return e.apps[key]
 }
 
+// wake asks for a pass: what the App refers to has changed.
+func (e *Engine) wake(a *app) {
+	a.mu.Lock()
+	a.wakes++
+	a.mu.Unlock()
+	e.config.Changed(a.key)
+}
+
 // drop forgets an App that is gone.
 func (e *Engine) drop(a *app) {
+	e.references.set(a, nil)
 	e.mu.Lock()
 	if e.apps[a.key] == a {
 		delete(e.apps, a.key)

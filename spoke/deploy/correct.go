@@ -24,17 +24,17 @@ func (e *Engine) correct(ctx context.Context, f drift.Finding) (drift.Correction
 	if a == nil {
 		return drift.Correction{Outcome: drift.Ignored}, nil
 	}
-	content, ref, outcome := e.lastApplied(a, f.Ref)
-	if content.IsZero() {
+	from, ref, outcome := e.lastApplied(a, f.Ref)
+	if from.source.Digest.IsZero() {
 		return drift.Correction{Outcome: outcome}, nil
 	}
 	if !a.turn(f.Ref) {
 		return drift.Correction{Outcome: drift.Postponed}, nil
 	}
 	defer e.endTurn(a)
-	data, err := e.config.Blob(content)
+	data, err := e.content(ctx, from)
 	if err != nil {
-		return drift.Correction{}, fmt.Errorf("%s: content %s: %w", f.Ref, content, err)
+		return drift.Correction{}, err
 	}
 	mapping, err := e.mapper.Map(ctx, ref)
 	if err != nil {
@@ -44,6 +44,7 @@ func (e *Engine) correct(ctx context.Context, f drift.Finding) (drift.Correction
 	if err != nil {
 		return drift.Correction{}, err
 	}
+	object.Sealed = from.secret
 	by := e.agreed(a).by
 	if skip, err := e.exempt(ctx, f, by, object, data); skip || err != nil {
 		return drift.Correction{Outcome: drift.Ignored}, e.blame(ctx, a, err)
@@ -74,23 +75,24 @@ func (e *Engine) correct(ctx context.Context, f drift.Finding) (drift.Correction
 	return drift.Correction{Outcome: drift.Corrected, Meta: meta, Wrote: wrote}, nil
 }
 
-// lastApplied returns the content that an object should have and its full reference, or what to do without.
-func (e *Engine) lastApplied(a *app, id fleet.ObjectRef) (content fleet.Digest, ref fleet.ObjectRef, otherwise drift.Outcome) {
+// lastApplied returns what the content is made of that an object should have, and its full reference, or what to do
+// without.
+func (e *Engine) lastApplied(a *app, id fleet.ObjectRef) (from origin, ref fleet.ObjectRef, otherwise drift.Outcome) {
 	managed, known := e.flux.manages(a.key)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	entry, has := a.inv.Get(id)
 	switch {
 	case !has:
-		return content, ref, drift.Ignored
+		return from, ref, drift.Ignored
 	case a.stale[id], entry.Going, a.manifest == nil, a.suspended, managed, !known, entry.Applied.IsZero():
-		return content, ref, drift.Postponed
+		return from, ref, drift.Postponed
 	}
-	content = entry.Applied
-	if isSecret(id) {
-		content = a.secrets[id] // none: it is applied with the next pass
+	from = a.origins[id] // none of a Secret, or of what was resolved: it is applied with the next pass
+	if !entry.Resolved && !isSecret(id) {
+		from = origin{source: manifest.Entry{Ref: entry.Ref, Digest: entry.Applied}}
 	}
-	return content, entry.Ref, drift.Postponed
+	return from, entry.Ref, drift.Postponed
 }
 
 // exempt reports whether the object stays as it is all the same.

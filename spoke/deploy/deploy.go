@@ -17,6 +17,8 @@ type Target struct {
 	App      fleet.Key
 	Release  fleet.Release
 	Manifest *manifest.Manifest
+	// Binding is what this cluster adds to the Release.
+	Binding fleet.Binding
 	// ApprovedPrune is the digest of the set of deletions that a person approved.
 	ApprovedPrune fleet.Digest
 	// Verify asks for a full pass: every object is verified, not only what changed.
@@ -29,7 +31,7 @@ var ErrPrune = errors.New("not all could be deleted")
 // Deploy makes the cluster have what t says: one pass, which does not wait for health. It can be called again at any
 // time, after any failure. An error names the objects; it wraps fleet.ErrInvalid where the API server refuses what an
 // object says, fleet.ErrNotFound where it has no such kind or namespace, ErrManagedByFlux, or ErrPrune. That a prune is
-// held is no error: Status says so.
+// held is no error: Status says so. ErrResolve is why nothing was even tried.
 func (e *Engine) Deploy(ctx context.Context, t Target) error {
 	if err := e.deploy(ctx, t); err != nil {
 		return fmt.Errorf("deploy %s: %w", t.App.Words(), err)
@@ -84,7 +86,11 @@ type pass struct {
 type kindName struct{ group, kind string }
 
 func (p *pass) run(ctx context.Context) error {
-	for _, entries := range byStage(p.target.Manifest.Entries) {
+	materials, err := p.engine.resolve(ctx, p.app, p.target)
+	if err != nil {
+		return err
+	}
+	for _, entries := range byStage(materials) {
 		if err := p.stage(ctx, entries); err != nil {
 			return err
 		}
@@ -97,7 +103,7 @@ func (p *pass) conclude(ctx context.Context, err error) {
 	e, a := p.engine, p.app
 	a.mu.Lock()
 	if err == nil || errors.Is(err, ErrPrune) {
-		a.applied = p.target.Release.Digest()
+		a.applied, a.bound = p.target.Release.Digest(), p.target.Binding.Digest()
 	}
 	a.mu.Unlock()
 	p.saveErr = e.save(ctx, a)
@@ -131,10 +137,10 @@ func (e *Engine) kickAll() {
 	}
 }
 
-// byStage splits a Manifest's entries, which are in apply order, into its stages.
-func byStage(entries []manifest.Entry) (stages [][]manifest.Entry) {
+// byStage splits an App's objects, which are in apply order, into its stages.
+func byStage(entries []material) (stages [][]material) {
 	for len(entries) > 0 {
-		n := slices.IndexFunc(entries, func(entry manifest.Entry) bool { return entry.Stage != entries[0].Stage })
+		n := slices.IndexFunc(entries, func(entry material) bool { return entry.Stage != entries[0].Stage })
 		if n < 0 {
 			n = len(entries)
 		}

@@ -58,9 +58,11 @@ type Engine struct {
 	health   *health.Watcher
 	flux     *fluxWatch
 	crds     *definitions
-	stamps   stamps
-	metrics  *metrics
-	log      *slog.Logger
+	// references are watched for what Apps are made of.
+	references *references
+	stamps     stamps
+	metrics    *metrics
+	log        *slog.Logger
 
 	ready chan struct{} // closed when the inventories are read
 
@@ -157,6 +159,7 @@ func (e *Engine) connect() error {
 	})
 	e.flux = newFluxWatch(e)
 	e.crds = newDefinitions(e, meta)
+	e.references = newReferences(meta, e.wake, e.log)
 	return nil
 }
 
@@ -185,6 +188,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		run.Named{Name: "health", Task: e.health.Run},
 		run.Named{Name: "definitions", Task: e.crds.run},
 		run.Named{Name: "Flux", Task: e.flux.run},
+		run.Named{Name: "references", Task: e.references.run},
 	)
 }
 

@@ -167,7 +167,7 @@ func (h *history) killed(a attempt) {
 	sent := h.tap()
 	h.start()
 	if h.loaded != nil && h.IntN(4) > 0 {
-		_ = h.engine.Load(h.Context(), h.app, h.loaded.Manifest, h.loaded.Release) // it may be cut off by then
+		_ = h.engine.Load(h.Context(), h.app, h.loaded.Manifest, h.loaded.Release, h.loaded.Binding) // it may be cut off by then
 	}
 	before, there := h.kept(), h.owned(configMaps)
 	_, err := h.do(a)

@@ -163,7 +163,7 @@ func (b *bundle) target(objects ...string) deploy.Target {
 	for i, object := range objects {
 		documents[i] = []byte(object)
 	}
-	m, blobs, err := manifest.New(documents)
+	m, blobs, err := manifest.New(documents, manifest.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -11,8 +11,9 @@ import (
 )
 
 // Load takes an App up after a restart, from its inventory and the Manifest that it was last told to be: from then on
-// its drift is corrected, its health known, and what is held shown. It applies and deletes nothing by itself.
-func (e *Engine) Load(ctx context.Context, app fleet.Key, m *manifest.Manifest, release fleet.Release) error {
+// its drift is corrected, its health known, and what is held shown. It applies and deletes nothing by itself. What cannot
+// be resolved now waits for a pass.
+func (e *Engine) Load(ctx context.Context, app fleet.Key, m *manifest.Manifest, release fleet.Release, binding fleet.Binding) error {
 	a, unlock, err := e.enter(ctx, app)
 	if err != nil {
 		return fmt.Errorf("load %s: %w", app.Words(), err)
@@ -23,9 +24,13 @@ func (e *Engine) Load(ctx context.Context, app fleet.Key, m *manifest.Manifest, 
 	}
 	wanted := map[fleet.ObjectRef]bool{} // with what is in the Manifest to be left alone
 	untouched := map[fleet.ObjectRef]bool{}
-	secrets := map[fleet.ObjectRef]fleet.Digest{}
-	complete := true
-	for _, entry := range m.Entries {
+	origins := map[fleet.ObjectRef]origin{}
+	materials, unresolved := e.resolve(ctx, a, Target{App: app, Release: release, Manifest: m, Binding: binding})
+	if unresolved != nil {
+		e.log.Warn("load: not all objects can be made; the next pass will say why", "app", app.String(), "err", unresolved)
+	}
+	complete := unresolved == nil
+	for _, entry := range materials {
 		mapping, err := e.mapper.Map(ctx, entry.Ref)
 		if err != nil {
 			// Deploy will say what is the matter with the kind. Until then it is not known where the object is.
@@ -47,8 +52,8 @@ func (e *Engine) Load(ctx context.Context, app fleet.Key, m *manifest.Manifest, 
 		switch same := has && have.UID != "" && have.Applied == w.Stamp && !have.Going; {
 		case !same:
 			complete = false
-		case isSecret(w.Ref):
-			secrets[id] = entry.Digest
+		case isSecret(w.Ref), w.origin.inputs != nil:
+			origins[id] = w.origin
 		}
 	}
 	var leaving, aside []inventory.Entry
@@ -58,8 +63,8 @@ func (e *Engine) Load(ctx context.Context, app fleet.Key, m *manifest.Manifest, 
 			continue
 		}
 		aside = append(aside, entry)
-		// What was only intended may not be there: the next pass looks.
-		if !wanted[id] && !entry.Kept && release.Prune && entry.UID != "" {
+		// What was only intended may not be there, and what has no name yet may be wanted: the next pass looks.
+		if !wanted[id] && !entry.Kept && release.Prune && entry.UID != "" && unresolved == nil {
 			leaving = append(leaving, entry)
 		}
 	}
@@ -67,9 +72,9 @@ func (e *Engine) Load(ctx context.Context, app fleet.Key, m *manifest.Manifest, 
 	guard := fleet.ParsePruneGuard(release.PruneGuard)
 	held := withhold(leaving, a.inv.Entries(), len(wanted), guard, fleet.Digest{})
 	a.mu.Lock()
-	a.manifest, a.secrets, a.held = m, secrets, held
+	a.manifest, a.origins, a.held = m, origins, held
 	if complete {
-		a.applied = release.Digest()
+		a.applied, a.bound = release.Digest(), binding.Digest()
 	}
 	a.mu.Unlock()
 	e.kick(a)

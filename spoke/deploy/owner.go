@@ -105,7 +105,7 @@ func (e *Engine) disown(a *app, ref fleet.ObjectRef) {
 	a.mu.Lock()
 	delete(a.stale, id)
 	delete(a.lost, id)
-	delete(a.secrets, id)
+	delete(a.origins, id)
 	a.mu.Unlock()
 	e.mu.Lock()
 	if e.owners[id] != a {

@@ -14,6 +14,7 @@ import (
 // wish is an entry of a Manifest, placed in the cluster.
 type wish struct {
 	manifest.Entry
+	origin origin
 	// Ref hides the entry's: it has the namespace that the kind demands.
 	Ref     fleet.ObjectRef
 	Mapping apply.Mapping
@@ -22,7 +23,7 @@ type wish struct {
 }
 
 // place finds where an entry goes. A kind that is not found fails the pass, and is not looked for again in it.
-func (p *pass) place(ctx context.Context, entry manifest.Entry) (wish, error) {
+func (p *pass) place(ctx context.Context, entry material) (wish, error) {
 	kind := fleet.ObjectRef{Group: entry.Ref.Group, Version: entry.Ref.Version, Kind: entry.Ref.Kind}
 	err := p.missing[kind]
 	var mapping apply.Mapping
@@ -45,9 +46,9 @@ func (p *pass) find(ctx context.Context, ref fleet.ObjectRef) (apply.Mapping, er
 	return mapping, err
 }
 
-func (e *Engine) wish(entry manifest.Entry, mapping apply.Mapping) wish {
-	ref := mapping.Place(entry.Ref)
-	return wish{Entry: entry, Ref: ref, Mapping: mapping, Stamp: e.stamps.of(ref, entry.Digest)}
+func (e *Engine) wish(m material, mapping apply.Mapping) wish {
+	ref := mapping.Place(m.Ref)
+	return wish{Entry: m.Entry, origin: m.origin, Ref: ref, Mapping: mapping, Stamp: e.stamps.of(ref, m.Digest, m.secret)}
 }
 
 // op is what a pass does with an object.

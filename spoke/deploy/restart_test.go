@@ -11,7 +11,7 @@ import (
 
 func (b *bundle) load(target deploy.Target) {
 	b.Helper()
-	if err := b.engine.Load(b.Context(), target.App, target.Manifest, target.Release); err != nil {
+	if err := b.engine.Load(b.Context(), target.App, target.Manifest, target.Release, target.Binding); err != nil {
 		b.Fatal(err)
 	}
 }

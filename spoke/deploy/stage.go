@@ -44,7 +44,7 @@ type step struct {
 
 // stage brings one stage of the Manifest into the cluster. If the API server refuses any of its changed objects,
 // nothing of it is written.
-func (p *pass) stage(ctx context.Context, entries []manifest.Entry) error {
+func (p *pass) stage(ctx context.Context, entries []material) error {
 	steps, err := p.steps(ctx, entries)
 	if err != nil {
 		return err
@@ -72,7 +72,7 @@ func (p *pass) stage(ctx context.Context, entries []manifest.Entry) error {
 }
 
 // steps plans the stage and prepares what is sent.
-func (p *pass) steps(ctx context.Context, entries []manifest.Entry) ([]*step, error) {
+func (p *pass) steps(ctx context.Context, entries []material) ([]*step, error) {
 	var steps []*step
 	var problems []error
 	for _, entry := range entries {
@@ -86,7 +86,7 @@ func (p *pass) steps(ctx context.Context, entries []manifest.Entry) ([]*step, er
 		}
 		s := &step{wish: w, op: plan(w, p.engine.sight(p.app, w), p.target.Verify)}
 		if s.op == verify || s.op == write {
-			if s.object, err = p.engine.prepare(p.app, w); err != nil {
+			if s.object, err = p.engine.prepare(ctx, p.app, w); err != nil {
 				problems = append(problems, err)
 				continue
 			}
@@ -116,12 +116,14 @@ func (p *pass) desire(w wish) error {
 	return nil
 }
 
-func (e *Engine) prepare(a *app, w wish) (apply.Object, error) {
-	content, err := e.config.Blob(w.Digest)
+func (e *Engine) prepare(ctx context.Context, a *app, w wish) (apply.Object, error) {
+	content, err := e.content(ctx, w.origin)
 	if err != nil {
-		return apply.Object{}, fmt.Errorf("%s: content %s: %w", w.Ref, w.Digest, err)
+		return apply.Object{}, err
 	}
-	return e.marks.Prepare(content, w.Ref, w.Mapping, a.owner())
+	object, err := e.marks.Prepare(content, w.Ref, w.Mapping, a.owner())
+	object.Sealed = w.origin.secret
+	return object, err
 }
 
 func (p *pass) dryRun(ctx context.Context, s *step) error {
@@ -173,6 +175,7 @@ func (p *pass) announce(s *step) {
 	entry.Fresh = entry.Fresh || !has
 	switch s.op {
 	case keep, verify:
+		p.note(s) // the same content may be made of something else by now
 		return
 	case leave:
 		p.app.inv.Remove(s.Ref)
@@ -185,10 +188,12 @@ func (p *pass) announce(s *step) {
 		if s.preview.UID != "" {
 			entry.UID = string(s.preview.UID)
 		}
-		p.note(s)
 		p.engine.tracker.Leave(s.Ref)
 	}
 	p.app.inv.Put(entry)
+	if s.op == restamp {
+		p.note(s)
+	}
 	p.engine.claim(s.Ref, p.app)
 }
 
@@ -276,12 +281,16 @@ func (p *pass) write(ctx context.Context, s *step) (*metav1.PartialObjectMetadat
 	return p.terms.by.applier.Apply(ctx, s.object, nil)
 }
 
-// note remembers the content of a Secret: the inventory does not tell.
+// note remembers what an object's content is made of, where the inventory's digest does not tell.
 func (p *pass) note(s *step) {
-	if isSecret(s.Ref) {
-		p.app.mu.Lock()
-		defer p.app.mu.Unlock()
-		p.app.secrets[s.Ref.ID()] = s.Digest
+	resolved := s.origin.inputs != nil
+	p.app.inv.Edit(s.Ref, func(entry *inventory.Entry) { entry.Resolved = resolved })
+	p.app.mu.Lock()
+	defer p.app.mu.Unlock()
+	if resolved || isSecret(s.Ref) {
+		p.app.origins[s.Ref.ID()] = s.origin
+	} else {
+		delete(p.app.origins, s.Ref.ID())
 	}
 }
 

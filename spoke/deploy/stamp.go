@@ -16,8 +16,8 @@ import (
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
-// stamps name applied content in the inventory. A Secret's is named by a keyed hash: who may read ConfigMaps must not
-// be able to try out what a Secret holds. Should the key be lost, every Secret is applied once more.
+// stamps name applied content in the inventory. A Secret's, and one with values of Secrets, is named by a keyed hash: who
+// may read ConfigMaps must not be able to try out what a Secret holds. Should the key be lost, each of them is applied once more.
 type stamps struct {
 	mu  sync.Mutex
 	key []byte
@@ -58,8 +58,9 @@ func (s *stamps) load(ctx context.Context, secrets typedcorev1.SecretInterface) 
 	}
 }
 
-func (s *stamps) of(ref fleet.ObjectRef, content fleet.Digest) fleet.Digest {
-	if !isSecret(ref) {
+// of names the content of an object; secret says that it has values of Secrets, though the object may be no Secret.
+func (s *stamps) of(ref fleet.ObjectRef, content fleet.Digest, secret bool) fleet.Digest {
+	if !secret && !isSecret(ref) {
 		return content
 	}
 	s.mu.Lock()

@@ -21,8 +21,10 @@ type Status struct {
 	Failed bool
 	// HeldPrune is set while deletions wait for an approval.
 	HeldPrune *fleet.HeldPrune
-	// Applied is the release whose objects are all applied; zero: none is known.
-	Applied fleet.Digest
+	// Applied is the release whose objects are all applied (zero: none is known), Bound the binding.
+	Applied, Bound fleet.Digest
+	// Wakes counts the changes of what the App refers to that call for a pass.
+	Wakes uint64
 	// Conflicts are objects that others keep changing, or that cannot be put right. They are among NotReady too.
 	Conflicts []fleet.ObjectStatus
 	// DriftCorrections counts writes that undid what others did, since the start.
@@ -41,7 +43,7 @@ func (e *Engine) Status(key fleet.Key) Status {
 		return Status{Healthy: fleet.Condition{Status: fleet.Unknown, Reason: fleet.ReasonProgressing, Message: "nothing is applied yet"}}
 	}
 	a.mu.Lock()
-	s := Status{Applied: a.applied, DriftCorrections: a.corrections}
+	s := Status{Applied: a.applied, Bound: a.bound, Wakes: a.wakes, DriftCorrections: a.corrections}
 	s.ManagedByFlux, _ = e.flux.manages(key)
 	if a.held != nil {
 		held := a.held.HeldPrune

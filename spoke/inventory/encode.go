@@ -25,12 +25,13 @@ type line struct {
 	Protected bool         `json:"protected,omitempty"`
 	Fresh     bool         `json:"fresh,omitempty"`
 	Going     bool         `json:"going,omitempty"`
+	Resolved  bool         `json:"resolved,omitempty"`
 }
 
 // cost is what an entry takes at most, with a UID and a digest even where it has none yet: an entry must not outgrow
 // its shard.
 func cost(e Entry) int {
-	const fields = 280 // names of the fields, punctuation, a UID, a digest
+	const fields = 300 // names of the fields, punctuation, a UID, a digest
 	return fields + len(e.Ref.Group) + len(e.Ref.Version) + len(e.Ref.Kind) + len(e.Ref.Namespace) + len(e.Ref.Name)
 }
 
@@ -38,7 +39,7 @@ func encode(entries []Entry) string {
 	var out bytes.Buffer
 	for _, e := range entries {
 		data, err := json.Marshal(line{
-			e.Ref.Group, e.Ref.Version, e.Ref.Kind, e.Ref.Namespace, e.Ref.Name, e.UID, e.Applied, e.Kept, e.Protected, e.Fresh, e.Going,
+			e.Ref.Group, e.Ref.Version, e.Ref.Kind, e.Ref.Namespace, e.Ref.Name, e.UID, e.Applied, e.Kept, e.Protected, e.Fresh, e.Going, e.Resolved,
 		})
 		if err != nil {
 			panic(fmt.Sprintf("encode inventory: %v", err)) // strings and digests always encode
@@ -61,7 +62,7 @@ func decode(data string) ([]Entry, error) {
 			return nil, fmt.Errorf("%w: an entry without kind or name", fleet.ErrInvalid)
 		}
 		ref := fleet.ObjectRef{Group: l.Group, Version: l.Version, Kind: l.Kind, Namespace: l.Namespace, Name: l.Name}
-		entries = append(entries, Entry{ref, l.UID, l.Applied, l.Kept, l.Protected, l.Fresh, l.Going})
+		entries = append(entries, Entry{ref, l.UID, l.Applied, l.Kept, l.Protected, l.Fresh, l.Going, l.Resolved})
 	}
 	return entries, nil
 }

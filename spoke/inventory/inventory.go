@@ -25,6 +25,8 @@ type Entry struct {
 	// Going objects were let go: the guard, or a person, has agreed to their deletion, which is under way or still to be
 	// sent. Saved before the first deletion, the mark outlives a crash: they are not put back, and nobody is asked again.
 	Going bool
+	// Resolved says that Applied names content that was made in the cluster, not a blob.
+	Resolved bool
 }
 
 // Inventory is what one App owns in the cluster. It is safe for concurrent use; Store saves it.

@@ -34,6 +34,8 @@ type progress struct {
 	removed generation
 	// nudged says that the engine's status changed since the last pass or removal began.
 	nudged bool
+	// woken says that the engine calls for a pass: what the App refers to has changed.
+	woken bool
 	// flux says that a Flux in the cluster manages the App, unsuspended.
 	flux bool
 	// incomplete says that a blob is lost of what is applied: drift of its object cannot be put right.
@@ -43,15 +45,15 @@ type progress struct {
 // outcome is how a pass or a removal ended.
 type outcome struct {
 	step step
-	// generation, release and approved are what it was told.
+	// generation, run (a fleet.RunDigest) and approved are what it was told.
 	generation generation
-	release    fleet.Digest
+	run        fleet.Digest
 	approved   fleet.Digest
 	verify     bool
 	// removed says that a removal is done.
 	removed      bool
 	began, ended time.Time
-	// failure is nil after a success; failures counts those in a row, for the same release.
+	// failure is nil after a success; failures counts those in a row, at the same run.
 	failure  *Failure
 	failures int
 	// spread is the jitter of what follows: a fraction, from -0.1 to 0.1.
@@ -64,7 +66,9 @@ const (
 	longestPause = 30 * time.Second
 	// nudgedPause is the pause where the engine says that something moved; removalPause is how often a removal that is
 	// not done is tried again without that.
-	nudgedPause  = time.Second
+	nudgedPause = time.Second
+	// wokenPause is the time between passes, at least, of an App that refers to what changes all the time.
+	wokenPause   = time.Second
 	removalPause = 15 * time.Second
 )
 
@@ -83,8 +87,10 @@ func decide(now time.Time, want Assigned, p progress) decision {
 	switch {
 	case last == nil || last.step != pass:
 		return decision{step: pass, verify: requested || p.unverified, at: now}
-	case last.release != want.Release.Digest(), !want.ApprovedPrune.IsZero() && want.ApprovedPrune != last.approved, requested, p.unverified:
+	case last.run != want.RunDigest(), !want.ApprovedPrune.IsZero() && want.ApprovedPrune != last.approved, requested, p.unverified:
 		return decision{step: pass, verify: requested || p.unverified, at: now}
+	case p.woken:
+		return decision{step: pass, verify: last.failure != nil && last.verify, at: last.began.Add(wokenPause)}
 	case last.failure != nil && last.failure.Reason == fleet.ReasonManagedByFlux && p.nudged:
 		return decision{step: pass, verify: last.verify, at: last.ended.Add(nudgedPause)} // Flux may have let go
 	case last.failure != nil:
@@ -128,6 +134,6 @@ func (o *outcome) spreadOver(d time.Duration) time.Duration {
 func overtakes(running, want Assigned) bool {
 	return running.tombstone() != want.tombstone() ||
 		running.tombstone() && running.generation() != want.generation() ||
-		running.Release.Digest() != want.Release.Digest() ||
+		running.RunDigest() != want.RunDigest() ||
 		!running.Suspend && want.Suspend && !want.tombstone()
 }

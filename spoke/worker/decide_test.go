@@ -33,7 +33,7 @@ func removed(n byte) Assigned {
 // ended is the outcome of a step for an Assignment, ten seconds ago.
 func ended(s step, want Assigned, failure *Failure, failures int) *outcome {
 	return &outcome{
-		step: s, generation: want.generation(), release: want.Release.Digest(), approved: want.ApprovedPrune,
+		step: s, generation: want.generation(), run: want.RunDigest(), approved: want.ApprovedPrune,
 		ended: t0.Add(-10 * time.Second), failure: failure, failures: failures,
 	}
 }

@@ -17,12 +17,17 @@ type Status struct {
 	// Failed says that waiting for health does not help.
 	Failed    bool
 	HeldPrune *fleet.HeldPrune
-	// Applied is the release whose objects were all applied last.
-	Applied          fleet.Digest
+	// Applied is the release whose objects were all applied last, Bound the binding.
+	Applied, Bound fleet.Digest
+	// Wakes counts the changes of what the App refers to that call for a pass.
+	Wakes            uint64
 	DriftCorrections uint64
 	// ManagedByFlux says that a Flux in the cluster manages the App, unsuspended: passes are refused.
 	ManagedByFlux bool
 }
+
+// runDigest names what was applied last.
+func (s Status) runDigest() fleet.Digest { return fleet.RunDigest(s.Applied, s.Bound) }
 
 // view is all that a report is made of.
 type view struct {
@@ -85,8 +90,8 @@ func describe(v view) (report fleet.Report, next time.Time) {
 }
 
 func describeActive(report *fleet.Report, v view) (next time.Time) {
-	attempted := v.last != nil && v.last.step == pass && v.last.release == report.Release
-	inPlace := v.status.Applied == report.Release
+	attempted := v.last != nil && v.last.step == pass && v.last.run == v.want.RunDigest()
+	inPlace := v.status.runDigest() == v.want.RunDigest()
 	if attempted && v.last.failure != nil {
 		failure := v.last.failure
 		if !failure.Transient || v.last.failures >= shownAfter {
@@ -140,7 +145,7 @@ func describeHealth(report *fleet.Report, v view) (next time.Time) {
 // describeSuspended keeps the Ready condition as it was.
 func describeSuspended(report *fleet.Report, v view) {
 	report.Ready = condition(fleet.Unknown, fleet.ReasonSuspended, "suspended before it was applied")
-	if v.status.Applied == report.Release {
+	if v.status.runDigest() == v.want.RunDigest() {
 		describeHealth(report, v)
 	}
 	if v.ready.Status != "" {

@@ -73,7 +73,7 @@ func (e *engine) Deploy(ctx context.Context, target Target) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s := e.status[target.App]
-	s.Applied = target.Release.Digest()
+	s.Applied, s.Bound = target.Release.Digest(), target.Binding.Digest()
 	if s.Healthy.Status == "" {
 		s.Healthy = fleet.Condition{Status: fleet.True}
 	}
@@ -92,7 +92,7 @@ func (e *engine) Remove(ctx context.Context, r Removal) (bool, error) {
 	return true, nil
 }
 
-func (e *engine) Load(_ context.Context, app fleet.Key, m *manifest.Manifest, release fleet.Release) error {
+func (e *engine) Load(_ context.Context, app fleet.Key, m *manifest.Manifest, release fleet.Release, binding fleet.Binding) error {
 	e.mu.Lock()
 	load := e.load
 	e.mu.Unlock()
@@ -104,7 +104,7 @@ func (e *engine) Load(_ context.Context, app fleet.Key, m *manifest.Manifest, re
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.status[app] = Status{Applied: release.Digest(), Healthy: fleet.Condition{Status: fleet.True}}
+	e.status[app] = Status{Applied: release.Digest(), Bound: binding.Digest(), Healthy: fleet.Condition{Status: fleet.True}}
 	return nil
 }
 
@@ -312,7 +312,7 @@ func (b *bench) build(what string, n int) fleet.Digest {
 		documents = append(documents, fmt.Appendf(nil, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c%d","namespace":"apps"},"data":{"k":%q}}`, i, what))
 		what = "same"
 	}
-	m, content, err := manifest.New(documents)
+	m, content, err := manifest.New(documents, manifest.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

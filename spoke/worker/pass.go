@@ -45,7 +45,7 @@ func (w *worker) start(ctx context.Context) {
 	defer release()
 	ctx, cancel := context.WithTimeout(ctx, minPassTime)
 	defer cancel()
-	w.load(ctx, saved.Release)
+	w.load(ctx, saved)
 }
 
 // ready waits, without a slot, until the engine can be used.
@@ -60,26 +60,26 @@ func (w *worker) ready(ctx context.Context) error {
 
 // load has the engine take up what was applied before the start, until that succeeds or a pass makes it needless. A
 // Manifest whose blobs are lost in part is good enough: drift of the others is corrected.
-func (w *worker) load(ctx context.Context, applied fleet.Release) {
+func (w *worker) load(ctx context.Context, applied record) {
 	if w.loaded {
 		return
 	}
-	m := w.decoded(applied.Manifest)
+	m := w.decoded(applied.Release.Manifest)
 	w.pin(m)
 	if m == nil {
 		return
 	}
 	w.manifest = m
-	err := w.pool.Engine.Load(ctx, w.app, m, applied)
+	err := w.pool.Engine.Load(ctx, w.app, m, applied.Release, applied.Binding)
 	w.loaded = err == nil
 	if err != nil && ctx.Err() == nil {
 		w.log.Warn("what was applied is not taken up; the next pass will", telemetry.KeyErr, err)
 	}
 }
 
-// carryOut makes a pass or a removal and says what came of it. applied is the Release that the App had before.
-func (w *worker) carryOut(ctx context.Context, want Assigned, d decision, applied fleet.Release) (o outcome) {
-	o = outcome{step: d.step, generation: want.generation(), release: want.Release.Digest(), approved: want.ApprovedPrune, verify: d.verify}
+// carryOut makes a pass or a removal and says what came of it. applied is what the App had before.
+func (w *worker) carryOut(ctx context.Context, want Assigned, d decision, applied record) (o outcome) {
+	o = outcome{step: d.step, generation: want.generation(), run: want.RunDigest(), approved: want.ApprovedPrune, verify: d.verify}
 	reason := ""
 	err := run.Recover(ctx, func(ctx context.Context) (err error) {
 		if d.step == pass {
@@ -119,11 +119,11 @@ func (w *worker) carryOut(ctx context.Context, want Assigned, d decision, applie
 }
 
 // pass gets the Manifest and has it deployed. A blob that turns out to be corrupt on the way is fetched, once.
-func (w *worker) pass(ctx context.Context, want Assigned, verify bool, applied fleet.Release, reason *string) error {
+func (w *worker) pass(ctx context.Context, want Assigned, verify bool, applied record, reason *string) error {
 	w.load(ctx, applied)
 	for try := 0; ; try++ {
 		*reason = fleet.ReasonArtifactFailed
-		m, err := w.obtain(ctx, want, applied.Manifest)
+		m, err := w.obtain(ctx, want, applied.Release.Manifest)
 		if err != nil {
 			return err
 		}
@@ -131,9 +131,9 @@ func (w *worker) pass(ctx context.Context, want Assigned, verify bool, applied f
 		w.applying.Store(true)
 		w.wake.Set()
 		err = w.pool.Engine.Deploy(ctx, Target{
-			App: w.app, Release: want.Release, Manifest: m, ApprovedPrune: want.ApprovedPrune, Verify: verify,
+			App: w.app, Release: want.Release, Manifest: m, Binding: want.Binding, ApprovedPrune: want.ApprovedPrune, Verify: verify,
 		})
-		if err == nil || w.pool.Engine.Status(w.app).Applied == want.Release.Digest() {
+		if err == nil || w.pool.Engine.Status(w.app).runDigest() == want.RunDigest() {
 			w.loaded = true
 			w.pin(m)
 		}

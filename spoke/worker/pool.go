@@ -27,6 +27,7 @@ type Target struct {
 	App           fleet.Key
 	Release       fleet.Release
 	Manifest      *manifest.Manifest
+	Binding       fleet.Binding
 	ApprovedPrune fleet.Digest
 	Verify        bool
 }
@@ -50,7 +51,7 @@ type Engine interface {
 	Deploy(ctx context.Context, target Target) error
 	Remove(ctx context.Context, removal Removal) (done bool, err error)
 	// Load takes an App up after a restart, as it was applied last.
-	Load(ctx context.Context, app fleet.Key, m *manifest.Manifest, release fleet.Release) error
+	Load(ctx context.Context, app fleet.Key, m *manifest.Manifest, release fleet.Release, binding fleet.Binding) error
 	// SetSuspended stops and resumes the correction of drift.
 	SetSuspended(app fleet.Key, suspended bool)
 	Status(app fleet.Key) Status

@@ -20,15 +20,21 @@ import (
 // record is what a worker remembers of its App over a restart.
 type record struct {
 	App fleet.Key `json:"app"`
-	// Release is the last one whose objects were all applied; Settled says that they were seen healthy.
+	// Release is the last one whose objects were all applied, with Binding; Settled says that they were seen healthy.
 	Release fleet.Release `json:"release"`
+	Binding fleet.Binding `json:"binding,omitzero"`
 	Settled bool          `json:"settled,omitempty"`
 	// HandledReconcileAt is the last reconcile request that a pass has served.
 	HandledReconcileAt string `json:"handledReconcileAt,omitempty"`
 }
 
 func (r record) same(o record) bool {
-	return r.App == o.App && r.Release.Digest() == o.Release.Digest() && r.Settled == o.Settled && r.HandledReconcileAt == o.HandledReconcileAt
+	return r.App == o.App && r.runDigest() == o.runDigest() && r.Settled == o.Settled && r.HandledReconcileAt == o.HandledReconcileAt
+}
+
+// runDigest names what was applied last.
+func (r record) runDigest() fleet.Digest {
+	return fleet.RunDigest(r.Release.Digest(), r.Binding.Digest())
 }
 
 // worker carries out one Assignment. Its fields without a comment on sharing belong to the goroutine of run.
@@ -62,7 +68,9 @@ type worker struct {
 	// used by one pass at a time.
 	manifest *manifest.Manifest
 	loaded   bool
-	running  *running
+	// served is how often the engine had called for a pass when the newest one began.
+	served  uint64
+	running *running
 }
 
 // running is a pass or a removal under way.
@@ -133,6 +141,7 @@ func (w *worker) look(ctx context.Context, now time.Time) time.Time {
 	if nudged {
 		w.progress.nudged, w.progress.flux = true, status.ManagedByFlux
 	}
+	w.progress.woken = status.Wakes != w.served
 	next := decide(now, w.want, w.progress)
 	switch {
 	case w.running != nil && overtakes(w.running.want, w.want):
@@ -141,6 +150,7 @@ func (w *worker) look(ctx context.Context, now time.Time) time.Time {
 	case w.running != nil:
 		next.at = time.Time{}
 	case next.step != rest && !next.at.After(now):
+		w.served, w.progress.woken = status.Wakes, false
 		w.begin(ctx, next)
 		next.at = time.Time{}
 	}
@@ -184,7 +194,7 @@ func (w *worker) begin(ctx context.Context, d decision) {
 		w.progress.unverified, w.progress.incomplete = false, false
 		w.removed.Store(false)
 	}
-	applied := w.record.Release
+	applied := w.record
 	go func() { r.done <- w.carryOut(ctx, r.want, d, applied) }()
 }
 
@@ -201,13 +211,13 @@ func (w *worker) finish(o outcome) {
 	}
 	if o.failure != nil {
 		o.failures = 1
-		if last := p.last; last != nil && last.failure != nil && last.step == o.step && last.release == o.release {
+		if last := p.last; last != nil && last.failure != nil && last.step == o.step && last.run == o.run {
 			o.failures += last.failures
 		}
-		w.pool.Log.Warn("App not as it should be", telemetry.KeyApp, w.app.String(), telemetry.KeyRelease, o.release.String(),
+		w.pool.Log.Warn("App not as it should be", telemetry.KeyApp, w.app.String(), telemetry.KeyRelease, r.want.Release.Digest().String(),
 			"reason", o.failure.Reason, "tries", o.failures, telemetry.KeyErr, o.failure.Err)
 	}
-	changed := p.last == nil || p.last.step != o.step || p.last.release != o.release || p.last.failure != nil
+	changed := p.last == nil || p.last.step != o.step || p.last.run != o.run || p.last.failure != nil
 	p.last = &o
 	w.pool.metrics.count(o)
 	switch {
@@ -232,8 +242,8 @@ func (w *worker) finish(o outcome) {
 func (w *worker) remember(want Assigned, o outcome) {
 	next := w.record
 	next.App, next.HandledReconcileAt = w.app, w.progress.handled
-	if next.Release.Digest() != want.Release.Digest() && (o.failure == nil || w.pool.Engine.Status(w.app).Applied == o.release) {
-		next.Release, next.Settled = want.Release, false
+	if next.runDigest() != o.run && (o.failure == nil || w.pool.Engine.Status(w.app).runDigest() == o.run) {
+		next.Release, next.Binding, next.Settled = want.Release, want.Binding, false
 	}
 	w.save(next)
 }
@@ -256,7 +266,7 @@ func (w *worker) tell(status Status, now time.Time) (expires time.Time) {
 			w.unhealthySince = now
 		}
 	}
-	inPlace := status.Applied == w.record.Release.Digest() && !w.record.Release.IsZero()
+	inPlace := status.runDigest() == w.record.runDigest() && !w.record.Release.IsZero()
 	if w.healthy && inPlace && !w.record.Settled {
 		settled := w.record
 		settled.Settled = true
@@ -271,7 +281,7 @@ func (w *worker) tell(status Status, now time.Time) (expires time.Time) {
 	}
 	report, expires := describe(view{
 		want: w.want, status: status, progress: w.progress, unreadable: w.unreadable, applying: w.applying.Load(),
-		settled: w.record.Settled && w.record.Release.Digest() == w.want.Release.Digest(), unhealthySince: w.unhealthySince,
+		settled: w.record.Settled && w.record.runDigest() == w.want.RunDigest(), unhealthySince: w.unhealthySince,
 		ready: w.told.Ready, now: now,
 	})
 	if event, worth := eventOf(w.told, report); worth {

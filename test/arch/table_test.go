@@ -19,12 +19,14 @@ var table = map[string][]string{
 	"pkg/flux":                  {"pkg/fleet"},
 	"pkg/identity":              {"pkg/disk", "pkg/fleet"},
 	"pkg/manifest":              {"pkg/fleet"},
+	"pkg/patch":                 {"pkg/fleet"},
 	"pkg/postgres":              {"pkg/disk", "pkg/run"},
 	"pkg/render":                {"pkg/artifact", "pkg/build", "pkg/fleet"},
 	"pkg/resource":              {"pkg/fleet", "pkg/flux"},
 	"pkg/rpc":                   {"pkg/fleet", "pkg/run", "pkg/telemetry"},
 	"pkg/rpc/rpctest":           {"pkg/rpc"},
 	"pkg/run":                   {},
+	"pkg/subst":                 {"pkg/fleet"},
 	"pkg/telemetry":             {},
 
 	// The hub's parts meet in the database and in package hub, not in each other.

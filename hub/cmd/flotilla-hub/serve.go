@@ -55,6 +55,7 @@ func serveCommand() *cobra.Command {
 	flags.Int64Var(&s.config.RenderMemory, "render-memory", 512<<20, "memory of one build, in bytes")
 	flags.BoolVar(&s.config.DenyPrivateSources, "deny-private-sources", false, "refuse sources at loopback and private addresses")
 	flags.StringSliceVar(&s.allow, "allow-sources", nil, "address ranges that --deny-private-sources does not refuse")
+	flags.BoolVar(&s.config.AllowCrossNamespaceRefs, "allow-cross-namespace-refs", false, "let Kustomizations be built from sources of other namespaces")
 	return cmd
 }
 

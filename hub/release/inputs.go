@@ -1,0 +1,116 @@
+package release
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"flotilla.dev/flotilla/pkg/artifact"
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+// Bounds of what a build looked at: of the paths, and of their encoding, which is some 40,000 files. A build that looked
+// at more is known by the whole Tree.
+const (
+	maxInputs  = 512 << 10
+	maxDecoded = 16 << 20
+)
+
+// encodeInputs returns an encoding of sorted paths, in which each says only what it does not share with the one before.
+// nil: they are too many to be kept.
+func encodeInputs(inputs []string) []byte {
+	out := binary.AppendUvarint(nil, uint64(len(inputs)))
+	before, size := "", 0
+	for _, input := range inputs {
+		shared := 0
+		for shared < min(len(before), len(input)) && before[shared] == input[shared] {
+			shared++
+		}
+		out = binary.AppendUvarint(out, uint64(shared))
+		out = binary.AppendUvarint(out, uint64(len(input)-shared))
+		out = append(out, input[shared:]...)
+		before, size = input, size+len(input)
+		if len(out) > maxInputs || size > maxDecoded {
+			return nil
+		}
+	}
+	return out
+}
+
+var errInputs = errors.New("what a build looked at cannot be read")
+
+// decodeInputs reads what encodeInputs wrote.
+func decodeInputs(data []byte) ([]string, error) {
+	number := func() int {
+		n, length := binary.Uvarint(data)
+		if length <= 0 || n > maxInputs {
+			data = nil
+			return -1
+		}
+		data = data[length:]
+		return int(n)
+	}
+	count := number()
+	if count < 0 || count > len(data) {
+		return nil, fmt.Errorf("%w: it says it has %d paths", errInputs, count)
+	}
+	inputs := make([]string, 0, count)
+	before := ""
+	for range count {
+		shared, length := number(), number()
+		if shared < 0 || length < 0 || shared > len(before) || length > len(data) || shared+length > artifact.MaxPath+1 {
+			return nil, fmt.Errorf("%w: path %d is broken", errInputs, len(inputs))
+		}
+		before = before[:shared] + string(data[:length])
+		data = data[length:]
+		inputs = append(inputs, before)
+	}
+	if len(data) > 0 {
+		return nil, fmt.Errorf("%w: something follows", errInputs)
+	}
+	return inputs, nil
+}
+
+// recorded are the inputs of the last builds that had a recipe, encoded.
+type recorded struct {
+	own    map[fleet.Key][]byte
+	others map[fleet.Digest][][]byte
+}
+
+// maxOthers is how many inputs of other Apps' builds are tried.
+const maxOthers = 3
+
+func newRecorded(found []fleet.BuildInputs) recorded {
+	r := recorded{own: map[fleet.Key][]byte{}, others: map[fleet.Digest][][]byte{}}
+	for _, b := range found {
+		r.own[b.App] = b.Inputs
+		others := r.others[b.Recipe]
+		if len(others) < maxOthers && !slices.ContainsFunc(others, func(o []byte) bool { return bytes.Equal(o, b.Inputs) }) {
+			r.others[b.Recipe] = append(others, b.Inputs)
+		}
+	}
+	return r
+}
+
+// keys name the builds that the App's may be, by what is in the Tree now of what those looked at: first what the App's
+// own last build looked at, then what others with its recipe did, at last the whole Tree.
+func (r recorded) keys(app declaredApp, tree *artifact.Tree) ([]fleet.Digest, error) {
+	all := r.others[recipe(app)]
+	if own, is := r.own[app.Key]; is {
+		all = append([][]byte{own}, all...)
+	}
+	var keys []fleet.Digest
+	for i, encoded := range all {
+		if i > 0 && bytes.Equal(encoded, all[0]) {
+			continue
+		}
+		inputs, err := decodeInputs(encoded)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, keyOf(app, tree, inputs))
+	}
+	return append(keys, attempt(app)), nil
+}

@@ -1,0 +1,52 @@
+package release
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+
+	"flotilla.dev/flotilla/pkg/artifact"
+	"flotilla.dev/flotilla/pkg/build"
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/manifest"
+)
+
+// recipe names all that an App's Manifest follows from, but for the files: whatever else comes to change a Manifest
+// belongs here. The App's namespace is a part of it though it changes nothing: it is the tenant whose input the builder
+// runs on, and what one tenant's input made of a builder must not reach another tenant.
+func recipe(app declaredApp) fleet.Digest {
+	objects, err := json.Marshal(options(app))
+	if err != nil {
+		panic(fmt.Sprintf("encode options: %v", err)) // strings and booleans always encode
+	}
+	return named([]byte("recipe"), []byte(app.Key.Namespace), []byte(build.Version), []byte(app.spec.GetPath()), app.spec.BuildSpec.Encode(), objects)
+}
+
+// options are what the spec says of the objects beyond their build.
+func options(app declaredApp) manifest.Options {
+	return manifest.Options{Substitute: app.spec.PostBuild != nil, Decrypt: app.spec.Decryption != nil, CommonMetadata: app.spec.CommonMetadata}
+}
+
+// attempt names a build before it is known what it will look at: a recipe on a whole Tree.
+func attempt(app declaredApp) fleet.Digest {
+	if app.lacks() != nil {
+		return named([]byte("lacking"), []byte(app.Key.String()))
+	}
+	tree := recipe(app)
+	return named([]byte("attempt"), tree[:], app.source.state.Tree[:])
+}
+
+// keyOf names a build by its whole input: the recipe, and what is in the Tree of all that the build looks at.
+func keyOf(app declaredApp, tree *artifact.Tree, inputs []string) fleet.Digest {
+	files, all := build.Key(tree, app.spec.GetPath(), app.spec.BuildSpec, inputs), recipe(app)
+	return named([]byte("build"), all[:], files[:])
+}
+
+// named is the digest of parts, each of which has its length before it.
+func named(parts ...[]byte) fleet.Digest {
+	var text []byte
+	for _, part := range parts {
+		text = append(binary.AppendUvarint(text, uint64(len(part))), part...)
+	}
+	return fleet.DigestOf(text)
+}

@@ -1,0 +1,28 @@
+-- What the last build of an App looked at, and its recipe: all else that its Manifest follows from.
+CREATE TABLE build_inputs (
+    app    text        PRIMARY KEY,
+    recipe bytea       NOT NULL,
+    inputs bytea       NOT NULL,                    -- paths in the Source's Tree, compressed
+    at     timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX build_inputs_recipe ON build_inputs (recipe, at);
+
+-- The transaction that gave the App another Release: a rollout has nothing to do for one that comes to another Revision.
+ALTER TABLE app ADD COLUMN released xid8 NOT NULL DEFAULT '0';
+CREATE INDEX app_released ON app (released);
+
+CREATE OR REPLACE FUNCTION since_app() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'INSERT' AND NEW.reason <> '' OR TG_OP = 'UPDATE' AND (OLD.reason = '') <> (NEW.reason = '') THEN
+        NEW.reason_since := now();
+    END IF;
+    IF TG_OP = 'UPDATE' AND OLD.release IS DISTINCT FROM NEW.release THEN
+        NEW.release_since := now();
+    END IF;
+    IF TG_OP = 'INSERT' OR OLD.release IS DISTINCT FROM NEW.release THEN
+        NEW.released := pg_current_xact_id();
+    END IF;
+    -- What does not build, or may not have its Source, does not until that changes; a Source that is not there may come.
+    NEW.terminal_since := CASE WHEN NEW.reason IN ('BuildFailed', 'AccessDenied') THEN coalesce(NEW.terminal_since, now()) END;
+    RETURN NEW;
+END $$;

@@ -1,0 +1,144 @@
+package deploy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/patch"
+	"flotilla.dev/flotilla/pkg/subst"
+	"flotilla.dev/flotilla/spoke/apply"
+)
+
+// inputs are all that an App's objects are made of in this cluster, besides the Manifest. They are not changed once they
+// are made: a correction uses those with which the object was applied, whatever holds by now.
+type inputs struct {
+	digest fleet.Digest
+	// substitutes says that variables are put into objects at all.
+	substitutes bool
+	variables   subst.Variables
+	patches     *patch.Set // nil: none
+	common      *fleet.CommonMetadata
+	decrypt     decrypt // nil: the App has no decryption
+
+	// known has what was made of blobs, for passes.
+	known map[fleet.Digest]material
+}
+
+// decrypt makes the plain document of an encrypted one. Its errors hold nothing of either.
+type decrypt func(ctx context.Context, ref fleet.ObjectRef, document []byte) ([]byte, error)
+
+// gather reads what the App's objects are made of; nil: of the Manifest alone. Unchanged inputs are those of the pass
+// before, with what it made of them. What is read is watched from then on, there or not.
+func (e *Engine) gather(ctx context.Context, a *app, t Target) (*inputs, error) {
+	if !needsInputs(t) {
+		a.inputs = nil
+		e.references.set(a, nil)
+		return nil, nil
+	}
+	in := &inputs{common: t.Release.CommonMetadata, variables: subst.Variables{}}
+	var read reads
+	defer func() { e.references.set(a, read) }()
+	if post := t.Release.PostBuild; post != nil {
+		if err := e.readVariables(ctx, t, in.variables, &read); err != nil {
+			return nil, err
+		}
+		in.substitutes = len(in.variables) > 0 || post.SubstituteStrategy == fleet.SubstituteAlways
+	}
+	if len(t.Binding.Patches) > 0 {
+		var err error
+		if in.patches, err = patch.Parse(t.Binding.Patches); err != nil {
+			return nil, fmt.Errorf("the Placement's overrides: %w", err)
+		}
+	}
+	in.digest = in.name(t)
+	if a.inputs != nil && a.inputs.digest == in.digest {
+		return a.inputs, nil
+	}
+	a.inputs = in
+	return in, nil
+}
+
+func needsInputs(t Target) bool {
+	switch {
+	case len(t.Manifest.Entries) == 0:
+		return false
+	case t.Release.PostBuild != nil, len(t.Binding.Patches) > 0:
+		return true
+	}
+	for _, entry := range t.Manifest.Entries {
+		if entry.IsText() {
+			return true
+		}
+	}
+	return false
+}
+
+// name is the digest of the inputs.
+func (in *inputs) name(t Target) fleet.Digest {
+	data, err := json.Marshal(struct {
+		Substitutes bool
+		Variables   fleet.Digest
+		Patches     []fleet.Patch
+		Common      *fleet.CommonMetadata
+	}{in.substitutes, in.variables.Digest(), t.Binding.Patches, in.common})
+	if err != nil {
+		panic(fmt.Sprintf("encode inputs: %v", err)) // strings and digests always encode
+	}
+	return fleet.DigestOf(data)
+}
+
+// readVariables fills in the variables of an App with postBuild, the lowest precedence first.
+func (e *Engine) readVariables(ctx context.Context, t Target, variables subst.Variables, read *reads) error {
+	for name, value := range t.Binding.Variables {
+		variables.Set(name, subst.Variable{Value: value, From: "the cluster's variables"})
+	}
+	for i, from := range t.Release.PostBuild.SubstituteFrom {
+		ref := fleet.ObjectRef{Version: "v1", Kind: from.Kind, Namespace: t.App.Namespace, Name: from.Name}
+		values, version, err := e.readData(ctx, ref)
+		absent := errors.Is(err, fleet.ErrNotFound)
+		if err == nil || absent {
+			*read = append(*read, reading{ref, version})
+		}
+		switch {
+		case absent && from.Optional:
+			continue
+		case absent:
+			return fmt.Errorf("spec.postBuild.substituteFrom[%d]: %s is not there: create it, or say that it is optional: %w", i, ref, fleet.ErrNotFound)
+		case err != nil:
+			return fmt.Errorf("spec.postBuild.substituteFrom[%d]: %w", i, err)
+		}
+		for name, value := range values {
+			variables.Set(name, subst.Variable{Value: value, From: ref.String() + " key " + name, Secret: isSecret(ref)})
+		}
+	}
+	for name, value := range t.Release.PostBuild.Substitute {
+		variables.Set(name, subst.Variable{Value: value, From: "spec.postBuild.substitute"})
+	}
+	return variables.Check()
+}
+
+// readData returns what a ConfigMap or Secret holds, and its version. As in Flux it is read by the agent itself, not by
+// the account that an App's objects are applied with.
+func (e *Engine) readData(ctx context.Context, ref fleet.ObjectRef) (values map[string]string, version string, err error) {
+	if !isSecret(ref) {
+		object, err := e.client.ConfigMaps(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
+		if err != nil {
+			return nil, "", apply.Explain(ref, "get", err)
+		}
+		return object.Data, object.ResourceVersion, nil
+	}
+	object, err := e.client.Secrets(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
+	if err != nil {
+		return nil, "", apply.Explain(ref, "get", err)
+	}
+	values = make(map[string]string, len(object.Data))
+	for name, value := range object.Data {
+		values[name] = string(value)
+	}
+	return values, object.ResourceVersion, nil
+}
