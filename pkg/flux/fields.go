@@ -31,6 +31,7 @@ var KustomizationFields = []Field{
 	{"deletionPolicy", AtHub, ""},
 	{"kubeConfig", AtHub, ""},
 	{"force", InRelease, "spoke/deploy.TestForceMakesAnewWhatCannotBeChanged"},
+	{"ignore", InRelease, "spoke/deploy.TestFieldsThatAreIgnoredStayAsOthersHaveThem"},
 	{"serviceAccountName", InRelease, "spoke/deploy.TestAnAppDoesWhatItsServiceAccountMayAndNoMore"},
 }
 
@@ -50,7 +51,6 @@ var NotYet = []Field{
 	{"healthCheckExprs", InRelease, ""},
 	{"postBuild", InRelease, ""},
 	{"decryption", InRelease, ""},
-	{"ignore", InRelease, ""},
 	{"dependsOn", InRelease, ""},
 }
 

@@ -86,6 +86,7 @@ const (
 var (
 	namespacePattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
 	namePattern      = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
+	pointerPattern   = regexp.MustCompile(`^(/([^/~]|~[01])*)+$`) // RFC 6901
 	variablePattern  = regexp.MustCompile(`^[_[:alpha:]][_[:alpha:][:digit:]]*$`)
 )
 
@@ -157,11 +158,24 @@ func validateRelease(fields *fleet.Fields, r fleet.ReleaseSpec) {
 			fields.Refuse(at+".paths", "at least one path is required")
 		}
 		for j, pointer := range rule.Paths {
-			if !strings.HasPrefix(pointer, "/") {
-				fields.Refuse(fmt.Sprintf("%s.paths[%d]", at, j), "%q is not a JSON pointer such as /spec/replicas", pointer)
+			switch path := fmt.Sprintf("%s.paths[%d]", at, j); {
+			case !pointerPattern.MatchString(pointer):
+				fields.Refuse(path, "%q is not a JSON pointer such as /spec/replicas or /metadata/annotations/example.com~1key", pointer)
+			case slices.Contains([]string{"/apiVersion", "/kind", "/metadata", "/metadata/name", "/metadata/namespace"}, pointer):
+				fields.Refuse(path, "%q is what makes an object the one it is", pointer)
 			}
 		}
 		validateTarget(fields, at+".target", rule.Target)
+		if rule.Target != nil {
+			validateSelector(fields, at+".target.labelSelector", rule.Target.LabelSelector)
+			validateSelector(fields, at+".target.annotationSelector", rule.Target.AnnotationSelector)
+		}
+	}
+}
+
+func validateSelector(fields *fleet.Fields, at, text string) {
+	if _, err := fleet.ParseSelector(text); err != nil {
+		fields.Refuse(at, "%s", err)
 	}
 }
 

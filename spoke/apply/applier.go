@@ -56,7 +56,7 @@ type Preview struct {
 
 // DryRun asks the API server whether it would take the object.
 func (a *Applier) DryRun(ctx context.Context, o Object) (Preview, error) {
-	meta, err := a.patch(ctx, o, types.ApplyPatchType, o.data, metav1.DryRunAll)
+	meta, err := a.send(ctx, o, metav1.DryRunAll)
 	if err != nil {
 		return Preview{}, o.explain("dry-run", err)
 	}
@@ -84,7 +84,7 @@ func (a *Applier) Apply(ctx context.Context, o Object, live *metav1.PartialObjec
 	const attempts = 4 // someone with kubectl may be faster; what is left then is seen by the watch
 	var refused error
 	for attempt := 1; ; attempt++ {
-		meta, err := a.patch(ctx, o, types.ApplyPatchType, o.data)
+		meta, err := a.send(ctx, o)
 		switch {
 		case err != nil:
 			return nil, o.explain("apply", err)

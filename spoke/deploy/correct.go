@@ -45,7 +45,8 @@ func (e *Engine) correct(ctx context.Context, f drift.Finding) (drift.Correction
 		return drift.Correction{}, err
 	}
 	object.Sealed = from.secret
-	by := e.agreed(a).by
+	terms := e.agreed(a)
+	object, by := object.Leaving(terms.ignore), terms.by
 	if skip, err := e.exempt(ctx, f, by, object, data); skip || err != nil {
 		return drift.Correction{Outcome: drift.Ignored}, e.blame(ctx, a, err)
 	}

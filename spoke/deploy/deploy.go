@@ -51,9 +51,11 @@ func (e *Engine) deploy(ctx context.Context, t Target) error {
 	if err := e.refuseFlux(ctx, t.App); err != nil {
 		return err
 	}
-	if err := e.agree(a, t.Release); err != nil {
+	other, err := e.agree(a, t.Release)
+	if err != nil {
 		return err
 	}
+	t.Verify = t.Verify || other
 	a.ending = time.Time{}
 	a.mu.Lock()
 	a.manifest = t.Manifest

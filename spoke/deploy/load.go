@@ -19,7 +19,7 @@ func (e *Engine) Load(ctx context.Context, app fleet.Key, m *manifest.Manifest, 
 		return fmt.Errorf("load %s: %w", app.Words(), err)
 	}
 	defer unlock()
-	if err := e.agree(a, release); err != nil {
+	if _, err := e.agree(a, release); err != nil {
 		return fmt.Errorf("load %s: %w", app.Words(), err)
 	}
 	wanted := map[fleet.ObjectRef]bool{} // with what is in the Manifest to be left alone

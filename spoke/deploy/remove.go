@@ -83,7 +83,7 @@ func (e *Engine) remove(ctx context.Context, r Removal) (bool, error) {
 	if err := e.refuseFlux(ctx, r.App); err != nil {
 		return false, err
 	}
-	if err := e.agree(a, r.Release); err != nil {
+	if _, err := e.agree(a, r.Release); err != nil {
 		return false, err
 	}
 	// As with Flux, an account that is gone holds up no App's end: nobody is left who may delete the objects.

@@ -123,7 +123,7 @@ func (e *Engine) prepare(ctx context.Context, a *app, w wish) (apply.Object, err
 	}
 	object, err := e.marks.Prepare(content, w.Ref, w.Mapping, a.owner())
 	object.Sealed = w.origin.secret
-	return object, err
+	return object.Leaving(e.agreed(a).ignore), err
 }
 
 func (p *pass) dryRun(ctx context.Context, s *step) error {

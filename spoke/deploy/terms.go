@@ -3,8 +3,10 @@ package deploy
 import (
 	"context"
 	"fmt"
+	"reflect"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/spoke/apply"
 )
 
 // terms are how an App's objects are treated: what its Release says of that, worked out. They hold from the moment at
@@ -14,20 +16,28 @@ type terms struct {
 	by *account
 	// force has objects made anew that cannot become what they should be.
 	force bool
+	// ignore are fields that are left to others, rules what the Release says of that.
+	ignore apply.Ignore
+	rules  []fleet.IgnoreRule
 }
 
-// agree makes what a Release says the App's terms. The caller has the App's token.
-func (e *Engine) agree(a *app, release fleet.Release) error {
+// agree makes what a Release says the App's terms. It reports whether they leave other fields to others than those
+// before, so that what was left, or not, has to be looked at. The caller has the App's token.
+func (e *Engine) agree(a *app, release fleet.Release) (other bool, err error) {
+	ignore, err := apply.NewIgnore(release.Ignore)
+	if err != nil {
+		return false, fmt.Errorf("spec.%w", err)
+	}
 	by, err := e.accounts.hire(a.key.Namespace, release.ServiceAccountName, e.config.DefaultServiceAccount)
 	if err != nil {
-		return fmt.Errorf("spec.serviceAccountName: %w", err)
+		return false, fmt.Errorf("spec.serviceAccountName: %w", err)
 	}
 	a.mu.Lock()
-	before := a.terms.by
-	a.terms = terms{by: by, force: release.Force}
+	before := a.terms
+	a.terms = terms{by: by, force: release.Force, ignore: ignore, rules: release.Ignore}
 	a.mu.Unlock()
-	e.accounts.dismiss(before)
-	return nil
+	e.accounts.dismiss(before.by)
+	return before.by != nil && !reflect.DeepEqual(before.rules, release.Ignore), nil
 }
 
 // agreed returns the App's terms. Before there are any, the spoke itself only looks.
