@@ -105,11 +105,7 @@ func (p *pass) desire(w wish) error {
 			w.Ref, fleet.ErrInvalid, other, other.APIVersion(), w.Entry.Ref, w.Entry.Ref.APIVersion())
 	}
 	p.desired[id] = w.Entry.Ref
-	p.app.inv.Edit(w.Ref, func(entry *inventory.Entry) {
-		if entry.Going {
-			entry.UID, entry.Applied, entry.Going = "", fleet.Digest{}, false
-		}
-	})
+	p.app.inv.Edit(w.Ref, wantAgain)
 	p.app.mu.Lock()
 	defer p.app.mu.Unlock()
 	delete(p.app.stale, id)
@@ -167,12 +163,7 @@ func (p *pass) refused(ctx context.Context, s *step, refusal error) error {
 // announce notes in the inventory what is about to be done, so that no crash leaves an object without an owner, or
 // content that is not known.
 func (p *pass) announce(s *step) {
-	entry, has := p.app.inv.Get(s.Ref)
-	s.before, s.had = entry, has
-	entry.Ref = s.Ref
-	entry.Kept = s.PruneDisabled
-	entry.Protected = s.Protected
-	entry.Fresh = entry.Fresh || !has
+	s.before, s.had = p.app.inv.Get(s.Ref)
 	switch s.op {
 	case keep, verify:
 		p.note(s) // the same content may be made of something else by now
@@ -181,16 +172,10 @@ func (p *pass) announce(s *step) {
 		p.app.inv.Remove(s.Ref)
 		p.engine.disown(p.app, s.Ref)
 		return
-	case write:
-		entry.Applied = fleet.Digest{}
 	case restamp:
-		entry.Applied = s.Stamp
-		if s.preview.UID != "" {
-			entry.UID = string(s.preview.UID)
-		}
 		p.engine.tracker.Leave(s.Ref)
 	}
-	p.app.inv.Put(entry)
+	p.app.inv.Put(s.announced())
 	if s.op == restamp {
 		p.note(s)
 	}
