@@ -20,6 +20,8 @@ type world struct {
 	objects map[fleet.ObjectRef]thing
 	saved   map[fleet.ObjectRef]inventory.Entry
 	uids    int
+	// blind: drift has not seen anything yet when a pass is planned.
+	blind bool
 	// left is how many effects there are before the crash.
 	left int
 	// deleted has what was deleted and not made again in its place.
@@ -205,6 +207,32 @@ func (w *world) stage(inv *inventory.Inventory, set map[fleet.ObjectRef]wanted, 
 
 // moved is what drift would say of an object.
 func (w *world) moved(entry inventory.Entry) bool {
+	return !w.blind && w.drifted(entry)
+}
+
+// drifted reports whether an object is not what the inventory says of it.
+func (w *world) drifted(entry inventory.Entry) bool {
 	live, there := w.objects[entry.Ref.ID()]
 	return entry.UID != "" && (!there || live.uid != entry.UID || fleet.DigestOf([]byte(live.content)) != entry.Applied)
+}
+
+// correct puts drift back after a pass, as lastApplied lets it.
+func (w *world) correct(set map[fleet.ObjectRef]wanted) {
+	for id, entry := range w.saved {
+		want := set[versioned(id)]
+		if entry.Going || entry.Applied.IsZero() || want.mode.Untouched() || want.mode.SSA == manifest.SSAIfNotPresent || !w.drifted(entry) {
+			continue
+		}
+		if fleet.DigestOf([]byte(want.content)) != entry.Applied {
+			continue
+		}
+		live, there := w.objects[id]
+		if !there || want.frozen {
+			w.uids++
+			live.uid = strconv.Itoa(w.uids)
+		}
+		w.objects[id] = thing{uid: live.uid, content: want.content, ours: true}
+		entry.UID = live.uid
+		w.saved[id] = entry
+	}
 }

@@ -168,16 +168,17 @@ func TestAfterEveryCrashTheNextPassReachesTheSameEnd(t *testing.T) {
 		if rapid.Bool().Draw(t, "another") {
 			next = drawSet(t, "third")
 		}
-		all := rapid.Bool().Draw(t, "all")
+		all, blind := rapid.Bool().Draw(t, "all"), rapid.Bool().Draw(t, "blind")
 		for n := 0; ; n++ {
 			w := start.clone()
-			w.left = n
+			w.left, w.blind = n, blind
 			_, err := w.pass(cut, true, fleet.PruneGuard{Off: true}, fleet.Digest{}, all)
 			crashed := err != nil
 			w.left = ample
 			if _, err := w.pass(next, true, fleet.PruneGuard{Off: true}, fleet.Digest{}, false); err != nil {
 				t.Fatal(err)
 			}
+			w.correct(next)
 			w.settled(t, start, cut, next)
 			for _, ref := range w.deleted {
 				_, inCut := cut[versioned(ref)]
