@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -28,6 +29,9 @@ func explain(ref fleet.ObjectRef, operation string, err error, sealed bool) erro
 	text := error(err)
 	if sealed || ref.Group == "" && ref.Kind == "Secret" {
 		text = withoutValues(err)
+	}
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		text = fmt.Errorf("%w; its namespace has to be gone first: the conditions of Namespace/%s say what that waits for", text, ref.Namespace)
 	}
 	if sentinel := sentinelOf(err); sentinel != nil {
 		return markImmutable(err, fmt.Errorf("%s: %s: %w: %w", ref, operation, sentinel, text))

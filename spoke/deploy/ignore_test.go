@@ -31,8 +31,12 @@ func TestFieldsThatAreIgnoredStayAsOthersHaveThem(t *testing.T) {
 	}
 	for name, set := range map[string]func(b *bundle, n int){
 		"by an autoscaler": scale,
-		"by an update":     func(b *bundle, n int) { b.patch(deployments, "web", "someone", fmt.Sprintf(`{"spec":{"replicas":%d}}`, n)) },
-		"with kubectl":     func(b *bundle, n int) { b.patch(deployments, "web", "kubectl-edit", fmt.Sprintf(`{"spec":{"replicas":%d}}`, n)) },
+		"by an update": func(b *bundle, n int) {
+			b.patch(deployments, "web", "someone", fmt.Sprintf(`{"spec":{"replicas":%d}}`, n))
+		},
+		"with kubectl": func(b *bundle, n int) {
+			b.patch(deployments, "web", "kubectl-edit", fmt.Sprintf(`{"spec":{"replicas":%d}}`, n))
+		},
 		"by an apply": func(b *bundle, n int) {
 			object := fmt.Sprintf(`{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web"},"spec":{"replicas":%d}}`, n)
 			if err := b.apply(deployments, "web", "someone", object, true); err != nil {
