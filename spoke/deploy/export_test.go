@@ -10,3 +10,10 @@ func (e *Engine) Accounts() int { return e.accounts.len() }
 func (e *Engine) Judged(ref fleet.ObjectRef) (clean uint64, moved bool) {
 	return e.tracker.Known(ref).Clean, e.tracker.Moved(ref)
 }
+
+// Referred is how many ConfigMaps and Secrets are watched because Apps refer to them.
+func (e *Engine) Referred() int {
+	e.references.mu.Lock()
+	defer e.references.mu.Unlock()
+	return len(e.references.watched)
+}

@@ -11,11 +11,12 @@ import (
 
 // Reasons of events.
 const (
-	reasonApplied  = "Applied"
-	reasonPruned   = "Pruned"
-	reasonOrphaned = "Orphaned"
-	reasonDrift    = "DriftCorrected"
-	reasonConflict = "Conflict"
+	reasonApplied   = "Applied"
+	reasonPruned    = "Pruned"
+	reasonOrphaned  = "Orphaned"
+	reasonDrift     = "DriftCorrected"
+	reasonConflict  = "Conflict"
+	reasonTakenOver = "TakenOver"
 	// Made anew, by force.
 	reasonRecreated = "Recreated"
 )
