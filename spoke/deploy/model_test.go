@@ -220,13 +220,13 @@ func (w *world) drifted(entry inventory.Entry) bool {
 func (w *world) correct(set map[fleet.ObjectRef]wanted) {
 	for id, entry := range w.saved {
 		want := set[versioned(id)]
-		if entry.Going || entry.Applied.IsZero() || want.mode.Untouched() || want.mode.SSA == manifest.SSAIfNotPresent || !w.drifted(entry) {
+		live, there := w.objects[id]
+		if entry.Going || entry.Applied.IsZero() || want.mode.Untouched() || there && want.mode.SSA == manifest.SSAIfNotPresent || !w.drifted(entry) {
 			continue
 		}
 		if fleet.DigestOf([]byte(want.content)) != entry.Applied {
 			continue
 		}
-		live, there := w.objects[id]
 		if !there || want.frozen {
 			w.uids++
 			live.uid = strconv.Itoa(w.uids)
