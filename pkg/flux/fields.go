@@ -32,6 +32,9 @@ var KustomizationFields = []Field{
 	{"suspend", Control, "spoke/deploy.TestASuspendedAppIsLeftAloneAndPutBackWhenResumed test/e2e.TestSuspendedAppRestsUntilItIsResumed"},
 	{"deletionPolicy", AtHub, "test/e2e.TestDeletionTable"},
 	{"kubeConfig", AtHub, "pkg/flux.TestKubeConfigIsRefusedWithWhatToDoInstead"},
+	{"force", InRelease, "spoke/deploy.TestForceMakesAnewWhatCannotBeChanged"},
+	{"ignore", InRelease, "spoke/deploy.TestFieldsThatAreIgnoredStayAsOthersHaveThem"},
+	{"serviceAccountName", InRelease, "spoke/deploy.TestAnAppDoesWhatItsServiceAccountMayAndNoMore"},
 	{"targetNamespace", AtBuild, "test/e2e.TestBuildFieldsReachTheCluster"},
 	{"namePrefix", AtBuild, "test/e2e.TestBuildFieldsReachTheCluster"},
 	{"nameSuffix", AtBuild, "test/e2e.TestBuildFieldsReachTheCluster"},
@@ -44,14 +47,6 @@ var KustomizationFields = []Field{
 	{"healthChecks", InRelease, "spoke/deploy.TestReadyWaitsForHealthChecksOfOthersObjectsToo"},
 	{"healthCheckExprs", InRelease, "spoke/deploy.TestHealthExpressionsTakeThePlaceOfKstatus"},
 	{"dependsOn", InRelease, "test/e2e.TestDependencyIsReadyAtTheNewRevisionBeforeWhatDependsOnItIsApplied"},
-}
-
-// NotYet are the fields of a Kustomization that are known and refused for now: nothing is accepted and ignored. A field
-// that comes to work moves to KustomizationFields.
-var NotYet = []Field{
-	{"force", InRelease, ""},
-	{"serviceAccountName", InRelease, ""},
-	{"ignore", InRelease, ""},
 }
 
 // GitRepositoryFields are the fields of a GitRepository that are taken; any other is refused.

@@ -34,6 +34,7 @@ type app struct {
 	manifest *manifest.Manifest
 	// objects is how many the Manifest comes to in this cluster.
 	objects int
+	terms   terms
 	// stale objects are in the inventory and not in the Manifest: held, or not gone yet. They are left alone, and what
 	// happens to them is looked at when they are wanted again.
 	stale map[fleet.ObjectRef]bool
@@ -98,10 +99,15 @@ func (e *Engine) drop(a *app) {
 	e.lookout.Follow(a.key, nil, nil)
 	e.references.set(a, nil)
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	if e.apps[a.key] == a {
 		delete(e.apps, a.key)
 	}
+	e.mu.Unlock()
+	a.mu.Lock()
+	by := a.terms.by
+	a.terms = terms{}
+	a.mu.Unlock()
+	e.accounts.dismiss(by)
 }
 
 // setAside has exactly these objects left alone.

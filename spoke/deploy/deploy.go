@@ -51,6 +51,11 @@ func (e *Engine) deploy(ctx context.Context, t Target) error {
 	if err := e.refuseFlux(ctx, t.App); err != nil {
 		return err
 	}
+	other, err := e.agree(a, t.Release)
+	if err != nil {
+		return err
+	}
+	t.Verify = t.Verify || other
 	if err := e.takeIn(ctx, a); err != nil {
 		return err
 	}
@@ -62,10 +67,10 @@ func (e *Engine) deploy(ctx context.Context, t Target) error {
 	a.manifest = t.Manifest
 	a.mu.Unlock()
 	p := &pass{
-		engine: e, app: a, target: t,
+		engine: e, app: a, target: t, terms: e.agreed(a),
 		desired: map[fleet.ObjectRef]fleet.ObjectRef{}, defined: map[kindName]bool{}, missing: map[fleet.ObjectRef]error{},
 	}
-	err = p.run(ctx)
+	err = e.blame(ctx, a, p.run(ctx))
 	p.conclude(ctx, err)
 	return errors.Join(err, p.saveErr)
 }
@@ -75,6 +80,7 @@ type pass struct {
 	engine *Engine
 	app    *app
 	target Target
+	terms  terms
 	// desired has the objects of all stages so far, as the Manifest names them, by reference without version.
 	desired map[fleet.ObjectRef]fleet.ObjectRef
 	// defined are the kinds whose definitions this pass has applied: they may take a moment to be served.

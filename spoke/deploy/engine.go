@@ -44,6 +44,9 @@ type Config struct {
 	Namespace string
 	// Dir is a directory on a volume that may be lost. Empty: nothing is kept there.
 	Dir string
+	// DefaultServiceAccount is who acts for Apps that name no ServiceAccount, in the App's namespace. Empty: the spoke
+	// itself.
+	DefaultServiceAccount string
 }
 
 // Engine deploys Apps to one cluster. It is safe for concurrent use.
@@ -54,15 +57,13 @@ type Engine struct {
 	dynamic  dynamic.Interface
 	metadata metadata.Interface
 	mapper   *apply.Mapper
-	// applier writes for passes and corrector for corrections, so that neither waits for the other.
-	applier   *apply.Applier
-	corrector *apply.Applier
-	store     *inventory.Store
-	tracker   *drift.Tracker
-	health    *health.Watcher
-	lookout   *health.Lookout
-	flux      *fluxWatch
-	crds      *definitions
+	accounts *accounts
+	store    *inventory.Store
+	tracker  *drift.Tracker
+	health   *health.Watcher
+	lookout  *health.Lookout
+	flux     *fluxWatch
+	crds     *definitions
 	// references are watched for what Apps are made of.
 	references *references
 	stamps     stamps
@@ -138,8 +139,10 @@ func (e *Engine) connect() error {
 	}
 	e.client, e.dynamic, e.metadata = core, full, meta
 	e.mapper = apply.NewMapper(asker, meta)
-	e.applier = apply.NewApplier(e.marks, meta, 2*parallel)
-	e.corrector = apply.NewApplier(e.marks, meta, drift.Workers)
+	e.accounts = &accounts{config: config, http: http, used: map[string]*account{}, self: &account{
+		applier:   apply.NewApplier(e.marks, meta, full, 2*parallel),
+		corrector: apply.NewApplier(e.marks, meta, full, drift.Workers),
+	}}
 	e.store = inventory.NewStore(core.ConfigMaps(e.config.Namespace))
 	e.tracker = drift.NewTracker(drift.Config{
 		Client:   meta,

@@ -19,6 +19,9 @@ func (e *Engine) Load(ctx context.Context, app fleet.Key, m *manifest.Manifest, 
 		return fmt.Errorf("load %s: %w", app.Words(), err)
 	}
 	defer unlock()
+	if _, err := e.agree(a, release); err != nil {
+		return fmt.Errorf("load %s: %w", app.Words(), err)
+	}
 	wanted := map[fleet.ObjectRef]bool{} // with what is in the Manifest to be left alone
 	untouched := map[fleet.ObjectRef]bool{}
 	origins := map[fleet.ObjectRef]origin{}
