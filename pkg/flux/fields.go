@@ -27,6 +27,8 @@ var KustomizationFields = []Field{
 	{"sourceRef", AtHub, ""},
 	{"prune", InRelease, ""},
 	{"wait", InRelease, ""},
+	{"commonMetadata", InRelease, "spoke/deploy.TestCommonMetadataTakesThePlaceOfWhatObjectsSayAndIsNotSubstituted"},
+	{"postBuild", InRelease, "spoke/deploy.TestPostBuildSubstitutesInTheTextSoThatTypesComeOutAsInFlux"},
 	{"suspend", Control, ""},
 	{"deletionPolicy", AtHub, ""},
 	{"kubeConfig", AtHub, ""},
@@ -38,18 +40,16 @@ var KustomizationFields = []Field{
 	{"components", AtBuild, "test/e2e.TestBuildFieldsReachTheCluster"},
 	{"ignoreMissingComponents", AtBuild, "test/e2e.TestBuildFieldsReachTheCluster"},
 	{"buildMetadata", AtBuild, "test/e2e.TestBuildFieldsReachTheCluster"},
+	{"decryption", InRelease, "spoke/deploy.TestDecryptionOfObjectsAndOfValuesWithAgeAndPGP"},
 }
 
 // NotYet are the fields of a Kustomization that are known and refused for now: nothing is accepted and ignored. A field
 // that comes to work moves to KustomizationFields.
 var NotYet = []Field{
-	{"commonMetadata", InRelease, ""},
 	{"force", InRelease, ""},
 	{"serviceAccountName", InRelease, ""},
 	{"healthChecks", InRelease, ""},
 	{"healthCheckExprs", InRelease, ""},
-	{"postBuild", InRelease, ""},
-	{"decryption", InRelease, ""},
 	{"ignore", InRelease, ""},
 	{"dependsOn", InRelease, ""},
 }
