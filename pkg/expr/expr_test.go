@@ -203,3 +203,25 @@ func TestEvaluationIsBounded(t *testing.T) {
 		}
 	}
 }
+
+func TestErrorOfAnEvaluationQuotesNothingOfTheObject(t *testing.T) {
+	t.Parallel()
+	content := map[string]any{"data": map[string]any{"password": "canary"}}
+	for text, want := range map[string]string{
+		"int(data.password) == 1":          "its evaluation fails",
+		"timestamp(data.password) == null": "its evaluation fails",
+		"data[data.password] == 'x'":       "no such key",
+		"data.password.charAt(99) == 'x'":  "its evaluation fails",
+		"'x'.matches(data.password + '[')": "its evaluation fails",
+		"data.password + 1 == 2":           "no such overload",
+		"data.user == 'x'":                 "no such key: user",
+		"status.phase == 'x'":              "no such attribute(s): status",
+		"data.password":                    "it is not a boolean but of type string",
+	} {
+		h := health(t, fleet.HealthCheckExpr{APIVersion: "x.io/v1", Current: text})
+		state, message := h.Evaluate(widgets, content)
+		if state != expr.InProgress || strings.Contains(message, "canary") || !strings.Contains(message, want) {
+			t.Errorf("%s: %s: %s", text, state, message)
+		}
+	}
+}

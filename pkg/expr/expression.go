@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -23,7 +24,10 @@ const (
 )
 
 // expression is a compiled CEL expression. It is safe for concurrent use.
-type expression struct{ program cel.Program }
+type expression struct {
+	text    string
+	program cel.Program
+}
 
 // parse compiles an expression over variables of which nothing is known beforehand: any field of an object is one.
 func parse(text string) (*expression, error) {
@@ -93,7 +97,24 @@ func compile(env *cel.Env, read func(string) (*cel.Ast, *cel.Issues), text strin
 	if err != nil {
 		return nil, fmt.Errorf("%w: does not compile as CEL: %w", fleet.ErrInvalid, err)
 	}
-	return &expression{program}, nil
+	return &expression{text, program}, nil
+}
+
+// tellable is as much of an evaluation's error as holds nothing of the objects: an error of a conversion, say, quotes what
+// may be secret.
+func (e *expression) tellable(err error) error {
+	text := err.Error()
+	for _, told := range []string{"no such key", "no such attribute"} {
+		if _, name, named := strings.Cut(text, ": "); named && strings.HasPrefix(text, told) && strings.Contains(e.text, name) {
+			return errors.New(text) // which the expression names itself
+		}
+	}
+	for _, told := range []string{"no such key", "no such attribute", "no such overload", errTooLarge.Error(), "cost limit exceeded", "interrupted"} {
+		if strings.Contains(text, told) {
+			return errors.New(told)
+		}
+	}
+	return errors.New("its evaluation fails; the error is not told, as it may quote the object")
 }
 
 // isTrue evaluates the expression.
@@ -102,7 +123,7 @@ func (e *expression) isTrue(variables map[string]any) (bool, error) {
 	defer cancel()
 	value, _, err := e.program.ContextEval(ctx, variables)
 	if err != nil {
-		return false, err
+		return false, e.tellable(err)
 	}
 	result, is := value.(types.Bool)
 	if !is {
