@@ -77,6 +77,7 @@ func TestNextStepFollowsFromTheAssignmentAndWhatWasDone(t *testing.T) {
 		"only another generation":      {assigned(1, func(a *Assigned) { a.Generation = 9 }), progress{last: ended(pass, a, nil, 0)}, decision{step: pass, verify: true, at: in(time.Hour)}},
 		"another release after error":  {assigned(2, nil), progress{last: ended(pass, a, terminal, 3)}, decision{step: pass, at: t0}},
 		"a request":                    {requested, progress{last: ended(pass, a, nil, 0)}, decision{step: pass, verify: true, at: t0}},
+		"another release and request":  {assigned(2, func(a *Assigned) { a.RequestedAt = "now" }), progress{last: ended(pass, a, nil, 0)}, decision{step: pass, at: t0}},
 		"a request that was handled":   {requested, progress{last: ended(pass, a, nil, 0), handled: "now"}, decision{step: pass, verify: true, at: in(time.Hour)}},
 		"a prune approved":             {approved, progress{last: ended(pass, a, nil, 0)}, decision{step: pass, at: t0}},
 		"an approval lapsed":           {a, progress{last: ended(pass, approved, nil, 0)}, decision{step: pass, verify: true, at: in(time.Hour)}},

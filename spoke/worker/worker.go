@@ -167,6 +167,10 @@ func (w *worker) look(ctx context.Context, now time.Time) time.Time {
 		w.progress.nudged, w.progress.flux = true, status.ManagedByFlux
 	}
 	w.progress.woken = status.Wakes != w.served
+	if served(w.want, w.progress) {
+		w.progress.handled = w.want.RequestedAt
+		w.remember(w.want, *w.progress.last)
+	}
 	next := decide(now, w.want, w.progress)
 	due := w.running == nil && next.step != rest && !next.at.After(now)
 	w.hinder(due && next.step == pass && !w.want.Kept, now) // what it depends on may not be kept
@@ -260,6 +264,9 @@ func (w *worker) finish(o outcome) {
 			"reason", o.failure.Reason, "tries", o.failures, telemetry.KeyErr, o.failure.Err)
 	}
 	changed := p.last == nil || p.last.step != o.step || p.last.run != o.run || p.last.failure != nil
+	if p.last != nil && p.last.step == o.step {
+		o.brought = p.last.run != o.run || p.last.failure != nil && p.last.brought
+	}
 	p.last = &o
 	w.pool.metrics.count(o)
 	switch {
