@@ -32,24 +32,24 @@ var KustomizationFields = []Field{
 	{"suspend", Control, ""},
 	{"deletionPolicy", AtHub, ""},
 	{"kubeConfig", AtHub, ""},
+	{"targetNamespace", AtBuild, "test/e2e.TestBuildFieldsReachTheCluster"},
+	{"namePrefix", AtBuild, "test/e2e.TestBuildFieldsReachTheCluster"},
+	{"nameSuffix", AtBuild, "test/e2e.TestBuildFieldsReachTheCluster"},
+	{"patches", AtBuild, "test/e2e.TestBuildFieldsReachTheCluster"},
+	{"images", AtBuild, "test/e2e.TestBuildFieldsReachTheCluster"},
+	{"components", AtBuild, "test/e2e.TestBuildFieldsReachTheCluster"},
+	{"ignoreMissingComponents", AtBuild, "test/e2e.TestBuildFieldsReachTheCluster"},
+	{"buildMetadata", AtBuild, "test/e2e.TestBuildFieldsReachTheCluster"},
+	{"decryption", InRelease, "spoke/deploy.TestDecryptionOfObjectsAndOfValuesWithAgeAndPGP"},
 }
 
 // NotYet are the fields of a Kustomization that are known and refused for now: nothing is accepted and ignored. A field
 // that comes to work moves to KustomizationFields.
 var NotYet = []Field{
-	{"targetNamespace", AtBuild, ""},
-	{"namePrefix", AtBuild, ""},
-	{"nameSuffix", AtBuild, ""},
-	{"patches", AtBuild, ""},
-	{"images", AtBuild, ""},
-	{"components", AtBuild, ""},
-	{"ignoreMissingComponents", AtBuild, ""},
-	{"buildMetadata", AtBuild, ""},
 	{"force", InRelease, ""},
 	{"serviceAccountName", InRelease, ""},
 	{"healthChecks", InRelease, ""},
 	{"healthCheckExprs", InRelease, ""},
-	{"decryption", InRelease, ""},
 	{"ignore", InRelease, ""},
 	{"dependsOn", InRelease, ""},
 }

@@ -145,6 +145,10 @@ func validateRelease(fields *fleet.Fields, r fleet.ReleaseSpec) {
 		if d.SecretRef != nil {
 			fields.Require("spec.decryption.secretRef.name", d.SecretRef.Name)
 		}
+		if d.ServiceAccountName != "" {
+			// Flux refuses it too, unless its controller is told to let Apps have identities at a cloud.
+			fields.Refuse("spec.decryption.serviceAccountName", "identities at a cloud are not supported: put the keys, or credentials of the key service, into the Secret of spec.decryption.secretRef")
+		}
 	}
 	for i, rule := range r.Ignore {
 		at := fmt.Sprintf("spec.ignore[%d]", i)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"flotilla.dev/flotilla/pkg/sops"
 )
 
 // Mode is what an object's own annotations, or labels, say about how it is treated.
@@ -35,7 +37,6 @@ const (
 	AnnotationReconcile = "kustomize.toolkit.fluxcd.io/reconcile"
 	AnnotationSSA       = "kustomize.toolkit.fluxcd.io/ssa"
 	AnnotationProtect   = "fleet.flotilla.dev/protect"
-	annotationDecrypt   = "kustomize.toolkit.fluxcd.io/decrypt"
 	// annotationSubstitute of value "disabled", in this case only, keeps an object's text as it is.
 	annotationSubstitute = "kustomize.toolkit.fluxcd.io/substitute"
 )
@@ -97,19 +98,10 @@ func Exempt(object map[string]any) bool {
 	})
 }
 
-// encrypted reports whether SOPS has encrypted an object that does not say, by annotation as in Flux, that the cluster
-// decrypts it by itself.
-func encrypted(object map[string]any) bool {
-	sops, _ := object["sops"].(map[string]any)
-	metadata, _ := object["metadata"].(map[string]any)
-	mac, _ := sops["mac"].(string)
-	return mac != "" && !strings.EqualFold(texts(metadata, "annotations")[annotationDecrypt], "disabled")
-}
-
 // errEncrypted is why an encrypted object of an App without decryption is refused: as it is it would be applied as
 // ciphertext, or be refused by the API server for a reason that nobody understands.
-var errEncrypted = errors.New("it is SOPS-encrypted: decryption is not supported yet; to apply it as it is, annotate it with " +
-	annotationDecrypt + ": disabled")
+var errEncrypted = errors.New("it is encrypted with SOPS, and the App has no spec.decryption: set it, or, to apply the object as it is, annotate it with " +
+	sops.DecryptAnnotation + ": disabled")
 
 // places are the fields of an object's metadata in which Flux looks for its annotations.
 var places = []string{"labels", "annotations"}

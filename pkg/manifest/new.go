@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/sops"
 )
 
 // Blobs are the contents that digests name.
@@ -108,7 +109,7 @@ func (b *builder) addItems(items []any, kind string, number, depth int) error {
 // entry makes an entry of an object, and its blob: the document where the object is to be resolved, else its canonical
 // form.
 func (o Options) entry(object map[string]any, document []byte) (Entry, []byte, error) {
-	isEncrypted := encrypted(object)
+	isEncrypted := !sops.Disabled(object) && (sops.Whole(object) || o.Decrypt && len(sops.Values(object)) > 0)
 	if isEncrypted && !o.Decrypt {
 		ref, _ := RefOf(object)
 		return Entry{}, nil, fmt.Errorf("%s: %w", ref, errEncrypted)

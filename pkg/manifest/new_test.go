@@ -194,7 +194,7 @@ func TestNewRefusesWhatSOPSHasEncryptedUnlessItIsToBeAppliedSo(t *testing.T) {
 				}
 				return
 			}
-			if want := tc.refused + ": it is SOPS-encrypted: decryption is not supported yet"; !errors.Is(err, fleet.ErrInvalid) || !strings.Contains(err.Error(), want) {
+			if want := tc.refused + ": it is encrypted with SOPS, and the App has no spec.decryption"; !errors.Is(err, fleet.ErrInvalid) || !strings.Contains(err.Error(), want) {
 				t.Errorf("error %v, want %q", err, want)
 			}
 		})

@@ -1,6 +1,7 @@
 package manifest_test
 
 import (
+	"encoding/base64"
 	"errors"
 	"strings"
 	"testing"
@@ -57,8 +58,25 @@ func TestAnEncryptedObjectIsKeptAsItIsForAnAppWithDecryptionAndRefusedWithout(t 
 	if entry, _ := mustNewWith(t, manifest.Options{Decrypt: true, Substitute: true}, doc); !entry.Encrypted || !entry.Substitute {
 		t.Errorf("encrypted %v, substitute %v: what is encrypted may have variables", entry.Encrypted, entry.Substitute)
 	}
-	if _, _, err := manifest.New(documents(doc), manifest.Options{Substitute: true}); !errors.Is(err, fleet.ErrInvalid) || !strings.Contains(err.Error(), "Secret/a: it is SOPS-encrypted") {
+	if _, _, err := manifest.New(documents(doc), manifest.Options{Substitute: true}); !errors.Is(err, fleet.ErrInvalid) || !strings.Contains(err.Error(), "Secret/a: it is encrypted with SOPS") {
 		t.Errorf("error %v, want a refusal that names the Secret", err)
+	}
+}
+
+func TestASecretWithEncryptedValuesIsKeptAsItIsForAnAppWithDecryption(t *testing.T) {
+	t.Parallel()
+	value := base64.StdEncoding.EncodeToString([]byte("a: ENC[x]\nsops:\n  mac: ENC[x]\n"))
+	doc := "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\ndata: {config.yaml: " + value + "}\n"
+	if entry, blob := mustNewWith(t, manifest.Options{Decrypt: true}, doc); !entry.Encrypted || blob != doc {
+		t.Errorf("encrypted %v, blob %q", entry.Encrypted, blob)
+	}
+	// As with Flux, somebody in the cluster may decrypt them by himself.
+	if entry, _ := mustNewWith(t, manifest.Options{}, doc); entry.Encrypted {
+		t.Error("encrypted, for an App without decryption")
+	}
+	disabled := strings.Replace(doc, "name: a", "name: a, annotations: {kustomize.toolkit.fluxcd.io/decrypt: disabled}", 1)
+	if entry, _ := mustNewWith(t, manifest.Options{Decrypt: true}, disabled); entry.Encrypted {
+		t.Error("encrypted, though its annotation says to leave it")
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"flotilla.dev/flotilla/pkg/patch"
 	"flotilla.dev/flotilla/pkg/subst"
 	"flotilla.dev/flotilla/spoke/apply"
+	"flotilla.dev/flotilla/spoke/decrypt"
 )
 
 // inputs are all that an App's objects are made of in this cluster, besides the Manifest. They are not changed once they
@@ -23,14 +24,11 @@ type inputs struct {
 	variables   subst.Variables
 	patches     *patch.Set // nil: none
 	common      *fleet.CommonMetadata
-	decrypt     decrypt // nil: the App has no decryption
+	keys        *decrypt.Keys // nil: nothing is to be decrypted
 
 	// known has what was made of blobs, for passes.
 	known map[fleet.Digest]material
 }
-
-// decrypt makes the plain document of an encrypted one. Its errors hold nothing of either.
-type decrypt func(ctx context.Context, ref fleet.ObjectRef, document []byte) ([]byte, error)
 
 // gather reads what the App's objects are made of; nil: of the Manifest alone. Unchanged inputs are those of the pass
 // before, with what it made of them. What is read is watched from then on, there or not.
@@ -55,9 +53,18 @@ func (e *Engine) gather(ctx context.Context, a *app, t Target) (*inputs, error) 
 			return nil, fmt.Errorf("the Placement's overrides: %w", err)
 		}
 	}
-	in.digest = in.name(t)
+	keys, err := e.readKeys(ctx, t, &read)
+	if err != nil {
+		return nil, err
+	}
+	in.digest = in.name(t, keys)
 	if a.inputs != nil && a.inputs.digest == in.digest {
 		return a.inputs, nil
+	}
+	if keys != nil {
+		if in.keys, err = keys.parse(); err != nil {
+			return nil, err
+		}
 	}
 	a.inputs = in
 	return in, nil
@@ -79,13 +86,14 @@ func needsInputs(t Target) bool {
 }
 
 // name is the digest of the inputs.
-func (in *inputs) name(t Target) fleet.Digest {
+func (in *inputs) name(t Target, keys *keyData) fleet.Digest {
 	data, err := json.Marshal(struct {
 		Substitutes bool
 		Variables   fleet.Digest
 		Patches     []fleet.Patch
 		Common      *fleet.CommonMetadata
-	}{in.substitutes, in.variables.Digest(), t.Binding.Patches, in.common})
+		Keys        *fleet.Digest
+	}{in.substitutes, in.variables.Digest(), t.Binding.Patches, in.common, keys.digest()})
 	if err != nil {
 		panic(fmt.Sprintf("encode inputs: %v", err)) // strings and digests always encode
 	}

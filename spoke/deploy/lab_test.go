@@ -38,12 +38,13 @@ const (
 )
 
 var (
-	configMaps  = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
-	secrets     = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
-	services    = schema.GroupVersionResource{Version: "v1", Resource: "services"}
-	namespaces  = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
-	deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
-	crds        = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+	configMaps   = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
+	secrets      = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
+	services     = schema.GroupVersionResource{Version: "v1", Resource: "services"}
+	namespaces   = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+	deployments  = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+	clusterRoles = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterroles"}
+	crds         = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 )
 
 // bundle is a test's own: a namespace for an App's objects and one for the spoke's, and an engine that can be
@@ -62,6 +63,7 @@ type bundle struct {
 	logged    io.Writer // nil: nothing is logged
 	agent     string    // the engine's user agent
 	wrap      func(http.RoundTripper) http.RoundTripper
+	log       *slog.Logger // nil: none
 
 	engine *deploy.Engine
 	stop   func()
@@ -115,7 +117,7 @@ func (b *bundle) start() *bundle {
 
 func (b *bundle) run(config *rest.Config) {
 	b.Helper()
-	var log *slog.Logger
+	log := b.log
 	if b.logged != nil {
 		log = slog.New(slog.NewTextHandler(b.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
@@ -170,9 +172,7 @@ func (b *bundle) target(objects ...string) deploy.Target {
 	for i, object := range objects {
 		documents[i] = []byte(object)
 	}
-	m, blobs, err := manifest.New(documents, manifest.Options{
-		Substitute: b.release.PostBuild != nil, Decrypt: b.release.Decryption != nil, CommonMetadata: b.release.CommonMetadata,
-	})
+	m, blobs, err := manifest.New(documents, b.options())
 	if err != nil {
 		b.Fatal(err)
 	}

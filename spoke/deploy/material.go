@@ -61,10 +61,7 @@ func (in *inputs) object(ctx context.Context, source manifest.Entry, document []
 		}
 	}()
 	if source.Encrypted {
-		if in.decrypt == nil {
-			return m, fmt.Errorf("%w: it is encrypted, and the App has no spec.decryption", fleet.ErrInvalid)
-		}
-		if document, err = in.decrypt(ctx, source.Ref, document); err != nil {
+		if document, err = in.plain(ctx, document); err != nil {
 			return m, err
 		}
 		m.secret = true

@@ -18,7 +18,7 @@ var table = map[string][]string{
 	"pkg/environ":               {},
 	"pkg/flux":                  {"pkg/fleet"},
 	"pkg/identity":              {"pkg/disk", "pkg/fleet"},
-	"pkg/manifest":              {"pkg/fleet"},
+	"pkg/manifest":              {"pkg/fleet", "pkg/sops"},
 	"pkg/patch":                 {"pkg/fleet"},
 	"pkg/postgres":              {"pkg/disk", "pkg/run"},
 	"pkg/render":                {"pkg/artifact", "pkg/build", "pkg/fleet"},
@@ -27,6 +27,7 @@ var table = map[string][]string{
 	"pkg/rpc/rpctest":           {"pkg/rpc"},
 	"pkg/run":                   {},
 	"pkg/subst":                 {"pkg/fleet"},
+	"pkg/sops":                  {},
 	"pkg/telemetry":             {},
 
 	// The hub's parts meet in the database and in package hub, not in each other.
@@ -45,17 +46,19 @@ var table = map[string][]string{
 	"hub/cmd/fleetctl/printer": {},
 
 	// The spoke's parts reach each other through interfaces that package spoke fills in; a pass has its engine.
-	"spoke":                    {"pkg/*", "spoke/*"},
-	"spoke/apply":              {"pkg/*"},
-	"spoke/cache":              {"pkg/*"},
-	"spoke/deploy":             {"pkg/*", "spoke/apply", "spoke/drift", "spoke/health", "spoke/inventory"},
-	"spoke/drift":              {"pkg/*"},
-	"spoke/health":             {"pkg/*"},
-	"spoke/inventory":          {"pkg/*"},
-	"spoke/lease":              {"pkg/*"},
-	"spoke/session":            {"pkg/*", "proto/flotilla/spoke/v1"},
-	"spoke/worker":             {"pkg/*"},
-	"spoke/cmd/flotilla-spoke": {"pkg/*", "spoke"},
+	"spoke":                     {"pkg/*", "spoke/*"},
+	"spoke/apply":               {"pkg/*"},
+	"spoke/cache":               {"pkg/*"},
+	"spoke/decrypt":             {"pkg/*"},
+	"spoke/decrypt/decrypttest": {"pkg/sops"},
+	"spoke/deploy":              {"pkg/*", "spoke/apply", "spoke/decrypt", "spoke/drift", "spoke/health", "spoke/inventory"},
+	"spoke/drift":               {"pkg/*"},
+	"spoke/health":              {"pkg/*"},
+	"spoke/inventory":           {"pkg/*"},
+	"spoke/lease":               {"pkg/*"},
+	"spoke/session":             {"pkg/*", "proto/flotilla/spoke/v1"},
+	"spoke/worker":              {"pkg/*"},
+	"spoke/cmd/flotilla-spoke":  {"pkg/*", "spoke"},
 
 	// Real parts for tests, benchmarks and the demo, which know Flotilla from outside: by its binaries.
 	"test/arch":  {},

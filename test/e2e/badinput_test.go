@@ -24,7 +24,7 @@ func TestBadCommitIsNamedAndTheLastGoodStateStays(t *testing.T) {
 		{"invalid manifest", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: bad, namespace: " + a.namespace + "}\ndata: {n: 1}\n", "ConfigMap/" + a.namespace + "/bad", m.Spoke},
 		{"unknown kind", "apiVersion: example.com/v1\nkind: Nothing\nmetadata: {name: bad, namespace: " + a.namespace + "}\n", "Nothing.example.com/" + a.namespace + "/bad", m.Spoke},
 		{"broken YAML", "a: [\n", "deploy/bad.yaml", fleet.Hub},
-		{"SOPS-encrypted", "apiVersion: v1\nkind: Secret\nmetadata: {name: bad, namespace: " + a.namespace + "}\nsops: {mac: ENC}\n", "Secret/" + a.namespace + "/bad: it is SOPS-encrypted: decryption is not supported yet", fleet.Hub},
+		{"SOPS-encrypted", "apiVersion: v1\nkind: Secret\nmetadata: {name: bad, namespace: " + a.namespace + "}\nsops: {mac: ENC}\n", "Secret/" + a.namespace + "/bad: it is encrypted with SOPS, and the App has no spec.decryption", fleet.Hub},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			a, other := a.in(t), other.in(t)
