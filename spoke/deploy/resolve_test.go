@@ -370,6 +370,29 @@ func TestAnObjectThatStaysTheSameIsMadeOfWhatTheNewestManifestHas(t *testing.T) 
 	madeOf(b.deploy(b.text("it", "a: x1")))
 }
 
+func TestARestartWithoutTheVariablesTakesUpTheRestAndHoldsNothing(t *testing.T) {
+	b := newBundle(t).start()
+	b.putConfigMap("vars", map[string]string{"NAME": "named"})
+	b.substituting(nil, fleet.SubstituteReference{Kind: "ConfigMap", Name: "vars"})
+	target := b.deploy(b.text("${NAME}", "a: b"), b.configMap("plain", "1"))
+	b.kill()
+	b.delete(configMaps, "vars")
+	b.start().load(target)
+	b.patch(configMaps, "plain", "kubectl-edit", `{"data":{"key":"2"}}`)
+	b.value(configMaps, "plain", "1", "data", "key")
+	if s := b.status(); s.HeldPrune != nil || s.Applied == target.Release.Digest() {
+		t.Errorf("status %+v: what has no name yet is not to be pruned, nor applied", s)
+	}
+	b.refused(target, fleet.ErrNotFound, "vars")
+	b.wantData("named", map[string]string{"a": "b"})
+	b.putConfigMap("vars", map[string]string{"NAME": "named"})
+	if err := b.try(target); err != nil {
+		t.Fatal(err)
+	}
+	b.patch(configMaps, "named", "kubectl-edit", `{"data":{"a":"c"}}`)
+	b.value(configMaps, "named", "b", "data", "a")
+}
+
 func TestTwoObjectsThatVariablesGiveTheSameNameAreRefused(t *testing.T) {
 	b := newBundle(t).start()
 	b.substituting(map[string]string{"A": "same", "B": "same"})
