@@ -10,10 +10,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"flotilla.dev/flotilla/pkg/render"
 	"flotilla.dev/flotilla/pkg/telemetry"
 )
 
 func main() {
+	render.Main() // does not return in a build's process
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	root := &cobra.Command{
@@ -22,7 +24,7 @@ func main() {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(), &cobra.Command{
+	root.AddCommand(runCommand(), debugCommand(), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), telemetry.Version())
