@@ -101,6 +101,8 @@ func TestParseRefusesWhatIsNoPatch(t *testing.T) {
 		"no pointer":              {Patch: "- {op: remove, path: canary}", Target: target},
 		"moved from nowhere":      {Patch: "- {op: move, path: /canary}", Target: target},
 		"bad label selector":      {Patch: "- {op: remove, path: /data}", Target: &fleet.PatchTarget{LabelSelector: "a in"}},
+		"bad annotation selector": {Patch: "- {op: remove, path: /data}", Target: &fleet.PatchTarget{LabelSelector: "a=b", AnnotationSelector: "a in"}},
+		"two with one target":     {Patch: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}", Target: target},
 		"bad expression":          {Patch: "- {op: remove, path: /data}", Target: &fleet.PatchTarget{Name: "a("}},
 		"broken YAML":             {Patch: "a: b: canary", Target: target},
 	} {

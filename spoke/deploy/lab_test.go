@@ -73,6 +73,7 @@ type bundle struct {
 
 	mu      sync.Mutex
 	blobs   manifest.Blobs
+	reads   int // of blobs
 	events  []fleet.Event
 	changes map[fleet.Key]int
 }
@@ -127,6 +128,7 @@ func (b *bundle) run(config *rest.Config) {
 		Blob: func(digest fleet.Digest) ([]byte, error) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
+			b.reads++
 			if blob, has := b.blobs[digest]; has {
 				return blob, nil
 			}
