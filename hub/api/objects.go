@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/patch"
 	"flotilla.dev/flotilla/pkg/resource"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
@@ -30,6 +31,9 @@ func (s *objects) Apply(ctx context.Context, req *adminv1.ApplyRequest) (*adminv
 	if err != nil {
 		return nil, err
 	}
+	if err := checkPatches(object); err != nil {
+		return nil, err
+	}
 	order := fleet.Order{DryRun: req.GetDryRun(), Confirm: req.Confirm}
 	stored, change, impact, err := s.Store.ApplyObject(ctx, s.Caller(ctx), object, order)
 	if err != nil {
@@ -40,6 +44,22 @@ func (s *objects) Apply(ctx context.Context, req *adminv1.ApplyRequest) (*adminv
 		return nil, err
 	}
 	return &adminv1.ApplyResponse{Object: raw, Change: changes[change], Impact: impactMessage(impact)}, nil
+}
+
+// checkPatches refuses a Placement with patches that are none: fleetctl, which checks the rest of an object too, has no
+// kustomize to know them by.
+func checkPatches(object *resource.Object) error {
+	if object.Kind != resource.Placement.Name {
+		return nil
+	}
+	placement, err := resource.Spec[fleet.Placement](object)
+	if err != nil {
+		return err
+	}
+	if err := patch.Check(placement); err != nil {
+		return fmt.Errorf("%s: %w", object, err)
+	}
+	return nil
 }
 
 // Get returns an object, or an App's instance in a cluster.

@@ -29,8 +29,8 @@ func TestAppliedObjectIsStoredOnce(t *testing.T) {
 func TestInvalidObjectIsRefusedByField(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
-	_, err := b.try(strings.Replace(ksYAML, `"prune":true`, `"prune":true,"postBuild":{}`, 1))
-	wantCode(t, err, codes.InvalidArgument, "spec.postBuild: not supported yet")
+	_, err := b.try(strings.Replace(ksYAML, `"prune":true`, `"prune":true,"postBuilt":{}`, 1))
+	wantCode(t, err, codes.InvalidArgument, "spec.postBuilt: not supported yet")
 }
 
 func TestSecondPlacementOfAnAppIsRefused(t *testing.T) {

@@ -108,7 +108,9 @@ func (l *Loop) recordKnown(ctx context.Context, apps []declaredApp, known map[fl
 	byKey := map[fleet.Key]declaredApp{}
 	for _, app := range apps {
 		if manifest, is := known[app.Key]; is {
-			built = append(built, app.built(manifest))
+			b := app.built(manifest)
+			b.Seen = &app.state.Version // another replica may have done the same
+			built = append(built, b)
 			byKey[app.Key] = app
 		}
 	}

@@ -136,6 +136,56 @@ func TestReconcileBuildsAnAppAgainThatFailed(t *testing.T) {
 	b.eventually("app", at(hash))
 }
 
+func TestAChangedBuildFieldIsANewRelease(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	hash := b.push(map[string]string{"deploy/a.yaml": fmt.Sprintf(configMap, "a", "1")})
+	b.applyGit("app", "")
+	b.applyApp("app", "deploy")
+	plain := b.eventually("app", at(hash)).Release
+	with := func(fields string) fleet.Digest {
+		t.Helper()
+		b.apply(`{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization","metadata":{"name":"app","namespace":"apps"},"spec":{"interval":"10m","prune":true,"path":"deploy","sourceRef":{"kind":"GitRepository","name":"app"},` + fields + `}}`)
+		object, err := b.Object(t.Context(), "Kustomization", "apps", "app")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b.eventually("app", func(s fleet.AppState) error {
+			if s.ObservedGeneration != object.Metadata.Generation {
+				return fmt.Errorf("at generation %d, not %d", s.ObservedGeneration, object.Metadata.Generation)
+			}
+			return at(hash)(s)
+		}).Release
+	}
+	prefixed := with(`"namePrefix":"p-"`)
+	if prefixed == plain {
+		t.Error("the Release is the same with a prefix")
+	}
+	if again := with(`"namePrefix":""`); again != plain {
+		t.Error("without the prefix it is not the first Release again")
+	}
+	if built := b.metric("flotilla_hub_builds_total", "built"); built != 2 {
+		t.Errorf("built %v times, want 2", built)
+	}
+	with(`"components":["../none"],"ignoreMissingComponents":true`)
+}
+
+// What is encrypted would else be shipped as if it were the data.
+func TestABuildFromAnEncryptedFileFailsAndNamesIt(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.push(map[string]string{
+		"deploy/kustomization.yaml": "secretGenerator: [{name: s, envs: [secret.env]}]\n",
+		"deploy/secret.env":         "PASSWORD=ENC[AES256_GCM,data:canary]\nsops_mac=ENC[AES256_GCM,data:canary]\n",
+	})
+	b.applyGit("app", "")
+	b.applyApp("app", "deploy")
+	state := b.eventually("app", failing("deploy/secret.env is encrypted with SOPS"))
+	if state.Reason != fleet.ReasonBuildFailed || !strings.Contains(state.Message, "spec.decryption") || strings.Contains(state.Message, "canary") || !state.Release.IsZero() {
+		t.Errorf("the App is %+v", state)
+	}
+}
+
 func TestBuildReadsItsFilesSeveralAtATime(t *testing.T) {
 	t.Parallel()
 	counter := &countedBlobs{}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,6 +38,10 @@ type bundle struct {
 	server   *lab.GitServer
 	repo     *lab.Repo
 	registry *prometheus.Registry
+	// crossing lets Apps have Sources of other namespaces.
+	crossing bool
+	// stop ends the first replica.
+	stop func()
 }
 
 func newBundle(t *testing.T) *bundle {
@@ -47,15 +52,31 @@ func newBundle(t *testing.T) *bundle {
 // newBundleWith lets the test put its own parts around the loop's.
 func newBundleWith(t *testing.T, change func(*release.Config)) *bundle {
 	t.Helper()
+	return newBundleThat(t, false, change)
+}
+
+// newBundleThat lets Apps have Sources of other namespaces, or not.
+func newBundleThat(t *testing.T, crossing bool, change func(*release.Config)) *bundle {
+	t.Helper()
 	root, err := identity.CreateKey(t.TempDir() + "/hub.key")
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bundle{t: t, url: lab.TestDatabase(t), root: root, server: lab.TestGit(t)}
+	b := &bundle{t: t, url: lab.TestDatabase(t), root: root, server: lab.TestGit(t), crossing: crossing}
 	b.repo = b.newRepo("app")
 	first := b.replica(change)
-	b.Store, b.registry = first.Store, first.registry
+	b.Store, b.registry, b.stop = first.Store, first.registry, first.stop
 	return b
+}
+
+// restart ends the first replica and starts another in its place, which lets Apps have Sources of other namespaces, or
+// not.
+func (b *bundle) restart(crossing bool) {
+	b.t.Helper()
+	b.stop()
+	b.crossing = crossing
+	next := b.replica(nil)
+	b.Store, b.registry, b.stop = next.Store, next.registry, next.stop
 }
 
 func (b *bundle) newRepo(name string) *lab.Repo {
@@ -74,12 +95,14 @@ func (b *bundle) newRepo(name string) *lab.Repo {
 type replica struct {
 	*store.Store
 	registry *prometheus.Registry
+	// stop ends it; its Store still reads and writes.
+	stop func()
 }
 
 func (b *bundle) replica(change func(*release.Config)) *replica {
 	b.t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	s, err := store.Open(b.t.Context(), store.Config{URL: b.url, Sealer: b.root, KeyFingerprint: b.root.Fingerprint(), Log: log, MaxConnections: 8})
+	s, err := store.Open(b.t.Context(), store.Config{URL: b.url, Sealer: b.root, KeyFingerprint: b.root.Fingerprint(), CrossNamespaceRefs: b.crossing, Log: log, MaxConnections: 8})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -94,7 +117,7 @@ func (b *bundle) replica(change func(*release.Config)) *replica {
 		b.t.Fatal(err)
 	}
 	wake, _ := s.Watch(store.TopicObjects, store.TopicSources, store.TopicApps)
-	config := release.Config{Store: s, Blobs: s.Blobs(), Fetcher: git, Builder: builder, Name: b.root.MAC, Wake: wake, Log: log, Metrics: r.registry}
+	config := release.Config{Store: s, Blobs: s.Blobs(), Fetcher: git, Builder: builder, Name: b.root.MAC, CrossNamespaceRefs: b.crossing, Wake: wake, Log: log, Metrics: r.registry}
 	if change != nil {
 		change(&config)
 	}
@@ -104,12 +127,13 @@ func (b *bundle) replica(change func(*release.Config)) *replica {
 	go func() {
 		done <- run.All(ctx, run.Named{Name: "store", Task: s.Run}, run.Named{Name: "builds", Task: builder.Run}, run.Named{Name: "releases", Task: loop.Run})
 	}()
-	b.t.Cleanup(func() {
+	r.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			b.t.Error(err)
 		}
 	})
+	b.t.Cleanup(r.stop)
 	return r
 }
 

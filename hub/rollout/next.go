@@ -51,7 +51,7 @@ func (s State) decide(cluster Cluster, row Row) (put *Put, drop bool) {
 	case s.places(cluster):
 		// Before a finished tombstone is dropped: a row that only goes would leave the App without one, and nothing that
 		// changes later would name it.
-		put = s.active(row)
+		put = s.active(cluster, row)
 		return put, done && put == nil
 	case done:
 		return nil, true
@@ -70,7 +70,7 @@ func (s State) decide(cluster Cluster, row Row) (put *Put, drop bool) {
 }
 
 // active is the row of a cluster the App is placed on; nil while there is no Release to run.
-func (s State) active(row Row) *Put {
+func (s State) active(cluster Cluster, row Row) *Put {
 	next := fleet.Assignment{App: s.Key, State: fleet.Active, Controls: s.App.Controls}
 	current := row.Assignment
 	switch {
@@ -81,9 +81,21 @@ func (s State) active(row Row) *Put {
 	default:
 		return nil
 	}
+	next.Binding = s.binding(cluster, next.Release)
 	next.RequestedAt = later(s.App.Controls.RequestedAt, row.RequestedAt)
 	next.ApprovedPrune = approved(row, next)
 	return &Put{Assignment: next, Placement: s.Placement.Name}
+}
+
+// binding is what the cluster adds to a Release. Variables are for an App with postBuild only, so that a label that
+// changes touches no other.
+func (s State) binding(cluster Cluster, release fleet.Release) fleet.Binding {
+	app := fleet.AppRef{Kind: s.Key.Kind, Name: s.Key.Name}
+	binding := fleet.Binding{Patches: s.Placement.PatchesFor(app, cluster.Name, cluster.Labels)}
+	if release.PostBuild != nil {
+		binding.Variables = cluster.Spec.VariablesIn(cluster.Name, cluster.Labels)
+	}
+	return binding
 }
 
 // tombstone says how an Active Assignment ends that no longer has a place: a row of the deletion table each.

@@ -47,6 +47,8 @@ type Cluster struct {
 	ID     string
 	Name   string
 	Labels map[string]string
+	// Spec as declared.
+	Spec fleet.Cluster
 	// Terminating clusters are to lose every App, and keep the objects.
 	Terminating bool
 }

@@ -58,8 +58,8 @@ func (s *Store) Released(ctx context.Context, generation int64, revision fleet.R
 }
 
 // ReleasedAll records what several Apps came to, at most one of each, in one transaction: it says of each whether its
-// Release is new for it. An App that was declared anew meanwhile, or whose Source has come to another Revision, is left
-// out.
+// Release is new for it. An App that was declared anew meanwhile, or whose Source has come to another Revision, or whose
+// state is not the one that was seen, is left out.
 func (s *Store) ReleasedAll(ctx context.Context, built []fleet.Built) (isNew map[fleet.Key]bool, err error) {
 	err = s.transact(ctx, System, action{verb: "release"}, func(tx pgx.Tx) error {
 		current, err := s.lockApps(ctx, tx, built)
@@ -69,15 +69,15 @@ func (s *Store) ReleasedAll(ctx context.Context, built []fleet.Built) (isNew map
 		isNew = make(map[fleet.Key]bool, len(current))
 		var rows releaseRows
 		for _, b := range built {
-			if before, is := current[b.Release.App]; is {
-				isNew[b.Release.App] = before.release != b.Release.Digest()
-				if isNew[b.Release.App] || before.generation != b.Generation || before.attempted != b.Revision || before.failed {
-					rows.add(b)
-				}
+			before, is := current[b.Release.App]
+			if !is || b.Seen != nil && *b.Seen != before.version {
+				continue
 			}
+			isNew[b.Release.App] = before.release != b.Release.Digest()
+			rows.add(b)
 		}
 		if len(rows.apps) == 0 {
-			return nil // another replica has recorded the same
+			return nil
 		}
 		if err := rows.write(ctx, tx); err != nil {
 			return err
@@ -143,10 +143,8 @@ func (s *Store) NotReleased(ctx context.Context, app fleet.Key, failure fleet.Bu
 
 // standing is what is stored of an App whose outcome is to be recorded.
 type standing struct {
-	generation int64
-	attempted  fleet.Revision
-	release    fleet.Digest
-	failed     bool
+	release fleet.Digest
+	version uint64
 }
 
 // lockApps holds declared Apps until the transaction ends, so that outcomes of their builds are recorded one by one, and
@@ -167,7 +165,7 @@ func (s *Store) lockApps(ctx context.Context, tx pgx.Tx, built []fleet.Built) (m
 		return nil, explain("lock the Apps", err)
 	}
 	// A statement of its own: it sees what whoever held the locks before stored.
-	const query = `SELECT o.key, coalesce(a.observed_generation, 0), coalesce(a.attempted, ''), a.release, coalesce(a.reason, '') <> ''
+	const query = `SELECT o.key, a.release, coalesce(a.written::text::bigint, 0)
 		FROM unnest($1::text[], $2::text[]) AS b (key, revision) JOIN object o USING (key)
 			LEFT JOIN source s ON ` + isSource + ` AND ($3 OR s.namespace = o.namespace)
 			LEFT JOIN app a ON a.key = o.key
@@ -180,7 +178,7 @@ func (s *Store) lockApps(ctx context.Context, tx pgx.Tx, built []fleet.Built) (m
 	var text string
 	var release []byte
 	var now standing
-	_, err = pgx.ForEachRow(found, []any{&text, &now.generation, &now.attempted, &release, &now.failed}, func() error {
+	_, err = pgx.ForEachRow(found, []any{&text, &release, &now.version}, func() error {
 		key, err := fleet.ParseKey(text)
 		if err != nil {
 			return err

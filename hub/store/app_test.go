@@ -2,10 +2,18 @@ package store_test
 
 import (
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"flotilla.dev/flotilla/hub/store"
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/flux"
+	"flotilla.dev/flotilla/pkg/resource"
+	"flotilla.dev/flotilla/test/lab"
 )
 
 func (b *bundle) app() fleet.AppState {
@@ -99,5 +107,161 @@ func TestBuildOfADeadReplicaIsClaimedByAnother(t *testing.T) {
 		if claimed, err := by.ClaimBuild(t.Context(), key, appKey, 0); err != nil || !claimed {
 			t.Errorf("claimed %t, error %v", claimed, err)
 		}
+	}
+}
+
+// What several Apps came to is recorded together, and what is no longer so of one of them is left out.
+func TestReleasesOfSeveralAppsAreRecordedAsFarAsTheyAreCurrent(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.apply(gitYAML)
+	b.bind(upstreamID)
+	b.found("main@sha1:1", "one")
+	if err := b.Blobs().PutWhole(t.Context(), []byte("manifest"), nil); err != nil {
+		t.Fatal(err)
+	}
+	built := map[string]fleet.Built{}
+	for _, name := range []string{"same", "new", "edited", "behind", "built", "gone"} {
+		b.apply(strings.ReplaceAll(ksYAML, `"metadata":{"name":"app"`, `"metadata":{"name":"`+name+`"`))
+		release := fleet.Release{App: fleet.Key{Home: fleet.HubHome, Kind: "Kustomization", Namespace: "apps", Name: name}, Manifest: fleet.DigestOf([]byte("manifest"))}
+		if name != "new" {
+			if _, err := b.Released(t.Context(), 1, "main@sha1:1", release); err != nil {
+				t.Fatal(err)
+			}
+		}
+		built[name] = fleet.Built{Generation: 1, Revision: "main@sha1:2", Release: release}
+	}
+	before, err := b.AppStates(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.MakeDue(t.Context(), upstreamID); err != nil {
+		t.Fatal(err)
+	}
+	b.found("main@sha1:2", "two")
+	if _, err := b.Released(t.Context(), 1, "main@sha1:2", built["built"].Release); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := b.Suspend(t.Context(), admin, "Kustomization", "apps", "edited", false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.DeleteObject(t.Context(), admin, resource.Deletion{Kind: "Kustomization", Namespace: "apps", Name: "gone"}); err != nil {
+		t.Fatal(err)
+	}
+	var all []fleet.Built
+	for name, one := range built {
+		if one.Seen = new(before[one.Release.App].Version); name == "behind" {
+			one.Revision = "main@sha1:1"
+		}
+		all = append(all, one)
+	}
+	isNew, err := b.ReleasedAll(t.Context(), all)
+	if want := map[fleet.Key]bool{built["same"].Release.App: false, built["new"].Release.App: true}; err != nil || !maps.Equal(isNew, want) {
+		t.Errorf("recorded %v, error %v; want %v", isNew, err, want)
+	}
+	after, err := b.AppStates(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, one := range built {
+		moved := after[one.Release.App].Revision == "main@sha1:2" && after[one.Release.App].Release == one.Release.Digest()
+		if want := name == "same" || name == "new" || name == "built"; moved != want {
+			t.Errorf("%s is at the new revision: %t", name, moved)
+		}
+	}
+}
+
+// A rollout looks at what it has something to do for: not at each App whose Source moved.
+func TestAppAtANewRevisionIsRolledOnlyForAnotherRelease(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.placed()
+	b.bind(upstreamID)
+	b.found("main@sha1:1", "one")
+	release := b.release("main@sha1:1", "manifest")
+	var seen fleet.Horizon
+	changed := func(what string, want bool) {
+		t.Helper()
+		apps, _, err := b.AppsChanged(t.Context(), seen)
+		if err != nil || slices.Contains(apps, appKey) != want {
+			t.Errorf("%s: to be rolled: %v, error %v", what, apps, err)
+		}
+		// What was told is told again while anything is under way in some database of the server.
+		lab.Eventually(t, time.Minute, "horizon", func() error {
+			apps, next, err := b.AppsChanged(t.Context(), seen)
+			if seen = next; err == nil && len(apps) > 0 {
+				err = fmt.Errorf("%v changed", apps)
+			}
+			return err
+		})
+	}
+	changed("a first Release", true)
+	if err := b.MakeDue(t.Context(), upstreamID); err != nil {
+		t.Fatal(err)
+	}
+	b.found("main@sha1:2", "two")
+	if _, err := b.Released(t.Context(), 1, "main@sha1:2", release); err != nil {
+		t.Fatal(err)
+	}
+	changed("the same Release at another Revision", false)
+	release.Wait = true
+	if _, err := b.Released(t.Context(), 1, "main@sha1:2", release); err != nil {
+		t.Fatal(err)
+	}
+	changed("another Release", true)
+	request, err := b.RequestReconcile(t.Context(), admin, "Kustomization", "apps", "app", &flux.SourceRef{Kind: "GitRepository", Name: "app"}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed("a request", true)
+	if err := b.SourceHandled(t.Context(), "GitRepository", "apps", "app", request.At); err != nil {
+		t.Fatal(err)
+	}
+	changed("a request that waited for the Source", true)
+}
+
+func TestWhatABuildLookedAtIsFoundByAppAndByRecipe(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	manifest := fleet.DigestOf([]byte("manifest"))
+	if err := b.Blobs().PutWhole(t.Context(), []byte("manifest"), nil); err != nil {
+		t.Fatal(err)
+	}
+	digest := func(text string) fleet.Digest { return fleet.DigestOf([]byte(text)) }
+	app := func(name string) fleet.Key {
+		return fleet.Key{Home: fleet.HubHome, Kind: "Kustomization", Namespace: "apps", Name: name}
+	}
+	save := func(name, recipe, inputs string) {
+		t.Helper()
+		kept := fleet.BuildInputs{App: app(name), Recipe: digest(recipe), Inputs: []byte(inputs)}
+		if recipe == "" {
+			kept = fleet.BuildInputs{}
+		}
+		if err := b.SaveBuild(t.Context(), digest(inputs), manifest, kept); err != nil {
+			t.Fatal(err)
+		}
+	}
+	save("a", "one", "a before")
+	save("a", "one", "a now")
+	save("moved", "two", "elsewhere")
+	save("b", "", "too many")
+	for i := range 9 {
+		save(fmt.Sprint("twin", i), "one", fmt.Sprint("twin ", i))
+	}
+	found, err := b.BuildInputs(t.Context(), map[fleet.Key]fleet.Digest{app("a"): digest("one"), app("moved"): digest("three"), app("new"): digest("one")})
+	var got []string
+	for _, f := range found {
+		if f.Recipe != digest("one") {
+			t.Errorf("%s is of another recipe", f.Inputs)
+		}
+		got = append(got, f.App.Name+": "+string(f.Inputs))
+	}
+	slices.Sort(got)
+	if want := []string{"a: a now", "twin6: twin 6", "twin7: twin 7", "twin8: twin 8"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("found %q, error %v; want %q", got, err, want)
+	}
+	known, err := b.BuiltManifests(t.Context(), []fleet.Digest{digest("a now"), digest("too many"), digest("nothing")})
+	if want := map[fleet.Digest]fleet.Digest{digest("a now"): manifest, digest("too many"): manifest}; err != nil || !maps.Equal(known, want) {
+		t.Errorf("known %v, error %v", known, err)
 	}
 }

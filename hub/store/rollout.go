@@ -167,7 +167,7 @@ func served(request, handled string) bool {
 }
 
 func loadClusters(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
-	const query = `SELECT c.id::text, c.name, o.labels, o.deleting_at IS NOT NULL FROM cluster c
+	const query = `SELECT c.id::text, c.name, o.labels, o.spec, o.deleting_at IS NOT NULL FROM cluster c
 		JOIN object o ON o.home = 'hub' AND o.kind = 'Cluster' AND o.namespace = '' AND o.name = c.name AND o.deleted_at IS NULL
 		ORDER BY c.id`
 	rows, err := tx.Query(ctx, query)
@@ -175,7 +175,7 @@ func loadClusters(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 		return explain("read the clusters", err)
 	}
 	state.Clusters, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (c rollout.Cluster, err error) {
-		return c, row.Scan(&c.ID, &c.Name, &c.Labels, &c.Terminating)
+		return c, row.Scan(&c.ID, &c.Name, &c.Labels, &c.Spec, &c.Terminating)
 	})
 	return explain("read the clusters", err)
 }

@@ -81,7 +81,7 @@ func cleanDir(dir string) (string, error) {
 
 func (t *tree) build(dir string, spec fleet.BuildSpec, decrypt Decrypt) ([][]byte, error) {
 	top, err := t.prepare(dir, spec)
-	if err != nil || top == nil {
+	if err != nil {
 		return nil, err
 	}
 	if err := t.decrypt(dir, decrypt); err != nil {

@@ -55,6 +55,14 @@ func TestKeyChangesExactlyWithWhatTheBuildLookedAt(t *testing.T) {
 	if build.Key(artifactTree(t, files), "base", fleet.BuildSpec{}, inputs) == key {
 		t.Error("another directory has the same key")
 	}
+	for _, spec := range []fleet.BuildSpec{
+		{TargetNamespace: "a"}, {NamePrefix: "a"}, {NameSuffix: "a"}, {Patches: []fleet.Patch{{Patch: "a"}}}, {Images: []fleet.Image{{Name: "a"}}},
+		{Components: []string{"a"}}, {IgnoreMissingComponents: true}, {BuildMetadata: []string{"a"}},
+	} {
+		if build.Key(artifactTree(t, files), "app", spec, inputs) == key {
+			t.Errorf("the same key with %s", spec.Encode())
+		}
+	}
 }
 
 func TestKeyOfAScannedDirectoryChangesWithItsListing(t *testing.T) {

@@ -29,7 +29,7 @@ type overlay struct {
 // have objects there.
 const noNamespace = "_placeholder"
 
-// prepare makes the directory one that kustomize can build; nil: there is nothing to build.
+// prepare makes the directory one that kustomize can build.
 func (t *tree) prepare(dir string, spec fleet.BuildSpec) (*overlay, error) {
 	o, err := t.find(dir)
 	if err != nil {
@@ -52,9 +52,6 @@ func (t *tree) prepare(dir string, spec fleet.BuildSpec) (*overlay, error) {
 	}
 	if err := t.overlay(o, spec); err != nil {
 		return nil, err
-	}
-	if scanned && len(o.kustomization.Resources) == 0 && len(o.kustomization.Components) == 0 {
-		return nil, nil
 	}
 	return o, t.write(o, o.patches)
 }
@@ -96,7 +93,11 @@ func (t *tree) overlay(o *overlay, spec fleet.BuildSpec) error {
 		if spec.IgnoreMissingComponents && !r.remote() && !path.IsAbs(component) && !t.Exists(path.Join(absolute(o.dir), component)) {
 			continue
 		}
-		if err := t.refer(o.dir, r); err != nil {
+		err := t.refer(o.dir, r)
+		if err == nil {
+			err = t.confirmBase(path.Join(absolute(o.dir), component))
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %w", r.field, err)
 		}
 		k.Components = append(k.Components, component)
@@ -106,6 +107,18 @@ func (t *tree) overlay(o *overlay, spec fleet.BuildSpec) error {
 	}
 	if len(spec.BuildMetadata) > 0 {
 		k.BuildMetadata = spec.BuildMetadata
+	}
+	return nil
+}
+
+// confirmBase says whether the path is a directory that a kustomization can include.
+func (t *tree) confirmBase(name string) error {
+	inside, _ := relative(name)
+	if !t.IsDir(name) {
+		return fmt.Errorf("%s: not a directory", inside)
+	}
+	if !slices.ContainsFunc(kustomizationFiles, func(file string) bool { return t.Exists(path.Join(name, file)) }) {
+		return fmt.Errorf("%s: it has no kustomization file", inside)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package fleet
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // APIVersion of the fleet kinds.
@@ -17,6 +18,28 @@ type Placement struct {
 	// OnUnmatch says what becomes of an App's objects in a cluster that is no longer chosen: Orphan (default) or
 	// Prune.
 	OnUnmatch OnUnmatch `json:"onUnmatch,omitempty"`
+	// Overrides change the objects of Apps in some of the clusters. All that concern an App in a cluster are applied, in
+	// order.
+	Overrides []Override `json:"overrides,omitempty"`
+}
+
+// Override is what some clusters have otherwise.
+type Override struct {
+	Clusters ClusterChoice `json:"clusters"`
+	// Apps are some of the Placement's; none: all of them.
+	Apps    []AppRef `json:"apps,omitempty"`
+	Patches []Patch  `json:"patches"`
+}
+
+// PatchesFor are the patches for an App in the cluster of that name and labels, in the order in which they are applied.
+func (p Placement) PatchesFor(app AppRef, cluster string, labels map[string]string) []Patch {
+	var patches []Patch
+	for _, o := range p.Overrides {
+		if (len(o.Apps) == 0 || slices.Contains(o.Apps, app)) && o.Clusters.Matches(cluster, labels) {
+			patches = append(patches, o.Patches...)
+		}
+	}
+	return patches
 }
 
 // AppRef names an App of the same namespace.
@@ -115,18 +138,50 @@ func (p Placement) Validate() error {
 			fields.Refuse(at, "%s/%s is named twice", app.Kind, app.Name)
 		}
 	}
-	if p.Clusters.Selector == nil && len(p.Clusters.Names) == 0 {
-		fields.Refuse("spec.clusters", "selector or names is required; `selector: {}` is every cluster")
-	}
-	if p.Clusters.Selector != nil {
-		p.Clusters.Selector.validate(&fields, "spec.clusters.selector")
-	}
+	p.Clusters.validate(&fields, "spec.clusters")
 	switch p.OnUnmatch {
 	case "", UnmatchOrphan, UnmatchPrune:
 	default:
 		fields.Refuse("spec.onUnmatch", "%q is not Orphan or Prune", p.OnUnmatch)
 	}
+	p.validateOverrides(&fields)
 	return fields.Err()
+}
+
+// maxPatches bounds the patches of a Placement together: they travel with every Assignment that they are for.
+const maxPatches = 64 << 10
+
+// validateOverrides leaves it to kustomize to say what a patch is.
+func (p Placement) validateOverrides(fields *Fields) {
+	size := 0
+	for i, o := range p.Overrides {
+		at := indexed("spec.overrides", i)
+		o.Clusters.validate(fields, at+".clusters")
+		for j, app := range o.Apps {
+			if !slices.Contains(p.Apps, app) {
+				fields.Refuse(indexed(at+".apps", j), "%s/%s is not one of spec.apps", app.Kind, app.Name)
+			}
+		}
+		if len(o.Patches) == 0 {
+			fields.Refuse(at+".patches", "at least one patch is required")
+		}
+		for j, patch := range o.Patches {
+			fields.Require(indexed(at+".patches", j)+".patch", strings.TrimSpace(patch.Patch))
+			size += len(patch.Patch)
+		}
+	}
+	if size > maxPatches {
+		fields.Refuse("spec.overrides", "the patches have %d bytes together; %d are allowed", size, maxPatches)
+	}
+}
+
+func (c ClusterChoice) validate(fields *Fields, at string) {
+	if c.Selector == nil && len(c.Names) == 0 {
+		fields.Refuse(at, "selector or names is required; `selector: {}` is every cluster")
+	}
+	if c.Selector != nil {
+		c.Selector.validate(fields, at+".selector")
+	}
 }
 
 func indexed(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }

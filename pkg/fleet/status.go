@@ -152,6 +152,8 @@ type Built struct {
 	Generation int64
 	Revision   Revision
 	Release    Release
+	// Seen is the version of the App's state that was looked at, if it matters whether that has changed since.
+	Seen *uint64
 }
 
 // BuildInputs are what the last build of an App looked at, in the Source's Tree. Recipe names all else that its Manifest

@@ -58,6 +58,21 @@ func Parse(patches []fleet.Patch) (*Set, error) {
 	return set, nil
 }
 
+// Check refuses the patches of a Placement that are none, by their fields.
+func Check(p fleet.Placement) error {
+	patching.Lock()
+	defer patching.Unlock()
+	var fields fleet.Fields
+	for i, o := range p.Overrides {
+		for j, patch := range o.Patches {
+			if _, err := parse(patch); err != nil {
+				fields.Refuse(fmt.Sprintf("spec.overrides[%d].patches[%d]", i, j), "%s", err)
+			}
+		}
+	}
+	return fields.Err()
+}
+
 func parse(p fleet.Patch) (parsed patch, err error) {
 	defer refusePanic(&err)
 	parsed.text = strings.TrimSpace(p.Patch)
@@ -84,7 +99,26 @@ func parse(p fleet.Patch) (parsed patch, err error) {
 	if err := (&builtins.PatchTransformerPlugin{}).Config(helpers, parsed.config()); err != nil {
 		return parsed, errors.New("it is neither a strategic merge patch nor a JSON 6902 patch")
 	}
-	return parsed, nil
+	return parsed, checkOperations(parsed.text)
+}
+
+// checkOperations refuses, of a JSON 6902 patch, what kustomize notices only once there is an object for it.
+func checkOperations(text string) error {
+	var operations []struct{ Op, Path, From string }
+	if yaml.Unmarshal([]byte(text), &operations) != nil {
+		return nil // a strategic merge patch
+	}
+	for i, o := range operations {
+		switch o.Op {
+		case "add", "remove", "replace", "test", "move", "copy":
+		default:
+			return fmt.Errorf("operation %d: op is not add, remove, replace, test, move or copy", i)
+		}
+		if moves := o.Op == "move" || o.Op == "copy"; o.Path != "" && o.Path[0] != '/' || moves && (o.From == "" || o.From[0] != '/') {
+			return fmt.Errorf("operation %d: path, or from, is not a JSON pointer such as /spec/replicas", i)
+		}
+	}
+	return nil
 }
 
 // config is what kustomize's transformer is told: to patch whatever there is.
@@ -217,6 +251,6 @@ func dressed(object *resource.Resource, common *fleet.CommonMetadata) *resource.
 // refusePanic makes an error of a panic: kustomize panics on some invalid objects.
 func refusePanic(err *error) {
 	if recover() != nil {
-		*err = fmt.Errorf("%w: kustomize cannot make sense of it", fleet.ErrInvalid)
+		*err = errors.New("kustomize cannot make sense of it")
 	}
 }

@@ -39,14 +39,18 @@ var dropped = []string{"creationTimestamp", "deletionTimestamp", "generation", "
 
 // stripped are annotations and labels that Flux removes, from what it applies and from what is there.
 var (
-	strippedAnnotations = []string{fleet.LastAppliedAnnotation, "fluxcd.io/sync-checksum"}
+	strippedAnnotations = []string{fleet.LastAppliedAnnotation, "kustomize.toolkit.fluxcd.io/checksum", "fluxcd.io/sync-checksum"}
 	strippedLabels      = []string{"fluxcd.io/sync-gc-mark"}
 )
 
-// Prepare returns what is sent for content: with owner labels, without what is not for applying, and a Secret's
-// stringData in its data (otherwise we would own stringData, and an edit of data would go unnoticed). Everything else
-// stays byte for byte.
+// Prepare returns what is sent for content: with owner labels, without what is not for applying, a Secret's stringData in
+// its data (otherwise we would own stringData, and an edit of data would go unnoticed), and a built-in kind's as Flux
+// sends it. Everything else stays byte for byte.
 func (m Marks) Prepare(content []byte, ref fleet.ObjectRef, mapping Mapping, owner Owner) (Object, error) {
+	content, err := normalized(ref, content)
+	if err != nil {
+		return Object{}, fmt.Errorf("%s: content: %w: %w", ref, fleet.ErrInvalid, err)
+	}
 	var object map[string]json.RawMessage
 	var metadata map[string]any
 	if err := json.Unmarshal(content, &object); err != nil {
@@ -84,7 +88,11 @@ func (m Marks) Prepare(content []byte, ref fleet.ObjectRef, mapping Mapping, own
 			return Object{}, fmt.Errorf("%s: stringData: %w: it is not a map of strings", ref, fleet.ErrInvalid)
 		}
 	}
-	var err error
+	if ref.Group == CRDs.Group && ref.Kind == "CustomResourceDefinition" {
+		if object["spec"], err = withoutPlaceholder(object["spec"]); err != nil {
+			return Object{}, fmt.Errorf("%s: spec: %w: %w", ref, fleet.ErrInvalid, err)
+		}
+	}
 	if object["metadata"], err = marshal(metadata); err != nil {
 		return Object{}, fmt.Errorf("%s: metadata: %w: %w", ref, fleet.ErrInvalid, err)
 	}

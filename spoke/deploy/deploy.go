@@ -51,6 +51,9 @@ func (e *Engine) deploy(ctx context.Context, t Target) error {
 	if err := e.refuseFlux(ctx, t.App); err != nil {
 		return err
 	}
+	if err := e.takeIn(ctx, a); err != nil {
+		return err
+	}
 	a.ending = time.Time{}
 	a.mu.Lock()
 	a.manifest = t.Manifest
@@ -125,12 +128,16 @@ func (e *Engine) kick(a *app) {
 
 // kickAll is kick of all Apps.
 func (e *Engine) kickAll() {
-	e.mu.Lock()
-	all := slices.Collect(maps.Values(e.apps))
-	e.mu.Unlock()
-	for _, a := range all {
+	for _, a := range e.all() {
 		e.kick(a)
 	}
+}
+
+// all are the Apps that are known.
+func (e *Engine) all() []*app {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Collect(maps.Values(e.apps))
 }
 
 // byStage splits an App's objects, which are in apply order, into its stages.

@@ -15,6 +15,10 @@
 // Between passes the Engine corrects drift and follows health by itself. An unchanged pass makes no request, and a
 // cluster at rest sees none.
 //
+// Objects change hands between Flux and an App of the same name without a write: what is sent is what Flux sends, and
+// the inventory of a suspended Flux object is taken in before the first pass. An App whose Flux object is not suspended
+// is refused.
+//
 // The parts are packages of their own: apply writes objects, inventory remembers which are whose, drift notices what
 // others did, health says how they are. They meet here only.
 package deploy

@@ -190,6 +190,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		run.Named{Name: "definitions", Task: e.crds.run},
 		run.Named{Name: "Flux", Task: e.flux.run},
 		run.Named{Name: "references", Task: e.references.run},
+		run.Named{Name: "Flux's inventories", Task: e.takeInChanges},
 	)
 }
 

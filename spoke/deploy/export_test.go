@@ -7,3 +7,10 @@ import "flotilla.dev/flotilla/pkg/fleet"
 func (e *Engine) Judged(ref fleet.ObjectRef) (clean uint64, moved bool) {
 	return e.tracker.Known(ref).Clean, e.tracker.Moved(ref)
 }
+
+// Referred is how many ConfigMaps and Secrets are watched because Apps refer to them.
+func (e *Engine) Referred() int {
+	e.references.mu.Lock()
+	defer e.references.mu.Unlock()
+	return len(e.references.watched)
+}

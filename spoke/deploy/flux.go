@@ -19,14 +19,16 @@ import (
 )
 
 // ErrManagedByFlux says that a Flux in the cluster manages the App, unsuspended.
-var ErrManagedByFlux = fmt.Errorf(
-	"%w: a Flux Kustomization of this name in the cluster is not suspended; suspend it to let Flotilla take over", fleet.ErrConflict)
+var ErrManagedByFlux = fmt.Errorf("%w: a Flux Kustomization of this name in the cluster is not suspended", fleet.ErrConflict)
 
 const (
 	fluxGroup      = "kustomize.toolkit.fluxcd.io"
 	fluxDefinition = "kustomizations." + fluxGroup
 	fluxTimeout    = 30 * time.Second
 )
+
+// fluxKind refers to Flux's Kustomizations; another version of theirs will do.
+var fluxKind = fleet.ObjectRef{Group: fluxGroup, Version: "v1", Kind: "Kustomization"}
 
 // ManagedByFlux reports whether this cluster has a Flux Kustomization of the App's namespace and name that is not
 // suspended. Two who apply the same objects would undo each other's work.
@@ -41,29 +43,43 @@ func (e *Engine) ManagedByFlux(ctx context.Context, key fleet.Key) (bool, error)
 func (e *Engine) refuseFlux(ctx context.Context, key fleet.Key) error {
 	managed, err := e.ManagedByFlux(ctx, key)
 	if err == nil && managed {
-		err = ErrManagedByFlux
+		err = managedByFlux(key)
 	}
 	return err
+}
+
+// managedByFlux is ErrManagedByFlux with the way out.
+func managedByFlux(key fleet.Key) error {
+	return fmt.Errorf("%w; to let Flotilla take over: flux suspend kustomization %s -n %s", ErrManagedByFlux, key.Name, key.Namespace)
 }
 
 // fluxWatch knows which Kustomizations a Flux in the cluster manages. It is told whether there is their definition.
 type fluxWatch struct {
 	engine *Engine
 	wake   run.Wake
+	noted  run.Wake      // that the inventory of a suspended one is another
 	synced chan struct{} // closed when it is known what Flux manages
 	once   sync.Once
 
 	mu      sync.Mutex
 	defined bool
 	stop    context.CancelFunc // of the watch under way
-	active  map[fluxName]bool  // Kustomizations that are not suspended
-	trouble error              // why it is not known, as far as that is known
+	objects map[fluxName]fluxObject
+	trouble error // why it is not known, as far as that is known
 }
 
 type fluxName struct{ namespace, name string }
 
+// fluxObject is what is known of a Kustomization of Flux's.
+type fluxObject struct {
+	active bool   // it is not suspended
+	origin string // of its inventory, if it is suspended
+}
+
 func newFluxWatch(e *Engine) *fluxWatch {
-	return &fluxWatch{engine: e, wake: run.NewWake(), synced: make(chan struct{}), active: map[fluxName]bool{}}
+	return &fluxWatch{
+		engine: e, wake: run.NewWake(), noted: run.NewWake(), synced: make(chan struct{}), objects: map[fluxName]fluxObject{},
+	}
 }
 
 // present says that Flux's Kustomizations are defined, absent that they are not.
@@ -84,7 +100,7 @@ func (w *fluxWatch) absent() {
 		w.stop()
 	}
 	w.mu.Unlock()
-	w.replace(context.Background(), map[fluxName]bool{})
+	w.replace(context.Background(), map[fluxName]fluxObject{})
 }
 
 // run watches Kustomizations while they are defined.
@@ -123,13 +139,11 @@ func (w *fluxWatch) follow(ctx context.Context) {
 		},
 	}, drift.Follower{
 		Listed: func(items []metav1.Object, _ uint64) {
-			active := map[fluxName]bool{}
+			objects := map[fluxName]fluxObject{}
 			for _, item := range items {
-				if isActive(item) {
-					active[fluxName{item.GetNamespace(), item.GetName()}] = true
-				}
+				objects[fluxName{item.GetNamespace(), item.GetName()}] = fluxObjectOf(item)
 			}
-			w.replace(ctx, active)
+			w.replace(ctx, objects)
 		},
 		Event: func(kind watch.EventType, object metav1.Object) { w.changed(ctx, kind, object) },
 		Failed: func(err error) {
@@ -142,21 +156,19 @@ func (w *fluxWatch) follow(ctx context.Context) {
 // changed takes in an event of one Kustomization.
 func (w *fluxWatch) changed(ctx context.Context, kind watch.EventType, object metav1.Object) {
 	w.mu.Lock()
-	active := maps.Clone(w.active)
+	objects := maps.Clone(w.objects)
 	w.mu.Unlock()
 	name := fluxName{object.GetNamespace(), object.GetName()}
-	delete(active, name)
-	if kind != watch.Deleted && isActive(object) {
-		active[name] = true
+	if objects[name] = fluxObjectOf(object); kind == watch.Deleted {
+		delete(objects, name)
 	}
-	w.replace(ctx, active)
+	w.replace(ctx, objects)
 }
 
 // served waits until Kustomizations are served: their definition may be younger than what serves it.
 func (w *fluxWatch) served(ctx context.Context) (apply.Mapping, error) {
-	ref := fleet.ObjectRef{Group: fluxGroup, Version: "v1", Kind: "Kustomization"}
 	for {
-		mapping, err := w.engine.mapper.Served(ctx, ref)
+		mapping, err := w.engine.mapper.Served(ctx, fluxKind)
 		if err == nil {
 			return mapping, nil
 		}
@@ -166,6 +178,13 @@ func (w *fluxWatch) served(ctx context.Context) (apply.Mapping, error) {
 			return mapping, err
 		}
 	}
+}
+
+func fluxObjectOf(kustomization metav1.Object) fluxObject {
+	if u, isUnstructured := kustomization.(*unstructured.Unstructured); isUnstructured && !isActive(kustomization) {
+		return fluxObject{origin: originOf(u)}
+	}
+	return fluxObject{active: true}
 }
 
 func isActive(kustomization metav1.Object) bool {
@@ -184,28 +203,32 @@ func (w *fluxWatch) failed(err error) {
 	w.trouble = err
 }
 
-// replace takes in what Flux manages now, unless what says so has ended. With the first time, corrections begin.
-func (w *fluxWatch) replace(ctx context.Context, active map[fluxName]bool) {
+// replace takes in what Flux has now, unless what says so has ended. With the first time, corrections begin.
+func (w *fluxWatch) replace(ctx context.Context, objects map[fluxName]fluxObject) {
 	w.mu.Lock()
 	if ctx.Err() != nil {
 		w.mu.Unlock()
 		return
 	}
-	before := w.active
-	w.active = active
+	before := w.objects
+	w.objects = objects
 	w.mu.Unlock()
 	w.once.Do(func() {
 		close(w.synced)
 		w.engine.kickAll()
 	})
-	for name := range before {
-		if !active[name] {
+	for name, was := range before {
+		if was.active && !objects[name].active {
 			w.engine.fluxChanged(name)
 		}
 	}
-	for name := range active {
-		if !before[name] {
+	for name, is := range objects {
+		was := before[name]
+		if is.active && !was.active {
 			w.engine.fluxChanged(name)
+		}
+		if is.origin != "" && is.origin != was.origin {
+			w.noted.Set()
 		}
 	}
 }
@@ -254,5 +277,12 @@ func (w *fluxWatch) manages(key fleet.Key) (managed, known bool) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.active[fluxName{key.Namespace, key.Name}], true
+	return w.objects[fluxName{key.Namespace, key.Name}].active, true
+}
+
+// origin names the inventory of the App's suspended Flux object; empty: there is none.
+func (w *fluxWatch) origin(key fleet.Key) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.objects[fluxName{key.Namespace, key.Name}].origin
 }

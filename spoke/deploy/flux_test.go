@@ -50,12 +50,18 @@ func TestAnAppThatFluxManagesIsRefusedUntilItIsSuspended(t *testing.T) {
 	b.eventually("it is deployed again", func() error { return b.try(b.target(b.configMap("a", "3"))) })
 }
 
-// underFlux has a Flux manage an App of the test's, and the engine know it.
-func (b *bundle) underFlux() {
+// defineFlux gives the cluster Flux's Kustomizations, if no other test has.
+func (b *bundle) defineFlux() {
 	b.Helper()
 	if err := b.create(crds, fluxDefinition); err != nil && !apierrors.IsAlreadyExists(err) {
 		b.Fatal(err)
 	}
+}
+
+// underFlux has a Flux manage an App of the test's, and the engine know it.
+func (b *bundle) underFlux() {
+	b.Helper()
+	b.defineFlux()
 	b.eventually("the Flux object is there", func() error {
 		return b.create(kustomizations, fmt.Sprintf(
 			`{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization","metadata":{"name":"app","namespace":%q},"spec":{"path":"./"}}`, b.namespace))

@@ -3,6 +3,7 @@ package deploy_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -37,12 +38,13 @@ const (
 )
 
 var (
-	configMaps  = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
-	secrets     = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
-	services    = schema.GroupVersionResource{Version: "v1", Resource: "services"}
-	namespaces  = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
-	deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
-	crds        = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+	configMaps   = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
+	secrets      = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
+	services     = schema.GroupVersionResource{Version: "v1", Resource: "services"}
+	namespaces   = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+	deployments  = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+	clusterRoles = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterroles"}
+	crds         = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 )
 
 // bundle is a test's own: a namespace for an App's objects and one for the spoke's, and an engine that can be
@@ -57,7 +59,9 @@ type bundle struct {
 	dir       string
 	app       fleet.Key
 	release   fleet.Release
-	agent     string // the engine's user agent
+	binding   fleet.Binding
+	logged    io.Writer // nil: nothing is logged
+	agent     string    // the engine's user agent
 	wrap      func(http.RoundTripper) http.RoundTripper
 	log       *slog.Logger // nil: none
 
@@ -113,8 +117,12 @@ func (b *bundle) start() *bundle {
 
 func (b *bundle) run(config *rest.Config) {
 	b.Helper()
+	log := b.log
+	if b.logged != nil {
+		log = slog.New(slog.NewTextHandler(b.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
 	engine, err := deploy.New(deploy.Config{
-		REST: config, Namespace: b.system, Dir: b.dir, Log: b.log, Build: buildHere,
+		REST: config, Namespace: b.system, Dir: b.dir, Log: log, Build: buildHere,
 		Blob: func(digest fleet.Digest) ([]byte, error) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
@@ -173,7 +181,7 @@ func (b *bundle) target(objects ...string) deploy.Target {
 	b.mu.Unlock()
 	release := b.release
 	release.Manifest = m.Digest()
-	return deploy.Target{App: b.app, Release: release, Manifest: m}
+	return deploy.Target{App: b.app, Release: release, Manifest: m, Binding: b.binding}
 }
 
 func (b *bundle) try(target deploy.Target) error {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/manifest"
 	"flotilla.dev/flotilla/spoke/inventory"
 )
 
@@ -63,12 +64,13 @@ func (e *Engine) part(ctx context.Context, a *app, leaving []inventory.Entry, pr
 			if err != nil {
 				return nil, nil, err
 			}
-			if live == nil || !e.ours(a, entry, live) {
+			if live == nil || !e.ours(a, entry, live) || manifest.ModeOf(live.Labels, live.Annotations).Kept() {
 				staying = append(staying, entry)
 				continue
 			}
 			entry.UID = string(live.UID)
-			a.inv.Edit(entry.Ref, func(entry *inventory.Entry) { entry.UID = string(live.UID) })
+			entry.Protected = entry.Protected || manifest.ModeOf(live.Labels, live.Annotations).Protected
+			a.inv.Edit(entry.Ref, func(e *inventory.Entry) { e.UID, e.Protected = entry.UID, entry.Protected })
 		}
 		going = append(going, entry)
 	}

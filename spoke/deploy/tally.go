@@ -11,11 +11,12 @@ import (
 
 // Reasons of events.
 const (
-	reasonApplied  = "Applied"
-	reasonPruned   = "Pruned"
-	reasonOrphaned = "Orphaned"
-	reasonDrift    = "DriftCorrected"
-	reasonConflict = "Conflict"
+	reasonApplied   = "Applied"
+	reasonPruned    = "Pruned"
+	reasonOrphaned  = "Orphaned"
+	reasonDrift     = "DriftCorrected"
+	reasonConflict  = "Conflict"
+	reasonTakenOver = "TakenOver"
 )
 
 func (e *Engine) event(a *app, ref fleet.ObjectRef, warning bool, reason, message string) {

@@ -37,6 +37,7 @@ type Inventory struct {
 	items  map[fleet.ObjectRef]*item // by reference without version
 	shards []*shard
 	broken error
+	origin string
 	saving sync.Mutex // held while shards are written
 }
 
@@ -66,6 +67,26 @@ func (inv *Inventory) App() fleet.Key { return inv.app }
 // Broken says why the inventory in the cluster could not be read. It is then not to be written, nor anything deleted by
 // it.
 func (inv *Inventory) Broken() error { return inv.broken }
+
+// Origin names the inventory of somebody else's that was taken in last; empty: none was.
+func (inv *Inventory) Origin() string {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	return inv.origin
+}
+
+// SetOrigin notes what was taken in. It is kept for as long as there are entries, from the next Save on.
+func (inv *Inventory) SetOrigin(origin string) {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	if inv.origin == origin {
+		return
+	}
+	inv.origin = origin
+	for _, s := range inv.shards {
+		s.dirty = s.dirty || s.version != "" // an empty one has no ConfigMap
+	}
+}
 
 // Len is the number of entries.
 func (inv *Inventory) Len() int {

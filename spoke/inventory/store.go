@@ -24,10 +24,12 @@ const (
 	appLabel = "fleet.flotilla.dev/inventory"
 	// appAnnotation is the App's key.
 	appAnnotation = "fleet.flotilla.dev/app"
-	objectsKey    = "objects"
-	saveParallel  = 4
-	maxShards     = 10_000
-	listPage      = 50
+	// originAnnotation is the inventory's origin, in each of its shards.
+	originAnnotation = "fleet.flotilla.dev/origin"
+	objectsKey       = "objects"
+	saveParallel     = 4
+	maxShards        = 10_000
+	listPage         = 50
 )
 
 // Store keeps inventories in the ConfigMaps of a namespace. It expects to be the only one who writes them, and notices
@@ -126,6 +128,9 @@ func (inv *Inventory) take(cm *corev1.ConfigMap) error {
 	for len(inv.shards) <= n {
 		inv.shards = append(inv.shards, &shard{}) // those between were removed when they had become empty
 	}
+	if origin := cm.Annotations[originAnnotation]; origin != "" {
+		inv.origin = origin
+	}
 	inv.shards[n] = &shard{version: cm.ResourceVersion, content: fleet.DigestOf([]byte(cm.Data[objectsKey]))}
 	for _, entry := range entries {
 		id := entry.Ref.ID()
@@ -184,13 +189,14 @@ func (s *Store) Save(ctx context.Context, inv *Inventory) error {
 	for _, b := range dirty {
 		b.shard.dirty = false
 	}
+	origin := inv.origin
 	inv.mu.Unlock()
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(saveParallel)
 	for _, b := range dirty {
 		group.Go(func() error {
-			err := s.write(ctx, inv.app, b)
+			err := s.write(ctx, inv.app, origin, b)
 			if err != nil {
 				inv.mu.Lock()
 				b.shard.dirty = true
@@ -209,7 +215,7 @@ type batch struct {
 	entries []Entry
 }
 
-func (s *Store) write(ctx context.Context, app fleet.Key, b *batch) error {
+func (s *Store) write(ctx context.Context, app fleet.Key, origin string, b *batch) error {
 	slices.SortFunc(b.entries, func(x, y Entry) int { return x.Ref.Compare(y.Ref) })
 	cm := &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{
@@ -219,6 +225,9 @@ func (s *Store) write(ctx context.Context, app fleet.Key, b *batch) error {
 			Annotations:     map[string]string{appAnnotation: app.String()},
 		},
 		Data: map[string]string{objectsKey: encode(b.entries)},
+	}
+	if origin != "" {
+		cm.Annotations[originAnnotation] = origin
 	}
 	if len(b.entries) == 0 {
 		cm.Data = nil

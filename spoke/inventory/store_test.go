@@ -111,6 +111,34 @@ func TestTwentyThousandObjectsAreKeptAndOneChangeWritesOneShard(t *testing.T) {
 	}
 }
 
+func TestTheOriginIsKeptWithTheEntries(t *testing.T) {
+	store, configMaps := newStore(t)
+	inv := inventory.New(app)
+	for i := range 1000 {
+		inv.Put(full(i))
+	}
+	save(t, store, inv)
+	inv.SetOrigin("somewhere")
+	save(t, store, inv)
+	loaded := load(t, store)
+	if loaded.Origin() != "somewhere" {
+		t.Errorf("it is %q", loaded.Origin())
+	}
+	before := versions(t, configMaps)
+	loaded.SetOrigin("somewhere")
+	save(t, store, loaded)
+	if diff := cmp.Diff(before, versions(t, configMaps)); diff != "" || len(before) < 2 {
+		t.Errorf("%d shards, written for nothing: %s", len(before), diff)
+	}
+	for i := range 999 { // whichever shard is left has it
+		loaded.Remove(full(i).Ref)
+	}
+	save(t, store, loaded)
+	if again := load(t, store); again.Origin() != "somewhere" {
+		t.Errorf("it is %q", again.Origin())
+	}
+}
+
 func TestAnInventoryWithoutEntriesIsGone(t *testing.T) {
 	store, configMaps := newStore(t)
 	inv := inventory.New(app)

@@ -7,14 +7,17 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 )
 
-// bareLoop is what Flotilla is measured against: client-go alone, which applies every ConfigMap of a namespace, with
-// server-side apply, a field manager and force. It keeps no books, so it cannot leave out what has not changed.
+// bareLoop is what Flotilla is measured against: client-go alone, which applies every object of a namespace, with
+// server-side apply, a field manager and force, and does not look at the answers. It keeps no books, so it cannot leave
+// out what has not changed.
 type bareLoop struct {
-	client kubernetes.Interface
+	client rest.Interface
 	corpus *corpus
 	view   *view
 }
@@ -22,43 +25,54 @@ type bareLoop struct {
 const bareName = "bare-loop"
 
 // newBareLoop returns when its objects are in the cluster.
-func newBareLoop(ctx context.Context, client kubernetes.Interface, size int) (*bareLoop, error) {
-	if err := createNamespace(ctx, client, bareName); err != nil {
+func newBareLoop(ctx context.Context, b *bench) (*bareLoop, error) {
+	if err := createNamespace(ctx, b.client, bareName); err != nil {
 		return nil, err
 	}
-	l := &bareLoop{client: client, corpus: newCorpus(bareName, size)}
+	l := &bareLoop{client: restOf(b.client, b.shape), corpus: newCorpus(b.shape, bareName, b.settings.objects)}
 	var err error
-	if l.view, err = startView(ctx, client, bareName); err != nil {
+	if l.view, err = startView(ctx, b.dynamic, bareName, b.shape.version, b.shape.resource); err != nil {
 		return nil, err
 	}
-	if _, err := l.apply(ctx, l.corpus.all(), manyAtOnce); err != nil {
+	if _, err := l.apply(ctx, manyAtOnce); err != nil {
 		l.view.stop()
 		return nil, err
 	}
 	return l, nil
 }
 
-// manyAtOnce is how many objects a spoke has under way at once.
-const manyAtOnce = 8
-
-// apply gives some objects new values and applies all, so many at once. It returns the time until the last apply was
-// answered and the last new value seen.
-func (l *bareLoop) apply(ctx context.Context, changed []int, atOnce int) (time.Duration, error) {
-	reached := l.view.expect(l.corpus.change(changed))
-	var objects []*applycorev1.ConfigMapApplyConfiguration
-	for _, i := range l.corpus.all() {
-		objects = append(objects, applycorev1.ConfigMap(l.corpus.name(i), bareName).WithData(l.corpus.data(i)))
+func restOf(client kubernetes.Interface, s shape) rest.Interface {
+	if s.resource.Group == "apps" {
+		return client.AppsV1().RESTClient()
 	}
-	configMaps := l.client.CoreV1().ConfigMaps(bareName)
-	options := metav1.ApplyOptions{FieldManager: bareName, Force: true}
+	return client.CoreV1().RESTClient()
+}
 
+// manyAtOnce is how many applies the loop has under way at once, as many as a spoke for all its apps.
+const manyAtOnce = 16
+
+// apply gives all objects new versions and applies them, so many at once. It returns the time until the last apply was
+// answered and the last new version seen.
+func (l *bareLoop) apply(ctx context.Context, atOnce int) (time.Duration, error) {
+	reached := l.view.expect(l.corpus.change(l.corpus.all()))
+	bodies := make([][]byte, len(l.corpus.versions))
+	for i := range bodies {
+		var err error
+		if bodies[i], err = l.corpus.body(i); err != nil {
+			return 0, err
+		}
+	}
+	force := true
+	options := &metav1.PatchOptions{FieldManager: bareName, Force: &force}
 	began := time.Now()
 	applies, applying := errgroup.WithContext(ctx)
 	applies.SetLimit(atOnce)
-	for _, object := range objects {
+	for i, body := range bodies {
 		applies.Go(func() error {
-			if _, err := configMaps.Apply(applying, object, options); err != nil {
-				return fmt.Errorf("apply ConfigMap %s: %w", *object.Name, err)
+			err := l.client.Patch(types.ApplyPatchType).Namespace(bareName).Resource(l.corpus.shape.resource.Resource).Name(l.corpus.name(i)).
+				VersionedParams(options, scheme.ParameterCodec).Body(body).Do(applying).Error()
+			if err != nil {
+				return fmt.Errorf("apply %s: %w", l.corpus.key(i), err)
 			}
 			return nil
 		})
@@ -67,7 +81,7 @@ func (l *bareLoop) apply(ctx context.Context, changed []int, atOnce int) (time.D
 		return 0, err
 	}
 	answered := time.Now()
-	seen, err := l.view.await(ctx, reached)
+	seen, err := l.view.await(ctx, reached, patience)
 	if err != nil {
 		return 0, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
 	"flotilla.dev/flotilla/test/lab"
@@ -23,13 +24,19 @@ type bench struct {
 	settings settings
 	report   report
 
+	shape shape
+
 	fleet   *lab.Fleet
 	member  *lab.Member
 	client  *kubernetes.Clientset
+	dynamic dynamic.Interface
 	app     *app
+	corpus  *corpus // of the app
 	bare    *bareLoop
 	machine calibration
 	began   time.Time
+	// strangers says that the foreign objects are there.
+	strangers bool
 }
 
 // benchmark is one thing to measure. It adds figures to the report.
@@ -40,7 +47,8 @@ type benchmark struct {
 
 // benchmarks run in this order: memory is that of programs which have worked.
 var benchmarks = []benchmark{
-	{"commit", (*bench).commit},
+	{"all", (*bench).all},
+	{"one", (*bench).one},
 	{"rest", (*bench).rest},
 	{"drift", (*bench).drift},
 	{"memory", (*bench).memory},
@@ -57,8 +65,8 @@ func benchmarkNames() []string {
 
 // start returns when both sides have all their objects in the cluster. What it has started is the bench's to stop, with
 // an error too.
-func start(ctx context.Context, s settings) (*bench, error) {
-	b := &bench{settings: s, began: time.Now()}
+func start(ctx context.Context, s settings, of shape) (*bench, error) {
+	b := &bench{settings: s, shape: of, began: time.Now()}
 	return b, step(ctx, "start", b.start(ctx))
 }
 
@@ -67,7 +75,7 @@ func (b *bench) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.report = report{Objects: b.settings.objects, CPUs: runtime.NumCPU(), LoadBefore: load}
+	b.report = report{Kind: b.shape.kind, Objects: b.settings.objects, CPUs: runtime.NumCPU(), LoadBefore: load}
 	b.fleet, err = lab.StartFleet(ctx, lab.FleetConfig{
 		Binaries:        b.settings.bin,
 		Clusters:        []lab.FleetCluster{{Name: clusterName}},
@@ -82,15 +90,38 @@ func (b *bench) start(ctx context.Context) error {
 	if b.client, err = kubernetes.NewForConfig(b.member.REST()); err != nil {
 		return err
 	}
-	if b.bare, err = newBareLoop(ctx, b.client, b.settings.objects); err != nil {
+	if b.dynamic, err = dynamic.NewForConfig(b.member.REST()); err != nil {
+		return err
+	}
+	if b.bare, err = newBareLoop(ctx, b); err != nil {
 		return fmt.Errorf("bare loop: %w", err)
 	}
-	b.say("%d ConfigMaps stand that a bare loop applied", b.settings.objects)
-	if b.app, err = newApp(ctx, b.fleet, b.client, b.settings.objects); err != nil {
+	b.say("%d %ss stand that a bare loop applied", b.settings.objects, b.shape.kind)
+	if err = b.startApp(ctx); err != nil {
 		return fmt.Errorf("app: %w", err)
 	}
-	b.say("%d ConfigMaps stand that Flotilla applied", b.settings.objects)
+	b.say("%d %ss stand that Flotilla applied", b.settings.objects, b.shape.kind)
 	return nil
+}
+
+// startApp returns when the app's objects are in the cluster.
+func (b *bench) startApp(ctx context.Context) error {
+	var err error
+	if b.app, err = b.newApp(ctx, "app"); err != nil {
+		return err
+	}
+	b.corpus = newCorpus(b.shape, b.app.name, b.settings.objects)
+	if b.app.view, err = startView(ctx, b.dynamic, b.app.name, b.shape.version, b.shape.resource); err != nil {
+		return err
+	}
+	if err := b.app.write(b.corpus, b.corpus.all()); err != nil {
+		return err
+	}
+	commit, err := b.app.push(ctx)
+	if err != nil {
+		return err
+	}
+	return b.app.declare(ctx, commit)
 }
 
 // measure runs what was asked for, and calibrates before, between and after.
@@ -99,8 +130,11 @@ func (b *bench) measure(ctx context.Context) error {
 		return step(ctx, "calibration", err)
 	}
 	for _, m := range benchmarks {
-		if b.settings.only != "" && b.settings.only != m.name {
+		switch {
+		case b.settings.only != "" && b.settings.only != m.name:
 			continue
+		case b.settings.only == "" && b.settings.kind == "" && m.name == "drift" && b.shape.kind != shapes[0].kind:
+			continue // it has kinds of its own, and was measured
 		}
 		if err := m.measure(b, ctx); err != nil {
 			return step(ctx, m.name, err)
@@ -118,7 +152,7 @@ func (b *bench) finish() error {
 		return nil
 	}
 	var err error
-	b.report.Figures = append(b.machine.figures(), b.report.Figures...)
+	b.report.Figures = append(b.machine.figures(b.shape.kind), b.report.Figures...)
 	b.report.Seconds = time.Since(b.began).Seconds()
 	b.report.LoadAfter, err = loadAverage()
 	return err
@@ -126,7 +160,7 @@ func (b *bench) finish() error {
 
 // stop ends everything. It may be called whatever was started.
 func (b *bench) stop() error {
-	if b.app != nil {
+	if b.app != nil && b.app.view != nil {
 		b.app.view.stop()
 	}
 	if b.bare != nil {

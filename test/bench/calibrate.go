@@ -22,18 +22,18 @@ func (b *bench) calibrate(ctx context.Context) error {
 }
 
 func (b *bench) calibrateBareLoop(ctx context.Context, speeds *sample, atOnce int) error {
-	took, err := b.bare.apply(ctx, b.bare.corpus.all(), atOnce)
+	took, err := b.bare.apply(ctx, atOnce)
 	if err == nil {
 		*speeds = append(*speeds, float64(b.settings.objects)/took.Seconds())
 	}
 	return err
 }
 
-func (c calibration) figures() []figure {
+func (c calibration) figures(kind string) []figure {
 	return []figure{
 		figureOf("calibration, CPU", seconds, c.cpu, "100 million xorshift steps on one core"),
-		figureOf("calibration, bare loop", perSecond, c.one, "ConfigMaps applied one after the other, all changed"),
-		figureOf("calibration, bare loop at 8", perSecond, c.many, "the same with 8 under way at once, as in a spoke"),
+		figureOf("calibration, bare loop", perSecond, c.one, kind+"s applied one after the other, all changed"),
+		figureOf("calibration, bare loop at 16", perSecond, c.many, "the same with 16 under way at once"),
 	}
 }
 

@@ -5,55 +5,91 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"time"
+
+	"flotilla.dev/flotilla/test/lab"
 )
 
-// commit times commits that change one object and all objects. In each round the bare loop applies the same, before
-// Flotilla or after it in turn, so that a machine that gets slower or faster is fair to both.
-func (b *bench) commit(ctx context.Context) error {
-	size := b.settings.objects
-	random := rand.New(rand.NewPCG(1, 0))
-	cases := []*race{
-		{change: fmt.Sprintf("1 of %d changed", size), pick: func() []int { return []int{random.IntN(size)} }},
-		{change: fmt.Sprintf("all %d changed", size), pick: b.app.corpus.all},
-	}
+// all times commits that change every object. In each round the bare loop applies the same, before Flotilla or after it
+// in turn, so that a machine that gets slower or faster is fair to both.
+func (b *bench) all(ctx context.Context) error {
+	var pushed, with, without, bare sample
 	for round := range b.settings.rounds {
-		for _, c := range cases {
-			if err := c.run(ctx, b, round%2 == 1); err != nil {
-				return fmt.Errorf("round %d, %s: %w", round+1, c.change, err)
+		sides := []func() error{
+			func() error {
+				d, err := b.app.deliver(ctx, b.corpus, b.corpus.all())
+				if err != nil {
+					return err
+				}
+				took := d.applied.Sub(d.received)
+				pushed = append(pushed, d.applied.Sub(d.pushed).Seconds())
+				with = append(with, took.Seconds())
+				without = append(without, (took - dryRunTime(d.requests, b.shape)).Seconds())
+				return nil
+			},
+			func() error { return bare.note(b.bare.apply(ctx, manyAtOnce)) },
+		}
+		if round%2 == 1 {
+			slices.Reverse(sides)
+		}
+		for _, side := range sides {
+			if err := side(); err != nil {
+				return fmt.Errorf("round %d: %w", round+1, err)
 			}
 		}
-		b.say("commit: round %d of %d", round+1, b.settings.rounds)
+		b.say("all changed: round %d of %d", round+1, b.settings.rounds)
 	}
-	for _, c := range cases {
-		flotilla := figureOf("commit, "+c.change, seconds, c.flotilla, "push returned, reconcile asked for, until applied")
-		bare := figureOf("bare loop, "+c.change, seconds, c.bare, fmt.Sprintf("client-go applies all %d, one after the other", size))
-		flotilla.Ratio = bare.Value / flotilla.Value
-		b.add(flotilla)
-		b.add(bare)
-	}
+	name := fmt.Sprintf("all %d changed", b.settings.objects)
+	loop := figureOf(name+", bare loop", seconds, bare, "client-go applies them, 16 at once")
+	b.add(figureOf(name+", push to applied", seconds, pushed, "until the last was seen in the cluster"))
+	b.add(figureOf(name+", spoke", seconds, with, "desired state accepted until the last was seen, each dry-run first").against(loop, 2.2))
+	b.add(figureOf(name+", spoke without dry-run", seconds, without, "the same passes less the time of their dry-runs").against(loop, 1.3))
+	b.add(loop)
 	return nil
 }
 
-// race is a change that both sides carry out.
-type race struct {
-	change         string
-	pick           func() []int
-	flotilla, bare sample
-}
-
-func (r *race) run(ctx context.Context, b *bench, bareFirst bool) error {
-	changed := r.pick()
-	sides := []func() error{
-		func() error { return r.flotilla.note(b.app.deliver(ctx, changed)) },
-		func() error { return r.bare.note(b.bare.apply(ctx, changed, 1)) },
-	}
-	if bareFirst {
-		slices.Reverse(sides)
-	}
-	for _, side := range sides {
-		if err := side(); err != nil {
-			return err
+// dryRunTime is the time of a pass until its first object was written, from its first dry-run on.
+func dryRunTime(requests lab.Requests, s shape) time.Duration {
+	var dry, wet time.Time
+	for _, r := range requests {
+		if r.Verb != "patch" || r.Resource != s.resource.Resource {
+			continue
+		}
+		first := &wet
+		if r.DryRun {
+			first = &dry
+		}
+		if first.IsZero() || r.Received.Before(*first) {
+			*first = r.Received
 		}
 	}
+	if dry.IsZero() || wet.Before(dry) {
+		return 0
+	}
+	return wet.Sub(dry)
+}
+
+// one times commits that change one object.
+func (b *bench) one(ctx context.Context) error {
+	random := rand.New(rand.NewPCG(1, 0))
+	var whole, apart, spoke, builds, calls sample
+	for i := range b.settings.commits {
+		d, err := b.app.deliver(ctx, b.corpus, []int{random.IntN(b.settings.objects)})
+		if err != nil {
+			return fmt.Errorf("commit %d: %w", i+1, err)
+		}
+		took := d.applied.Sub(d.pushed)
+		whole = append(whole, took.Seconds())
+		apart = append(apart, max(0, took-d.build).Seconds())
+		spoke = append(spoke, d.applied.Sub(d.received).Seconds())
+		builds = append(builds, d.build.Seconds())
+		calls = append(calls, float64(len(d.requests.Where(func(r lab.Request) bool { return r.Resource != "leases" }))))
+	}
+	name := fmt.Sprintf("1 of %d changed", b.settings.objects)
+	b.add(figureOf(name+", push to applied", seconds, whole, "by reconcile --with-source, from the push's return"))
+	b.add(figureOf(name+", less build", seconds, apart, "the same less the hub's time of its build").upTo(0.250))
+	b.add(figureOf(name+", build", seconds, builds, "by the hub's metric"))
+	b.add(figureOf(name+", spoke", seconds, spoke, "desired state accepted until seen in the cluster"))
+	b.add(figureOf(name+", API calls", count, calls, "the spoke's, until the app is ready again, its Lease apart").upTo(10))
 	return nil
 }

@@ -1,25 +1,29 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"strings"
+
+	"sigs.k8s.io/yaml"
 )
 
-// corpus is the ConfigMaps of a namespace as they are to be, numbered from 0. Two of the same size that were changed
-// alike hold the same data.
+// corpus is the objects of a namespace as they are to be, of one shape, numbered from 0. Two of the same size that were
+// changed alike hold the same.
 type corpus struct {
+	shape     shape
 	namespace string
 	versions  []int
 	fillers   []string
 }
 
-// fillerWords make an object about 600 bytes long, as YAML.
+// fillerWords make a ConfigMap about 600 bytes long, as YAML.
 const fillerWords = 30
 
-func newCorpus(namespace string, size int) *corpus {
-	c := &corpus{namespace: namespace, versions: make([]int, size), fillers: make([]string, size)}
+func newCorpus(s shape, namespace string, size int) *corpus {
+	c := &corpus{shape: s, namespace: namespace, versions: make([]int, size), fillers: make([]string, size)}
 	for i := range size {
 		random := rand.New(rand.NewPCG(uint64(i), 0))
 		var filler strings.Builder
@@ -31,31 +35,32 @@ func newCorpus(namespace string, size int) *corpus {
 	return c
 }
 
-func (c *corpus) name(i int) string { return fmt.Sprintf("c%04d", i) }
+func (c *corpus) name(i int) string { return fmt.Sprintf("c%05d", i) }
 
-func (c *corpus) data(i int) map[string]string {
-	return map[string]string{"value": strconv.Itoa(c.versions[i]), "filler": c.fillers[i]}
+// key names the object in a view.
+func (c *corpus) key(i int) string { return c.shape.kind + "/" + c.name(i) }
+
+func (c *corpus) object(i int) map[string]any {
+	object := c.shape.object(c.name(i), strconv.Itoa(c.versions[i]), c.fillers[i])
+	object["metadata"].(map[string]any)["namespace"] = c.namespace
+	return object
 }
 
 // file is the object as Git has it.
-func (c *corpus) file(i int) string {
-	return fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: %s\n  namespace: %s\ndata:\n  value: %q\n  filler: %s\n",
-		c.name(i), c.namespace, strconv.Itoa(c.versions[i]), c.fillers[i])
+func (c *corpus) file(i int) (string, error) {
+	text, err := yaml.Marshal(c.object(i))
+	return string(text), err
 }
 
-// change gives objects a value that they never had, and returns the data that they are to have now, by name.
-func (c *corpus) change(numbers []int) map[string]map[string]string {
+// body is the object as an apply sends it.
+func (c *corpus) body(i int) ([]byte, error) { return json.Marshal(c.object(i)) }
+
+// change gives objects a version that they never had, and returns what is to be seen of them, by key.
+func (c *corpus) change(numbers []int) map[string]string {
+	want := map[string]string{}
 	for _, i := range numbers {
 		c.versions[i]++
-	}
-	return c.wanted(numbers)
-}
-
-// wanted is the data that objects are to have, by name.
-func (c *corpus) wanted(numbers []int) map[string]map[string]string {
-	want := map[string]map[string]string{}
-	for _, i := range numbers {
-		want[c.name(i)] = c.data(i)
+		want[c.key(i)] = strconv.Itoa(c.versions[i])
 	}
 	return want
 }

@@ -17,8 +17,10 @@ type figure struct {
 	Min   float64 `json:"min"`
 	Max   float64 `json:"max"`
 	N     int     `json:"n"`
-	// Ratio is how many times the value goes into the bare loop's; 0: there is nothing to compare with.
+	// Ratio is how many times the bare loop's value it is; 0: there is nothing to compare with.
 	Ratio float64 `json:"ratio,omitempty"`
+	// Target is what the value, or the ratio where there is one, is not to exceed; nil: there is none.
+	Target *float64 `json:"target,omitempty"`
 	// Means says in a few words what was measured.
 	Means string `json:"means"`
 }
@@ -26,6 +28,41 @@ type figure struct {
 // figureOf is the figure of a sample, which must not be empty.
 func figureOf(name string, unit unit, s sample, means string) figure {
 	return figure{Name: name, Unit: unit, Value: s.percentile(50), Min: slices.Min(s), Max: slices.Max(s), N: len(s), Means: means}
+}
+
+// upTo is the figure with a target for its value.
+func (f figure) upTo(target float64) figure {
+	f.Target = &target
+	return f
+}
+
+// against is the figure with its ratio to another, and a target for that.
+func (f figure) against(other figure, target float64) figure {
+	f.Ratio = f.Value / other.Value
+	return f.upTo(target)
+}
+
+// measured is what the target is for.
+func (f figure) measured() float64 {
+	if f.Ratio != 0 {
+		return f.Ratio
+	}
+	return f.Value
+}
+
+// target says what is not to be exceeded and whether it is.
+func (f figure) target() string {
+	if f.Target == nil {
+		return ""
+	}
+	text := "<= " + f.Unit.format(*f.Target)
+	if f.Ratio != 0 {
+		text = "<= " + digits(*f.Target) + "x"
+	}
+	if f.measured() > *f.Target {
+		text += ", missed"
+	}
+	return text
 }
 
 // sample is measurements of one thing.
@@ -57,6 +94,9 @@ const (
 	perSecond unit = "1/s"
 	perMinute unit = "1/min"
 	bytes     unit = "B"
+	// millicores are thousandths of a core's time.
+	millicores unit = "m"
+	count      unit = ""
 )
 
 // format gives a value three digits and the unit that suits its size.
@@ -70,6 +110,10 @@ func (u unit) format(value float64) string {
 		return digits(value/(1<<20)) + " MiB"
 	case u == perSecond:
 		return digits(value) + "/s"
+	case u == millicores:
+		return digits(value) + " m"
+	case u == count:
+		return digits(value)
 	}
 	return digits(value) + "/min"
 }

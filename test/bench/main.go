@@ -1,9 +1,11 @@
-// Command bench measures Flotilla on this machine, with real parts: a hub, and a cluster with its spoke. It prints one
-// table, whose first rows say what the machine was able to do in the same minutes.
+// Command bench measures Flotilla on this machine, with real parts: a hub, and a cluster with its spoke. For an app of
+// ConfigMaps and one of Deployments it prints a table, whose first rows say what the machine was able to do in the same
+// minutes.
 //
-//	commit   from a push to the last object applied, in turn with a bare client-go loop at the same API server
-//	rest     what the spoke asks of the API server when nothing changes
-//	drift    from an edit by hand to its revert
+//	all      a commit that changes every object, in turn with a bare client-go loop at the same API server
+//	one      a commit that changes one object: from the push until it is applied
+//	rest     what the spoke asks of the API server, and takes of the CPU, when nothing changes
+//	drift    from an edit by hand to its revert, of six kinds
 //	memory   of the hub, its children and the spoke
 //
 // It reads /proc, so it is for Linux.
@@ -33,9 +35,15 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once, and all that it started with it
-	r, err := run(ctx, s)
-	if len(r.Figures) > 0 {
-		err = errors.Join(err, r.print(os.Stdout, s.output))
+	for _, shape := range shapes {
+		if s.kind != "" && s.kind != shape.kind || ctx.Err() != nil {
+			continue
+		}
+		r, runErr := run(ctx, s, shape)
+		if len(r.Figures) > 0 {
+			runErr = errors.Join(runErr, r.print(os.Stdout, s.output))
+		}
+		err = errors.Join(err, runErr)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -44,8 +52,8 @@ func main() {
 }
 
 // run starts everything, measures, and stops everything. With an error come the figures that there were by then.
-func run(ctx context.Context, s settings) (report, error) {
-	b, err := start(ctx, s)
+func run(ctx context.Context, s settings, of shape) (report, error) {
+	b, err := start(ctx, s, of)
 	if err == nil {
 		err = errors.Join(b.measure(ctx), b.finish())
 	}
@@ -54,8 +62,10 @@ func run(ctx context.Context, s settings) (report, error) {
 
 // settings are the command line.
 type settings struct {
-	objects, rounds, edits int
+	objects, foreign       int
+	rounds, commits, edits int
 	rest                   time.Duration
+	kind                   string // empty: every shape
 	only                   string // empty: every benchmark
 	bin                    string // empty: built anew
 	output                 string
@@ -64,10 +74,13 @@ type settings struct {
 func parseSettings(args []string) (settings, error) {
 	var s settings
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	flags.IntVar(&s.objects, "objects", 1000, "how many ConfigMaps the app has")
-	flags.IntVar(&s.rounds, "rounds", 6, "commit: how often each commit and each bare loop is timed")
-	flags.IntVar(&s.edits, "edits", 0, "drift: how many edits by hand, each of another object (default 200, or as many as there are objects)")
+	flags.IntVar(&s.objects, "objects", 1000, "how many objects the app has")
+	flags.IntVar(&s.foreign, "foreign", 20_000, "rest, memory: how many objects of the same kind are nobody's")
+	flags.IntVar(&s.rounds, "rounds", 6, "all: how often the commit and the bare loop are timed")
+	flags.IntVar(&s.commits, "commits", 20, "one: how often the commit is timed")
+	flags.IntVar(&s.edits, "edits", 200, "drift: how many edits by hand, each of another object")
 	flags.DurationVar(&s.rest, "rest", time.Minute, "rest: how long requests are counted")
+	flags.StringVar(&s.kind, "kind", "", "run with one kind of object: "+strings.Join(shapeNames(), ", "))
 	flags.StringVar(&s.only, "only", "", "run one benchmark: "+strings.Join(benchmarkNames(), ", "))
 	flags.StringVar(&s.bin, "bin", "", "directory of Flotilla's binaries (default: they are built)")
 	flags.StringVar(&s.output, "o", "table", "output: table or json")
@@ -76,9 +89,6 @@ func parseSettings(args []string) (settings, error) {
 	}
 	if flags.NArg() > 0 {
 		return s, fmt.Errorf("%q is no flag", flags.Arg(0))
-	}
-	if s.edits == 0 {
-		s.edits = min(200, s.objects)
 	}
 	return s, s.validate()
 }
@@ -93,7 +103,10 @@ func (s settings) validate() error {
 	}
 	check(s.objects >= 1, "-objects is %d: it takes at least 1", s.objects)
 	check(s.rounds >= 1, "-rounds is %d: it takes at least 1", s.rounds)
-	check(s.edits >= 1 && s.edits <= s.objects, "-edits is %d: it takes 1 to %d, as many as there are objects", s.edits, s.objects)
+	check(s.foreign >= 0, "-foreign is %d: it takes at least 0", s.foreign)
+	check(s.commits >= 1, "-commits is %d: it takes at least 1", s.commits)
+	check(s.edits >= 1, "-edits is %d: it takes at least 1", s.edits)
+	check(s.kind == "" || slices.Contains(shapeNames(), s.kind), "-kind is %q: it takes one of %s", s.kind, strings.Join(shapeNames(), ", "))
 	check(s.rest > 0, "-rest is %s: it takes a time above 0", s.rest)
 	check(s.only == "" || slices.Contains(benchmarkNames(), s.only), "-only is %q: it takes one of %s", s.only, strings.Join(benchmarkNames(), ", "))
 	check(s.output == "table" || s.output == "json", "-o is %q: it takes table or json", s.output)

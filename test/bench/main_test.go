@@ -7,11 +7,11 @@ import (
 
 func TestEveryWrongSettingIsReportedAtOnce(t *testing.T) {
 	t.Parallel()
-	_, err := parseSettings([]string{"-objects=10", "-rounds=0", "-edits=11", "-rest=0s", "-only=nothing", "-o=yaml"})
+	_, err := parseSettings([]string{"-objects=10", "-foreign=-1", "-rounds=0", "-commits=0", "-edits=0", "-rest=0s", "-kind=Pod", "-only=nothing", "-o=yaml"})
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, flag := range []string{"-rounds", "-edits", "-rest", "-only", "-o"} {
+	for _, flag := range []string{"-foreign", "-rounds", "-commits", "-edits", "-rest", "-kind", "-only", "-o"} {
 		if !strings.Contains(err.Error(), flag+" is ") {
 			t.Errorf("%q does not tell of %s", err, flag)
 		}

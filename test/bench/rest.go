@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -12,12 +13,20 @@ import (
 	"flotilla.dev/flotilla/test/lab"
 )
 
-// rest counts what the spoke asks of the API server while nothing changes.
+// rest counts what the spoke asks of the API server while nothing changes, beside many foreign objects, and what it takes
+// of the CPU.
 func (b *bench) rest(ctx context.Context) error {
+	if err := b.foreign(ctx); err != nil {
+		return err
+	}
 	if err := b.quiet(ctx); err != nil {
 		return err
 	}
 	before, err := b.member.Requests(ctx)
+	if err != nil {
+		return err
+	}
+	used, err := cpuTime(b.member.Spoke.PID())
 	if err != nil {
 		return err
 	}
@@ -26,18 +35,25 @@ func (b *bench) rest(ctx context.Context) error {
 	if err := pause(ctx, b.settings.rest); err != nil {
 		return err
 	}
+	usedNow, err := cpuTime(b.member.Spoke.PID())
+	if err != nil {
+		return err
+	}
+	took := time.Since(began)
 	all, err := b.member.Requests(ctx)
 	if err != nil {
 		return err
 	}
-	minutes := time.Since(began).Minutes()
 	requests := all[len(before):].Where(ofSpoke)
-	b.add(figureOf("rest, API calls", perMinute, sample{float64(len(requests)) / minutes},
-		"the spoke's, by the audit log of "+seconds.format(b.settings.rest.Seconds())))
+	objects := requests.Where(func(r lab.Request) bool { return r.Resource != "leases" && r.Resource != "" && r.Verb != "watch" })
+	of := fmt.Sprintf("the spoke's in %s, beside %d foreign %ss", seconds.format(b.settings.rest.Seconds()), b.settings.foreign, b.shape.kind)
+	b.add(figureOf("rest, object reads and writes", count, sample{float64(len(objects))}, of).upTo(0))
+	b.add(figureOf("rest, API calls", perMinute, sample{float64(len(requests)) / took.Minutes()}, "all of them, by the audit log").upTo(10))
 	counts := countRequests(requests)
 	for _, what := range slices.Sorted(maps.Keys(counts)) {
-		b.add(figureOf("rest, "+what, perMinute, sample{float64(counts[what]) / minutes}, "of these"))
+		b.add(figureOf("rest, "+what, perMinute, sample{float64(counts[what]) / took.Minutes()}, "of these"))
 	}
+	b.add(figureOf("rest, spoke's CPU", millicores, sample{1000 * (usedNow - used).Seconds() / took.Seconds()}, "by the kernel's account").upTo(5))
 	return nil
 }
 

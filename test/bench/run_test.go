@@ -14,16 +14,33 @@ func TestMain(m *testing.M) { lab.Main(m) }
 // A run of a size that says nothing of speed.
 func TestRunMeasuresEveryRow(t *testing.T) {
 	t.Parallel()
-	r, err := run(t.Context(), settings{objects: 4, rounds: 1, edits: 4, rest: 2 * time.Second, bin: lab.TestBinaries(t)})
-	if err != nil {
-		t.Fatal(err)
+	s := settings{objects: 4, foreign: 3, rounds: 1, commits: 1, edits: 6, rest: 2 * time.Second, bin: lab.TestBinaries(t)}
+	for _, of := range shapes {
+		t.Run(of.kind, func(t *testing.T) {
+			t.Parallel()
+			r, err := run(t.Context(), s, of)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows := []string{
+				"calibration, CPU", "calibration, bare loop", "calibration, bare loop at 16",
+				"all 4 changed, push to applied", "all 4 changed, spoke", "all 4 changed, spoke without dry-run", "all 4 changed, bare loop",
+				"1 of 4 changed, push to applied", "1 of 4 changed, less build", "1 of 4 changed, build", "1 of 4 changed, API calls",
+				"rest, object reads and writes", "rest, API calls", "rest, spoke's CPU",
+				"memory, hub", "memory, hub's builds", "memory, hub's private Postgres", "memory, spoke",
+			}
+			if of.kind == shapes[0].kind {
+				rows = append(rows, "drift, p50", "drift, p99", "drift, missed")
+			}
+			check(t, r, rows)
+		})
 	}
+}
+
+func check(t *testing.T, r report, rows []string) {
+	t.Helper()
 	table := r.table()
-	for _, name := range []string{
-		"calibration, CPU", "calibration, bare loop", "calibration, bare loop at 8",
-		"commit, 1 of 4 changed", "bare loop, 1 of 4 changed", "commit, all 4 changed", "bare loop, all 4 changed",
-		"rest, API calls", "drift, p50", "drift, p99", "memory, hub", "memory, hub's builds", "memory, hub's private Postgres", "memory, spoke",
-	} {
+	for _, name := range rows {
 		if !strings.Contains(table, "\n"+name+"  ") {
 			t.Errorf("the table has no row %s:\n%s", name, table)
 		}
@@ -34,11 +51,14 @@ func TestRunMeasuresEveryRow(t *testing.T) {
 				t.Errorf("%s is %+v", f.Name, f)
 			}
 		}
-		if strings.HasPrefix(f.Name, "commit, ") && f.Ratio == 0 {
+		if strings.HasPrefix(f.Name, "all 4 changed, spoke") && f.Ratio == 0 {
 			t.Errorf("%s is compared with nothing", f.Name)
 		}
-		if f.Value == 0 && !strings.HasPrefix(f.Name, "drift") && !strings.HasPrefix(f.Name, "rest") {
+		if mayBeNothing := strings.HasPrefix(f.Name, "drift") || strings.HasPrefix(f.Name, "rest"); f.Value == 0 && !mayBeNothing {
 			t.Errorf("%s is 0", f.Name)
+		}
+		if f.Name == "drift, missed" && f.Value != 0 {
+			t.Errorf("%v edits were missed", f.Value)
 		}
 	}
 }

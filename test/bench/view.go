@@ -4,27 +4,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/dynamic"
 )
 
-// view is the bench's own watch of a namespace's ConfigMaps: neither Flotilla nor the bare loop has a say in when
-// something counts as applied. It is safe for concurrent use.
+// view is the bench's own watch of a namespace's objects: neither Flotilla nor the bare loop has a say in when something
+// counts as applied. It is safe for concurrent use.
 type view struct {
+	shows  func(*unstructured.Unstructured) string // what of an object counts
 	cancel context.CancelFunc
-	done   chan struct{}
-	err    error // set before done is closed
+	tasks  sync.WaitGroup
+	failed chan error // of a watch that ended; never full
 
 	mu   sync.Mutex
-	seen map[string]map[string]string
-	want map[string]map[string]string
+	seen map[string]string // by kind and name; empty: it is not there
+	want map[string]string
 	goal *goal
 }
 
@@ -35,103 +36,124 @@ type goal struct {
 }
 
 // startView watches until stop.
-func startView(ctx context.Context, client kubernetes.Interface, namespace string) (*view, error) {
-	configMaps := client.CoreV1().ConfigMaps(namespace)
-	list, err := configMaps.List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, err
-	}
-	// The watch outlives the start. The API server itself ends one after half an hour at the earliest.
+func startView(ctx context.Context, client dynamic.Interface, namespace string, shows func(*unstructured.Unstructured) string,
+	resources ...schema.GroupVersionResource,
+) (*view, error) {
+	v := newView(shows, len(resources))
+	// The watches outlive the start. The API server itself ends one after half an hour at the earliest.
 	watching, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	events, err := configMaps.Watch(watching, metav1.ListOptions{ResourceVersion: list.ResourceVersion})
-	if err != nil {
-		cancel()
-		return nil, err
-	}
-	v := newView()
 	v.cancel = cancel
-	for _, object := range list.Items {
-		v.observe(object.Name, object.Data, time.Now())
+	for _, resource := range resources {
+		objects := client.Resource(resource).Namespace(namespace)
+		list, err := objects.List(ctx, metav1.ListOptions{})
+		if err != nil {
+			v.stop()
+			return nil, err
+		}
+		events, err := objects.Watch(watching, metav1.ListOptions{ResourceVersion: list.GetResourceVersion()})
+		if err != nil {
+			v.stop()
+			return nil, err
+		}
+		for i := range list.Items {
+			v.observe(keyOf(&list.Items[i]), shows(&list.Items[i]), time.Now())
+		}
+		v.tasks.Go(func() { v.failed <- v.follow(events) })
 	}
-	go func() {
-		defer close(v.done)
-		v.err = v.follow(events)
-	}()
 	return v, nil
 }
 
-func newView() *view {
-	return &view{done: make(chan struct{}), seen: map[string]map[string]string{}, want: map[string]map[string]string{}}
+func newView(shows func(*unstructured.Unstructured) string, watches int) *view {
+	return &view{shows: shows, cancel: func() {}, failed: make(chan error, watches), seen: map[string]string{}, want: map[string]string{}}
 }
 
-// stop ends the watch and waits for that.
+// stop ends the watches and waits for that.
 func (v *view) stop() {
 	v.cancel()
-	<-v.done
+	v.tasks.Wait()
 }
 
 func (v *view) follow(events watch.Interface) error {
 	defer events.Stop()
 	for event := range events.ResultChan() {
 		at := time.Now()
-		object, isConfigMap := event.Object.(*corev1.ConfigMap)
+		object, isObject := event.Object.(*unstructured.Unstructured)
 		switch {
-		case !isConfigMap:
+		case !isObject || event.Type == watch.Error:
 			return fmt.Errorf("watch: %w", apierrors.FromObject(event.Object))
 		case event.Type == watch.Deleted:
-			v.observe(object.Name, nil, at)
+			v.observe(keyOf(object), "", at)
 		default:
-			v.observe(object.Name, object.Data, at)
+			v.observe(keyOf(object), v.shows(object), at)
 		}
 	}
 	return errors.New("watch: it ended")
 }
 
-// observe notes an object's data; nil: it is gone.
-func (v *view) observe(name string, data map[string]string, at time.Time) {
+func keyOf(u *unstructured.Unstructured) string { return u.GetKind() + "/" + u.GetName() }
+
+// observe notes what an object shows; empty: it is gone.
+func (v *view) observe(key, shows string, at time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	before := v.right(name)
-	v.seen[name] = data
-	if v.goal == nil || before || !v.right(name) {
+	before := v.right(key)
+	v.seen[key] = shows
+	if v.goal == nil || before || !v.right(key) {
 		return
 	}
-	delete(v.goal.missing, name)
+	delete(v.goal.missing, key)
 	if len(v.goal.missing) == 0 {
 		v.goal.reached <- at
 		v.goal = nil
 	}
 }
 
-// right tells whether an object was last seen with the data it is to have, all of it and nothing else.
-func (v *view) right(name string) bool {
-	want, wanted := v.want[name]
-	return wanted && v.seen[name] != nil && maps.Equal(v.seen[name], want)
+// right tells whether an object was last seen as it is to be.
+func (v *view) right(key string) bool {
+	want, wanted := v.want[key]
+	return wanted && v.seen[key] == want
 }
 
-// expect says what objects are to have, by name. It comes before the change that brings it about: the goal is reached
-// when each of them has become right, and an object that is right already has to become wrong first. There is one goal
-// at a time.
-func (v *view) expect(want map[string]map[string]string) *goal {
+// expect says what objects are to show, by kind and name. It comes before the change that brings it about: the goal is
+// reached when each of them has become right, and an object that is right already has to become wrong first. There is one
+// goal at a time.
+func (v *view) expect(want map[string]string) *goal {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.goal = &goal{missing: map[string]bool{}, reached: make(chan time.Time, 1)}
-	for name, data := range want {
-		v.want[name] = data
-		v.goal.missing[name] = true
+	for key, shows := range want {
+		v.want[key] = shows
+		v.goal.missing[key] = true
 	}
 	return v.goal
 }
 
+// now is what every object shows.
+func (v *view) now() map[string]string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	all := map[string]string{}
+	for key, shows := range v.seen {
+		if shows != "" {
+			all[key] = shows
+		}
+	}
+	return all
+}
+
+// errMissed says that a goal was not reached in time.
+var errMissed = errors.New("not as they should be")
+
 // await returns when the goal was reached, as the watch saw it.
-func (v *view) await(ctx context.Context, g *goal) (time.Time, error) {
+func (v *view) await(ctx context.Context, g *goal, patience time.Duration) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	select {
 	case at := <-g.reached:
 		return at, nil
-	case <-v.done:
-		return time.Time{}, v.err
+	case err := <-v.failed:
+		v.failed <- err
+		return time.Time{}, err
 	case <-ctx.Done():
 		return time.Time{}, v.missed(g)
 	}
@@ -140,8 +162,8 @@ func (v *view) await(ctx context.Context, g *goal) (time.Time, error) {
 func (v *view) missed(g *goal) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for name := range g.missing {
-		return fmt.Errorf("%d ConfigMaps are not as they should be, %s among them", len(g.missing), name)
+	for key := range g.missing {
+		return fmt.Errorf("%d objects are %w, %s among them", len(g.missing), errMissed, key)
 	}
 	return errors.New("reached too late") // between the end of patience and here
 }

@@ -1,0 +1,80 @@
+package release
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"flotilla.dev/flotilla/pkg/artifact"
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+func TestWhatABuildLookedAtComesBackAsItWasKept(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		inputs := rapid.SliceOfN(rapid.StringMatching(`([abé]{1,3}/){0,3}[abé]{0,3}`), 0, 20).Draw(t, "inputs")
+		slices.Sort(inputs)
+		got, err := decodeInputs(encodeInputs(inputs))
+		if err != nil || !slices.Equal(got, inputs) {
+			t.Fatalf("%q came back as %q, error %v", inputs, got, err)
+		}
+	})
+}
+
+func TestBrokenInputsAreAnError(t *testing.T) {
+	t.Parallel()
+	good := encodeInputs([]string{"deploy", "deploy/", "deploy/a.yaml"})
+	for n := range good {
+		if got, err := decodeInputs(good[:n]); err == nil {
+			t.Errorf("the first %d bytes are %q", n, got)
+		}
+	}
+	if got, err := decodeInputs(append(bytes.Clone(good), 'x')); err == nil {
+		t.Errorf("a byte too many is %q", got)
+	}
+}
+
+func TestInputsOutOfBoundsAreNotKept(t *testing.T) {
+	t.Parallel()
+	var many []string
+	for i := range 200_000 {
+		many = append(many, fmt.Sprintf("d/%x", fleet.DigestOf(fmt.Append(nil, i))))
+	}
+	long := slices.Repeat([]string{strings.Repeat("d/", 2000)}, 10_000)
+	for name, inputs := range map[string][]string{"many": many, "long": long} {
+		if encoded := encodeInputs(inputs); encoded != nil {
+			t.Errorf("%s: %d bytes are kept", name, len(encoded))
+		}
+	}
+}
+
+func TestTreesAreLetGoThatWereNotUsedForLongest(t *testing.T) {
+	t.Parallel()
+	held := &trees{}
+	hold := func(n, files int) {
+		held.hold(heldTree{fleet.DigestOf(fmt.Append(nil, n)), &artifact.Tree{Files: make([]artifact.File, files)}})
+	}
+	is := func(n int) bool { return held.known(fleet.DigestOf(fmt.Append(nil, n))) != nil }
+	for n := range maxTrees {
+		hold(n, 1)
+	}
+	if !is(0) {
+		t.Fatal("a Tree within the bounds is gone")
+	}
+	hold(maxTrees, 1)
+	if !is(0) || is(1) || !is(2) || !is(maxTrees) || len(held.held) != maxTrees {
+		t.Errorf("%d Trees are held, and not those used last", len(held.held))
+	}
+	hold(-1, maxTreeFiles-1)
+	if len(held.held) != 2 || !is(-1) || !is(maxTrees) {
+		t.Errorf("%d Trees are held beside a large one", len(held.held)-1)
+	}
+	hold(-2, maxTreeFiles+1)
+	if len(held.held) != 1 || !is(-2) {
+		t.Errorf("a Tree over the bound is not the only one held: %d", len(held.held))
+	}
+}
