@@ -63,7 +63,6 @@ type bundle struct {
 	logged    io.Writer // nil: nothing is logged
 	agent     string    // the engine's user agent
 	wrap      func(http.RoundTripper) http.RoundTripper
-	log       *slog.Logger // nil: none
 
 	engine *deploy.Engine
 	stop   func()
@@ -117,7 +116,7 @@ func (b *bundle) start() *bundle {
 
 func (b *bundle) run(config *rest.Config) {
 	b.Helper()
-	log := b.log
+	var log *slog.Logger
 	if b.logged != nil {
 		log = slog.New(slog.NewTextHandler(b.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
