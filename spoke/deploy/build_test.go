@@ -170,6 +170,16 @@ func TestBuildOfEncryptedFilesIsMadeInTheCluster(t *testing.T) {
 			t.Error("the inventory holds what was decrypted")
 		}
 	}
+	// Nor the digests by which it could be tried out.
+	guesses, _, err := manifest.New(documents, manifest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, guess := range guesses.Entries {
+		if strings.Contains(b.entries(), guess.Digest.String()) {
+			t.Errorf("the inventory tells the content of %s", guess.Ref)
+		}
+	}
 	// With another key it stays as it is, and says which file it is.
 	b.keys("sops", map[string]string{"id.agekey": newIdentity(t)})
 	err = b.try(target)

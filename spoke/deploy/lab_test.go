@@ -64,7 +64,6 @@ type bundle struct {
 	agent     string    // the engine's user agent
 	account   string    // deploy.Config.DefaultServiceAccount
 	wrap      func(http.RoundTripper) http.RoundTripper
-	log       *slog.Logger // nil: none
 
 	engine *deploy.Engine
 	stop   func()
@@ -119,7 +118,7 @@ func (b *bundle) start() *bundle {
 
 func (b *bundle) run(config *rest.Config) {
 	b.Helper()
-	log := b.log
+	var log *slog.Logger
 	if b.logged != nil {
 		log = slog.New(slog.NewTextHandler(b.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
