@@ -47,7 +47,8 @@ type HealthCheckExpr struct {
 
 // PostBuild has variables substituted in the objects, in the cluster.
 type PostBuild struct {
-	// SubstituteStrategy: WithVariables (default) substitutes when there is a variable at all, Always in any case.
+	// SubstituteStrategy: WithVariables (default) substitutes when the App has a variable of its own, Always in any
+	// case.
 	SubstituteStrategy string `json:"substituteStrategy,omitempty"`
 	// Substitute has variables by name. They take precedence over SubstituteFrom, of which a later one does over an
 	// earlier one.

@@ -2,7 +2,7 @@
 // defaults and string functions of bash; $$ is a dollar sign.
 //
 // The rules are those of fluxcd/pkg/kustomize (SubstituteVariables) with Flux's default feature gates, on top of
-// fluxcd/pkg/envsubst: nothing happens when there is no variable at all, unless the App asks for it; a variable that is
+// fluxcd/pkg/envsubst: nothing happens when the App has no variable of its own, unless it asks for it; a variable that is
 // not set and has no default is an error; a value loses its line breaks. They work on the text that kustomize printed,
 // so that a value can become a number where it stands without quotes.
 //

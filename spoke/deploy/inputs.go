@@ -44,10 +44,11 @@ func (e *Engine) gather(ctx context.Context, a *app, t Target) (*inputs, error) 
 	var read reads
 	defer func() { e.references.set(a, read) }()
 	if post := t.Release.PostBuild; post != nil {
-		if err := e.readVariables(ctx, t, in.variables, &read); err != nil {
+		own, err := e.readVariables(ctx, t, in.variables, &read)
+		if err != nil {
 			return nil, err
 		}
-		in.substitutes = len(in.variables) > 0 || post.SubstituteStrategy == fleet.SubstituteAlways
+		in.substitutes = own || post.SubstituteStrategy == fleet.SubstituteAlways
 	}
 	if len(t.Binding.Patches) > 0 {
 		var err error
@@ -109,17 +110,19 @@ func (in *inputs) name(t Target, keys *keyData) fleet.Digest {
 	return fleet.DigestOf(data)
 }
 
-// readVariables fills in the variables of an App with postBuild, the lowest precedence first.
-func (e *Engine) readVariables(ctx context.Context, t Target, variables subst.Variables, read *reads) error {
-	for _, l := range e.layers(ctx, t, read) {
+// readVariables fills in the variables of an App with postBuild, the lowest precedence first. It reports whether the App
+// has any of its own: without, Flux would substitute nothing, and what a cluster has beside must not change that.
+func (e *Engine) readVariables(ctx context.Context, t Target, variables subst.Variables, read *reads) (own bool, err error) {
+	for i, l := range e.layers(ctx, t, read) {
 		if l.err != nil {
-			return l.err
+			return false, l.err
 		}
 		for name, value := range l.values {
 			variables.Set(name, l.variable(name, value))
 		}
+		own = own || i > 0 && len(l.values) > 0
 	}
-	return variables.Check()
+	return own, variables.Check()
 }
 
 // layer is where variables come from.
@@ -139,7 +142,8 @@ func (l layer) variable(name, value string) subst.Variable {
 	return subst.Variable{Value: value, From: l.ref.String() + " key " + name, Secret: isSecret(l.ref)}
 }
 
-// layers are all of which an App with postBuild has variables, the lowest precedence first.
+// layers are all of which an App with postBuild has variables, the lowest precedence first: the cluster, then what is the
+// App's own.
 func (e *Engine) layers(ctx context.Context, t Target, read *reads) []layer {
 	layers := []layer{{from: "the cluster's variables", values: t.Binding.Variables}}
 	for i, from := range t.Release.PostBuild.SubstituteFrom {

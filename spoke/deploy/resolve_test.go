@@ -123,12 +123,16 @@ func TestPostBuildTouchesOnlyWhatFluxWouldSubstitute(t *testing.T) {
 	b.deploy(b.text("home", `a: "${HOME}"`))
 	b.wantData("home", map[string]string{"a": "${HOME}"})
 
-	b.substituting(nil) // and no variable
+	b.binding.Variables = map[string]string{"HOME": "the cluster's"}
+	b.substituting(nil) // no variable of the App's own
 	b.deploy(b.text("home", `a: "${HOME}"`), b.text("none", `a: "${HOME:=x}"`))
 	b.wantData("home", map[string]string{"a": "${HOME}"})
 	b.wantData("none", map[string]string{"a": "${HOME:=x}"})
 
 	b.release.PostBuild.SubstituteStrategy = fleet.SubstituteAlways
+	b.deploy(b.text("none", `a: "${HOME:=x}"`))
+	b.wantData("none", map[string]string{"a": "the cluster's"})
+	b.binding.Variables = nil
 	b.deploy(b.text("none", `a: "${HOME:=x}"`))
 	b.wantData("none", map[string]string{"a": "x"})
 
@@ -243,7 +247,7 @@ func TestPatchesOfTheClusterComeBeforeItsVariables(t *testing.T) {
 		}},
 	}
 	b.release.CommonMetadata = &fleet.CommonMetadata{Labels: map[string]string{"team": "a"}}
-	b.substituting(nil)
+	b.release.PostBuild = &fleet.PostBuild{SubstituteStrategy: fleet.SubstituteAlways}
 	b.deploy(b.text("text", "a: x${A}"), b.configMap("plain", "1"), b.configMap("other", "1"))
 	b.wantData("text", map[string]string{"a": "x1", "patched": "x1"})
 	b.wantData("plain", map[string]string{"key": "1", "patched": "x1"})

@@ -19,7 +19,7 @@ func TestClustersHaveTheirOwnVariablesAndPatchesOfOneBuild(t *testing.T) {
 		return fmt.Sprintf("apiVersion: fleet.flotilla.dev/v1alpha1\nkind: Cluster\nmetadata: {name: %s, labels: {tier: prod}}\nspec: {variables: {SIZE: %s}}\n---\n", name, size)
 	}
 	a := newApp(t, fleet,
-		"wait: true,", "wait: true, postBuild: {},",
+		"wait: true,", "wait: true, postBuild: {substituteStrategy: Always},",
 		"clusters: {", "overrides: [{clusters: {names: [two]}, patches: [{target: {kind: ConfigMap}, patch: '- {op: add, path: /data/more, value: \"${SIZE}\"}'}]}]\n  clusters: {")
 	a.apply(variables("one", "small") + variables("two", "large"))
 	a.push(map[string]string{"deploy/app.yaml": a.configMap("app", "${CLUSTER_NAME} is ${SIZE} in ${CLUSTER_LABEL_TIER}")})
