@@ -78,6 +78,7 @@ func act(ctx context.Context, config Config, cluster *cluster, disk *cache.Cache
 	)
 	engine, err := deploy.New(deploy.Config{
 		REST: cluster.config, Namespace: config.Namespace, Dir: disk.Dir("engine"), Log: config.Log, Metrics: metrics,
+		DefaultServiceAccount: config.DefaultServiceAccount,
 		Blob: func(digest fleet.Digest) ([]byte, error) {
 			content, err := disk.Blob(digest)
 			if err != nil {
@@ -85,6 +86,7 @@ func act(ctx context.Context, config Config, cluster *cluster, disk *cache.Cache
 			}
 			return content, err
 		},
+		Build:   builder(),
 		Event:   func(event fleet.Event) { client.Event(event) },
 		Changed: func(app fleet.Key) { pool.Changed(app) },
 	})

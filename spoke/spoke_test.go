@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/render"
 	"flotilla.dev/flotilla/pkg/rpc/rpctest"
 	spokev1 "flotilla.dev/flotilla/proto/flotilla/spoke/v1"
 	"flotilla.dev/flotilla/spoke"
@@ -29,7 +30,10 @@ import (
 
 const patience = 60 * time.Second
 
-func TestMain(m *testing.M) { lab.Main(m) }
+func TestMain(m *testing.M) {
+	render.Main() // does not return in a build's process
+	lab.Main(m)
+}
 
 // bench is a hub, and a cluster with a namespace for an App and one, not made yet, for the spoke.
 type bench struct {

@@ -3,8 +3,11 @@ package release
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
+	"flotilla.dev/flotilla/pkg/artifact"
+	"flotilla.dev/flotilla/pkg/build"
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/flux"
 	"flotilla.dev/flotilla/pkg/manifest"
@@ -81,7 +84,8 @@ func (l *Loop) build(ctx context.Context, app declaredApp) bool {
 // built is what the App comes to with a Manifest.
 func (a declaredApp) built(manifest fleet.Digest) fleet.Built {
 	release := fleet.Release{App: a.Key, Manifest: manifest, Prune: *a.spec.Prune, ReleaseSpec: a.spec.ReleaseSpec,
-		PruneGuard: a.object.Metadata.Annotations[flux.PruneGuardAnnotation]}
+		PruneGuard: a.object.Metadata.Annotations[flux.PruneGuardAnnotation],
+		DependsOn:  a.spec.Dependencies(a.Key.Namespace, a.object.Metadata.Annotations)}
 	return fleet.Built{Generation: a.object.Metadata.Generation, Revision: a.revision(), Release: release}
 }
 
@@ -143,15 +147,18 @@ func (l *Loop) manifest(ctx context.Context, app declaredApp) (fleet.Digest, err
 	}
 	begin := time.Now()
 	result, err := l.Builder.Build(ctx, render.Job{Tenant: app.Key.Namespace, Path: app.spec.GetPath(), Spec: app.spec.BuildSpec, Tree: tree, Blob: l.files(tree).get})
+	var built *manifest.Manifest
+	var blobs manifest.Blobs
+	if encrypted := (*build.EncryptedError)(nil); errors.As(err, &encrypted) && app.spec.Decryption != nil {
+		built, blobs, err = l.subtree(ctx, app, tree, result.Inputs, encrypted)
+	} else if err == nil {
+		built, blobs, err = manifest.New(result.Objects, options(app))
+	}
 	if err != nil {
 		return fleet.Digest{}, ofInput(err)
 	}
 	l.metrics.duration.Observe(time.Since(begin).Seconds())
 	l.metrics.builds.WithLabelValues("built").Inc()
-	built, blobs, err := manifest.New(result.Objects, options(app))
-	if err != nil {
-		return fleet.Digest{}, ofInput(err)
-	}
 	digest, err := l.keep(ctx, built, blobs)
 	if err != nil {
 		return digest, err
@@ -161,6 +168,25 @@ func (l *Loop) manifest(ctx context.Context, app declaredApp) (fleet.Digest, err
 		key, inputs = keyOf(app, tree, result.Inputs), fleet.BuildInputs{App: app.Key, Recipe: recipe(app), Inputs: encoded}
 	}
 	return digest, l.Store.SaveBuild(ctx, key, digest, inputs)
+}
+
+// subtree makes the Manifest of a build that needs keys which only clusters have: of the files that it looks at.
+func (l *Loop) subtree(ctx context.Context, app declaredApp, tree *artifact.Tree, inputs []string, encrypted *build.EncryptedError) (*manifest.Manifest, manifest.Blobs, error) {
+	subtree := build.NewSubtree(tree, app.spec.GetPath(), app.spec.BuildSpec, inputs, encrypted)
+	read := l.files(tree)
+	files := make(map[string][]byte, len(subtree.Files))
+	size := int64(0)
+	for _, file := range subtree.Files {
+		if size += file.Size; size > manifest.MaxSize {
+			return nil, nil, fmt.Errorf("%w: with %s the build reads more than the %d bytes that one made in the clusters may", fleet.ErrInvalid, file.Path, manifest.MaxSize)
+		}
+		content, err := read.get(ctx, file.Digest)
+		if err != nil {
+			return nil, nil, err
+		}
+		files[file.Path] = content
+	}
+	return manifest.NewSubtree(subtree.Encode(), files)
 }
 
 // ofInput marks the error of a build as one of its input where it is.

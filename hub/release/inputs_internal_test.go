@@ -78,3 +78,27 @@ func TestTreesAreLetGoThatWereNotUsedForLongest(t *testing.T) {
 		t.Errorf("a Tree over the bound is not the only one held: %d", len(held.held))
 	}
 }
+
+func TestWhatTheAppsOwnBuildLookedAtIsTriedFirst(t *testing.T) {
+	t.Parallel()
+	app := declaredApp{Key: fleet.Key{Home: fleet.HubHome, Kind: "Kustomization", Namespace: "apps", Name: "app"}, source: &declaredSource{}}
+	app.source.state.TreeBlob = fleet.DigestOf([]byte("tree"))
+	tree, err := artifact.NewTree([]artifact.File{{Path: "own"}, {Path: "other-0"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []fleet.BuildInputs
+	for i := range 5 {
+		other := app.Key
+		other.Name = fmt.Sprint("other-", i)
+		found = append(found, fleet.BuildInputs{App: other, Recipe: recipe(app), Inputs: encodeInputs([]string{other.Name})})
+	}
+	found = append(found, fleet.BuildInputs{App: app.Key, Recipe: recipe(app), Inputs: encodeInputs([]string{"own"})})
+	keys, err := newRecorded(found).keys(app, tree)
+	want := []fleet.Digest{
+		keyOf(app, tree, []string{"own"}), keyOf(app, tree, []string{"other-0"}), keyOf(app, tree, []string{"other-1"}), keyOf(app, tree, []string{"other-2"}), attempt(app),
+	}
+	if err != nil || !slices.Equal(keys, want) {
+		t.Errorf("keys %v, error %v; want %v", keys, err, want)
+	}
+}

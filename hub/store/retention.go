@@ -86,7 +86,7 @@ var retention = []rule{
 	{"build", "30 days, and at most 10,000", `
 		DELETE FROM build WHERE used_at < now() - interval '30 days'
 			OR key IN (SELECT key FROM build ORDER BY used_at DESC OFFSET 10000)`},
-	{"build_inputs", "as long as the App whose build looked at them", `
+	{"build_inputs", "as long as the App whose builds looked at them; four an App", `
 		DELETE FROM build_inputs i WHERE NOT EXISTS (SELECT FROM object o WHERE o.key = i.app AND o.deleted_at IS NULL)`},
 	{"build_claim", "until it runs out", `
 		DELETE FROM build_claim WHERE claimed_until < now()`},

@@ -1,7 +1,6 @@
 package build
 
 import (
-	"bytes"
 	"fmt"
 	"path"
 	"slices"
@@ -11,25 +10,14 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"flotilla.dev/flotilla/pkg/fleet"
-)
-
-// Format is how a file encrypted with SOPS is written, by SOPS's name for it.
-type Format string
-
-// The formats.
-const (
-	YAML   Format = "yaml"
-	JSON   Format = "json"
-	Dotenv Format = "dotenv"
-	INI    Format = "ini"
-	Binary Format = "binary" // anything, wrapped in JSON
+	"flotilla.dev/flotilla/pkg/sops"
 )
 
 // Encrypted is a file that a build needs in plain text and that is encrypted with SOPS. Its format follows from where it
 // is used: a generator's key decides, where there is one, and not the file's name.
 type Encrypted struct {
-	Path   string `json:"path"`
-	Format Format `json:"format"`
+	Path   string      `json:"path"`
+	Format sops.Format `json:"format"`
 }
 
 // Decrypt returns the plain text of a file, in the format it is encrypted in.
@@ -48,14 +36,11 @@ func (e *EncryptedError) Error() string {
 	for _, file := range e.Files[:min(len(e.Files), shown)] {
 		paths = append(paths, file.Path)
 	}
-	list, are := strings.Join(paths, ", "), "is"
-	if len(e.Files) > 1 {
-		are = "are"
-	}
+	list := strings.Join(paths, ", ")
 	if more := len(e.Files) - len(paths); more > 0 {
 		list = fmt.Sprintf("%s and %d more", list, more)
 	}
-	return fmt.Sprintf("%s %s encrypted with SOPS, and a build that uses %s needs spec.decryption", list, are, map[string]string{"is": "it", "are": "them"}[are])
+	return list + ": encrypted with SOPS; set spec.decryption, which has the build made of the plain text"
 }
 
 // Unwrap returns fleet.ErrInvalid.
@@ -109,19 +94,19 @@ func (s *sources) visit(dir string) {
 				if !keyed {
 					name = file
 				}
-				s.check(dir, name, formatOf(key))
+				s.check(dir, name, sops.FormatOf(key))
 			}
 			for _, name := range args.EnvSources {
-				format := formatOf(name)
-				if format == Binary {
-					format = Dotenv
+				format := sops.FormatOf(name)
+				if format == sops.Binary {
+					format = sops.Dotenv
 				}
 				s.check(dir, name, format)
 			}
 		}
 		for _, patch := range k.Patches {
 			if patch.Path != "" {
-				s.check(dir, patch.Path, formatOf(patch.Path))
+				s.check(dir, patch.Path, sops.FormatOf(patch.Path))
 			}
 		}
 		for _, base := range append(slices.Clone(k.Resources), k.Components...) {
@@ -132,38 +117,16 @@ func (s *sources) visit(dir string) {
 	}
 }
 
-func (s *sources) check(dir, name string, format Format) {
+func (s *sources) check(dir, name string, format sops.Format) {
 	name, inside := relative(path.Join(absolute(dir), name))
 	if !inside || s.checked[name] {
 		return
 	}
 	s.checked[name] = true
 	data, err := s.ReadFile(absolute(name))
-	if err == nil && bytes.Contains(data, []byte(markers[format])) { // kustomize says what is wrong with the file
+	if err == nil && format.Marked(data) { // kustomize says what is wrong with the file
 		s.found = append(s.found, Encrypted{name, format})
 	}
-}
-
-// markers are what Flux tells encrypted files by.
-var markers = map[Format]string{
-	YAML:   "mac: ENC[",
-	JSON:   `"mac": "ENC[`,
-	Dotenv: "sops_mac=ENC[",
-	INI:    "[sops]",
-	Binary: `"mac": "ENC[`,
-}
-
-// formatOf is the format of a file with that name, as Flux and SOPS see it.
-func formatOf(name string) Format {
-	for _, known := range []struct {
-		suffix string
-		format Format
-	}{{".dockerconfigjson", JSON}, {".yaml", YAML}, {".yml", YAML}, {".json", JSON}, {".env", Dotenv}, {".ini", INI}} {
-		if strings.HasSuffix(name, known.suffix) {
-			return known.format
-		}
-	}
-	return Binary
 }
 
 // kustomizations returns the kustomization files of the directory: one, or kustomize refuses to build it.

@@ -11,6 +11,7 @@ import (
 
 	"flotilla.dev/flotilla/pkg/build"
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/sops"
 )
 
 // Files as SOPS writes them, as far as a build looks at them.
@@ -36,17 +37,17 @@ func TestInputsThatFluxDecryptsBeforeItBuildsAreTold(t *testing.T) {
 				".dockerconfigjson": sopsJSON, "g.enc": sopsYAML, "h.json": sopsJSON,
 			},
 			want: []build.Encrypted{
-				{".dockerconfigjson", build.JSON}, {"a.yaml", build.YAML}, {"b.yml", build.YAML}, {"c.json", build.JSON}, {"d.env", build.Dotenv},
-				{"e.ini", build.INI}, {"f", build.Binary}, {"g.enc", build.YAML}, {"h.json", build.Binary},
+				{".dockerconfigjson", sops.JSON}, {"a.yaml", sops.YAML}, {"b.yml", sops.YAML}, {"c.json", sops.JSON}, {"d.env", sops.Dotenv},
+				{"e.ini", sops.INI}, {"f", sops.Binary}, {"g.enc", sops.YAML}, {"h.json", sops.Binary},
 			},
 		},
 		"envs of a secret generator": {
 			files: map[string]string{"kustomization.yaml": "secretGenerator: [{name: a, envs: [a.env, secrets, c.yaml]}]\n", "a.env": sopsDotenv, "secrets": sopsDotenv, "c.yaml": sopsYAML},
-			want:  []build.Encrypted{{"a.env", build.Dotenv}, {"c.yaml", build.YAML}, {"secrets", build.Dotenv}},
+			want:  []build.Encrypted{{"a.env", sops.Dotenv}, {"c.yaml", sops.YAML}, {"secrets", sops.Dotenv}},
 		},
 		"a patch": {
 			files: map[string]string{"kustomization.yaml": "patches: [{path: p.yaml, target: {kind: ConfigMap}}, {path: q, target: {kind: ConfigMap}}]\n", "p.yaml": sopsYAML, "q": sopsJSON},
-			want:  []build.Encrypted{{"p.yaml", build.YAML}, {"q", build.Binary}},
+			want:  []build.Encrypted{{"p.yaml", sops.YAML}, {"q", sops.Binary}},
 		},
 		"below, through resources and components of file and spec": {
 			files: map[string]string{
@@ -56,15 +57,15 @@ func TestInputsThatFluxDecryptsBeforeItBuildsAreTold(t *testing.T) {
 				"two/kustomization.yaml": component + "secretGenerator: [{name: d, files: [x.yaml]}]\n", "two/x.yaml": sopsYAML,
 			},
 			spec: fleet.BuildSpec{Components: []string{"../two"}},
-			want: []build.Encrypted{{"base/x.yaml", build.YAML}, {"one/x.yaml", build.YAML}, {"two/x.yaml", build.YAML}},
+			want: []build.Encrypted{{"base/x.yaml", sops.YAML}, {"one/x.yaml", sops.YAML}, {"two/x.yaml", sops.YAML}},
 		},
 		"in a sub-directory that a scan found": {
 			files: map[string]string{"app/a.yaml": configMap("a"), "app/sub/kustomization.yaml": "secretGenerator: [{name: b, files: [x.yaml]}]\n", "app/sub/x.yaml": sopsYAML},
-			want:  []build.Encrypted{{"app/sub/x.yaml", build.YAML}},
+			want:  []build.Encrypted{{"app/sub/x.yaml", sops.YAML}},
 		},
 		"used twice: what it is used as first": {
 			files: map[string]string{"kustomization.yaml": "secretGenerator: [{name: a, files: [x.yaml=x]}, {name: b, files: [x]}]\n", "x": sopsYAML},
-			want:  []build.Encrypted{{"x", build.YAML}},
+			want:  []build.Encrypted{{"x", sops.YAML}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -118,7 +119,7 @@ func TestDecryptedInputsAreBuiltFrom(t *testing.T) {
 	}
 	plain := maps.Clone(files)
 	plain["s.env"], plain["x"], plain["p.yaml"] = "PASSWORD=hunter2\n", "k: v\n", configMap("a")+"data: {patched: \"yes\"}\n"
-	asked := map[string]build.Format{}
+	asked := map[string]sops.Format{}
 	decrypt := func(file build.Encrypted, data []byte) ([]byte, error) {
 		if string(data) != files[file.Path] {
 			t.Errorf("asked to decrypt %q of %s", data, file.Path)
@@ -137,7 +138,7 @@ func TestDecryptedInputsAreBuiltFrom(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("objects of the encrypted files and those of the plain ones (-plain +decrypted):\n%s", diff)
 	}
-	if diff := cmp.Diff(map[string]build.Format{"s.env": build.Dotenv, "x": build.YAML, "p.yaml": build.YAML}, asked); diff != "" {
+	if diff := cmp.Diff(map[string]sops.Format{"s.env": sops.Dotenv, "x": sops.YAML, "p.yaml": sops.YAML}, asked); diff != "" {
 		t.Errorf("asked to decrypt (-want +got):\n%s", diff)
 	}
 

@@ -43,6 +43,8 @@ type Entry struct {
 	// what can be told before it is resolved.
 	Substitute bool `json:"substitute,omitempty"`
 	Encrypted  bool `json:"encrypted,omitempty"`
+	// Part says that it is no object, but a part of a build that is to be made at the spoke.
+	Part bool `json:"part,omitempty"`
 }
 
 // IsText reports whether the blob is a document as kustomize printed it, and not an object's canonical bytes.

@@ -5,13 +5,14 @@
 package patch
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 
-	"sigs.k8s.io/kustomize/api/builtins"
+	"sigs.k8s.io/kustomize/api/filters/patchjson6902"
 	"sigs.k8s.io/kustomize/api/provider"
 	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/api/resource"
@@ -29,18 +30,16 @@ var patching sync.Mutex
 type Set struct{ patches []patch }
 
 type patch struct {
-	text string
-	// target chooses objects; of a strategic merge patch without one, what it names itself does.
+	// target chooses objects; a strategic merge patch without one is for what it names itself.
 	target *types.SelectorRegex
 	// labels and annotations of the target.
 	labels, annotations string
-	merges              []*resource.Resource
+	// merges are strategic merge patches, with a target one; operations are a JSON 6902 patch.
+	merges     []*resource.Resource
+	operations string
 }
 
-var (
-	resources = provider.NewDefaultDepProvider().GetResourceFactory()
-	helpers   = resmap.NewPluginHelpers(nil, nil, resmap.NewFactory(resources), nil)
-)
+var resources = provider.NewDefaultDepProvider().GetResourceFactory()
 
 // Parse reads patches. Its error wraps fleet.ErrInvalid and names the patch by its place in the list, from 0, without
 // showing it.
@@ -75,10 +74,12 @@ func Check(p fleet.Placement) error {
 
 func parse(p fleet.Patch) (parsed patch, err error) {
 	defer refusePanic(&err)
-	parsed.text = strings.TrimSpace(p.Patch)
+	text := strings.TrimSpace(p.Patch)
+	if merges, err := resources.SliceFromBytes([]byte(text)); err == nil {
+		parsed.merges = merges
+	}
 	if p.Target == nil {
-		parsed.merges, err = resources.SliceFromBytes([]byte(parsed.text))
-		if err != nil || len(parsed.merges) == 0 {
+		if len(parsed.merges) == 0 {
 			return parsed, errors.New("it is not a strategic merge patch that names its object; any other patch needs a target")
 		}
 		return parsed, nil
@@ -93,20 +94,26 @@ func parse(p fleet.Patch) (parsed patch, err error) {
 	if err != nil {
 		return parsed, err
 	}
-	if _, err := parsed.selects(probe); err != nil {
+	_, err1 := probe.MatchesLabelSelector(t.LabelSelector)
+	_, err2 := probe.MatchesAnnotationSelector(t.AnnotationSelector)
+	if err := cmp.Or(err1, err2); err != nil {
 		return parsed, fmt.Errorf("target: %w", err)
 	}
-	if err := (&builtins.PatchTransformerPlugin{}).Config(helpers, parsed.config()); err != nil {
-		return parsed, errors.New("it is neither a strategic merge patch nor a JSON 6902 patch")
+	switch {
+	case len(parsed.merges) == 1:
+		return parsed, nil
+	case len(parsed.merges) > 1:
+		return parsed, errors.New("several strategic merge patches cannot have one target")
 	}
-	return parsed, checkOperations(parsed.text)
+	parsed.operations = text
+	return parsed, checkOperations(text)
 }
 
-// checkOperations refuses, of a JSON 6902 patch, what kustomize notices only once there is an object for it.
+// checkOperations refuses what is no JSON 6902 patch. Kustomize would notice some of it only once there is an object.
 func checkOperations(text string) error {
 	var operations []struct{ Op, Path, From string }
-	if yaml.Unmarshal([]byte(text), &operations) != nil {
-		return nil // a strategic merge patch
+	if yaml.Unmarshal([]byte(text), &operations) != nil || len(operations) == 0 {
+		return errors.New("it is neither a strategic merge patch nor a JSON 6902 patch")
 	}
 	for i, o := range operations {
 		switch o.Op {
@@ -119,15 +126,6 @@ func checkOperations(text string) error {
 		}
 	}
 	return nil
-}
-
-// config is what kustomize's transformer is told: to patch whatever there is.
-func (p patch) config() []byte {
-	data, err := yaml.Marshal(map[string]any{"patch": p.text, "target": map[string]any{}})
-	if err != nil {
-		panic(fmt.Sprintf("encode patch: %v", err)) // strings always encode
-	}
-	return data
 }
 
 // May reports whether a patch may be for the object, as far as its reference tells.
@@ -199,33 +197,34 @@ func (s *Set) Apply(document []byte, common *fleet.CommonMetadata) (patched []by
 var errFails = errors.New("it cannot be applied to the object: is there a field that it tests, removes or replaces?")
 
 func (p patch) apply(object *resource.Resource) error {
-	if p.target == nil {
-		for _, merge := range p.merges {
-			if !merge.OrgId().Equals(object.CurId()) {
-				continue
-			}
-			if err := object.ApplySmPatch(merge.DeepCopy()); err != nil {
-				return errFails
-			}
-			if object.IsNilOrEmpty() {
-				return nil
-			}
+	switch {
+	case p.operations != "":
+		return failing(object.ApplyFilter(patchjson6902.Filter{Patch: p.operations}))
+	case p.target != nil:
+		all := resmap.New()
+		if err := all.Append(object); err != nil {
+			return errFails
 		}
-		return nil
+		err := all.ApplySmPatch(resource.MakeIdSet([]*resource.Resource{object}), p.merges[0])
+		if err == nil && all.Size() == 0 {
+			object.SetYNode(nil) // the patch deleted it
+		}
+		return failing(err)
 	}
-	var transformer builtins.PatchTransformerPlugin
-	if err := transformer.Config(helpers, p.config()); err != nil {
+	for _, merge := range p.merges {
+		if object.IsNilOrEmpty() || !merge.OrgId().Equals(object.CurId()) {
+			continue
+		}
+		if err := object.ApplySmPatch(merge.DeepCopy()); err != nil {
+			return errFails
+		}
+	}
+	return nil
+}
+
+func failing(err error) error {
+	if err != nil {
 		return errFails
-	}
-	all := resmap.New()
-	if err := all.Append(object); err != nil {
-		return errFails
-	}
-	if err := transformer.Transform(all); err != nil {
-		return errFails
-	}
-	if all.Size() == 0 {
-		object.RNode.SetYNode(nil) // the patch deleted it
 	}
 	return nil
 }

@@ -21,6 +21,7 @@ import (
 	"flotilla.dev/flotilla/pkg/build"
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/render"
+	"flotilla.dev/flotilla/pkg/sops"
 )
 
 func TestMain(m *testing.M) {
@@ -93,7 +94,7 @@ func TestABuildSaysWhatIsEncrypted(t *testing.T) {
 	if !errors.As(err, &encrypted) || !errors.Is(err, fleet.ErrInvalid) {
 		t.Fatalf("error %v, want an EncryptedError", err)
 	}
-	if diff := cmp.Diff([]build.Encrypted{{Path: "x", Format: build.YAML}}, encrypted.Files); diff != "" {
+	if diff := cmp.Diff([]build.Encrypted{{Path: "x", Format: sops.YAML}}, encrypted.Files); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
 	if !slices.Contains(result.Inputs, "z") {

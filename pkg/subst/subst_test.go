@@ -123,7 +123,7 @@ func TestTextIsWhatFluxMakesOfIt(t *testing.T) {
 			}
 		}
 		text := strings.Join(rapid.SliceOfN(rapid.SampledFrom(pieces), 0, 12).Draw(r, "text"), "")
-		want, wantErr, wantPanic := flux(text, values)
+		want, wantPanic, wantErr := flux(text, values)
 		got, _, err := v.Text(text)
 		if wantPanic != nil {
 			if err == nil {
@@ -137,13 +137,13 @@ func TestTextIsWhatFluxMakesOfIt(t *testing.T) {
 	})
 }
 
-func flux(text string, values map[string]string) (result string, err error, panicked any) { //nolint:revive // as it comes
+func flux(text string, values map[string]string) (result string, panicked any, err error) {
 	defer func() { panicked = recover() }()
 	result, err = envsubst.Eval(text, func(name string) (string, bool) {
 		value, exists := values[name]
 		return value, exists
 	})
-	return result, err, nil
+	return result, nil, err
 }
 
 func ExampleVariables_Text() {

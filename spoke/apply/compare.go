@@ -9,7 +9,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"flotilla.dev/flotilla/pkg/manifest"
@@ -17,8 +16,13 @@ import (
 
 // Compare returns an object as it is, nil when it does not exist, and as an apply would make it, by a dry-run: it writes
 // nothing. What is not to be touched would stay as it is.
-func (m Marks) Compare(ctx context.Context, client dynamic.Interface, o Object) (live, applied *unstructured.Unstructured, err error) {
-	resource := client.Resource(o.Mapping.Resource).Namespace(o.Ref.Namespace)
+func (a *Applier) Compare(ctx context.Context, o Object) (live, applied *unstructured.Unstructured, err error) {
+	ctx, release, err := a.slot(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer release()
+	resource := a.full.Resource(o.Mapping.Resource).Namespace(o.Ref.Namespace)
 	live, err = resource.Get(ctx, o.Ref.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		live, err = nil, nil
@@ -26,9 +30,15 @@ func (m Marks) Compare(ctx context.Context, client dynamic.Interface, o Object) 
 	if err != nil {
 		return nil, nil, o.explain("get", err)
 	}
+	body := o.data
+	if live != nil && len(o.ignored) > 0 {
+		if body, err = a.reserve(o, live.Object, live.GetManagedFields()); err != nil {
+			return nil, nil, err
+		}
+	}
 	force := true
-	applied, err = resource.Patch(ctx, o.Ref.Name, types.ApplyPatchType, o.data,
-		metav1.PatchOptions{FieldManager: m.Manager, Force: &force, DryRun: []string{metav1.DryRunAll}})
+	applied, err = resource.Patch(ctx, o.Ref.Name, types.ApplyPatchType, body,
+		metav1.PatchOptions{FieldManager: a.Manager, Force: &force, DryRun: []string{metav1.DryRunAll}})
 	if err != nil {
 		return nil, nil, o.explain("dry-run", err)
 	}
@@ -43,7 +53,7 @@ func (m Marks) Compare(ctx context.Context, client dynamic.Interface, o Object) 
 	case mode.SSA == manifest.SSAMerge:
 		return live, applied, nil
 	}
-	if err := m.takeAway(applied, live); err != nil {
+	if err := a.takeAway(applied, live); err != nil {
 		return nil, nil, fmt.Errorf("%s: take over fields: %w", o.Ref, err)
 	}
 	return live, applied, nil

@@ -27,4 +27,7 @@
 // logs comments that it cannot decrypt. So the format is read here, over filippo.io/age and ProtonMail/go-crypto, and
 // SOPS' own package for data keys split by Shamir. The library is what the tests encrypt with and compare to: what [Keys.File]
 // prints is the same bytes, on documents drawn at random too.
+//
+// Building what has encrypted files among its inputs links kustomize whole: with the tag of make build, 65.7 MiB and 36.8
+// MiB resident, 5.3 of it anonymous; without that tag 83.0 and 58.2.
 package decrypt

@@ -171,6 +171,10 @@ func TestDamageIsFoundAndNamedWithoutTheValue(t *testing.T) {
 func TestFilesThatAreNoDocumentsAreRefused(t *testing.T) {
 	t.Parallel()
 	k := parse(t, nil)
+	says := map[string]string{
+		"JSON and more": "something follows the JSON object", "YAML twice": `it has the key "a" twice`, "YAML number": "a key that is not text",
+		"dotenv gaps": "a list with gaps", "INI text": "it is not INI",
+	}
 	for name, test := range map[string]struct {
 		format decrypt.Format
 		data   string
@@ -196,7 +200,7 @@ func TestFilesThatAreNoDocumentsAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, err := k.File(t.Context(), "dir/file", test.format, []byte(test.data))
-			if !errors.Is(err, test.is) || !strings.HasPrefix(fmt.Sprint(err), "dir/file: ") {
+			if !errors.Is(err, test.is) || !strings.HasPrefix(fmt.Sprint(err), "dir/file: ") || !strings.Contains(err.Error(), says[name]) {
 				t.Fatalf("%v; want %v", err, test.is)
 			}
 			if strings.Contains(err.Error(), canary) {

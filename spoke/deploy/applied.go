@@ -18,6 +18,10 @@ func (e *Engine) AppliedBlobs(key fleet.Key) []fleet.Digest {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, from := range a.origins {
+		if from.inputs != nil && from.inputs.built != nil {
+			blobs = append(blobs, from.inputs.built.sources...)
+			continue
+		}
 		blobs = append(blobs, from.source.Digest)
 	}
 	return blobs

@@ -22,12 +22,12 @@ type keyData struct {
 
 // readKeys reads the keys of an App that has something to decrypt; nil: there is nothing.
 func (e *Engine) readKeys(ctx context.Context, t Target, read *reads) (*keyData, error) {
-	encrypted := slices.ContainsFunc(t.Manifest.Entries, func(entry manifest.Entry) bool { return entry.Encrypted })
+	encrypted := slices.ContainsFunc(t.Manifest.Entries, func(entry manifest.Entry) bool { return entry.Encrypted || entry.Part })
 	switch d := t.Release.Decryption; {
 	case !encrypted:
 		return nil, nil
 	case d == nil:
-		return nil, fmt.Errorf("%w: it has encrypted objects, and no spec.decryption", fleet.ErrInvalid)
+		return nil, fmt.Errorf("%w: something of it is encrypted, and it has no spec.decryption", fleet.ErrInvalid)
 	case d.SecretRef == nil:
 		return &keyData{source: "spec.decryption, which names no secretRef,"}, nil
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -194,11 +193,11 @@ func TestDecryptedContentIsInTheClustersObjectsOnly(t *testing.T) {
 	b := newBundle(t).withDecryption("sops")
 	var log bytes.Buffer
 	var mu sync.Mutex
-	b.log = slog.New(slog.NewTextHandler(writer(func(p []byte) (int, error) {
+	b.logged = writer(func(p []byte) (int, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		return log.Write(p)
-	}), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
 	b.start()
 	identity, age := decrypttest.AgeKey(t)
 	b.keys("sops", map[string]string{"id.agekey": identity})

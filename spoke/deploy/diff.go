@@ -39,7 +39,12 @@ func (e *Engine) Diff(ctx context.Context, c Comparison) (fleet.Diff, error) {
 	if a := e.known(c.App); a != nil {
 		stand.inv = a.inventory()
 	}
-	d := &differ{engine: e, app: stand, Comparison: c, inv: stand.inv, namespaces: map[string]bool{}, defines: map[kindName]bool{}}
+	if _, err := e.agree(stand, c.Release); err != nil {
+		return fleet.Diff{}, fmt.Errorf("compare %s: %w: %w", c.App.Words(), fleet.ErrInvalid, err)
+	}
+	agreed := e.agreed(stand)
+	defer e.accounts.dismiss(agreed.by)
+	d := &differ{engine: e, app: stand, terms: agreed, Comparison: c, inv: stand.inv, namespaces: map[string]bool{}, defines: map[kindName]bool{}}
 	results, err := d.run(ctx)
 	if err != nil {
 		return fleet.Diff{}, fmt.Errorf("compare %s: %w", c.App.Words(), err)
@@ -64,6 +69,7 @@ type differ struct {
 	Comparison
 	engine *Engine
 	app    *app
+	terms  terms
 	inv    *inventory.Inventory
 	// namespaces and kinds come with the Manifest itself: what is in them may have nowhere to be dry-run yet.
 	namespaces map[string]bool
@@ -150,12 +156,9 @@ func (d *differ) comes(ctx context.Context, m material) error {
 
 // content is Engine.content with what the comparison has.
 func (d *differ) content(ctx context.Context, o origin) ([]byte, error) {
-	blob, err := d.Blob(o.source.Digest)
-	if err != nil {
-		return nil, fmt.Errorf("%s: content %s: %w", o.source.Ref, o.source.Digest, err)
-	}
-	if o.inputs == nil {
-		return blob, nil
+	blob, err := o.inputs.blob(o.source, d.Blob)
+	if err != nil || o.inputs == nil {
+		return blob, err
 	}
 	made, err := o.inputs.object(ctx, o.source, blob)
 	return made.content, err
@@ -194,13 +197,13 @@ func (d *differ) compare(ctx context.Context, result *fleet.ObjectDiff, w wish) 
 		return
 	}
 	object.Sealed = sealed
-	live, applied, err := d.engine.marks.Compare(ctx, d.engine.dynamic, object)
+	live, applied, err := d.terms.by.applier.Compare(ctx, object.Leaving(d.terms.ignore))
 	switch {
 	case errors.Is(err, fleet.ErrNotFound) && d.namespaces[w.Ref.Namespace]:
 		d.created(ctx, result, w.Ref, w.origin)
 		return
 	case errors.Is(err, fleet.ErrDenied):
-		result.Error = err.Error() + "; a diff is a dry-run, which needs the same rights as the apply"
+		result.Error = d.terms.by.blame(ctx, d.engine.client, err).Error() + "; a diff is a dry-run, which needs the same rights as the apply"
 		return
 	case err != nil:
 		result.Error = err.Error()
@@ -243,7 +246,7 @@ func (d *differ) deleted(ctx context.Context, desired map[fleet.ObjectRef]bool) 
 		numbers[i], results[i] = i, &fleet.ObjectDiff{Object: leaving[i].Ref}
 	}
 	_ = each(ctx, numbers, func(ctx context.Context, i int) error { // each result tells its own error
-		meta, mapping, err := d.engine.live(ctx, leaving[i].Ref)
+		meta, mapping, err := d.engine.live(ctx, d.terms.by, leaving[i].Ref)
 		if err == nil && meta != nil && d.engine.ours(d.app, leaving[i], meta) {
 			ref := leaving[i].Ref
 			lives[i], err = d.engine.dynamic.Resource(mapping.Resource).Namespace(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/manifest"
 	"flotilla.dev/flotilla/pkg/patch"
 	"flotilla.dev/flotilla/pkg/subst"
 	"flotilla.dev/flotilla/spoke/apply"
@@ -25,6 +26,7 @@ type inputs struct {
 	patches     *patch.Set // nil: none
 	common      *fleet.CommonMetadata
 	keys        *decrypt.Keys // nil: nothing is to be decrypted
+	built       *built        // nil: the Manifest has the objects
 
 	// known has what was made of blobs, for passes.
 	known map[fleet.Digest]material
@@ -66,6 +68,11 @@ func (e *Engine) gather(ctx context.Context, a *app, t Target) (*inputs, error) 
 			return nil, err
 		}
 	}
+	if subtree := t.Manifest.Build(); !subtree.IsZero() {
+		if in.built, err = e.build(ctx, t, subtree, in.keys); err != nil {
+			return nil, err
+		}
+	}
 	a.inputs = in
 	return in, nil
 }
@@ -78,7 +85,7 @@ func needsInputs(t Target) bool {
 		return true
 	}
 	for _, entry := range t.Manifest.Entries {
-		if entry.IsText() {
+		if entry.IsText() || entry.Part {
 			return true
 		}
 	}
@@ -93,7 +100,9 @@ func (in *inputs) name(t Target, keys *keyData) fleet.Digest {
 		Patches     []fleet.Patch
 		Common      *fleet.CommonMetadata
 		Keys        *fleet.Digest
-	}{in.substitutes, in.variables.Digest(), t.Binding.Patches, in.common, keys.digest()})
+		Build       fleet.Digest
+		Options     manifest.Options
+	}{in.substitutes, in.variables.Digest(), t.Binding.Patches, in.common, keys.digest(), t.Manifest.Build(), optionsOf(t.Release)})
 	if err != nil {
 		panic(fmt.Sprintf("encode inputs: %v", err)) // strings and digests always encode
 	}

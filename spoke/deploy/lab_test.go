@@ -62,8 +62,8 @@ type bundle struct {
 	binding   fleet.Binding
 	logged    io.Writer // nil: nothing is logged
 	agent     string    // the engine's user agent
+	account   string    // deploy.Config.DefaultServiceAccount
 	wrap      func(http.RoundTripper) http.RoundTripper
-	log       *slog.Logger // nil: none
 
 	engine *deploy.Engine
 	stop   func()
@@ -72,6 +72,7 @@ type bundle struct {
 
 	mu      sync.Mutex
 	blobs   manifest.Blobs
+	reads   int // of blobs
 	events  []fleet.Event
 	changes map[fleet.Key]int
 }
@@ -117,15 +118,16 @@ func (b *bundle) start() *bundle {
 
 func (b *bundle) run(config *rest.Config) {
 	b.Helper()
-	log := b.log
+	var log *slog.Logger
 	if b.logged != nil {
 		log = slog.New(slog.NewTextHandler(b.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	engine, err := deploy.New(deploy.Config{
-		REST: config, Namespace: b.system, Dir: b.dir, Log: log,
+		REST: config, Namespace: b.system, Dir: b.dir, Log: log, Build: buildHere, DefaultServiceAccount: b.account,
 		Blob: func(digest fleet.Digest) ([]byte, error) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
+			b.reads++
 			if blob, has := b.blobs[digest]; has {
 				return blob, nil
 			}

@@ -29,15 +29,24 @@ type origin struct {
 
 // content makes the content of an object anew.
 func (e *Engine) content(ctx context.Context, o origin) ([]byte, error) {
-	blob, err := e.config.Blob(o.source.Digest)
-	if err != nil {
-		return nil, fmt.Errorf("%s: content %s: %w", o.source.Ref, o.source.Digest, err)
-	}
-	if o.inputs == nil {
-		return blob, nil
+	blob, err := o.inputs.blob(o.source, e.config.Blob)
+	if err != nil || o.inputs == nil {
+		return blob, err
 	}
 	made, err := o.inputs.object(ctx, o.source, blob)
 	return made.content, err
+}
+
+// blob is the content of an entry before it is resolved: from the cache, or of the build that was made here.
+func (in *inputs) blob(source manifest.Entry, blobs func(fleet.Digest) ([]byte, error)) ([]byte, error) {
+	if in != nil && in.built != nil {
+		return in.built.blobs[source.Digest], nil
+	}
+	blob, err := blobs(source.Digest)
+	if err != nil {
+		return nil, fmt.Errorf("%s: content %s: %w", source.Ref, source.Digest, err)
+	}
+	return blob, nil
 }
 
 // made is a resolved object.
@@ -60,6 +69,7 @@ func (in *inputs) object(ctx context.Context, source manifest.Entry, document []
 			err = fmt.Errorf("%s: %w", source.Ref, err)
 		}
 	}()
+	m.secret = in.built != nil
 	if source.Encrypted {
 		if document, err = in.plain(ctx, document); err != nil {
 			return m, err
@@ -73,7 +83,7 @@ func (in *inputs) object(ctx context.Context, source manifest.Entry, document []
 		}
 	}
 	if !source.IsText() && !patched {
-		return made{entry: source, content: document, plain: true}, nil
+		return made{entry: source, content: document, secret: m.secret, plain: in.built == nil}, nil
 	}
 	exempt := !source.Substitute && !patched
 	if in.substitutes && (source.Encrypted || patched) { // it may say something else now

@@ -17,7 +17,15 @@ var ErrResolve = errors.New("resolve")
 // resolve makes the objects of a Manifest this cluster's, in the order in which they are applied. What it was made of is
 // remembered: with unchanged inputs only new blobs are looked at. Who calls it has the App's token. With an error come
 // the objects that could be made.
-func (e *Engine) resolve(ctx context.Context, a *app, t Target) ([]material, error) {
+func (e *Engine) resolve(ctx context.Context, a *app, t Target) (materials []material, err error) {
+	defer func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.objects = len(materials)
+		if err != nil && t.Manifest.Build().IsZero() {
+			a.objects = len(t.Manifest.Entries)
+		}
+	}()
 	in, err := e.gather(ctx, a, t)
 	if err != nil {
 		err = fmt.Errorf("%w: %w", ErrResolve, err)
@@ -25,10 +33,14 @@ func (e *Engine) resolve(ctx context.Context, a *app, t Target) ([]material, err
 	if in == nil {
 		return plainOf(t.Manifest.Entries), err
 	}
-	materials := make([]material, 0, len(t.Manifest.Entries))
+	entries := t.Manifest.Entries
+	if in.built != nil {
+		entries = in.built.entries
+	}
+	materials = make([]material, 0, len(entries))
 	known := make(map[fleet.Digest]material)
 	var problems []error
-	for _, source := range t.Manifest.Entries {
+	for _, source := range entries {
 		if !in.concerns(source) {
 			materials = append(materials, material{source, origin{source: source}})
 			continue
@@ -56,7 +68,7 @@ func (e *Engine) resolve(ctx context.Context, a *app, t Target) ([]material, err
 func plainOf(entries []manifest.Entry) []material {
 	materials := make([]material, 0, len(entries))
 	for _, source := range entries {
-		if !source.IsText() {
+		if !source.IsText() && !source.Part {
 			materials = append(materials, material{source, origin{source: source}})
 		}
 	}
@@ -65,16 +77,16 @@ func plainOf(entries []manifest.Entry) []material {
 
 // concerns reports whether an entry may come out as something else than its blob.
 func (in *inputs) concerns(source manifest.Entry) bool {
-	return source.IsText() || in.patches != nil && in.patches.May(source.Ref)
+	return source.IsText() || in.built != nil || in.patches != nil && in.patches.May(source.Ref)
 }
 
 func (e *Engine) make(ctx context.Context, source manifest.Entry, in *inputs, blobs func(fleet.Digest) ([]byte, error)) (material, error) {
 	if blobs == nil {
 		blobs = e.config.Blob
 	}
-	blob, err := blobs(source.Digest)
+	blob, err := in.blob(source, blobs)
 	if err != nil {
-		return material{}, fmt.Errorf("%s: content %s: %w", source.Ref, source.Digest, err)
+		return material{}, err
 	}
 	m, err := in.object(ctx, source, blob)
 	if err != nil {

@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -273,11 +276,19 @@ func TestAChangedVariableReappliesOnlyWhatUsesIt(t *testing.T) {
 	// The watch of the variables begins after the pass.
 	b.eventually("the watch", func() error { return b.watched("configmaps", "vars") })
 
+	b.mu.Lock()
+	reads := b.reads
+	b.mu.Unlock()
 	idle := b.requests(func() {
 		if err := b.try(target); err != nil {
 			t.Fatal(err)
 		}
 	})
+	b.mu.Lock()
+	if b.reads != reads {
+		t.Errorf("an unchanged pass looked at %d blobs", b.reads-reads)
+	}
+	b.mu.Unlock()
 	if len(idle) != 1 || idle[0].Verb != "get" || idle[0].Name != "vars" {
 		t.Errorf("an unchanged pass asked %v; it has to read the variables, and nothing else", idle)
 	}
@@ -330,6 +341,58 @@ func TestDriftOfAResolvedObjectIsUndoneWithWhatItWasAppliedWith(t *testing.T) {
 	}
 }
 
+func TestAnObjectThatStaysTheSameIsMadeOfWhatTheNewestManifestHas(t *testing.T) {
+	b := newBundle(t).start()
+	plain := b.deploy(b.text("it", "a: x1"))
+	madeOf := func(target deploy.Target) {
+		t.Helper()
+		if blobs := b.engine.AppliedBlobs(b.app); !slices.Equal(blobs, []fleet.Digest{target.Manifest.Entries[0].Digest}) {
+			t.Errorf("it is made of %v, want the blob of the newest Manifest", blobs)
+		}
+		b.patch(configMaps, "it", "kubectl-edit", `{"data":{"a":"y"}}`)
+		b.value(configMaps, "it", "x1", "data", "a")
+	}
+	madeOf(plain)
+	b.substituting(map[string]string{"A": "1"})
+	resolved := b.target(b.text("it", "a: x${A}"))
+	for _, r := range b.requests(func() {
+		if err := b.try(resolved); err != nil {
+			t.Fatal(err)
+		}
+	}) {
+		t.Errorf("the same content is applied again: %v", r)
+	}
+	b.mu.Lock()
+	delete(b.blobs, plain.Manifest.Entries[0].Digest)
+	b.mu.Unlock()
+	madeOf(resolved)
+	b.release.PostBuild = nil
+	madeOf(b.deploy(b.text("it", "a: x1")))
+}
+
+func TestARestartWithoutTheVariablesTakesUpTheRestAndHoldsNothing(t *testing.T) {
+	b := newBundle(t).start()
+	b.putConfigMap("vars", map[string]string{"NAME": "named"})
+	b.substituting(nil, fleet.SubstituteReference{Kind: "ConfigMap", Name: "vars"})
+	target := b.deploy(b.text("${NAME}", "a: b"), b.configMap("plain", "1"))
+	b.kill()
+	b.delete(configMaps, "vars")
+	b.start().load(target)
+	b.patch(configMaps, "plain", "kubectl-edit", `{"data":{"key":"2"}}`)
+	b.value(configMaps, "plain", "1", "data", "key")
+	if s := b.status(); s.HeldPrune != nil || s.Applied == target.Release.Digest() {
+		t.Errorf("status %+v: what has no name yet is not to be pruned, nor applied", s)
+	}
+	b.refused(target, fleet.ErrNotFound, "vars")
+	b.wantData("named", map[string]string{"a": "b"})
+	b.putConfigMap("vars", map[string]string{"NAME": "named"})
+	if err := b.try(target); err != nil {
+		t.Fatal(err)
+	}
+	b.patch(configMaps, "named", "kubectl-edit", `{"data":{"a":"c"}}`)
+	b.value(configMaps, "named", "b", "data", "a")
+}
+
 func TestTwoObjectsThatVariablesGiveTheSameNameAreRefused(t *testing.T) {
 	b := newBundle(t).start()
 	b.substituting(map[string]string{"A": "same", "B": "same"})
@@ -341,6 +404,19 @@ func TestNoValueOfASecretIsShownOrKept(t *testing.T) {
 	b := newBundle(t)
 	var log lockedBuffer
 	b.logged = &log
+	var refusing atomic.Bool
+	b.wrap = func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			if !refusing.Load() || r.Method != http.MethodPatch || !strings.HasSuffix(r.URL.Path, "/configmaps/it") {
+				return next.RoundTrip(r)
+			}
+			answer := `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Invalid","code":422,"message":"Invalid value: ` + canary + `"}`
+			return &http.Response{
+				StatusCode: http.StatusUnprocessableEntity, Header: http.Header{"Content-Type": {"application/json"}},
+				Body: io.NopCloser(strings.NewReader(answer)), Request: r,
+			}, nil
+		})
+	}
 	b.start()
 	b.putSecret("vars", map[string]string{"CANARY": canary, "ALIAS": "*" + canary, "OPEN": "{" + canary})
 	b.substituting(map[string]string{"PLAIN": "1"}, fleet.SubstituteReference{Kind: "Secret", Name: "vars"})
@@ -365,6 +441,14 @@ func TestNoValueOfASecretIsShownOrKept(t *testing.T) {
 		said.WriteString(err.Error() + "\n")
 	}
 	b.start().load(plainStamp)
+	refusing.Store(true)
+	b.patch(configMaps, "it", "kubectl-edit", `{"data":{"a":"y"}}`)
+	b.eventually("the correction that is refused", func() error {
+		if conflicts := b.status().Conflicts; len(conflicts) == 0 {
+			return errors.New("it is not told of")
+		}
+		return nil
+	})
 	fmt.Fprintf(&said, "%+v\n%s\n%s\n", b.status(), b.entries(), log.String())
 	b.mu.Lock()
 	fmt.Fprintf(&said, "%+v\n", b.events)
@@ -451,3 +535,7 @@ func filesUnder(t *testing.T, dir string) string {
 	}
 	return all.String()
 }
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

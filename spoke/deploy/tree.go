@@ -140,7 +140,7 @@ func stateOf(object *unstructured.Unstructured) fleet.TreeObject {
 	node := fleet.TreeObject{Object: fleet.ObjectRef{
 		Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Namespace: object.GetNamespace(), Name: object.GetName(),
 	}}
-	node.Status, node.Message = health.Evaluate(object)
+	node.Status, node.Message = health.Evaluate(object, nil)
 	var pod corev1.Pod
 	if gvk.Kind == "Pod" && node.Status != health.Current && runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &pod) == nil {
 		if reason := health.Reason([]*corev1.Pod{&pod}); reason != "" {

@@ -50,8 +50,9 @@ type outcome struct {
 	run        fleet.Digest
 	approved   fleet.Digest
 	verify     bool
-	// removed says that a removal is done.
+	// removed says that a removal is done, brought that a pass was of something else than the one before it.
 	removed      bool
+	brought      bool
 	began, ended time.Time
 	// failure is nil after a success; failures counts those in a row, at the same run.
 	failure  *Failure
@@ -87,7 +88,9 @@ func decide(now time.Time, want Assigned, p progress) decision {
 	switch {
 	case last == nil || last.step != pass:
 		return decision{step: pass, verify: requested || p.unverified, at: now}
-	case last.run != want.RunDigest(), !want.ApprovedPrune.IsZero() && want.ApprovedPrune != last.approved, requested, p.unverified:
+	case last.run != want.RunDigest(): // what is new serves a request
+		return decision{step: pass, verify: p.unverified, at: now}
+	case !want.ApprovedPrune.IsZero() && want.ApprovedPrune != last.approved, requested, p.unverified:
 		return decision{step: pass, verify: requested || p.unverified, at: now}
 	case p.woken:
 		return decision{step: pass, verify: last.failure != nil && last.verify, at: last.began.Add(wokenPause)}
@@ -99,6 +102,18 @@ func decide(now time.Time, want Assigned, p progress) decision {
 		return decision{step: pass, at: now} // to be refused, and to say so; or to fetch what is lost
 	}
 	return decision{step: pass, verify: true, at: last.ended.Add(last.spreadOver(max(want.interval(), fullPeriod)))}
+}
+
+// served reports whether a request needs no pass of its own: what it asked for, to have what is new now, was done since by
+// the last one. The hub passes a request that is to look at the Source first on when the Apps of that Source are built, and
+// by then their new Releases are on their way. Of a request that found nothing new a person expects a full pass.
+func served(want Assigned, p progress) bool {
+	if want.RequestedAt == "" || want.RequestedAt == p.handled || want.tombstone() || want.Suspend ||
+		p.last == nil || p.last.step != pass || p.last.failure != nil || !p.last.brought || p.last.run != want.RunDigest() {
+		return false
+	}
+	at, err := time.Parse(time.RFC3339Nano, want.RequestedAt)
+	return err == nil && p.last.began.After(at)
 }
 
 func decideRemoval(now time.Time, want Assigned, p progress) decision {

@@ -7,6 +7,8 @@
 //	pass     take the Manifest from the cache or fetch it, then have the engine deploy it, on one of few slots
 //	remove   have the engine carry out a tombstone, as often as it takes
 //
+// A pass waits, without a slot, until what its App depends on is ready, and is woken when that changes.
+//
 // A pass does not wait for health: the engine tells when it changes, and clocks run beside it.
 //
 // Engine, cache and session are reached through the interfaces declared here.

@@ -108,6 +108,8 @@ type Pool struct {
 	mu       sync.Mutex
 	assigned map[fleet.Key]Assigned // nil until Set is called
 	workers  map[fleet.Key]*worker
+	// reports are the last ones of every App.
+	reports map[fleet.Key]fleet.Report
 	// ending are closed when a worker has ended whose Assignment is gone: its App's next one waits for that.
 	ending map[fleet.Key]chan struct{}
 	// strays are the Apps that had objects in the cluster at the start, or were left with some; those assigned are still
@@ -133,7 +135,7 @@ func New(config Config) (*Pool, error) {
 	return &Pool{
 		Config: config, slots: make(chan struct{}, cmp.Or(config.Concurrency, DefaultConcurrency)),
 		metrics: newMetrics(config.Metrics), moved: run.NewWake(), workers: map[fleet.Key]*worker{},
-		ending: map[fleet.Key]chan struct{}{}, strays: map[fleet.Key]bool{},
+		ending: map[fleet.Key]chan struct{}{}, strays: map[fleet.Key]bool{}, reports: map[fleet.Key]fleet.Report{},
 	}, nil
 }
 

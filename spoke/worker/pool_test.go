@@ -114,6 +114,43 @@ func TestRequestIsServedByAFullPassEvenIfNothingChanged(t *testing.T) {
 	})
 }
 
+func TestRequestIsServedByThePassThatBroughtWhatIsNewSince(t *testing.T) {
+	for name, c := range map[string]struct {
+		request string
+		full    bool
+	}{
+		"made before the pass": {"2000-01-01T00:00:00.5Z", false},
+		"made after it":        {"2000-01-01T00:00:05Z", true},
+		"no time":              {"now", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(b *bench) { // begins at midnight, 2000-01-01 UTC
+				b.set(b.assignment("a", "one", nil))
+				b.next("deploy")
+				time.Sleep(time.Second)
+				next := b.assignment("a", "two", func(a *Assigned) { a.Generation = 2 })
+				b.set(next)
+				b.next("deploy")
+				time.Sleep(10 * time.Second)
+				next.Generation, next.RequestedAt = 3, c.request
+				b.set(next)
+				synctest.Wait()
+				if c.full {
+					if got := b.next("deploy").target; !got.Verify {
+						b.Error("the pass is not a full one")
+					}
+					synctest.Wait()
+				} else {
+					b.idle("for a request that is served")
+				}
+				if r := b.last(next.App); r.HandledReconcileAt != c.request {
+					b.Errorf("handled is %q", r.HandledReconcileAt)
+				}
+			})
+		})
+	}
+}
+
 func TestAChangeInTheClusterAsksTheEngineOnceHowTheAppIs(t *testing.T) {
 	bubble(t, func(b *bench) {
 		a := b.assignment("a", "one", nil)

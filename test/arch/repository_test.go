@@ -37,6 +37,26 @@ func TestMakeHelpListsTheTargets(t *testing.T) {
 	}
 }
 
+// A program that can load Go plugins keeps every symbol that it links, in its memory too.
+func TestProgramsAreBuiltWithoutGoPlugins(t *testing.T) {
+	t.Parallel()
+	const tag = "kustomize_disable_go_plugin_support"
+	for _, file := range []string{"Makefile", "test/lab/binaries.go"} {
+		if !strings.Contains(read(t, file), tag) {
+			t.Errorf("%s does not build with -tags %s", file, tag)
+		}
+	}
+	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-tags", tag, "./hub/cmd/flotilla-hub", "./spoke/cmd/flotilla-spoke", "./hub/cmd/fleetctl")
+	list.Dir = moduleRoot(t)
+	output, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if regexp.MustCompile(`(?m)^plugin$`).Match(output) {
+		t.Errorf("with -tags %s a program links package plugin", tag)
+	}
+}
+
 func TestLicenseIsApache2(t *testing.T) {
 	t.Parallel()
 	license := strings.Join(strings.Fields(read(t, "LICENSE")), " ")

@@ -75,7 +75,7 @@ func TestDecryptedSecretIsNowhereToBeReadButInItsCluster(t *testing.T) {
 	}
 	a.holds(m, "sealed", "password", password)
 	a.keys(m, "AGE-SECRET-KEY-1"+strings.Repeat("Q", 58))
-	a.says("ks/app@"+m.Name(), "Ready", "False BuildFailed spec.decryption.secretRef: Secret/"+a.namespace+"/sops: key id.agekey: invalid: unusable key: line 1")
+	a.says("ks/app@"+m.Name(), "Ready", "spec.decryption.secretRef: Secret/"+a.namespace+"/sops: key id.agekey: invalid: unusable key: line 1")
 	a.keys(m, identity)
 	a.says("ks/app@"+m.Name(), "Ready", "True")
 

@@ -30,7 +30,8 @@ func BuildBinaries(ctx context.Context, dir string, progress io.Writer) error {
 	}
 	stop := report(progress, fmt.Sprintf("building %s, %s and %s", hubBinary, spokeBinary, fleetctlBinary))
 	defer stop()
-	build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", dir+string(filepath.Separator),
+	// The tag is that of make build, which says why.
+	build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-tags", "kustomize_disable_go_plugin_support", "-o", dir+string(filepath.Separator),
 		"./hub/cmd/"+hubBinary, "./spoke/cmd/"+spokeBinary, "./hub/cmd/"+fleetctlBinary)
 	build.Dir = root
 	if output, err := runBuild(build); err != nil {

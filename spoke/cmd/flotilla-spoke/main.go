@@ -10,10 +10,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"flotilla.dev/flotilla/pkg/render"
 	"flotilla.dev/flotilla/pkg/telemetry"
 )
 
 func main() {
+	render.Main() // does not return in a build's process
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	root := &cobra.Command{
