@@ -107,12 +107,15 @@ func TestTraceSaysWhatFlotillaDoesNotManage(t *testing.T) {
 	if _, err := b.engine.Trace(b.Context(), "gizmo", b.namespace, "x"); !errors.Is(err, fleet.ErrNotFound) || !strings.Contains(err.Error(), "gizmo") {
 		t.Errorf("of no kind: %v", err)
 	}
-	orphan := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "orphan", OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "none", UID: "another"}}}}
+	// The owner's name is another object's by now. The finalizer keeps it from the garbage collector.
+	orphan := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "orphan", Finalizers: []string{"example.com/hold"},
+		OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "none", UID: "another"}}}}
 	if _, err := b.typed.CoreV1().ConfigMaps(b.namespace).Create(b.Context(), orphan, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	// The garbage collector may be faster than the trace: both say that nobody owns it.
-	if trace, err := b.engine.Trace(b.Context(), "cm", b.namespace, "orphan"); err != nil || trace.Lost == "" || !trace.App.IsZero() {
+	defer b.patch(configMaps, "orphan", "test", `{"metadata":{"finalizers":null}}`)
+	trace, err := b.engine.Trace(b.Context(), "cm", b.namespace, "orphan")
+	if err != nil || trace.Lost != "ConfigMap/"+b.namespace+"/none" || len(trace.Chain) != 1 || !trace.App.IsZero() {
 		t.Errorf("of an orphan: %+v, %v", trace, err)
 	}
 }
