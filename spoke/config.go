@@ -48,6 +48,9 @@ type Config struct {
 	Concurrency int
 	// CacheBytes bounds the blobs kept in DataDir; default 512 MiB.
 	CacheBytes int64
+	// DefaultServiceAccount is who acts for Apps that name no ServiceAccount, each in its own namespace; empty: the spoke
+	// itself.
+	DefaultServiceAccount string
 	// Dialer replaces the network to the hub; nil: TCP.
 	Dialer func(ctx context.Context, address string) (net.Conn, error)
 
@@ -84,6 +87,9 @@ func (c Config) Validate() error {
 		if _, _, err := net.SplitHostPort(c.HTTPListen); err != nil {
 			errs = append(errs, fmt.Errorf("--http-listen %q is not host:port", c.HTTPListen))
 		}
+	}
+	if c.DefaultServiceAccount != "" && len(validation.IsDNS1123Subdomain(c.DefaultServiceAccount)) > 0 {
+		errs = append(errs, fmt.Errorf("--default-service-account %q is not the name of a ServiceAccount: lower-case letters, digits, dashes and dots", c.DefaultServiceAccount))
 	}
 	if c.Concurrency < 1 {
 		errs = append(errs, fmt.Errorf("--concurrency %d: at least 1 pass", c.Concurrency))
@@ -199,5 +205,6 @@ func (c Config) LogValue() slog.Value {
 		slog.String("hub", c.Hub), slog.String("token", token), slog.String("kubeconfig", kubeconfig),
 		slog.String("dataDir", c.DataDir), slog.String("namespace", c.Namespace), slog.String("httpListen", c.HTTPListen),
 		slog.Int("concurrency", c.Concurrency), slog.Int64("cacheBytes", c.CacheBytes),
+		slog.String("defaultServiceAccount", c.DefaultServiceAccount),
 	)
 }

@@ -103,7 +103,7 @@ func (a adapter) Status(app fleet.Key) worker.Status {
 	s := a.Engine.Status(app)
 	return worker.Status{
 		Objects: s.Objects, ObjectsNotReady: s.ObjectsNotReady, NotReady: s.NotReady, Healthy: s.Healthy, Failed: s.Failed,
-		HeldPrune: s.HeldPrune, Applied: s.Applied, Bound: s.Bound, Wakes: s.Wakes, DriftCorrections: s.DriftCorrections, ManagedByFlux: s.ManagedByFlux,
+		Checks: s.Checks, HeldPrune: s.HeldPrune, Applied: s.Applied, Bound: s.Bound, Wakes: s.Wakes, DriftCorrections: s.DriftCorrections, ManagedByFlux: s.ManagedByFlux,
 	}
 }
 
@@ -116,6 +116,8 @@ func explain(err error) error {
 	switch {
 	case errors.Is(err, deploy.ErrManagedByFlux):
 		failure.Reason, failure.Transient = fleet.ReasonManagedByFlux, false
+	case errors.Is(err, deploy.ErrExpression):
+		failure.Reason = fleet.ReasonInvalidExpression
 	case errors.Is(err, deploy.ErrResolve):
 		failure.Reason = fleet.ReasonBuildFailed // in Flux it is a part of the build
 	case errors.Is(err, deploy.ErrPrune):

@@ -78,6 +78,7 @@ func act(ctx context.Context, config Config, cluster *cluster, disk *cache.Cache
 	)
 	engine, err := deploy.New(deploy.Config{
 		REST: cluster.config, Namespace: config.Namespace, Dir: disk.Dir("engine"), Log: config.Log, Metrics: metrics,
+		DefaultServiceAccount: config.DefaultServiceAccount,
 		Blob: func(digest fleet.Digest) ([]byte, error) {
 			content, err := disk.Blob(digest)
 			if err != nil {
@@ -98,7 +99,10 @@ func act(ctx context.Context, config Config, cluster *cluster, disk *cache.Cache
 		Accept:  func(state session.State) { pool.Set(assignments(state, config.Log)) },
 		Reached: func() { pool.Retry() },
 		Unknown: func() []fleet.Key { return pool.Unknown() },
-		Held:    engine.Held,
+		Answer: func(ctx context.Context, ask fleet.Ask) (any, error) {
+			a := answers{engine: engine, blobs: disk, assigned: pool.Assigned, fetch: fetcher(client)}
+			return a.answer(ctx, ask)
+		},
 	})
 	if err != nil {
 		return err

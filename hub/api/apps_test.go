@@ -1,6 +1,8 @@
 package api_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -37,6 +39,35 @@ func TestReconcileWithSourcePassesTheRequestOnOnceTheSourceWasLookedAt(t *testin
 	}
 	if got := requested(); got != resp.GetRequestedAt() {
 		t.Errorf("request %q, want %q", got, resp.GetRequestedAt())
+	}
+}
+
+// Whoever has an App cannot have the Source of another namespace looked at, but where Apps may have it.
+func TestReconcileWithASourceOfAnotherNamespaceIsRefusedUnlessAppsMayHaveIt(t *testing.T) {
+	t.Parallel()
+	for _, crossing := range []bool{false, true} {
+		t.Run(fmt.Sprint(crossing), func(t *testing.T) {
+			t.Parallel()
+			b := newBundleThat(t, crossing)
+			b.apply(gitYAML)
+			b.apply(strings.NewReplacer(`"namespace":"apps"`, `"namespace":"tenant"`, `"kind":"GitRepository","name":"app"`, `"kind":"GitRepository","name":"app","namespace":"apps"`).Replace(ksYAML))
+			resp, err := b.apps.Reconcile(b.ctx, &adminv1.ReconcileRequest{Kind: "Kustomization", Namespace: "tenant", Name: "app", WithSource: true})
+			source, getErr := b.Object(b.ctx, "GitRepository", "apps", "app")
+			if getErr != nil {
+				t.Fatal(getErr)
+			}
+			requested := source.Metadata.Annotations["reconcile.fluxcd.io/requestedAt"]
+			if !crossing {
+				wantCode(t, err, codes.FailedPrecondition, "GitRepository/apps/app is in another namespace than tenant")
+				if requested != "" {
+					t.Errorf("the Source is asked at %q", requested)
+				}
+				return
+			}
+			if err != nil || requested != resp.GetRequestedAt() || resp.GetSourceNamespace() != "apps" {
+				t.Errorf("answer %v, error %v; the Source is asked at %q", resp, err, requested)
+			}
+		})
 	}
 }
 

@@ -43,13 +43,19 @@ type bundle struct {
 
 func newBundle(t *testing.T) *bundle {
 	t.Helper()
+	return newBundleThat(t, false)
+}
+
+// newBundleThat lets Apps have Sources of other namespaces, or not.
+func newBundleThat(t *testing.T, crossing bool) *bundle {
+	t.Helper()
 	root, err := identity.CreateKey(t.TempDir() + "/hub.key")
 	if err != nil {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
 	url := lab.TestDatabase(t)
-	s, err := store.Open(t.Context(), store.Config{URL: url, Sealer: root, KeyFingerprint: root.Fingerprint(), Log: log, MaxConnections: 6})
+	s, err := store.Open(t.Context(), store.Config{URL: url, Sealer: root, KeyFingerprint: root.Fingerprint(), CrossNamespaceRefs: crossing, Log: log, MaxConnections: 6})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +67,7 @@ func newBundle(t *testing.T) *bundle {
 	watch := func() (run.Wake, func()) {
 		return s.Watch(store.TopicObjects, store.TopicSources, store.TopicApps, store.TopicReports)
 	}
-	server := api.New(api.Config{Store: s, Caller: auth.Caller, Watch: watch, Pin: root.Authority().Pin(), SpokeAddress: "hub:8443", Version: "v1", Log: log,
+	server := api.New(api.Config{Store: s, Caller: auth.Caller, Watch: watch, Pin: root.Authority().Pin(), SpokeAddress: "hub:8443", CrossNamespaceRefs: crossing, Version: "v1", Log: log,
 		WatchEvents: func() (run.Wake, func()) { return s.Watch(store.TopicEvents) }})
 	guard := auth.New(s)
 	served := rpctest.Serve(t, rpc.ServerConfig{Name: "admin", Log: log, Authorize: guard.Authorize}, server.Register)

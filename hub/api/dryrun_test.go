@@ -85,7 +85,7 @@ func (b *bundle) heldAndBehind() fleet.Digest {
 // reads are the methods that change nothing.
 var reads = []string{
 	"ObjectsService.Get", "ObjectsService.List", "ObjectsService.Watch", "EventsService.List", "EventsService.Watch",
-	"PrunesService.Show", "HubService.Version", "HubService.Status",
+	"PrunesService.Show", "HubService.Version", "HubService.Status", "AppsService.History", "QuestionsService.Ask",
 }
 
 func TestDryRunTellsWhatWouldHappenAndStoresNothing(t *testing.T) {

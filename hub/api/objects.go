@@ -31,6 +31,9 @@ func (s *objects) Apply(ctx context.Context, req *adminv1.ApplyRequest) (*adminv
 	if err != nil {
 		return nil, err
 	}
+	if err := checkExpressions(object); err != nil {
+		return nil, err
+	}
 	if err := checkPatches(object); err != nil {
 		return nil, err
 	}

@@ -17,8 +17,8 @@ type prunes struct {
 	*Server
 }
 
-// askTimeout bounds the wait for a spoke that is asked which objects it holds.
-const askTimeout = 5 * time.Second
+// heldTimeout bounds the wait for a spoke that is asked which objects it holds.
+const heldTimeout = 5 * time.Second
 
 // Show returns the held sets of an App, equal sets of several clusters as one.
 func (s *prunes) Show(ctx context.Context, req *adminv1.ShowRequest) (*adminv1.ShowResponse, error) {
@@ -78,11 +78,7 @@ func (s *prunes) heldSet(ctx context.Context, holders []fleet.Instance) *adminv1
 }
 
 func (s *prunes) askHeld(ctx context.Context, i fleet.Instance) ([]string, error) {
-	question, err := s.Store.Ask(ctx, i.ClusterID, i.Assignment.App, askTimeout)
-	if err != nil {
-		return nil, err
-	}
-	answer, err := s.Store.Answer(ctx, question)
+	answer, err := s.ask(ctx, i.Cluster, fleet.Ask{What: fleet.AskHeldPrune, App: i.Assignment.App}, heldTimeout)
 	if err != nil {
 		return nil, err
 	}

@@ -36,9 +36,11 @@ type Store interface {
 	Suspend(ctx context.Context, by fleet.Caller, kind, namespace, name string, dryRun bool) (*resource.Object, []string, error)
 	Resume(ctx context.Context, by fleet.Caller, kind, namespace, name string, dryRun bool) (*resource.Object, fleet.LookRequest, error)
 	ApprovePrune(ctx context.Context, by fleet.Caller, app fleet.Key, cluster string, digest fleet.Digest, order fleet.Order) ([]string, error)
-	Ask(ctx context.Context, cluster string, app fleet.Key, within time.Duration) (fleet.Question, error)
+	Ask(ctx context.Context, by fleet.Caller, cluster string, ask fleet.Ask, within time.Duration) (fleet.Question, error)
 	Answer(ctx context.Context, question fleet.Question) ([]byte, error)
 	RegisterCluster(ctx context.Context, by fleet.Caller, object *resource.Object, token fleet.JoinToken, rejoin, dryRun bool) (*resource.Object, time.Time, error)
+	AppHistory(ctx context.Context, app fleet.Key) ([]fleet.HistoryEntry, error)
+	InstanceHistory(ctx context.Context, app fleet.Key, cluster string) ([]fleet.HistoryEntry, error)
 	Events(ctx context.Context, q fleet.EventQuery) ([]fleet.FleetEvent, fleet.Horizon, error)
 	BeginRecovery(ctx context.Context, by fleet.Caller) (time.Time, error)
 	EndRecovery(ctx context.Context, by fleet.Caller, dryRun bool) ([]string, error)
@@ -80,6 +82,7 @@ func (s *Server) Register(server *grpc.Server) {
 	adminv1.RegisterClustersServiceServer(server, &clusters{Server: s})
 	adminv1.RegisterEventsServiceServer(server, &events{Server: s})
 	adminv1.RegisterPrunesServiceServer(server, &prunes{Server: s})
+	adminv1.RegisterQuestionsServiceServer(server, &questions{Server: s})
 	adminv1.RegisterHubServiceServer(server, &hub{Server: s})
 }
 

@@ -26,6 +26,10 @@ func (s *Server) addAppStatus(ctx context.Context, sel selection, objects []*res
 	if err != nil {
 		return err
 	}
+	prerequisites, err := s.prerequisites(ctx, objects, states)
+	if err != nil {
+		return err
+	}
 	byApp, versions := map[fleet.Key][]fleet.Instance{}, map[fleet.Key]uint64{}
 	for _, i := range instances {
 		byApp[i.Assignment.App] = append(byApp[i.Assignment.App], i)
@@ -40,7 +44,8 @@ func (s *Server) addAppStatus(ctx context.Context, sel selection, objects []*res
 		if p, isPlaced := placements[o.Key()]; isPlaced {
 			placed, version = &p.placedOn, max(version, p.version)
 		}
-		if err := setStatus(o, statusOfApp(o, state, byApp[o.Key()], placed), max(version, state.Version)); err != nil {
+		p := prerequisites[o.Key()]
+		if err := setStatus(o, statusOfApp(o, state, byApp[o.Key()], placed, p.lacks), max(version, state.Version, p.version)); err != nil {
 			return err
 		}
 	}

@@ -39,13 +39,14 @@ type placedOn struct {
 	since    time.Time
 }
 
-// statusOfApp is what an App's build and its instances amount to. placed is nil when no Placement names it.
-func statusOfApp(object *resource.Object, state fleet.AppState, instances []fleet.Instance, placed *placedOn) appStatus {
+// statusOfApp is what an App's build and its instances amount to. placed is nil when no Placement names it, lacks says
+// which dependency keeps a new Release from the clusters.
+func statusOfApp(object *resource.Object, state fleet.AppState, instances []fleet.Instance, placed *placedOn, lacks string) appStatus {
 	status := appStatus{ObservedGeneration: state.ObservedGeneration, LastAttemptedRevision: string(state.Attempted)}
 	if state.Version == 0 {
 		status.ObservedGeneration = neverObserved
 	}
-	places := placesOf(state, instances, placed)
+	places := placesOf(state, instances, placed, lacks)
 	for _, p := range places {
 		status.Fleet.add(p)
 	}
@@ -87,7 +88,7 @@ type place struct {
 }
 
 // placesOf are the App's places by cluster. Where the App is not placed, as where it is being removed, is none.
-func placesOf(state fleet.AppState, instances []fleet.Instance, placed *placedOn) []place {
+func placesOf(state fleet.AppState, instances []fleet.Instance, placed *placedOn, lacks string) []place {
 	if placed == nil {
 		return nil
 	}
@@ -99,7 +100,7 @@ func placesOf(state fleet.AppState, instances []fleet.Instance, placed *placedOn
 	for _, cluster := range placed.clusters {
 		p := place{cluster: cluster, instance: byCluster[cluster], first: true}
 		if p.instance == nil {
-			p.ready = standing{unknown(reasonUnassigned, ""), placed.since}
+			p.ready = standing{toCome(reasonUnassigned, "", lacks), placed.since}
 			places = append(places, p)
 			continue
 		}
@@ -110,7 +111,7 @@ func placesOf(state fleet.AppState, instances []fleet.Instance, placed *placedOn
 			if p.ready.Status == fleet.Unknown {
 				since = earliest(since, p.ready.since)
 			}
-			p.ready = standing{unknown(fleet.ReasonProgressing, "waiting to be rolled out there"), since}
+			p.ready = standing{toCome(fleet.ReasonProgressing, "waiting to be rolled out there", lacks), since}
 		}
 		p.first = p.ready.Status == fleet.Unknown && !p.ready.since.After(i.CreatedAt)
 		switch {
@@ -124,6 +125,14 @@ func placesOf(state fleet.AppState, instances []fleet.Instance, placed *placedOn
 	return places
 }
 
+// toCome is the condition of a place which is still to get the App's Release, or why it does not get it.
+func toCome(reason, message, lacks string) fleet.Condition {
+	if lacks != "" {
+		return unknown(fleet.ReasonDependency, lacks)
+	}
+	return unknown(reason, message)
+}
+
 // reasonUnassigned is that of a place which the rollout has not come to.
 const reasonUnassigned = "Unassigned"
 
@@ -132,7 +141,7 @@ func (c *counts) add(p place) {
 	switch {
 	case p.ready.Status == fleet.True:
 		c.Ready++
-	case p.ready.Status == fleet.False:
+	case p.ready.Status == fleet.False && p.ready.Reason != fleet.ReasonDependency:
 		c.Failed++
 	case p.ready.Reason == fleet.ReasonUnreachable:
 		c.Unknown++

@@ -25,6 +25,8 @@ func summarize(object *resource.Object, state fleet.AppState, instances []fleet.
 		return standing{unknown(fleet.ReasonProgressing, "waiting for its source to be fetched and built"), began}
 	case len(places) == 0:
 		return standing{unknown(reasonNoClusters, "its Placement matches no cluster"+stillIn(instances)), latest(began, placed.since)}
+	case len(t.dependent) > 0:
+		return standing{fleet.Condition{Status: fleet.False, Reason: fleet.ReasonDependency, Message: grouped(t.dependent)}, latest(began, t.dependentSince)}
 	case t.missing() && t.first && placed.first(instances):
 		return standing{unknown(t.reason(), t.message()), latest(began, state.ReasonSince)}
 	case t.missing():
@@ -59,10 +61,11 @@ func stillIn(instances []fleet.Instance) string {
 // tallied are places by what they lack, and since when.
 type tallied struct {
 	failing                                     []failure
+	dependent                                   []failure // they wait for a dependency
 	waiting, unassigned, suspended, unreachable []string
 	// readySince is since when the last place is ready; failedSince and unknownSince since when the first one failed or is
 	// not known to be either.
-	readySince, failedSince, unknownSince time.Time
+	readySince, failedSince, unknownSince, dependentSince time.Time
 	// first says that in some place the App was never anything but Unknown.
 	first bool
 }
@@ -75,6 +78,9 @@ func tally(places []place) tallied {
 		case p.ready.Status == fleet.True:
 			t.readySince = latest(t.readySince, p.ready.since)
 			continue
+		case p.ready.Reason == fleet.ReasonDependency:
+			t.dependent = append(t.dependent, failure{p.cluster, p.ready.Message})
+			t.dependentSince = earliest(t.dependentSince, p.ready.since)
 		case p.ready.Status == fleet.False:
 			t.failing = append(t.failing, failure{p.cluster, p.ready.Message})
 			t.failedSince = earliest(t.failedSince, p.ready.since)
@@ -95,7 +101,7 @@ func tally(places []place) tallied {
 
 // missing reports whether some place is not known to be ready.
 func (t tallied) missing() bool {
-	return len(t.waiting)+len(t.unassigned)+len(t.suspended)+len(t.unreachable) > 0
+	return len(t.dependent)+len(t.waiting)+len(t.unassigned)+len(t.suspended)+len(t.unreachable) > 0
 }
 
 // reason is that of what may still come; what is out of reach, or suspended, is the reason only when it is all there is.
@@ -103,6 +109,8 @@ func (t tallied) reason() string {
 	switch {
 	case len(t.waiting)+len(t.unassigned) > 0:
 		return fleet.ReasonProgressing
+	case len(t.dependent) > 0:
+		return fleet.ReasonDependency
 	case len(t.unreachable) > 0:
 		return fleet.ReasonUnreachable
 	}

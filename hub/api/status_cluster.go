@@ -88,7 +88,10 @@ func clusterReady(object *resource.Object, state fleet.ClusterStatus, link stand
 		return standing{unknown("Terminating", "waiting for its spoke to let go of "+plural(len(apps), "App")+"; --now does not wait"), since}
 	case !state.Connected:
 		since := link.since
-		failed := func(p place) bool { return lastWord(*p.instance).Status == fleet.False }
+		failed := func(p place) bool {
+			last := lastWord(*p.instance)
+			return last.Status == fleet.False && last.Reason != fleet.ReasonDependency
+		}
 		if !slices.ContainsFunc(apps, failed) { // else it was False until then
 			since = earliest(since, t.unknownSince)
 		}
@@ -102,7 +105,7 @@ func clusterReady(object *resource.Object, state fleet.ClusterStatus, link stand
 		}
 		return standing{fleet.Condition{Status: fleet.False, Reason: fleet.ReasonFailed, Message: "not ready: " + listed(names)}, latest(heard, t.failedSince)}
 	case t.missing():
-		missing, since := len(t.waiting)+len(t.suspended), t.unknownSince
+		missing, since := len(t.waiting)+len(t.suspended)+len(t.dependent), t.unknownSince
 		if !since.After(state.ConnectedSince) { // it was unknown through the absence before
 			since = earliest(since, state.AwaySince)
 		}

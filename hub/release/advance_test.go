@@ -116,6 +116,31 @@ func TestBuildOfAnotherSourceOfTheNamespaceIsFound(t *testing.T) {
 	}
 }
 
+// What an App's own last build looked at is tried, however many others there are with its recipe.
+func TestAppsOfTheSamePathInManyRepositoriesAreNotBuiltAgain(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	const many = 6
+	var repos []*lab.Repo
+	for i := range many {
+		name := fmt.Sprint("repo-", i)
+		repos = append(repos, b.newRepo(name))
+		hash := b.pushTo(repos[i], map[string]string{fmt.Sprintf("deploy/%d.yaml", i): fmt.Sprintf(configMap, "a", "1")})
+		b.applySource(name, b.server.URL(name), "")
+		b.applyAppOn(name, name, "deploy")
+		b.eventually(name, at(hash))
+	}
+	for i := range many {
+		name := fmt.Sprint("repo-", i)
+		hash := b.pushTo(repos[i], map[string]string{"readme": "1"})
+		b.reconcile(name)
+		b.eventually(name, at(hash))
+	}
+	if built := b.metric("flotilla_hub_builds_total", "built"); built != many {
+		t.Errorf("%v builds of %d Apps", built, many)
+	}
+}
+
 func TestBuildsAreNotSharedBetweenNamespaces(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)

@@ -84,7 +84,8 @@ func (l *Loop) build(ctx context.Context, app declaredApp) bool {
 // built is what the App comes to with a Manifest.
 func (a declaredApp) built(manifest fleet.Digest) fleet.Built {
 	release := fleet.Release{App: a.Key, Manifest: manifest, Prune: *a.spec.Prune, ReleaseSpec: a.spec.ReleaseSpec,
-		PruneGuard: a.object.Metadata.Annotations[flux.PruneGuardAnnotation]}
+		PruneGuard: a.object.Metadata.Annotations[flux.PruneGuardAnnotation],
+		DependsOn:  a.spec.Dependencies(a.Key.Namespace, a.object.Metadata.Annotations)}
 	return fleet.Built{Generation: a.object.Metadata.Generation, Revision: a.revision(), Release: release}
 }
 

@@ -10,11 +10,12 @@
 // A build is pure: it sees a Tree only through what it looks at, that is the files that it reads or asks for, there or
 // not, and the directories that it lists. If everything that a build looked at in one Tree is the same in another, a build
 // of the other proceeds alike from one look to the next, and comes to the same Manifest. So a build is known by its
-// recipe (builder, path, build fields of the spec) and by what is in the Tree of what it looked at; and of each App it is
-// kept what its last build looked at. For a new Revision that is looked up in the new Tree: a build that is known is not
-// made again, whatever else the commit touched. Is it not known, it is made, and what that one looked at takes the place
-// of what was kept. A commit that goes back to older files may thus be built again, when the last build looked at other
-// files; as it comes to the same Manifest, it is the same Release.
+// recipe (builder, path, build fields of the spec) and by what is in the Tree of what it looked at.
+//
+// It is kept what an App's last build with each of its last few recipes looked at. For a new Revision that is looked up in
+// the new Tree: a build that is known is not made again, whatever else the commit touched. Is it not known, it is made,
+// and what that one looked at takes the place of what was kept. A commit that goes back to older files may thus be built
+// again, when the last build looked at other files; as it comes to the same Manifest, it is the same Release.
 //
 // Builds are shared within a namespace only. A namespace is a tenant, and a builder that a tenant's input got hold of
 // must not make another tenant's Manifest.

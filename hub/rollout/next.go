@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"slices"
 	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -69,22 +70,38 @@ func (s State) decide(cluster Cluster, row Row) (put *Put, drop bool) {
 	return &Put{Assignment: next, Placement: row.Placement}, false
 }
 
-// active is the row of a cluster the App is placed on; nil while there is no Release to run.
+// active is the row of a cluster the App is placed on; nil while there is no Release to run. While a new one waits for a
+// dependency, the one before stays.
 func (s State) active(cluster Cluster, row Row) *Put {
-	next := fleet.Assignment{App: s.Key, State: fleet.Active, Controls: s.App.Controls}
+	next := fleet.Assignment{App: s.Key, State: fleet.Active, Controls: s.App.Controls, Declared: s.App.Declared}
 	current := row.Assignment
 	switch {
-	case s.App.Release != nil:
+	case s.App.Release != nil && !s.waits(cluster):
 		next.Release = *s.App.Release
 	case current != nil && !row.Removed && !current.Release.Manifest.IsZero(): // declared anew and not built yet
 		next.Release = current.Release
 	default:
 		return nil
 	}
+	if next.Declared != nil && s.App.Release != nil && next.Release.Digest() != s.App.Release.Digest() {
+		before := *next.Declared
+		before.Observed = min(before.Observed, before.Generation-1) // the cluster is not told what was made of this one
+		next.Declared = &before
+	}
 	next.Binding = s.binding(cluster, next.Release)
 	next.RequestedAt = later(s.App.Controls.RequestedAt, row.RequestedAt)
 	next.ApprovedPrune = approved(row, next)
 	return &Put{Assignment: next, Placement: s.Placement.Name}
+}
+
+// waits reports whether a cluster must not have a new Release of the App yet: a dependency of the same Source is not at
+// its Revision, or the cluster has not been told of that. In a cluster that is not to have the dependency, the spoke
+// says so.
+func (s State) waits(cluster Cluster) bool {
+	return slices.ContainsFunc(s.App.Prerequisites, func(p Prerequisite) bool {
+		runs, there := p.Rows[cluster.ID]
+		return p.Lacks != "" || there && runs != p.Release
+	})
 }
 
 // binding is what the cluster adds to a Release. Variables are for an App with postBuild only, so that a label that

@@ -28,6 +28,19 @@ type App struct {
 	// Release built from its Source's newest Revision that could be built; nil: none yet.
 	Release  *fleet.Release
 	Controls fleet.Controls
+	// Declared is set when an expression of a dependency looks at the App.
+	Declared *fleet.Declared
+	// Prerequisites are what a new Release has to wait for.
+	Prerequisites []Prerequisite
+}
+
+// Prerequisite is an App of the same Source that this one depends on.
+type Prerequisite struct {
+	// Lacks says why no cluster may have a Release before it; empty: some may.
+	Lacks string
+	// Release is the one it should run, and Rows those that it runs, by id of the clusters that have it.
+	Release fleet.Digest
+	Rows    map[string]fleet.Digest
 }
 
 // Deletion is what the deletion of an App means for its objects.

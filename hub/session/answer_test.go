@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/grpc/codes"
 
+	"flotilla.dev/flotilla/hub/store"
 	"flotilla.dev/flotilla/pkg/fleet"
 	spokev1 "flotilla.dev/flotilla/proto/flotilla/spoke/v1"
 )
@@ -15,7 +16,7 @@ import (
 // ask asks the spoke's cluster and returns the question once the spoke has it.
 func (b *bundle) ask(s *spoke, session *stream) fleet.Question {
 	b.t.Helper()
-	question, err := b.Ask(b.t.Context(), s.cluster, appKey, patience)
+	question, err := b.Ask(b.t.Context(), store.System, s.name, fleet.Ask{What: fleet.AskHeldPrune, App: appKey}, patience)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -92,7 +93,7 @@ func TestAnswerThatIsTooLargeOrTooLateIsRefused(t *testing.T) {
 		t.Errorf("the largest: %v", err)
 	}
 	wantCode(t, s.answer(question.ID, []byte("again")), codes.NotFound)
-	late, err := b.Ask(t.Context(), s.cluster, appKey, -time.Second)
+	late, err := b.Ask(t.Context(), store.System, s.name, fleet.Ask{What: fleet.AskHeldPrune, App: appKey}, -time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/run"
@@ -175,11 +174,12 @@ func (s *session) ask(ctx context.Context) error {
 		return nil
 	}
 	for _, q := range questions {
-		err := s.stream.Send(&spokev1.ConnectResponse{Message: &spokev1.ConnectResponse_Question{Question: &spokev1.Question{
-			Id: q.ID, Deadline: timestamppb.New(q.Deadline),
-			Ask: &spokev1.Question_HeldPrune{HeldPrune: &spokev1.HeldPruneQuestion{Key: q.App.String()}},
-		}}})
+		question, err := questionToWire(q)
 		if err != nil {
+			s.log.Warn("a question is not sent", "err", err)
+			continue
+		}
+		if err := s.stream.Send(&spokev1.ConnectResponse{Message: &spokev1.ConnectResponse_Question{Question: question}}); err != nil {
 			return err
 		}
 	}

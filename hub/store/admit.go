@@ -30,8 +30,11 @@ func (s *Store) admit(ctx context.Context, tx pgx.Tx, old, object *resource.Obje
 		}
 		keepAnnotations(old, object)
 	}
-	if object.Kind == resource.Placement.Name {
+	switch object.Kind {
+	case resource.Placement.Name:
 		return admitPlacement(ctx, tx, object)
+	case resource.Kustomization.Name:
+		return admitDependencies(ctx, tx, object)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"flotilla.dev/flotilla/hub/store"
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -209,6 +212,11 @@ func TestAppAtANewRevisionIsRolledOnlyForAnotherRelease(t *testing.T) {
 		t.Fatal(err)
 	}
 	changed("another Release", true)
+	failure := fleet.BuildFailure{Generation: 1, Revision: "main@sha1:2", Reason: fleet.ReasonBuildFailed, Message: "no"}
+	if err := b.NotReleased(t.Context(), appKey, failure); err != nil {
+		t.Fatal(err)
+	}
+	changed("a failure", true)
 	request, err := b.RequestReconcile(t.Context(), admin, "Kustomization", "apps", "app", &flux.SourceRef{Kind: "GitRepository", Name: "app"}, false)
 	if err != nil {
 		t.Fatal(err)
@@ -218,6 +226,28 @@ func TestAppAtANewRevisionIsRolledOnlyForAnotherRelease(t *testing.T) {
 		t.Fatal(err)
 	}
 	changed("a request that waited for the Source", true)
+
+	conn, err := pgx.Connect(t.Context(), b.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	if _, err := conn.Exec(t.Context(), `UPDATE object SET spec = spec || '{"dependsOn": [{"name": "other"}]}', annotations = '{}' WHERE key = $1`, appKey.String()); err != nil {
+		t.Fatal(err)
+	}
+	changed("a dependency", true)
+	if _, err := b.Released(t.Context(), 1, "main@sha1:2", release); err != nil {
+		t.Fatal(err)
+	}
+	changed("an end of the failure", true)
+	if err := b.MakeDue(t.Context(), upstreamID); err != nil {
+		t.Fatal(err)
+	}
+	b.found("main@sha1:3", "three")
+	if _, err := b.Released(t.Context(), 1, "main@sha1:3", release); err != nil {
+		t.Fatal(err)
+	}
+	changed("the same Release at another Revision, of an App that depends on another", true)
 }
 
 func TestWhatABuildLookedAtIsFoundByAppAndByRecipe(t *testing.T) {
@@ -243,12 +273,14 @@ func TestWhatABuildLookedAtIsFoundByAppAndByRecipe(t *testing.T) {
 	}
 	save("a", "one", "a before")
 	save("a", "one", "a now")
-	save("moved", "two", "elsewhere")
+	for i := range 9 {
+		save("moved", fmt.Sprint("recipe ", i), fmt.Sprint("moved ", i))
+	}
 	save("b", "", "too many")
 	for i := range 9 {
 		save(fmt.Sprint("twin", i), "one", fmt.Sprint("twin ", i))
 	}
-	found, err := b.BuildInputs(t.Context(), map[fleet.Key]fleet.Digest{app("a"): digest("one"), app("moved"): digest("three"), app("new"): digest("one")})
+	found, err := b.BuildInputs(t.Context(), map[fleet.Key]fleet.Digest{app("a"): digest("one"), app("moved"): digest("none"), app("new"): digest("one")})
 	var got []string
 	for _, f := range found {
 		if f.Recipe != digest("one") {
@@ -259,6 +291,19 @@ func TestWhatABuildLookedAtIsFoundByAppAndByRecipe(t *testing.T) {
 	slices.Sort(got)
 	if want := []string{"a: a now", "twin6: twin 6", "twin7: twin 7", "twin8: twin 8"}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("found %q, error %v; want %q", got, err, want)
+	}
+	var kept []int
+	for i := range 9 {
+		found, err := b.BuildInputs(t.Context(), map[fleet.Key]fleet.Digest{app("moved"): digest(fmt.Sprint("recipe ", i))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(found) > 0 {
+			kept = append(kept, i)
+		}
+	}
+	if want := []int{5, 6, 7, 8}; !slices.Equal(kept, want) {
+		t.Errorf("of the recipes of an App %v are kept, want %v", kept, want)
 	}
 	known, err := b.BuiltManifests(t.Context(), []fleet.Digest{digest("a now"), digest("too many"), digest("nothing")})
 	if want := map[fleet.Digest]fleet.Digest{digest("a now"): manifest, digest("too many"): manifest}; err != nil || !maps.Equal(known, want) {

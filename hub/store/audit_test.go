@@ -66,6 +66,10 @@ func TestEveryChangeByAPersonIsAudited(t *testing.T) {
 			_, err := b.ApprovePrune(ctx, admin, appKey, "", held, fleet.Order{Confirm: &one})
 			return err
 		}},
+		{"Ask", "ask", "Cluster/prod-1", "tree of Kustomization/apps/app", func(ctx context.Context, b *bundle) error {
+			_, err := b.Ask(ctx, admin, "prod-1", fleet.Ask{What: fleet.AskTree, App: appKey}, time.Minute)
+			return err
+		}},
 		{"RegisterCluster", "register", "Cluster/prod-2", "", func(ctx context.Context, b *bundle) error {
 			_, _, err := b.RegisterCluster(ctx, admin, object(b.t, clusterYAML("prod-2", "prod")), fleet.JoinToken{ID: "t", SecretHash: held, TTL: time.Hour}, false, false)
 			return err

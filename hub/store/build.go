@@ -15,34 +15,32 @@ func (s *Store) BuiltManifests(ctx context.Context, keys []fleet.Digest) (manife
 	for i, key := range keys {
 		raw[i] = key.Bytes()
 	}
-	err = s.transact(ctx, System, action{verb: "look up builds"}, func(tx pgx.Tx) error {
-		// In the order of keys, as another replica does, and no more often than retention needs.
-		const use = `UPDATE build SET used_at = now() WHERE key IN (
-			SELECT key FROM build WHERE key = ANY($1) AND used_at < now() - interval '10 minutes' ORDER BY key FOR UPDATE)`
-		if _, err := tx.Exec(ctx, use, raw); err != nil {
-			return explain("look up builds", err)
-		}
-		rows, err := tx.Query(ctx, `SELECT key, manifest FROM build WHERE key = ANY($1)`, raw)
+	// The uses are noted in the order of keys, as another replica does, and no more often than retention needs.
+	const query = `WITH old AS (SELECT key FROM build WHERE key = ANY($1) AND used_at < now() - interval '10 minutes' ORDER BY key FOR UPDATE),
+		used AS (UPDATE build b SET used_at = now() FROM old WHERE b.key = old.key)
+		SELECT key, manifest FROM build WHERE key = ANY($1)`
+	rows, err := s.pool.Query(ctx, query, raw)
+	if err != nil {
+		return nil, explain("look up builds", err)
+	}
+	manifests = map[fleet.Digest]fleet.Digest{}
+	var key, manifest []byte
+	_, err = pgx.ForEachRow(rows, []any{&key, &manifest}, func() error {
+		of, err := fleet.DigestFromBytes(key)
 		if err != nil {
-			return explain("look up builds", err)
-		}
-		manifests = map[fleet.Digest]fleet.Digest{}
-		var key, manifest []byte
-		_, err = pgx.ForEachRow(rows, []any{&key, &manifest}, func() error {
-			of, err := fleet.DigestFromBytes(key)
-			if err != nil {
-				return err
-			}
-			manifests[of], err = fleet.DigestFromBytes(manifest)
 			return err
-		})
-		return explain("look up builds", err)
+		}
+		manifests[of], err = fleet.DigestFromBytes(manifest)
+		return err
 	})
-	return manifests, err
+	return manifests, explain("look up builds", err)
 }
 
-// SaveBuild keeps the Manifest that a build key gives, and in place of those of the App's last build what this one looked
-// at (zero: that is not kept).
+// recipesPerApp is of how many recipes of an App it is kept what builds looked at: a spec that is changed back is as it was.
+const recipesPerApp = 4
+
+// SaveBuild keeps the Manifest that a build key gives, and what the build looked at (zero: that is not kept) in place of
+// what the App's last one with that recipe did.
 func (s *Store) SaveBuild(ctx context.Context, key, manifest fleet.Digest, inputs fleet.BuildInputs) error {
 	return s.transact(ctx, System, action{verb: "keep a build"}, func(tx pgx.Tx) error {
 		const insert = `INSERT INTO build (key, manifest) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET manifest = $2, used_at = now()`
@@ -50,17 +48,22 @@ func (s *Store) SaveBuild(ctx context.Context, key, manifest fleet.Digest, input
 			return explain("keep a build", err)
 		}
 		const upsert = `INSERT INTO build_inputs (app, recipe, inputs) VALUES ($1, $2, $3)
-			ON CONFLICT (app) DO UPDATE SET recipe = $2, inputs = $3, at = now()`
-		_, err := tx.Exec(ctx, upsert, inputs.App.String(), inputs.Recipe.Bytes(), inputs.Inputs)
-		return explain("keep what a build looked at", err)
+			ON CONFLICT (app, recipe) DO UPDATE SET inputs = $3, at = now()`
+		if _, err := tx.Exec(ctx, upsert, inputs.App.String(), inputs.Recipe.Bytes(), inputs.Inputs); err != nil {
+			return explain("keep what a build looked at", err)
+		}
+		const bound = `DELETE FROM build_inputs WHERE app = $1 AND recipe IN (
+			SELECT recipe FROM build_inputs WHERE app = $1 ORDER BY at DESC, recipe OFFSET $2)`
+		_, err := tx.Exec(ctx, bound, inputs.App.String(), recipesPerApp)
+		return explain("let go of what older builds looked at", err)
 	})
 }
 
 // inputsPerRecipe is how many builds of other Apps with the same recipe are asked.
 const inputsPerRecipe = 3
 
-// BuildInputs returns what the last builds looked at of Apps with these recipes: each App's own, as far as it had its
-// present recipe then, and the newest of others with it.
+// BuildInputs returns what the last builds looked at of Apps with these recipes: each App's own with its recipe, and the
+// newest of others with it.
 func (s *Store) BuildInputs(ctx context.Context, recipes map[fleet.Key]fleet.Digest) (found []fleet.BuildInputs, err error) {
 	const query = `WITH wanted AS (SELECT * FROM unnest($1::text[], $2::bytea[]) AS w (app, recipe))
 		SELECT i.app, i.recipe, i.inputs FROM wanted w JOIN build_inputs i USING (app, recipe)

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/flux"
 	"flotilla.dev/flotilla/pkg/resource"
 )
 
@@ -59,7 +61,7 @@ func (s *Store) ApplyObject(ctx context.Context, by fleet.Caller, object *resour
 	return stored, change, impact, nil
 }
 
-// writeObject inserts or updates the declared part, and grows the generation when the spec changed.
+// writeObject inserts or updates the declared part, and grows the generation when the spec changed, or what counts like it.
 func (s *Store) writeObject(ctx context.Context, tx pgx.Tx, old, object *resource.Object) (resource.Change, error) {
 	sealed, sameSecret, err := s.sealSecret(ctx, tx, old, object)
 	if err != nil {
@@ -82,7 +84,7 @@ func (s *Store) writeObject(ctx context.Context, tx pgx.Tx, old, object *resourc
 	if err != nil {
 		return "", err
 	}
-	sameSpec := sameSecret && sameJSON(oldSpec, spec)
+	sameSpec := sameSecret && sameJSON(oldSpec, spec) && sameRelease(old, object)
 	if sameSpec && maps.Equal(old.Metadata.Labels, m.Labels) && maps.Equal(old.Metadata.Annotations, m.Annotations) {
 		return resource.Unchanged, nil
 	}
@@ -94,6 +96,13 @@ func (s *Store) writeObject(ctx context.Context, tx pgx.Tx, old, object *resourc
 	}
 	_, err = tx.Exec(ctx, update, fleet.HubHome, object.Kind, m.Namespace, m.Name, orEmpty(m.Labels), orEmpty(m.Annotations), spec, sealed, grow)
 	return resource.Configured, explain("update "+object.String(), err)
+}
+
+// sameRelease reports whether the annotations are the same that count like fields of the spec.
+func sameRelease(a, b *resource.Object) bool {
+	return !slices.ContainsFunc(flux.ReleaseAnnotations, func(name string) bool {
+		return a.Metadata.Annotations[name] != b.Metadata.Annotations[name]
+	})
 }
 
 // storedSpec is what the spec column holds.

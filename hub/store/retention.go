@@ -62,6 +62,10 @@ var retention = []rule{
 		DELETE FROM prune_approval WHERE at < now() - interval '30 days'`},
 	{"report", "as long as the Assignment it is of", `
 		DELETE FROM report r WHERE NOT EXISTS (SELECT FROM assignment a WHERE a.cluster = r.cluster AND a.app = r.app)`},
+	{"instance_history", "the newest 20 an App in a cluster; none of an App that left it a day ago", `
+		WITH ranked AS (SELECT cluster, app, release, last_at, row_number() OVER (PARTITION BY cluster, app ORDER BY last_at DESC, release) AS n FROM instance_history)
+		DELETE FROM instance_history h USING ranked r WHERE h.cluster = r.cluster AND h.app = r.app AND h.release = r.release
+			AND (r.n > 20 OR r.last_at < now() - interval '1 day' AND NOT EXISTS (SELECT FROM assignment a WHERE a.cluster = h.cluster AND a.app = h.app))`},
 	{"app_revision", "the newest 50 an App and the newest of each Release that is in use; none of an App that is gone", `
 		WITH used AS (
 			SELECT release FROM assignment WHERE release IS NOT NULL UNION SELECT release FROM app WHERE release IS NOT NULL
@@ -82,7 +86,7 @@ var retention = []rule{
 	{"build", "30 days, and at most 10,000", `
 		DELETE FROM build WHERE used_at < now() - interval '30 days'
 			OR key IN (SELECT key FROM build ORDER BY used_at DESC OFFSET 10000)`},
-	{"build_inputs", "as long as the App whose build looked at them", `
+	{"build_inputs", "as long as the App whose builds looked at them; four an App", `
 		DELETE FROM build_inputs i WHERE NOT EXISTS (SELECT FROM object o WHERE o.key = i.app AND o.deleted_at IS NULL)`},
 	{"build_claim", "until it runs out", `
 		DELETE FROM build_claim WHERE claimed_until < now()`},

@@ -109,6 +109,11 @@ func TestRetentionTakesWhatIsPastItsBoundOnly(t *testing.T) {
 			('00000000-0000-0000-0000-000000000001', 'old', '', '', now() - interval '40 days'), ('00000000-0000-0000-0000-000000000001', 'new', '', '', now())`}, `app = 'new'`, 1},
 		"report": {[]string{cluster, `INSERT INTO report (cluster, app, epoch, generation, stage, converged, available, terminal, waiting, ready, healthy, objects, objects_not_ready, not_ready, handled_reconcile_at, observed_at, drift_corrections)
 			VALUES ('00000000-0000-0000-0000-000000000001', 'old', 1, 1, '', false, false, false, '', '{}', '{}', 0, 0, '[]', '', now(), 0)`}, `false`, 0},
+		"instance_history": {[]string{cluster,
+			`INSERT INTO assignment (cluster, app, state, generation, pin, placement, payload) VALUES ('00000000-0000-0000-0000-000000000001', 'here', 'Active', 1, 1, '', '')`,
+			`INSERT INTO instance_history (cluster, app, release, revision, last_at, ready, applied) SELECT '00000000-0000-0000-0000-000000000001', 'here', n::text::bytea, n::text, now() - n * interval '1 day', '{}', false FROM generate_series(1, 30) n`,
+			`INSERT INTO instance_history (cluster, app, release, revision, last_at, ready, applied) SELECT '00000000-0000-0000-0000-000000000001', 'left', n::text::bytea, n::text, now() - n * interval '1 hour', '{}', false FROM unnest(ARRAY[1, 30]) n`},
+			`revision::int <= 20 AND (app = 'here' OR revision = '1')`, 21},
 		// Release r is the App's present one: every commit that does not touch the App is a row of it. Cluster prod-1 runs
 		// the older q, and last reported the still older p, of which the newest row each is kept.
 		"app_revision": {[]string{blob, app, cluster,

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -17,20 +18,24 @@ import (
 )
 
 // AppsChanged returns the Apps about which something that a rollout looks at changed since a horizon, and the horizon
-// to ask from next. A changed Placement or Cluster may concern every App; a Source does an App whose request waits for it.
+// to ask from next. A changed Placement or Cluster may concern every App; a Source does an App whose request waits for it,
+// and a Revision one that depends on others, which may have to be at it too.
 func (s *Store) AppsChanged(ctx context.Context, since fleet.Horizon) (apps []fleet.Key, seen fleet.Horizon, err error) {
 	const query = `
 		WITH moved AS (
 			SELECT EXISTS (SELECT FROM object WHERE kind IN ('Placement', 'Cluster') AND written >= $1::text::xid8) AS everything
 		)
 		SELECT key FROM object WHERE kind = 'Kustomization' AND (written >= $1::text::xid8 OR (SELECT everything FROM moved))
-		UNION SELECT key FROM app WHERE released >= $1::text::xid8
+		UNION SELECT key FROM app WHERE turned >= $1::text::xid8
+		UNION SELECT a.key FROM app a JOIN object o ON o.key = a.key
+			WHERE a.written >= $1::text::xid8 AND (o.spec ? 'dependsOn' OR o.annotations ? '` + flux.DependsOnAnnotation + `')
 		UNION SELECT app FROM report WHERE written >= $1::text::xid8
 		UNION SELECT app FROM instance_request WHERE written >= $1::text::xid8
 		UNION SELECT app FROM prune_approval WHERE written >= $1::text::xid8
 		UNION SELECT app FROM assignment WHERE (SELECT everything FROM moved)
 		UNION SELECT o.key FROM source s JOIN object o ON o.kind = 'Kustomization' AND ` + isSource + `
-			WHERE s.written >= $1::text::xid8 AND o.annotations ? '` + withSourceAnnotation + `'`
+			WHERE s.written >= $1::text::xid8 AND o.annotations ? '` + withSourceAnnotation + `'
+		UNION ` + appsBesideChanged
 	err = s.snapshot(ctx, "find changed Apps", func(tx pgx.Tx) error {
 		if seen, err = horizon(ctx, tx); err != nil {
 			return err
@@ -115,18 +120,22 @@ func loadState(ctx context.Context, tx pgx.Tx, app fleet.Key) (rollout.State, er
 
 func loadApp(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 	const query = `
-		SELECT o.spec, o.annotations, o.deleted_at IS NOT NULL, o.deletion, r.content, coalesce(s.handled_reconcile_at, '')
+		SELECT o.spec, o.labels, o.annotations, o.generation, o.deleted_at IS NOT NULL, o.deletion, r.content, coalesce(s.handled_reconcile_at, ''),
+			coalesce(a.observed_generation, 0), coalesce(a.attempted, ''), coalesce(a.revision, ''),
+			coalesce(a.reason, ''), ` + isLookedAt + `
 		FROM object o
 			LEFT JOIN app a ON a.key = o.key
 			LEFT JOIN release r ON r.digest = a.release
 			LEFT JOIN source s ON ` + isSource + `
 		WHERE o.key = $1`
 	var spec, deletion, content []byte
-	var annotations map[string]string
-	var deleted bool
+	var declared fleet.Declared
+	var status fleet.AppStatus
+	var deleted, lookedAt bool
 	var sourceHandled string
 	err := tx.QueryRow(ctx, query, state.Key.String()).
-		Scan(&spec, &annotations, &deleted, &deletion, &content, &sourceHandled)
+		Scan(&spec, &declared.Labels, &declared.Annotations, &declared.Generation, &deleted, &deletion, &content, &sourceHandled,
+			&status.ObservedGeneration, &status.Attempted, &status.Revision, &status.Reason, &lookedAt)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil
@@ -143,16 +152,30 @@ func loadApp(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 		return explain("decode the spec", err)
 	}
 	state.App = &rollout.App{Controls: k.Controls()}
+	annotations := declared.Annotations
 	state.App.Controls.RequestedAt = annotations[flux.RequestedAtAnnotation]
 	if !served(annotations[withSourceAnnotation], sourceHandled) {
 		state.App.Controls.RequestedAt = annotations[beforeAnnotation] // the Source is looked at first
+	}
+	dependencies := k.Dependencies(state.Key.Namespace, annotations)
+	if lookedAt || slices.ContainsFunc(dependencies, func(d fleet.Dependency) bool { return d.ReadyExpr != "" }) {
+		declared.Spec, declared.Observed = spec, status.ObservedGeneration
+		if status.Reason != "" {
+			declared.Observed = min(declared.Observed, declared.Generation-1) // it was not built
+		}
+		declared.Annotations = maps.Clone(annotations)
+		maps.DeleteFunc(declared.Annotations, func(name, _ string) bool { return name == withSourceAnnotation || name == beforeAnnotation })
+		state.App.Declared = &declared
 	}
 	if content == nil {
 		return nil
 	}
 	release, err := fleet.DecodeRelease(content)
+	if err != nil {
+		return err
+	}
 	state.App.Release = &release
-	return err
+	return loadPrerequisites(ctx, tx, state, k.SourceRef, dependencies, status)
 }
 
 // served reports whether a Source that served one request has thereby served another, earlier or equal one. Requests are

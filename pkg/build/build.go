@@ -100,6 +100,7 @@ func (t *tree) run(dir string) (resources resmap.ResMap, err error) {
 			resources, err = nil, fmt.Errorf("kustomize panicked: %v", r)
 		}
 	}()
+	_ = openapi.Schema() // loads kustomize's own, which a schema of the files adds to, and would else replace
 	return krusty.MakeKustomizer(&krusty.Options{
 		LoadRestrictions: types.LoadRestrictionsNone, // within the tree; there is nothing else
 		PluginConfig:     types.DisabledPluginConfig(),

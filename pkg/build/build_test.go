@@ -252,13 +252,15 @@ func TestBuildBoundsWhatItReads(t *testing.T) {
 	}
 }
 
+// widgetSchema has the parts of a Widget merged by name.
+const widgetSchema = `{"definitions":{"v1.Widget":{"properties":{"spec":{"$ref":"#/definitions/v1.Spec"}},"type":"object","x-kubernetes-group-version-kind":[{"group":"example.com","kind":"Widget","version":"v1"}]},` +
+	`"v1.Spec":{"properties":{"parts":{"items":{"type":"object"},"type":"array","x-kubernetes-patch-merge-key":"name","x-kubernetes-patch-strategy":"merge"}},"type":"object"}}}`
+
 func TestASchemaStaysInItsBuild(t *testing.T) {
 	t.Parallel()
 	const patch = "patches:\n- patch: '{apiVersion: example.com/v1, kind: Widget, metadata: {name: a}, spec: {parts: [{name: y, size: 2}]}}'\n"
 	widget := "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: a}\nspec: {parts: [{name: x, size: 1}]}\n"
-	schema := `{"definitions":{"v1.Widget":{"properties":{"spec":{"$ref":"#/definitions/v1.Spec"}},"type":"object","x-kubernetes-group-version-kind":[{"group":"example.com","kind":"Widget","version":"v1"}]},` +
-		`"v1.Spec":{"properties":{"parts":{"items":{"type":"object"},"type":"array","x-kubernetes-patch-merge-key":"name","x-kubernetes-patch-strategy":"merge"}},"type":"object"}}}`
-	with := tree(map[string]string{"kustomization.yaml": "openapi: {path: s.json}\nresources: [a.yaml]\n" + patch, "a.yaml": widget, "s.json": schema})
+	with := tree(map[string]string{"kustomization.yaml": "openapi: {path: s.json}\nresources: [a.yaml]\n" + patch, "a.yaml": widget, "s.json": widgetSchema})
 	without := tree(map[string]string{"kustomization.yaml": "resources: [a.yaml]\n" + patch, "a.yaml": widget})
 	before := mustBuild(t, without, ".")
 	if merged := mustBuild(t, with, "."); merged[0] == before[0] {

@@ -36,14 +36,11 @@ func (e *EncryptedError) Error() string {
 	for _, file := range e.Files[:min(len(e.Files), shown)] {
 		paths = append(paths, file.Path)
 	}
-	list, are := strings.Join(paths, ", "), "is"
-	if len(e.Files) > 1 {
-		are = "are"
-	}
+	list := strings.Join(paths, ", ")
 	if more := len(e.Files) - len(paths); more > 0 {
 		list = fmt.Sprintf("%s and %d more", list, more)
 	}
-	return fmt.Sprintf("%s %s encrypted with SOPS, and a build that uses %s needs spec.decryption", list, are, map[string]string{"is": "it", "are": "them"}[are])
+	return list + ": encrypted with SOPS; set spec.decryption, which has the build made of the plain text"
 }
 
 // Unwrap returns fleet.ErrInvalid.

@@ -67,8 +67,8 @@ func (r *Recorder) Stat(name string) (fs.FileInfo, error) {
 }
 
 // Key is the digest of all that a build of the directory depends on, given the inputs that one build of it had: the
-// builder's version, the spec, and what each input is in this tree. As builds are pure, two trees with the same key have the
-// same objects; a build of the second need not be made.
+// builder's version, the spec, and what each input is in this tree. As builds are pure, two trees with the same key have
+// the same objects; a build of the second need not be made.
 func Key(tree *artifact.Tree, dir string, spec fleet.BuildSpec, inputs []string) fleet.Digest {
 	sum := sha256.New()
 	part := func(text string) {

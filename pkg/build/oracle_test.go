@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/fluxcd/pkg/kustomize"
@@ -124,6 +125,10 @@ var oracleSpecs = map[string]fleet.BuildSpec{
 func TestBuildPrintsWhatFluxPrints(t *testing.T) {
 	for treeName, files := range oracleTrees {
 		for specName, spec := range oracleSpecs {
+			// These fail whatever the spec is.
+			if slices.Contains([]string{"two files", "broken", "same object twice"}, treeName) && specName != "nothing" && specName != "everything" {
+				continue
+			}
 			t.Run(treeName+"/"+specName, func(t *testing.T) {
 				all := maps.Clone(components)
 				maps.Copy(all, files)
@@ -137,6 +142,24 @@ func TestBuildPrintsWhatFluxPrints(t *testing.T) {
 					t.Errorf("objects (-Flux +here):\n%s", diff)
 				}
 			})
+		}
+	}
+}
+
+// Kubernetes' own kinds are merged by their own schema whatever schema the files bring, and whatever was built before.
+func TestASchemaIsBesideThoseOfKubernetesAsWithFlux(t *testing.T) {
+	files := map[string]string{
+		"app/kustomization.yaml": "openapi: {path: s.json}\nresources: [d.yaml, w.yaml]\npatches:\n- patch: '{apiVersion: example.com/v1, kind: Widget, metadata: {name: w}, spec: {parts: [{name: y, size: 2}]}}'\n" +
+			"- patch: '{apiVersion: apps/v1, kind: Deployment, metadata: {name: web}, spec: {template: {spec: {containers: [{name: side, env: [{name: A, value: b}]}]}}}}'\n",
+		"app/d.yaml": deployment, "app/w.yaml": "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w}\nspec: {parts: [{name: x, size: 1}]}\n", "app/s.json": widgetSchema,
+	}
+	for range 2 {
+		got, want, err := compare(t, t.TempDir(), files, fleet.BuildSpec{}, kustomize.SecureBuild)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("objects (-Flux +here):\n%s", diff)
 		}
 	}
 }

@@ -90,12 +90,13 @@ func (t *tree) overlay(o *overlay, spec fleet.BuildSpec) error {
 	o.patches = len(spec.Patches)
 	for i, component := range spec.Components {
 		r := reference{field: fmt.Sprintf("spec.components[%d]", i), value: component, base: true}
-		if spec.IgnoreMissingComponents && !r.remote() && !path.IsAbs(component) && !t.Exists(path.Join(absolute(o.dir), component)) {
+		at := path.Join(absolute(o.dir), component)
+		if spec.IgnoreMissingComponents && !r.remote() && !path.IsAbs(component) && !t.Exists(at) {
 			continue
 		}
 		err := t.refer(o.dir, r)
 		if err == nil {
-			err = t.confirmBase(path.Join(absolute(o.dir), component))
+			err = t.confirmBase(at)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", r.field, err)

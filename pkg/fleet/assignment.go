@@ -54,6 +54,18 @@ type Assignment struct {
 	Controls
 	// Tombstone is set when State is Removed.
 	Tombstone *Tombstone `json:"tombstone,omitempty"`
+	// Declared is set for an App that has a readyExpr, and for those it names. As a control, it takes effect at once.
+	Declared *Declared `json:"declared,omitempty"`
+}
+
+// Declared is an App as it is declared, for expressions that look at it.
+type Declared struct {
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	Generation  int64             `json:"generation"`
+	// Observed is the generation that the hub has built last.
+	Observed int64           `json:"observed,omitempty"`
+	Spec     json.RawMessage `json:"spec"`
 }
 
 // Encode returns the bytes that travel to the spoke. They are made once, at the hub, and never re-encoded.

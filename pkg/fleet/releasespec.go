@@ -88,12 +88,3 @@ type IgnoreRule struct {
 	Paths  []string     `json:"paths"`
 	Target *PatchTarget `json:"target,omitempty"`
 }
-
-// Dependency is an App that has to be ready first.
-type Dependency struct {
-	Kind      string `json:"kind"`
-	Namespace string `json:"namespace"`
-	Name      string `json:"name"`
-	// ReadyExpr is a CEL expression over self and dep that takes the place of the usual check.
-	ReadyExpr string `json:"readyExpr,omitempty"`
-}

@@ -55,6 +55,8 @@ const (
 	ReasonAccessDenied      = "AccessDenied"
 	ReasonHealthCheckFailed = "HealthCheckFailed"
 	ReasonPruneFailed       = "PruneFailed"
+	ReasonDependency        = "DependencyNotReady"
+	ReasonInvalidExpression = "InvalidCELExpression"
 	ReasonSuspended         = "Suspended"
 	ReasonManagedByFlux     = "ManagedByFlux"
 	ReasonPruneHeld         = "PruneHeld"

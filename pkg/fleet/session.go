@@ -40,13 +40,3 @@ type ReportBatch struct {
 	Unknown      []Key
 	Events       []Event
 }
-
-// Question to a spoke.
-type Question struct {
-	ID       string
-	App      Key
-	Deadline time.Time
-}
-
-// MaxAnswer bounds an answer, in bytes.
-const MaxAnswer = 4 << 20

@@ -11,7 +11,7 @@ const (
 	AtHub     Place = "hub"
 )
 
-// Field is one spec field, where it acts, and the test that proves it: "package.TestName".
+// Field is one spec field, where it acts, and what proves it: "directory.TestName", several of them separated by spaces.
 type Field struct {
 	Path  string
 	Place Place
@@ -20,18 +20,21 @@ type Field struct {
 
 // KustomizationFields are the fields of a Kustomization that are taken; any other is refused.
 var KustomizationFields = []Field{
-	{"interval", Control, ""},
-	{"retryInterval", Control, ""},
-	{"timeout", Control, ""},
-	{"path", AtBuild, ""},
-	{"sourceRef", AtHub, ""},
-	{"prune", InRelease, ""},
-	{"wait", InRelease, ""},
+	{"interval", Control, "spoke/worker.TestNextStepFollowsFromTheAssignmentAndWhatWasDone hub/store.TestControlsReachTheSpokeWithoutANewPin"},
+	{"retryInterval", Control, "spoke/worker.TestFailureIsReportedAndRetried"},
+	{"timeout", Control, "test/e2e.TestDeploymentThatNeverBecomesReadyFailsWithTheReasonOfItsPods"},
+	{"path", AtBuild, "hub/release.TestCommitBuildsOnlyTheAppsWhoseInputsItTouches pkg/build.TestBuildSaysWhichPathIsNotThere"},
+	{"sourceRef", AtHub, "hub/release.TestSourceOfAnotherNamespaceIsDenied hub/release.TestSourceOfAnotherNamespaceIsBuiltWhereThatIsAllowed"},
+	{"prune", InRelease, "spoke/deploy.TestObjectsAreCreatedUpdatedAndPruned spoke/deploy.TestPruneSpares"},
+	{"wait", InRelease, "spoke/worker.TestHealthIsAwaitedBesideThePassAndItsTimeoutReported test/e2e.TestDeploymentThatNeverBecomesReadyFailsWithTheReasonOfItsPods"},
 	{"commonMetadata", InRelease, "spoke/deploy.TestCommonMetadataTakesThePlaceOfWhatObjectsSayAndIsNotSubstituted"},
 	{"postBuild", InRelease, "spoke/deploy.TestPostBuildSubstitutesInTheTextSoThatTypesComeOutAsInFlux"},
-	{"suspend", Control, ""},
-	{"deletionPolicy", AtHub, ""},
-	{"kubeConfig", AtHub, ""},
+	{"suspend", Control, "spoke/deploy.TestASuspendedAppIsLeftAloneAndPutBackWhenResumed test/e2e.TestSuspendedAppRestsUntilItIsResumed"},
+	{"deletionPolicy", AtHub, "test/e2e.TestDeletionTable"},
+	{"kubeConfig", AtHub, "pkg/flux.TestKubeConfigIsRefusedWithWhatToDoInstead"},
+	{"force", InRelease, "spoke/deploy.TestForceMakesAnewWhatCannotBeChanged"},
+	{"ignore", InRelease, "spoke/deploy.TestFieldsThatAreIgnoredStayAsOthersHaveThem"},
+	{"serviceAccountName", InRelease, "spoke/deploy.TestAnAppDoesWhatItsServiceAccountMayAndNoMore"},
 	{"targetNamespace", AtBuild, "test/e2e.TestBuildFieldsReachTheCluster"},
 	{"namePrefix", AtBuild, "test/e2e.TestBuildFieldsReachTheCluster"},
 	{"nameSuffix", AtBuild, "test/e2e.TestBuildFieldsReachTheCluster"},
@@ -41,17 +44,9 @@ var KustomizationFields = []Field{
 	{"ignoreMissingComponents", AtBuild, "test/e2e.TestBuildFieldsReachTheCluster"},
 	{"buildMetadata", AtBuild, "test/e2e.TestBuildFieldsReachTheCluster"},
 	{"decryption", InRelease, "spoke/deploy.TestDecryptionOfObjectsAndOfValuesWithAgeAndPGP"},
-}
-
-// NotYet are the fields of a Kustomization that are known and refused for now: nothing is accepted and ignored. A field
-// that comes to work moves to KustomizationFields.
-var NotYet = []Field{
-	{"force", InRelease, ""},
-	{"serviceAccountName", InRelease, ""},
-	{"healthChecks", InRelease, ""},
-	{"healthCheckExprs", InRelease, ""},
-	{"ignore", InRelease, ""},
-	{"dependsOn", InRelease, ""},
+	{"healthChecks", InRelease, "spoke/deploy.TestReadyWaitsForHealthChecksOfOthersObjectsToo"},
+	{"healthCheckExprs", InRelease, "spoke/deploy.TestHealthExpressionsTakeThePlaceOfKstatus"},
+	{"dependsOn", InRelease, "test/e2e.TestDependencyIsReadyAtTheNewRevisionBeforeWhatDependsOnItIsApplied"},
 }
 
 // GitRepositoryFields are the fields of a GitRepository that are taken; any other is refused.

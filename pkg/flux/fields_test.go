@@ -16,7 +16,7 @@ func TestEveryFieldOfASpecStandsInItsTable(t *testing.T) {
 	for _, test := range []struct {
 		spec  any
 		table []flux.Field
-	}{{flux.Kustomization{}, slices.Concat(flux.KustomizationFields, flux.NotYet)}, {flux.GitRepository{}, flux.GitRepositoryFields}} {
+	}{{flux.Kustomization{}, flux.KustomizationFields}, {flux.GitRepository{}, flux.GitRepositoryFields}} {
 		kind := reflect.TypeOf(test.spec)
 		var taken, listed []string
 		for _, field := range reflect.VisibleFields(kind) {
@@ -74,6 +74,24 @@ func TestDeletionOfAnAppDeletesAsItsPolicySays(t *testing.T) {
 	} {
 		if got := test.spec.Deletes(); got != test.want {
 			t.Errorf("%+v deletes: %t", test.spec, got)
+		}
+	}
+}
+
+func TestKubeConfigIsRefusedWithWhatToDoInstead(t *testing.T) {
+	t.Parallel()
+	prune := true
+	k := flux.Kustomization{Interval: duration(time.Minute), Prune: &prune, SourceRef: flux.SourceRef{Kind: "GitRepository", Name: "app"}}
+	if err := k.Validate("apps"); err != nil {
+		t.Fatal(err)
+	}
+	for _, ref := range []flux.KubeConfigRef{{SecretRef: &flux.SecretKeyRef{Name: "other"}}, {ConfigMapRef: &fleet.LocalReference{Name: "other"}}, {}} {
+		k.KubeConfig = &ref
+		err := k.Validate("apps")
+		for _, want := range []string{"spec.kubeConfig: ", "fleetctl cluster register", "Placement"} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%+v: error %v does not say %q", ref, err, want)
+			}
 		}
 	}
 }

@@ -21,6 +21,9 @@ const (
 	DependsOnAnnotation = "fleet.flotilla.dev/depends-on"
 )
 
+// ReleaseAnnotations are those that are part of a Release, like fields of the spec.
+var ReleaseAnnotations = []string{PruneGuardAnnotation, DependsOnAnnotation}
+
 // Kustomization is the spec of the App kind of that name.
 type Kustomization struct {
 	Interval       *Duration            `json:"interval"`

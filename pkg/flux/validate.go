@@ -2,7 +2,6 @@ package flux
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"path"
 	"regexp"
@@ -15,7 +14,6 @@ import (
 // Validate returns the FieldErrors of k, which is declared in namespace.
 func (k Kustomization) Validate(namespace string) error {
 	var fields fleet.Fields
-	k.refuseNotYet(&fields)
 	positive(&fields, "spec.interval", k.Interval, required)
 	positive(&fields, "spec.retryInterval", k.RetryInterval, optional)
 	positive(&fields, "spec.timeout", k.Timeout, optional)
@@ -45,24 +43,6 @@ func (k Kustomization) Validate(namespace string) error {
 	return fields.Err()
 }
 
-// refuseNotYet refuses what is set of the fields that are known and do nothing yet.
-func (k Kustomization) refuseNotYet(fields *fleet.Fields) {
-	set := map[string]json.RawMessage{}
-	data, err := json.Marshal(k)
-	if err == nil {
-		err = json.Unmarshal(data, &set)
-	}
-	if err != nil {
-		fields.Refuse("spec", "%s", err)
-		return
-	}
-	for _, field := range NotYet {
-		if _, is := set[field.Path]; is {
-			fields.Refuse("spec."+field.Path, "not supported yet")
-		}
-	}
-}
-
 func (r SourceRef) validate(fields *fleet.Fields) {
 	fields.Require("spec.sourceRef.name", r.Name)
 	switch {
@@ -80,10 +60,13 @@ func (r SourceRef) validate(fields *fleet.Fields) {
 const (
 	maxAffix     = 200
 	maxNamespace = 63
+	maxName      = 253
 )
 
 var (
 	namespacePattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
+	namePattern      = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
+	pointerPattern   = regexp.MustCompile(`^(/([^/~]|~[01])*)+$`) // RFC 6901
 	variablePattern  = regexp.MustCompile(`^[_[:alpha:]][_[:alpha:][:digit:]]*$`)
 )
 
@@ -115,6 +98,9 @@ func validateBuild(fields *fleet.Fields, b fleet.BuildSpec) {
 }
 
 func validateRelease(fields *fleet.Fields, r fleet.ReleaseSpec) {
+	if n := r.ServiceAccountName; n != "" && (len(n) > maxName || !namePattern.MatchString(n)) {
+		fields.Refuse("spec.serviceAccountName", "%q is not the name of a ServiceAccount: lower-case letters, digits, dashes and dots", n)
+	}
 	for i, check := range r.HealthChecks {
 		at := fmt.Sprintf("spec.healthChecks[%d]", i)
 		fields.Require(at+".kind", check.Kind)
@@ -156,11 +142,24 @@ func validateRelease(fields *fleet.Fields, r fleet.ReleaseSpec) {
 			fields.Refuse(at+".paths", "at least one path is required")
 		}
 		for j, pointer := range rule.Paths {
-			if !strings.HasPrefix(pointer, "/") {
-				fields.Refuse(fmt.Sprintf("%s.paths[%d]", at, j), "%q is not a JSON pointer such as /spec/replicas", pointer)
+			switch path := fmt.Sprintf("%s.paths[%d]", at, j); {
+			case !pointerPattern.MatchString(pointer):
+				fields.Refuse(path, "%q is not a JSON pointer such as /spec/replicas or /metadata/annotations/example.com~1key", pointer)
+			case slices.Contains([]string{"/apiVersion", "/kind", "/metadata", "/metadata/name", "/metadata/namespace"}, pointer):
+				fields.Refuse(path, "%q is what makes an object the one it is", pointer)
 			}
 		}
 		validateTarget(fields, at+".target", rule.Target)
+		if rule.Target != nil {
+			validateSelector(fields, at+".target.labelSelector", rule.Target.LabelSelector)
+			validateSelector(fields, at+".target.annotationSelector", rule.Target.AnnotationSelector)
+		}
+	}
+}
+
+func validateSelector(fields *fleet.Fields, at, text string) {
+	if _, err := fleet.ParseSelector(text); err != nil {
+		fields.Refuse(at, "%s", err)
 	}
 }
 

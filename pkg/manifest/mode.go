@@ -2,7 +2,6 @@ package manifest
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -16,6 +15,9 @@ type Mode struct {
 	// PruneDisabled and ReconcileDisabled are the annotations of those names with value "disabled".
 	PruneDisabled     bool `json:"pruneDisabled,omitempty"`
 	ReconcileDisabled bool `json:"reconcileDisabled,omitempty"`
+	// Force is the annotation of that name with value "enabled": where it cannot become what it should be, the object is
+	// deleted and made anew.
+	Force bool `json:"force,omitempty"`
 	// Protected objects are never pruned without an approval (annotation fleet.flotilla.dev/protect: "true").
 	Protected bool `json:"protected,omitempty"`
 }
@@ -36,6 +38,7 @@ const (
 	AnnotationPrune     = "kustomize.toolkit.fluxcd.io/prune"
 	AnnotationReconcile = "kustomize.toolkit.fluxcd.io/reconcile"
 	AnnotationSSA       = "kustomize.toolkit.fluxcd.io/ssa"
+	AnnotationForce     = "kustomize.toolkit.fluxcd.io/force"
 	AnnotationProtect   = "fleet.flotilla.dev/protect"
 	// annotationSubstitute of value "disabled", in this case only, keeps an object's text as it is.
 	annotationSubstitute = "kustomize.toolkit.fluxcd.io/substitute"
@@ -50,6 +53,7 @@ func ModeOf(labels, annotations map[string]string) Mode {
 	mode := Mode{
 		PruneDisabled:     says(AnnotationPrune, "disabled"),
 		ReconcileDisabled: says(AnnotationReconcile, "disabled"),
+		Force:             says(AnnotationForce, "enabled"),
 		Protected:         says(AnnotationProtect, "true"),
 	}
 	switch { // label and annotation may disagree: what does least wins
@@ -70,25 +74,6 @@ func (m Mode) Untouched() bool { return m.ReconcileDisabled || m.SSA == SSAIgnor
 
 // Kept reports whether the object is never pruned.
 func (m Mode) Kept() bool { return m.Untouched() || m.PruneDisabled }
-
-// unsupported are annotations, or labels, of Flux that would change how an object is treated and are not honoured yet, by
-// the value that does; empty: any.
-var unsupported = []struct{ key, value string }{
-	{"kustomize.toolkit.fluxcd.io/force", "enabled"},
-}
-
-// refuseUnsupported returns an error that names the first of the unsupported ones that the metadata has.
-func refuseUnsupported(metadata map[string]any) error {
-	for _, field := range places {
-		pairs, _ := metadata[field].(map[string]any)
-		for _, u := range unsupported {
-			if have, _ := pairs[u.key].(string); have != "" && (u.value == "" || strings.EqualFold(have, u.value)) {
-				return fmt.Errorf("metadata.%s[%s]: not supported yet", field, u.key)
-			}
-		}
-	}
-	return nil
-}
 
 // Exempt reports whether an object says that no variable is to be substituted in it.
 func Exempt(object map[string]any) bool {

@@ -147,9 +147,6 @@ func EntryOf(object map[string]any, common *fleet.CommonMetadata) (Entry, []byte
 
 func entryOf(object map[string]any, ref fleet.ObjectRef, blob []byte) (Entry, error) {
 	metadata, _ := object["metadata"].(map[string]any)
-	if err := refuseUnsupported(metadata); err != nil {
-		return Entry{}, fmt.Errorf("%s: %w", ref, err)
-	}
 	if len(blob) > MaxObjectSize {
 		return Entry{}, fmt.Errorf("%s has %d bytes; an object may have %d", ref, len(blob), MaxObjectSize)
 	}

@@ -144,34 +144,6 @@ func TestNewRefusesNamingTheObject(t *testing.T) {
 	}
 }
 
-func TestNewRefusesAnnotationsThatWouldBeIgnored(t *testing.T) {
-	t.Parallel()
-	const doc = `{apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: x, %s: {%s: %q}}}`
-	for _, tc := range []struct {
-		place, key, value string
-		refused           bool
-	}{
-		{"annotations", "kustomize.toolkit.fluxcd.io/force", "enabled", true},
-		{"labels", "kustomize.toolkit.fluxcd.io/force", "Enabled", true},
-		{"annotations", "kustomize.toolkit.fluxcd.io/force", "disabled", false},
-		{"annotations", "kustomize.toolkit.fluxcd.io/substitute", "disabled", false},
-		{"labels", "kustomize.toolkit.fluxcd.io/substitute", "enabled", false},
-		{"annotations", "example.com/force", "enabled", false},
-	} {
-		_, _, err := manifest.New(documents(fmt.Sprintf(doc, tc.place, tc.key, tc.value)), manifest.Options{})
-		if !tc.refused {
-			if err != nil {
-				t.Errorf("%s %s=%s: %v", tc.place, tc.key, tc.value, err)
-			}
-			continue
-		}
-		want := "ConfigMap/x/a: metadata." + tc.place + "[" + tc.key + "]: not supported yet"
-		if !errors.Is(err, fleet.ErrInvalid) || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s %s=%s: error %v, want %q", tc.place, tc.key, tc.value, err, want)
-		}
-	}
-}
-
 func TestNewRefusesWhatSOPSHasEncryptedUnlessItIsToBeAppliedSo(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -29,12 +29,12 @@ var patching sync.Mutex
 type Set struct{ patches []patch }
 
 type patch struct {
-	text string
 	// target chooses objects; of a strategic merge patch without one, what it names itself does.
 	target *types.SelectorRegex
 	// labels and annotations of the target.
 	labels, annotations string
 	merges              []*resource.Resource
+	transformer         *builtins.PatchTransformerPlugin // with a target
 }
 
 var (
@@ -75,9 +75,9 @@ func Check(p fleet.Placement) error {
 
 func parse(p fleet.Patch) (parsed patch, err error) {
 	defer refusePanic(&err)
-	parsed.text = strings.TrimSpace(p.Patch)
+	text := strings.TrimSpace(p.Patch)
 	if p.Target == nil {
-		parsed.merges, err = resources.SliceFromBytes([]byte(parsed.text))
+		parsed.merges, err = resources.SliceFromBytes([]byte(text))
 		if err != nil || len(parsed.merges) == 0 {
 			return parsed, errors.New("it is not a strategic merge patch that names its object; any other patch needs a target")
 		}
@@ -96,10 +96,11 @@ func parse(p fleet.Patch) (parsed patch, err error) {
 	if _, err := parsed.selects(probe); err != nil {
 		return parsed, fmt.Errorf("target: %w", err)
 	}
-	if err := (&builtins.PatchTransformerPlugin{}).Config(helpers, parsed.config()); err != nil {
+	parsed.transformer = &builtins.PatchTransformerPlugin{}
+	if err := parsed.transformer.Config(helpers, config(text)); err != nil {
 		return parsed, errors.New("it is neither a strategic merge patch nor a JSON 6902 patch")
 	}
-	return parsed, checkOperations(parsed.text)
+	return parsed, checkOperations(text)
 }
 
 // checkOperations refuses, of a JSON 6902 patch, what kustomize notices only once there is an object for it.
@@ -122,8 +123,8 @@ func checkOperations(text string) error {
 }
 
 // config is what kustomize's transformer is told: to patch whatever there is.
-func (p patch) config() []byte {
-	data, err := yaml.Marshal(map[string]any{"patch": p.text, "target": map[string]any{}})
+func config(text string) []byte {
+	data, err := yaml.Marshal(map[string]any{"patch": text, "target": map[string]any{}})
 	if err != nil {
 		panic(fmt.Sprintf("encode patch: %v", err)) // strings always encode
 	}
@@ -213,15 +214,11 @@ func (p patch) apply(object *resource.Resource) error {
 		}
 		return nil
 	}
-	var transformer builtins.PatchTransformerPlugin
-	if err := transformer.Config(helpers, p.config()); err != nil {
-		return errFails
-	}
 	all := resmap.New()
 	if err := all.Append(object); err != nil {
 		return errFails
 	}
-	if err := transformer.Transform(all); err != nil {
+	if err := p.transformer.Transform(all); err != nil {
 		return errFails
 	}
 	if all.Size() == 0 {

@@ -67,22 +67,25 @@ func TestPatchesDoWhatKustomizeDoes(t *testing.T) {
 func TestAPatchThatMakesAnotherObjectIsRefusedByItsPlace(t *testing.T) {
 	t.Parallel()
 	fine := fleet.Patch{Patch: "- {op: replace, path: /spec/replicas, value: 5}", Target: &fleet.PatchTarget{Kind: "Deployment"}}
-	for name, bad := range map[string]fleet.Patch{
-		"renames":           {Patch: "- {op: replace, path: /metadata/name, value: other}", Target: &fleet.PatchTarget{Kind: "Deployment"}},
-		"moves":             {Patch: "- {op: replace, path: /metadata/namespace, value: other}", Target: &fleet.PatchTarget{Kind: "Deployment"}},
-		"another kind":      {Patch: "- {op: replace, path: /kind, value: StatefulSet}", Target: &fleet.PatchTarget{Kind: "Deployment"}},
-		"another version":   {Patch: "- {op: replace, path: /apiVersion, value: apps/v2}", Target: &fleet.PatchTarget{Kind: "Deployment"}},
-		"deletes":           {Patch: "$patch: delete\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: any}", Target: &fleet.PatchTarget{Kind: "Deployment"}},
-		"deletes by name":   {Patch: "$patch: delete\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: apps}"},
-		"cannot be applied": {Patch: "- {op: remove, path: /spec/paused}", Target: &fleet.PatchTarget{Kind: "Deployment"}},
+	for name, tc := range map[string]struct {
+		fleet.Patch
+		want string
+	}{
+		"renames":           {fleet.Patch{Patch: "- {op: replace, path: /metadata/name, value: other}", Target: &fleet.PatchTarget{Kind: "Deployment"}}, "patches[1] changes"},
+		"moves":             {fleet.Patch{Patch: "- {op: replace, path: /metadata/namespace, value: other}", Target: &fleet.PatchTarget{Kind: "Deployment"}}, "patches[1] changes"},
+		"another kind":      {fleet.Patch{Patch: "- {op: replace, path: /kind, value: StatefulSet}", Target: &fleet.PatchTarget{Kind: "Deployment"}}, "patches[1] changes"},
+		"another version":   {fleet.Patch{Patch: "- {op: replace, path: /apiVersion, value: apps/v2}", Target: &fleet.PatchTarget{Kind: "Deployment"}}, "patches[1] changes"},
+		"deletes":           {fleet.Patch{Patch: "$patch: delete\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: any}", Target: &fleet.PatchTarget{Kind: "Deployment"}}, "patches[1] deletes"},
+		"deletes by name":   {fleet.Patch{Patch: "$patch: delete\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: apps}"}, "patches[1] deletes"},
+		"cannot be applied": {fleet.Patch{Patch: "- {op: remove, path: /spec/paused}", Target: &fleet.PatchTarget{Kind: "Deployment"}}, "patches[1]: it cannot be applied"},
 	} {
-		set, err := patch.Parse([]fleet.Patch{fine, bad})
+		set, err := patch.Parse([]fleet.Patch{fine, tc.Patch})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if _, _, err := set.Apply([]byte(web), nil); !errors.Is(err, fleet.ErrInvalid) || !strings.Contains(err.Error(), "patches[1]") {
-			t.Errorf("%s: error %v, want a refusal of patches[1]", name, err)
+		if _, _, err := set.Apply([]byte(web), nil); !errors.Is(err, fleet.ErrInvalid) || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: error %v, want %q", name, err, tc.want)
 		}
 	}
 }

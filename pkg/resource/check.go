@@ -28,8 +28,8 @@ func checkKustomization(o *Object) error {
 	if err := fleet.ParsePruneGuard(guard).Err; err != nil {
 		fields.Refuse("metadata.annotations["+flux.PruneGuardAnnotation+"]", "%s", err)
 	}
-	if _, ordered := o.Metadata.Annotations[flux.DependsOnAnnotation]; ordered {
-		fields.Refuse("metadata.annotations["+flux.DependsOnAnnotation+"]", "not supported yet")
+	if _, err := flux.ParseDependsOn(o.Metadata.Annotations[flux.DependsOnAnnotation]); err != nil {
+		fields.Refuse("metadata.annotations["+flux.DependsOnAnnotation+"]", "%s", err)
 	}
 	return fields.Err()
 }

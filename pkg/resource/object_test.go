@@ -19,8 +19,8 @@ func TestDecodeNamesTheFieldThatIsWrong(t *testing.T) {
 	for _, test := range []struct{ name, object, want string }{
 		{"unknown field", ks + `{"interval":"1m","prune":true,"sourceRef":{"kind":"GitRepository","name":"a"},"postBuilt":{"substitute":{"a":"b"}}}}`, "Kustomization/apps/app: spec.postBuilt: not supported yet"},
 		{"nested field", git + `{"interval":"1m","url":"http://x/a","ref":{"semver":"1.x"}}}`, "GitRepository/apps/app: spec.ref.semver: not supported yet"},
-		{"dependency", strings.Replace(ks, `"namespace":"apps"`, `"namespace":"apps","annotations":{"fleet.flotilla.dev/depends-on":"HelmRelease/apps/db"}`, 1) + `{"interval":"1m","prune":true,"sourceRef":{"kind":"GitRepository","name":"a"}}}`,
-			"Kustomization/apps/app: metadata.annotations[fleet.flotilla.dev/depends-on]: not supported yet"},
+		{"dependency", strings.Replace(ks, `"namespace":"apps"`, `"namespace":"apps","annotations":{"fleet.flotilla.dev/depends-on":"HelmRelease/apps/db,GitRepository/apps/db"}`, 1) + `{"interval":"1m","prune":true,"sourceRef":{"kind":"GitRepository","name":"a"}}}`,
+			"Kustomization/apps/app: metadata.annotations[fleet.flotilla.dev/depends-on]: \"GitRepository/apps/db\" is not HelmRelease/NAMESPACE/NAME or Kustomization/NAMESPACE/NAME"},
 		{"rollout policy", pl + `{"apps":[{"kind":"Kustomization","name":"a"}],"clusters":{"names":["x"]},"rolloutPolicyRef":{"name":"p"}}}`, "spec.rolloutPolicyRef: not supported yet"},
 		{"unknown kind", `{"apiVersion":"helm.toolkit.fluxcd.io/v2","kind":"HelmRelease","metadata":{"name":"a"}}`, "HelmRelease a: invalid: kind HelmRelease of helm.toolkit.fluxcd.io/v2 is not supported yet"},
 		{"missing interval", ks + `{"prune":true,"sourceRef":{"kind":"GitRepository","name":"a"}}}`, "spec.interval: is required"},

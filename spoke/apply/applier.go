@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -26,13 +27,21 @@ const requestTimeout = 2 * time.Minute
 type Applier struct {
 	Marks
 	client metadata.Interface
+	full   dynamic.Interface
 	slots  chan struct{}
 }
 
-// NewApplier returns an Applier that writes by client, with at most so many requests under way at once: more only queue
-// up in the API server.
-func NewApplier(marks Marks, client metadata.Interface, parallel int) *Applier {
-	return &Applier{Marks: marks, client: client, slots: make(chan struct{}, parallel)}
+// NewApplier returns an Applier that writes by client, and reads whole objects, where it has to, by full, with at most so
+// many requests under way at once: more only queue up in the API server.
+func NewApplier(marks Marks, client metadata.Interface, full dynamic.Interface, parallel int) *Applier {
+	return &Applier{Marks: marks, client: client, full: full, slots: make(chan struct{}, parallel)}
+}
+
+// As returns an Applier that asks by other clients, as on somebody else's behalf. The bound is one for both.
+func (a *Applier) As(client metadata.Interface, full dynamic.Interface) *Applier {
+	other := *a
+	other.client, other.full = client, full
+	return &other
 }
 
 // Preview is what a dry-run says would become of an object.
@@ -47,7 +56,7 @@ type Preview struct {
 
 // DryRun asks the API server whether it would take the object.
 func (a *Applier) DryRun(ctx context.Context, o Object) (Preview, error) {
-	meta, err := a.patch(ctx, o, types.ApplyPatchType, o.data, metav1.DryRunAll)
+	meta, err := a.send(ctx, o, metav1.DryRunAll)
 	if err != nil {
 		return Preview{}, o.explain("dry-run", err)
 	}
@@ -75,7 +84,7 @@ func (a *Applier) Apply(ctx context.Context, o Object, live *metav1.PartialObjec
 	const attempts = 4 // someone with kubectl may be faster; what is left then is seen by the watch
 	var refused error
 	for attempt := 1; ; attempt++ {
-		meta, err := a.patch(ctx, o, types.ApplyPatchType, o.data)
+		meta, err := a.send(ctx, o)
 		switch {
 		case err != nil:
 			return nil, o.explain("apply", err)
@@ -147,8 +156,11 @@ func (a *Applier) patch(ctx context.Context, o Object, kind types.PatchType, bod
 	resource := a.client.Resource(o.Mapping.Resource).Namespace(o.Ref.Namespace)
 	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 4*time.Second) {
 		meta, err := resource.Patch(ctx, o.Ref.Name, kind, body, options)
-		// The client itself waits out a 429 that says for how long. This is for those that do not.
-		if !apierrors.IsTooManyRequests(err) || wait >= 4*time.Second {
+		// The client itself waits out a 429 that says for how long. This is for those that do not. An apply takes fields
+		// from anybody: what conflicts is a write at the same time, or a quota's, and passes.
+		again := apierrors.IsTooManyRequests(err) && wait < 4*time.Second ||
+			apierrors.IsConflict(err) && kind == types.ApplyPatchType && wait < 2*time.Second
+		if !again {
 			return meta, err
 		}
 		if cause := run.Sleep(ctx, wait); cause != nil {

@@ -3,8 +3,10 @@ package apply
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -28,10 +30,13 @@ func explain(ref fleet.ObjectRef, operation string, err error, sealed bool) erro
 	if sealed || ref.Group == "" && ref.Kind == "Secret" {
 		text = withoutValues(err)
 	}
-	if sentinel := sentinelOf(err); sentinel != nil {
-		return fmt.Errorf("%s: %s: %w: %w", ref, operation, sentinel, text)
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		text = fmt.Errorf("%w; its namespace has to be gone first: the conditions of Namespace/%s say what that waits for", text, ref.Namespace)
 	}
-	return fmt.Errorf("%s: %s: %w", ref, operation, text)
+	if sentinel := sentinelOf(err); sentinel != nil {
+		return markImmutable(err, fmt.Errorf("%s: %s: %w: %w", ref, operation, sentinel, text))
+	}
+	return markImmutable(err, fmt.Errorf("%s: %s: %w", ref, operation, text))
 }
 
 func sentinelOf(err error) error {
@@ -59,6 +64,9 @@ func malformed(err error) bool {
 		strings.Contains(err.Error(), "field not declared in schema")
 }
 
+// denial is what the API server says of who may not do what: names alone.
+var denial = regexp.MustCompile(`User "[^"\n]*" cannot [a-z:-]+ resource "[^"\n]*" in API group "[^"\n]*"( in the namespace "[^"\n]*"| at the cluster scope)?`)
+
 // withoutValues keeps of an answer about an object with secrets what cannot hold a part of it: the reason and the fields.
 func withoutValues(err error) error {
 	var status apierrors.APIStatus
@@ -78,6 +86,9 @@ func withoutValues(err error) error {
 	}
 	if len(fields) > 0 {
 		text += " (" + strings.Join(fields, ", ") + ")"
+	}
+	if who := denial.FindString(s.Message); who != "" {
+		text += ": " + who
 	}
 	return errors.New(text)
 }

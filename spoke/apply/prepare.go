@@ -17,7 +17,9 @@ type Object struct {
 	Mode    manifest.Mode
 	// Sealed objects have values of Secrets in them: no answer of the API server about them is shown as it is.
 	Sealed bool
-	data   []byte
+	// ignored are the rules that leave fields of it to others.
+	ignored Ignore
+	data    []byte
 }
 
 // defaultNamespace is where an object of a namespaced kind goes that names no namespace, as with Flux.

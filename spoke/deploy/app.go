@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"flotilla.dev/flotilla/pkg/expr"
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/manifest"
 	"flotilla.dev/flotilla/spoke/apply"
@@ -22,12 +23,18 @@ type app struct {
 	ending time.Time
 	inputs *inputs
 
+	// aside says that this is no App of the Engine's, but a stand-in for one that is compared: what it reads wakes nobody.
+	// Blob has the content of its Manifest; nil: the Engine has.
+	aside bool
+	blob  func(fleet.Digest) ([]byte, error)
+
 	mu  sync.Mutex
 	inv *inventory.Inventory
 	// manifest is that of the newest pass or Load; nil before the first.
 	manifest *manifest.Manifest
 	// objects is how many the Manifest comes to in this cluster.
 	objects int
+	terms   terms
 	// stale objects are in the inventory and not in the Manifest: held, or not gone yet. They are left alone, and what
 	// happens to them is looked at when they are wanted again.
 	stale map[fleet.ObjectRef]bool
@@ -36,6 +43,11 @@ type app struct {
 	origins map[fleet.ObjectRef]origin
 	// lost objects are another App's since, though this one wants them too.
 	lost map[fleet.ObjectRef]bool
+	// exprs are the App's health expressions as they were compiled last, and health what became of them.
+	exprs  []fleet.HealthCheckExpr
+	health *expr.Health
+	// checks are the objects that Ready waits for; zero: none, or all that were applied.
+	checks []fleet.ObjectRef
 	// applied is the release, bound the binding, whose objects are all applied.
 	applied, bound fleet.Digest
 	suspended      bool
@@ -53,14 +65,18 @@ func (e *Engine) app(key fleet.Key) *app {
 	defer e.mu.Unlock()
 	a := e.apps[key]
 	if a == nil {
-		a = &app{
-			key: key, pass: make(chan struct{}, 1), inv: inventory.New(key),
-			stale: map[fleet.ObjectRef]bool{}, lost: map[fleet.ObjectRef]bool{}, origins: map[fleet.ObjectRef]origin{},
-			waiting: map[fleet.ObjectRef]bool{},
-		}
+		a = newApp(key)
 		e.apps[key] = a
 	}
 	return a
+}
+
+func newApp(key fleet.Key) *app {
+	return &app{
+		key: key, pass: make(chan struct{}, 1), inv: inventory.New(key),
+		stale: map[fleet.ObjectRef]bool{}, lost: map[fleet.ObjectRef]bool{}, origins: map[fleet.ObjectRef]origin{},
+		waiting: map[fleet.ObjectRef]bool{},
+	}
 }
 
 // known returns the App if there is anything to know about it.
@@ -80,12 +96,18 @@ func (e *Engine) wake(a *app) {
 
 // drop forgets an App that is gone.
 func (e *Engine) drop(a *app) {
+	e.lookout.Follow(a.key, nil, nil)
 	e.references.set(a, nil)
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	if e.apps[a.key] == a {
 		delete(e.apps, a.key)
 	}
+	e.mu.Unlock()
+	a.mu.Lock()
+	by := a.terms.by
+	a.terms = terms{}
+	a.mu.Unlock()
+	e.accounts.dismiss(by)
 }
 
 // setAside has exactly these objects left alone.

@@ -45,12 +45,26 @@ func (e *Engine) correct(ctx context.Context, f drift.Finding) (drift.Correction
 		return drift.Correction{}, err
 	}
 	object.Sealed = from.secret
-	if skip, err := e.exempt(ctx, f, object, data); skip || err != nil {
-		return drift.Correction{Outcome: drift.Ignored}, err
+	terms := e.agreed(a)
+	object, by := object.Leaving(terms.ignore), terms.by
+	if skip, err := e.exempt(ctx, f, by, object, data); skip || err != nil {
+		return drift.Correction{Outcome: drift.Ignored}, e.blame(ctx, a, err)
 	}
-	meta, err := e.corrector.Apply(ctx, object, f.Live)
+	meta, err := by.corrector.Apply(ctx, object, f.Live)
+	if meta == nil && apply.Immutable(err) {
+		var live *metav1.PartialObjectMetadata
+		var leave bool
+		switch live, leave, err = e.refused(ctx, a, by.corrector, object, err); {
+		case leave:
+			return drift.Correction{Outcome: drift.Ignored}, nil
+		case err == nil:
+			if err = e.clear(ctx, a, by.corrector, object, live, goneSoon); err == nil {
+				meta, err = by.corrector.Apply(ctx, object, nil)
+			}
+		}
+	}
 	if err != nil {
-		return drift.Correction{}, err
+		return drift.Correction{}, e.blame(ctx, a, err)
 	}
 	// Saved with the next pass; until then the labels tell.
 	a.inventory().Edit(ref, func(entry *inventory.Entry) { entry.UID = string(meta.UID) })
@@ -83,7 +97,7 @@ func (e *Engine) lastApplied(a *app, id fleet.ObjectRef) (from origin, ref fleet
 }
 
 // exempt reports whether the object stays as it is all the same.
-func (e *Engine) exempt(ctx context.Context, f drift.Finding, object apply.Object, content []byte) (bool, error) {
+func (e *Engine) exempt(ctx context.Context, f drift.Finding, by *account, object apply.Object, content []byte) (bool, error) {
 	switch {
 	case object.Mode.Untouched():
 		return true, nil
@@ -98,7 +112,7 @@ func (e *Engine) exempt(ctx context.Context, f drift.Finding, object apply.Objec
 		return true, nil
 	case f.Left:
 		// It may have lost our label only, and still say that it is not to be touched.
-		preview, err := e.corrector.DryRun(ctx, object)
+		preview, err := by.corrector.DryRun(ctx, object)
 		return preview.Leave, err
 	}
 	return false, nil
@@ -187,10 +201,16 @@ func (e *Engine) read(ctx context.Context, ref fleet.ObjectRef) (*unstructured.U
 	if entry, has := a.inventory().Get(ref); has {
 		ref = entry.Ref
 	}
+	return e.readAny(ctx, ref)
+}
+
+// readAny returns any object of the cluster.
+func (e *Engine) readAny(ctx context.Context, ref fleet.ObjectRef) (*unstructured.Unstructured, error) {
 	mapping, err := e.mapper.Served(ctx, ref)
 	if err != nil {
 		return nil, errors.New(err.Error()) // a kind that is not served is not an object that is gone
 	}
+	ref = mapping.Place(ref)
 	object, err := e.dynamic.Resource(mapping.Resource).Namespace(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
 	return object, apply.Explain(ref, "get", err)
 }

@@ -101,9 +101,10 @@ func (e *Engine) deleteOne(ctx context.Context, a *app, entry inventory.Entry, d
 		return false, err
 	}
 	defer end(nil, false)
+	by := e.agreed(a).by
 	const attempts = 8 // somebody may write the object between our look and our deletion
 	for attempt := 1; ; attempt++ {
-		live, mapping, err := e.live(ctx, entry.Ref)
+		live, mapping, err := e.live(ctx, by, entry.Ref)
 		switch {
 		case err != nil:
 			return false, err
@@ -118,7 +119,7 @@ func (e *Engine) deleteOne(ctx context.Context, a *app, entry inventory.Entry, d
 		case live.DeletionTimestamp != nil:
 			return false, nil // what holds it is its finalizers' business
 		}
-		err = e.applier.Delete(ctx, entry.Ref, mapping, live)
+		err = by.applier.Delete(ctx, entry.Ref, mapping, live)
 		switch {
 		case err == nil:
 			deleted.Add(1)
@@ -141,7 +142,7 @@ func (e *Engine) ours(a *app, entry inventory.Entry, live *metav1.PartialObjectM
 }
 
 // live returns the metadata of an object, nil when it certainly does not exist.
-func (e *Engine) live(ctx context.Context, ref fleet.ObjectRef) (*metav1.PartialObjectMetadata, apply.Mapping, error) {
+func (e *Engine) live(ctx context.Context, by *account, ref fleet.ObjectRef) (*metav1.PartialObjectMetadata, apply.Mapping, error) {
 	for attempt := 1; ; attempt++ {
 		mapping, err := e.mapper.Served(ctx, ref)
 		if errors.Is(err, fleet.ErrNotFound) {
@@ -154,7 +155,7 @@ func (e *Engine) live(ctx context.Context, ref fleet.ObjectRef) (*metav1.Partial
 		if err != nil {
 			return nil, mapping, fmt.Errorf("%s: %w", ref, err)
 		}
-		live, err := e.applier.Get(ctx, ref, mapping)
+		live, err := by.applier.Get(ctx, ref, mapping)
 		switch {
 		case err == nil:
 			return live, mapping, nil

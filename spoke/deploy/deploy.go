@@ -30,8 +30,8 @@ var ErrPrune = errors.New("not all could be deleted")
 
 // Deploy makes the cluster have what t says: one pass, which does not wait for health. It can be called again at any
 // time, after any failure. An error names the objects; it wraps fleet.ErrInvalid where the API server refuses what an
-// object says, fleet.ErrNotFound where it has no such kind or namespace, ErrManagedByFlux, or ErrPrune. That a prune is
-// held is no error: Status says so. ErrResolve is why nothing was even tried.
+// object says, fleet.ErrNotFound where it has no such kind or namespace, ErrManagedByFlux, ErrExpression, or ErrPrune.
+// That a prune is held is no error: Status says so. ErrResolve is why nothing was even tried.
 func (e *Engine) Deploy(ctx context.Context, t Target) error {
 	if err := e.deploy(ctx, t); err != nil {
 		return fmt.Errorf("deploy %s: %w", t.App.Words(), err)
@@ -51,7 +51,15 @@ func (e *Engine) deploy(ctx context.Context, t Target) error {
 	if err := e.refuseFlux(ctx, t.App); err != nil {
 		return err
 	}
+	other, err := e.agree(a, t.Release)
+	if err != nil {
+		return err
+	}
+	t.Verify = t.Verify || other
 	if err := e.takeIn(ctx, a); err != nil {
+		return err
+	}
+	if err := e.judge(a, t.Release); err != nil {
 		return err
 	}
 	a.ending = time.Time{}
@@ -59,10 +67,10 @@ func (e *Engine) deploy(ctx context.Context, t Target) error {
 	a.manifest = t.Manifest
 	a.mu.Unlock()
 	p := &pass{
-		engine: e, app: a, target: t,
+		engine: e, app: a, target: t, terms: e.agreed(a),
 		desired: map[fleet.ObjectRef]fleet.ObjectRef{}, defined: map[kindName]bool{}, missing: map[fleet.ObjectRef]error{},
 	}
-	err = p.run(ctx)
+	err = e.blame(ctx, a, p.run(ctx))
 	p.conclude(ctx, err)
 	return errors.Join(err, p.saveErr)
 }
@@ -72,6 +80,7 @@ type pass struct {
 	engine *Engine
 	app    *app
 	target Target
+	terms  terms
 	// desired has the objects of all stages so far, as the Manifest names them, by reference without version.
 	desired map[fleet.ObjectRef]fleet.ObjectRef
 	// defined are the kinds whose definitions this pass has applied: they may take a moment to be served.
@@ -100,6 +109,7 @@ func (p *pass) run(ctx context.Context) error {
 // conclude saves what is known and tells what was done, however the pass ended.
 func (p *pass) conclude(ctx context.Context, err error) {
 	e, a := p.engine, p.app
+	e.lookOut(a, p.target.Release)
 	a.mu.Lock()
 	if err == nil || errors.Is(err, ErrPrune) {
 		a.applied, a.bound = p.target.Release.Digest(), p.target.Binding.Digest()

@@ -68,3 +68,29 @@ func (b *bundle) storedIn(version string) {
 		b.Fatal(err)
 	}
 }
+
+// A release may move an object to a new version and take the old one from its kind at once, though managedFields, ours
+// and others', still name it.
+func TestAVersionRemovedWithTheReleaseThatLeavesItHoldsNothingUp(t *testing.T) {
+	b := newBundle(t).start()
+	old := b.gadgets()
+	old.Version = "v1beta1"
+	b.eventually("the release is deployed", func() error {
+		return b.try(b.target(b.versioned("v1beta1", "v1"), b.gadgetOf("v1beta1", `{"size":1}`)))
+	})
+	b.patch(old, "it", "someone", `{"spec":{"colour":"red"}}`)
+	b.storedIn("v1")
+	b.eventually("the next one is", func() error { return b.try(b.target(b.versioned("v1"), b.gadgetOf("v1", `{"size":2}`))) })
+	b.value(b.gadgets(), "it", 2, "spec", "size")
+	b.value(b.gadgets(), "it", "red", "spec", "colour")
+	for _, entry := range b.get(b.gadgets(), "it").GetManagedFields() {
+		if entry.APIVersion != b.group()+"/v1" {
+			t.Errorf("%s manages fields of %s", entry.Manager, entry.APIVersion)
+		}
+	}
+	b.patch(b.gadgets(), "it", "someone", `{"spec":{"size":7}}`)
+	b.value(b.gadgets(), "it", 2, "spec", "size")
+	if conflicts := b.status().Conflicts; len(conflicts) > 0 {
+		t.Errorf("conflicts: %v", conflicts)
+	}
+}

@@ -44,23 +44,26 @@ type Config struct {
 	Namespace string
 	// Dir is a directory on a volume that may be lost. Empty: nothing is kept there.
 	Dir string
+	// DefaultServiceAccount is who acts for Apps that name no ServiceAccount, in the App's namespace. Empty: the spoke
+	// itself.
+	DefaultServiceAccount string
 }
 
 // Engine deploys Apps to one cluster. It is safe for concurrent use.
 type Engine struct {
-	config  Config
-	marks   apply.Marks
-	client  typedcorev1.CoreV1Interface
-	dynamic dynamic.Interface
-	mapper  *apply.Mapper
-	// applier writes for passes and corrector for corrections, so that neither waits for the other.
-	applier   *apply.Applier
-	corrector *apply.Applier
-	store     *inventory.Store
-	tracker   *drift.Tracker
-	health    *health.Watcher
-	flux      *fluxWatch
-	crds      *definitions
+	config   Config
+	marks    apply.Marks
+	client   typedcorev1.CoreV1Interface
+	dynamic  dynamic.Interface
+	metadata metadata.Interface
+	mapper   *apply.Mapper
+	accounts *accounts
+	store    *inventory.Store
+	tracker  *drift.Tracker
+	health   *health.Watcher
+	lookout  *health.Lookout
+	flux     *fluxWatch
+	crds     *definitions
 	// references are watched for what Apps are made of.
 	references *references
 	stamps     stamps
@@ -134,10 +137,12 @@ func (e *Engine) connect() error {
 		// It is a volume that may be lost; without it everything is looked at once.
 		e.log.Warn("what was seen of objects is not remembered", "err", err)
 	}
-	e.client, e.dynamic = core, full
+	e.client, e.dynamic, e.metadata = core, full, meta
 	e.mapper = apply.NewMapper(asker, meta)
-	e.applier = apply.NewApplier(e.marks, meta, 2*parallel)
-	e.corrector = apply.NewApplier(e.marks, meta, drift.Workers)
+	e.accounts = &accounts{config: config, http: http, used: map[string]*account{}, self: &account{
+		applier:   apply.NewApplier(e.marks, meta, full, 2*parallel),
+		corrector: apply.NewApplier(e.marks, meta, full, drift.Workers),
+	}}
 	e.store = inventory.NewStore(core.ConfigMaps(e.config.Namespace))
 	e.tracker = drift.NewTracker(drift.Config{
 		Client:   meta,
@@ -157,7 +162,10 @@ func (e *Engine) connect() error {
 		Changed: e.changed,
 		Judged:  e.tracker.SetReady,
 		Log:     e.log,
+
+		Expressions: e.expressions,
 	})
+	e.lookout = health.NewLookout(health.LookoutConfig{Read: e.readAny, Follow: e.follow, Changed: e.config.Changed})
 	e.flux = newFluxWatch(e)
 	e.crds = newDefinitions(e, meta)
 	e.references = newReferences(meta, e.wake, e.log)
@@ -187,6 +195,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	return run.All(ctx,
 		run.Named{Name: "drift", Task: e.tracker.Run},
 		run.Named{Name: "health", Task: e.health.Run},
+		run.Named{Name: "health checks", Task: e.lookout.Run},
 		run.Named{Name: "definitions", Task: e.crds.run},
 		run.Named{Name: "Flux", Task: e.flux.run},
 		run.Named{Name: "references", Task: e.references.run},

@@ -2,6 +2,9 @@ package deploy
 
 import "flotilla.dev/flotilla/pkg/fleet"
 
+// Accounts is how many ServiceAccounts the engine acts for.
+func (e *Engine) Accounts() int { return e.accounts.len() }
+
 // Judged returns the resourceVersion up to which an object is known to be as applied, or not to be touched, and whether
 // there is a finding about it that is not dealt with.
 func (e *Engine) Judged(ref fleet.ObjectRef) (clean uint64, moved bool) {

@@ -111,32 +111,56 @@ func (in *inputs) name(t Target, keys *keyData) fleet.Digest {
 
 // readVariables fills in the variables of an App with postBuild, the lowest precedence first.
 func (e *Engine) readVariables(ctx context.Context, t Target, variables subst.Variables, read *reads) error {
-	for name, value := range t.Binding.Variables {
-		variables.Set(name, subst.Variable{Value: value, From: "the cluster's variables"})
+	for _, l := range e.layers(ctx, t, read) {
+		if l.err != nil {
+			return l.err
+		}
+		for name, value := range l.values {
+			variables.Set(name, l.variable(name, value))
+		}
 	}
+	return variables.Check()
+}
+
+// layer is where variables come from.
+type layer struct {
+	// ref is the ConfigMap or Secret; else from says what it is.
+	ref    fleet.ObjectRef
+	from   string
+	values map[string]string
+	// err says why they cannot be read.
+	err error
+}
+
+func (l layer) variable(name, value string) subst.Variable {
+	if l.from != "" {
+		return subst.Variable{Value: value, From: l.from}
+	}
+	return subst.Variable{Value: value, From: l.ref.String() + " key " + name, Secret: isSecret(l.ref)}
+}
+
+// layers are all of which an App with postBuild has variables, the lowest precedence first.
+func (e *Engine) layers(ctx context.Context, t Target, read *reads) []layer {
+	layers := []layer{{from: "the cluster's variables", values: t.Binding.Variables}}
 	for i, from := range t.Release.PostBuild.SubstituteFrom {
-		ref := fleet.ObjectRef{Version: "v1", Kind: from.Kind, Namespace: t.App.Namespace, Name: from.Name}
-		values, version, err := e.readData(ctx, ref)
+		l := layer{ref: fleet.ObjectRef{Version: "v1", Kind: from.Kind, Namespace: t.App.Namespace, Name: from.Name}}
+		values, version, err := e.readData(ctx, l.ref)
 		absent := errors.Is(err, fleet.ErrNotFound)
 		if err == nil || absent {
-			*read = append(*read, reading{ref, version})
+			*read = append(*read, reading{l.ref, version})
 		}
 		switch {
 		case absent && from.Optional:
-			continue
 		case absent:
-			return fmt.Errorf("spec.postBuild.substituteFrom[%d]: %s is not there: create it, or say that it is optional: %w", i, ref, fleet.ErrNotFound)
+			l.err = fmt.Errorf("spec.postBuild.substituteFrom[%d]: %s is not there: create it, or say that it is optional: %w", i, l.ref, fleet.ErrNotFound)
 		case err != nil:
-			return fmt.Errorf("spec.postBuild.substituteFrom[%d]: %w", i, err)
+			l.err = fmt.Errorf("spec.postBuild.substituteFrom[%d]: %w", i, err)
+		default:
+			l.values = values
 		}
-		for name, value := range values {
-			variables.Set(name, subst.Variable{Value: value, From: ref.String() + " key " + name, Secret: isSecret(ref)})
-		}
+		layers = append(layers, l)
 	}
-	for name, value := range t.Release.PostBuild.Substitute {
-		variables.Set(name, subst.Variable{Value: value, From: "spec.postBuild.substitute"})
-	}
-	return variables.Check()
+	return append(layers, layer{from: "spec.postBuild.substitute", values: t.Release.PostBuild.Substitute})
 }
 
 // readData returns what a ConfigMap or Secret holds, and its version. As in Flux it is read by the agent itself, not by

@@ -62,6 +62,7 @@ type bundle struct {
 	binding   fleet.Binding
 	logged    io.Writer // nil: nothing is logged
 	agent     string    // the engine's user agent
+	account   string    // deploy.Config.DefaultServiceAccount
 	wrap      func(http.RoundTripper) http.RoundTripper
 
 	engine *deploy.Engine
@@ -121,7 +122,7 @@ func (b *bundle) run(config *rest.Config) {
 		log = slog.New(slog.NewTextHandler(b.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	engine, err := deploy.New(deploy.Config{
-		REST: config, Namespace: b.system, Dir: b.dir, Log: log, Build: buildHere,
+		REST: config, Namespace: b.system, Dir: b.dir, Log: log, Build: buildHere, DefaultServiceAccount: b.account,
 		Blob: func(digest fleet.Digest) ([]byte, error) {
 			b.mu.Lock()
 			defer b.mu.Unlock()

@@ -19,6 +19,9 @@ func (e *Engine) Load(ctx context.Context, app fleet.Key, m *manifest.Manifest, 
 		return fmt.Errorf("load %s: %w", app.Words(), err)
 	}
 	defer unlock()
+	if _, err := e.agree(a, release); err != nil {
+		return fmt.Errorf("load %s: %w", app.Words(), err)
+	}
 	wanted := map[fleet.ObjectRef]bool{} // with what is in the Manifest to be left alone
 	untouched := map[fleet.ObjectRef]bool{}
 	origins := map[fleet.ObjectRef]origin{}
@@ -66,6 +69,10 @@ func (e *Engine) Load(ctx context.Context, app fleet.Key, m *manifest.Manifest, 
 		}
 	}
 	a.setAside(aside)
+	if err := e.judge(a, release); err != nil {
+		e.log.Warn("load: its health expressions are not understood", "app", app.String(), "err", err)
+	}
+	e.lookOut(a, release)
 	guard := fleet.ParsePruneGuard(release.PruneGuard)
 	held := withhold(leaving, a.inv.Entries(), len(wanted), guard, fleet.Digest{})
 	a.mu.Lock()

@@ -29,7 +29,7 @@ type origin struct {
 
 // content makes the content of an object anew.
 func (e *Engine) content(ctx context.Context, o origin) ([]byte, error) {
-	blob, err := e.blob(o.source, o.inputs)
+	blob, err := o.inputs.blob(o.source, e.config.Blob)
 	if err != nil || o.inputs == nil {
 		return blob, err
 	}
@@ -38,11 +38,11 @@ func (e *Engine) content(ctx context.Context, o origin) ([]byte, error) {
 }
 
 // blob is the content of an entry before it is resolved: from the cache, or of the build that was made here.
-func (e *Engine) blob(source manifest.Entry, in *inputs) ([]byte, error) {
+func (in *inputs) blob(source manifest.Entry, blobs func(fleet.Digest) ([]byte, error)) ([]byte, error) {
 	if in != nil && in.built != nil {
 		return in.built.blobs[source.Digest], nil
 	}
-	blob, err := e.config.Blob(source.Digest)
+	blob, err := blobs(source.Digest)
 	if err != nil {
 		return nil, fmt.Errorf("%s: content %s: %w", source.Ref, source.Digest, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/manifest"
@@ -115,4 +116,36 @@ func plan(w wish, s sight, all bool) op {
 		return verify
 	}
 	return keep
+}
+
+// wantAgain changes the entry of an object that the App wants: one that was let go meanwhile may be gone, and is intended,
+// as one that never was.
+func wantAgain(entry *inventory.Entry) {
+	if entry.Going {
+		entry.UID, entry.Applied, entry.Going = "", fleet.Digest{}, false
+	}
+}
+
+// announced is what the inventory says of an object from before it is written, or restamped: of one that is being
+// written, no content is known.
+func (s *step) announced() inventory.Entry {
+	entry := s.before
+	entry.Ref, entry.Kept, entry.Protected = s.Ref, s.PruneDisabled, s.Protected
+	entry.Fresh = entry.Fresh || !s.had
+	entry.Applied = fleet.Digest{}
+	if s.op == restamp {
+		entry.Applied = s.Stamp
+		if s.preview.UID != "" {
+			entry.UID = string(s.preview.UID)
+		}
+	}
+	return entry
+}
+
+// leavers are the entries of objects that the App does not want any more.
+func leavers(entries []inventory.Entry, desired map[fleet.ObjectRef]fleet.ObjectRef) []inventory.Entry {
+	return slices.DeleteFunc(entries, func(entry inventory.Entry) bool {
+		_, wanted := desired[entry.Ref.ID()]
+		return wanted
+	})
 }

@@ -14,13 +14,7 @@ import (
 // goes on going, even while the guard holds the rest.
 func (p *pass) prune(ctx context.Context) error {
 	e, a := p.engine, p.app
-	var leaving []inventory.Entry
-	for _, entry := range a.inv.Entries() {
-		if _, wanted := p.desired[entry.Ref.ID()]; !wanted {
-			leaving = append(leaving, entry)
-		}
-	}
-	going, staying, err := e.part(ctx, a, leaving, p.target.Release.Prune)
+	going, staying, err := e.part(ctx, a, leavers(a.inv.Entries(), p.desired), p.target.Release.Prune)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrPrune, err)
 	}
@@ -60,7 +54,7 @@ func (e *Engine) part(ctx context.Context, a *app, leaving []inventory.Entry, pr
 			continue
 		}
 		if entry.UID == "" {
-			live, _, err := e.live(ctx, entry.Ref)
+			live, _, err := e.live(ctx, e.agreed(a).by, entry.Ref)
 			if err != nil {
 				return nil, nil, err
 			}

@@ -73,6 +73,9 @@ func newReferences(client metadata.Interface, wake func(*app), log *slog.Logger)
 
 // set says what an App has read, in place of what it had before.
 func (r *references) set(a *app, read reads) {
+	if a.aside {
+		return
+	}
 	r.mu.Lock()
 	before := r.apps[a]
 	r.apps[a] = read

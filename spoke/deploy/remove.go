@@ -49,24 +49,29 @@ func (e *Engine) orphan(ctx context.Context, key fleet.Key) (bool, error) {
 		return false, err
 	}
 	defer unlock()
+	return true, e.leave(ctx, a)
+}
+
+// leave drops an App and leaves its objects as they are.
+func (e *Engine) leave(ctx context.Context, a *app) error {
 	entries := a.inv.Entries()
 	for _, entry := range entries {
 		// No correction is under way from here on: it could make anew what somebody deleted.
 		end, err := e.tracker.Begin(ctx, entry.Ref)
 		if err != nil {
-			return false, err
+			return err
 		}
 		defer end(nil, false)
 	}
 	if err := e.store.Drop(ctx, a.key); err != nil {
-		return false, err
+		return err
 	}
 	e.disownAll(a, entries)
 	if len(entries) > 0 {
 		e.event(a, fleet.ObjectRef{}, false, reasonOrphaned, fmt.Sprintf("%d objects stay in the cluster, without an owner", len(entries)))
 	}
 	e.drop(a)
-	return true, nil
+	return nil
 }
 
 func (e *Engine) remove(ctx context.Context, r Removal) (bool, error) {
@@ -78,9 +83,21 @@ func (e *Engine) remove(ctx context.Context, r Removal) (bool, error) {
 	if err := e.refuseFlux(ctx, r.App); err != nil {
 		return false, err
 	}
+	if _, err := e.agree(a, r.Release); err != nil {
+		return false, err
+	}
+	// As with Flux, an account that is gone holds up no App's end: nobody is left who may delete the objects.
+	by := e.agreed(a).by
+	switch there, err := by.exists(ctx, e.client); {
+	case err != nil:
+		return false, err
+	case !there:
+		e.event(a, fleet.ObjectRef{}, true, reasonOrphaned, fmt.Sprintf("%s does not exist: the objects cannot be deleted on its behalf", by))
+		return true, e.leave(ctx, a)
+	}
 	going, staying, err := e.part(ctx, a, a.inv.Entries(), true)
 	if err != nil {
-		return false, err
+		return false, e.blame(ctx, a, err)
 	}
 	guard := fleet.ParsePruneGuard(r.Release.PruneGuard)
 	held := withhold(going, going, 0, guard, r.ApprovedPrune)
@@ -105,7 +122,7 @@ func (e *Engine) remove(ctx context.Context, r Removal) (bool, error) {
 		remaining = nil
 	}
 	if saveErr := e.save(ctx, a); saveErr != nil || err != nil {
-		return false, errors.Join(err, saveErr)
+		return false, errors.Join(e.blame(ctx, a, err), saveErr)
 	}
 	if len(remaining) > 0 {
 		return false, nil

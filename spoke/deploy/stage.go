@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/manifest"
@@ -35,6 +36,8 @@ type step struct {
 	// before is the inventory's entry before the pass announced a write; had says that there was one.
 	before inventory.Entry
 	had    bool
+	// anew is the object in whose place another one is to be made.
+	anew *metav1.PartialObjectMetadata
 	// unsure says that the object was, or may have been, written.
 	unsure bool
 }
@@ -102,11 +105,7 @@ func (p *pass) desire(w wish) error {
 			w.Ref, fleet.ErrInvalid, other, other.APIVersion(), w.Entry.Ref, w.Entry.Ref.APIVersion())
 	}
 	p.desired[id] = w.Entry.Ref
-	p.app.inv.Edit(w.Ref, func(entry *inventory.Entry) {
-		if entry.Going {
-			entry.UID, entry.Applied, entry.Going = "", fleet.Digest{}, false
-		}
-	})
+	p.app.inv.Edit(w.Ref, wantAgain)
 	p.app.mu.Lock()
 	defer p.app.mu.Unlock()
 	delete(p.app.stale, id)
@@ -120,7 +119,7 @@ func (e *Engine) prepare(ctx context.Context, a *app, w wish) (apply.Object, err
 	}
 	object, err := e.marks.Prepare(content, w.Ref, w.Mapping, a.owner())
 	object.Sealed = w.origin.secret
-	return object, err
+	return object.Leaving(e.agreed(a).ignore), err
 }
 
 func (p *pass) dryRun(ctx context.Context, s *step) error {
@@ -129,7 +128,7 @@ func (p *pass) dryRun(ctx context.Context, s *step) error {
 	}
 	deadline := time.Now().Add(handlerTimeout)
 	for {
-		preview, err := p.engine.applier.DryRun(ctx, s.object)
+		preview, err := p.terms.by.applier.DryRun(ctx, s.object)
 		if err == nil {
 			s.preview = preview
 			if preview.Leave {
@@ -138,7 +137,7 @@ func (p *pass) dryRun(ctx context.Context, s *step) error {
 			return nil
 		}
 		if !p.defined[kindName{s.Ref.Group, s.Ref.Kind}] || time.Now().After(deadline) {
-			return err
+			return p.refused(ctx, s, err)
 		}
 		if run.Sleep(ctx, 100*time.Millisecond) != nil {
 			return err
@@ -146,15 +145,25 @@ func (p *pass) dryRun(ctx context.Context, s *step) error {
 	}
 }
 
+// refused deals with an object that cannot become what it should be.
+func (p *pass) refused(ctx context.Context, s *step, refusal error) error {
+	live, leave, err := p.engine.refused(ctx, p.app, p.terms.by.applier, s.object, refusal)
+	if err != nil {
+		return err
+	}
+	s.preview = apply.Preview{UID: live.UID, Version: live.ResourceVersion, Leave: leave}
+	if leave {
+		s.op = restamp
+	} else {
+		s.anew = live
+	}
+	return nil
+}
+
 // announce notes in the inventory what is about to be done, so that no crash leaves an object without an owner, or
 // content that is not known.
 func (p *pass) announce(s *step) {
-	entry, has := p.app.inv.Get(s.Ref)
-	s.before, s.had = entry, has
-	entry.Ref = s.Ref
-	entry.Kept = s.PruneDisabled
-	entry.Protected = s.Protected
-	entry.Fresh = entry.Fresh || !has
+	s.before, s.had = p.app.inv.Get(s.Ref)
 	switch s.op {
 	case keep, verify:
 		p.note(s) // the same content may be made of something else by now
@@ -163,16 +172,10 @@ func (p *pass) announce(s *step) {
 		p.app.inv.Remove(s.Ref)
 		p.engine.disown(p.app, s.Ref)
 		return
-	case write:
-		entry.Applied = fleet.Digest{}
 	case restamp:
-		entry.Applied = s.Stamp
-		if s.preview.UID != "" {
-			entry.UID = string(s.preview.UID)
-		}
 		p.engine.tracker.Leave(s.Ref)
 	}
-	p.app.inv.Put(entry)
+	p.app.inv.Put(s.announced())
 	if s.op == restamp {
 		p.note(s)
 	}
@@ -209,8 +212,13 @@ func (p *pass) apply(ctx context.Context, s *step) error {
 		return nil // put right since the pass was planned
 	}
 	known := e.tracker.Known(s.Ref)
-	meta, err := e.applier.Apply(ctx, s.object, nil)
-	s.unsure = meta != nil || !isRefusal(err)
+	meta, err := p.write(ctx, s)
+	if err == nil && s.op == restamp { // since the pass was planned
+		end(nil, false)
+		p.announce(s)
+		return nil
+	}
+	s.unsure = s.unsure || meta != nil || !isRefusal(err)
 	entry, _ := a.inv.Get(s.Ref)
 	if err != nil {
 		if meta != nil {
@@ -238,6 +246,24 @@ func (p *pass) apply(ctx context.Context, s *step) error {
 		return fmt.Errorf("%s: it is being deleted; it is applied again when it is gone", s.Ref)
 	}
 	return nil
+}
+
+// write applies an object, which may mean to make another one in its place.
+func (p *pass) write(ctx context.Context, s *step) (*metav1.PartialObjectMetadata, error) {
+	if s.anew == nil {
+		meta, err := p.terms.by.applier.Apply(ctx, s.object, nil)
+		if meta != nil || !apply.Immutable(err) {
+			return meta, err
+		}
+		if err := p.refused(ctx, s, err); err != nil || s.anew == nil {
+			return nil, err
+		}
+	}
+	s.unsure = true
+	if err := p.engine.clear(ctx, p.app, p.terms.by.applier, s.object, s.anew, goneTimeout); err != nil {
+		return nil, err
+	}
+	return p.terms.by.applier.Apply(ctx, s.object, nil)
 }
 
 // note remembers what an object's content is made of, where the inventory's digest does not tell.

@@ -15,10 +15,13 @@ type Status struct {
 	Objects         int
 	ObjectsNotReady int
 	NotReady        []fleet.ObjectStatus
-	// Healthy is True when every applied object is, False when one has failed, else Unknown.
+	// Healthy is True when every applied object is, and every one that spec.healthChecks names; False when one has
+	// failed, else Unknown.
 	Healthy fleet.Condition
-	// Failed says that kstatus calls an object failed: waiting does not help.
+	// Failed says that an object is called failed, by kstatus or by the App's expressions: waiting does not help.
 	Failed bool
+	// Checks is Healthy of the objects alone that spec.healthChecks names; zero: Ready does not wait for them.
+	Checks fleet.Condition
 	// HeldPrune is set while deletions wait for an approval.
 	HeldPrune *fleet.HeldPrune
 	// Applied is the release whose objects are all applied (zero: none is known), Bound the binding.
@@ -54,7 +57,7 @@ func (e *Engine) Status(key fleet.Key) Status {
 		s.Objects = a.objects
 	}
 	lost := maps.Clone(a.lost)
-	own := a.inv
+	own, checks := a.inv, a.checks
 	a.mu.Unlock()
 
 	conflicts := e.tracker.Conflicts(own)
@@ -73,14 +76,38 @@ func (e *Engine) Status(key fleet.Key) Status {
 			s.Failed = s.Failed || status.Status == health.Failed
 		}
 	}
+	for _, status := range e.lookout.NotReady(key) {
+		sick = append(sick, status)
+		s.Failed = s.Failed || status.Status == health.Failed
+	}
 	slices.SortFunc(s.Conflicts, byObject)
 	slices.SortFunc(sick, byObject)
 	slices.SortStableFunc(sick, func(a, b fleet.ObjectStatus) int { return severity(a) - severity(b) })
 	sick = slices.Concat(s.Conflicts, sick)
 	s.ObjectsNotReady = len(sick)
 	s.NotReady = sick[:min(len(sick), fleet.MaxNotReady)]
-	s.Healthy = healthy(s, sick, taken)
+	s.Healthy = healthy(sick, s.Objects, taken)
+	if len(checks) > 0 {
+		s.Checks = healthy(a.checked(e, checks, sick), len(checks), taken)
+	}
 	return s
+}
+
+// checked are those of the objects that are not ready which spec.healthChecks names.
+func (a *app) checked(e *Engine, checks []fleet.ObjectRef, sick []fleet.ObjectStatus) (found []fleet.ObjectStatus) {
+	named := make(map[fleet.ObjectRef]bool, len(checks))
+	for _, ref := range checks {
+		named[ref] = true // as who looks out for it tells
+		if own, is := a.own(e, ref); is {
+			named[own] = true
+		}
+	}
+	for _, status := range sick {
+		if named[status.Object] {
+			found = append(found, status)
+		}
+	}
+	return found
 }
 
 func byObject(a, b fleet.ObjectStatus) int { return a.Object.Compare(b.Object) }
@@ -98,19 +125,19 @@ func (a *app) counts(e *Engine, id fleet.ObjectRef) bool {
 	return has && entry.UID != "" && !a.stale[id] && (owner == a || a.lost[id])
 }
 
-func healthy(s Status, sick []fleet.ObjectStatus, taken bool) fleet.Condition {
+func healthy(sick []fleet.ObjectStatus, of int, taken bool) fleet.Condition {
 	switch {
 	case len(sick) == 0 && !taken:
 		return fleet.Condition{Status: fleet.Unknown, Reason: fleet.ReasonProgressing, Message: "not looked at yet"}
 	case len(sick) == 0:
-		return fleet.Condition{Status: fleet.True, Reason: fleet.ReasonSucceeded, Message: fmt.Sprintf("%d objects are ready", s.Objects)}
+		return fleet.Condition{Status: fleet.True, Reason: fleet.ReasonSucceeded, Message: fmt.Sprintf("%d objects are ready", of)}
 	}
 	first := sick[0]
 	message := fmt.Sprintf("%s: %s: %s", first.Object, first.Status, first.Message)
 	if len(sick) > 1 {
 		message += fmt.Sprintf(", and %d more objects", len(sick)-1)
 	}
-	if s.Failed || len(s.Conflicts) > 0 {
+	if slices.ContainsFunc(sick, func(s fleet.ObjectStatus) bool { return s.Status == health.Failed || s.Status == StatusConflict }) {
 		return fleet.Condition{Status: fleet.False, Reason: fleet.ReasonHealthCheckFailed, Message: message}
 	}
 	return fleet.Condition{Status: fleet.Unknown, Reason: fleet.ReasonProgressing, Message: message}

@@ -17,6 +17,8 @@ const (
 	reasonDrift     = "DriftCorrected"
 	reasonConflict  = "Conflict"
 	reasonTakenOver = "TakenOver"
+	// Made anew, by force.
+	reasonRecreated = "Recreated"
 )
 
 func (e *Engine) event(a *app, ref fleet.ObjectRef, warning bool, reason, message string) {

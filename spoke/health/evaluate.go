@@ -6,6 +6,7 @@ import (
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"flotilla.dev/flotilla/pkg/expr"
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
@@ -21,8 +22,13 @@ const (
 // maxMessage bounds what is told of an object: conditions can hold anything.
 const maxMessage = 500
 
-// Evaluate returns an object's state and what to tell about it.
-func Evaluate(object *unstructured.Unstructured) (state, message string) {
+// Evaluate returns an object's state and what to tell about it: by the App's expressions where there are any for its
+// kind, else by kstatus.
+func Evaluate(object *unstructured.Unstructured, by *expr.Health) (state, message string) {
+	if ref := refOf(object); by.Judges(ref) && object.GetDeletionTimestamp() == nil {
+		judged, message := by.Evaluate(ref, object.Object)
+		return string(judged), shorten(message)
+	}
 	result, err := status.Compute(object)
 	if err != nil {
 		return InProgress, shorten("its status cannot be read: " + err.Error())
@@ -63,6 +69,11 @@ func Stateless(ref fleet.ObjectRef) bool {
 		return strings.HasSuffix(ref.Kind, "WebhookConfiguration")
 	}
 	return false
+}
+
+func refOf(object *unstructured.Unstructured) fleet.ObjectRef {
+	gvk := object.GroupVersionKind()
+	return fleet.ObjectRef{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Namespace: object.GetNamespace(), Name: object.GetName()}
 }
 
 func isJob(object *unstructured.Unstructured) bool {

@@ -39,7 +39,7 @@ func TestEvaluate(t *testing.T) {
 			if err := u.UnmarshalJSON([]byte(test.object)); err != nil {
 				t.Fatal(err)
 			}
-			if state, message := health.Evaluate(u); state != test.state || !strings.Contains(message, test.message) {
+			if state, message := health.Evaluate(u, nil); state != test.state || !strings.Contains(message, test.message) {
 				t.Errorf("it is %s: %s", state, message)
 			}
 		})

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/util/workqueue"
 
+	"flotilla.dev/flotilla/pkg/expr"
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
@@ -24,6 +25,8 @@ type Config struct {
 	Pods func(ctx context.Context, namespace, selector string) (watch.Interface, error)
 	// Wanted reports whether anybody still asks for that object.
 	Wanted func(fleet.ObjectRef) bool
+	// Expressions are those of who asks for that object. Nil: nobody has any.
+	Expressions func(fleet.ObjectRef) *expr.Health
 	// Changed is told when an object's state or message changed. It must not block.
 	Changed func(fleet.ObjectRef)
 	// Judged is told of every object read: whether it was ready at that resourceVersion. It must not block.
@@ -73,6 +76,9 @@ const (
 // NewWatcher returns a Watcher that does nothing until Run.
 func NewWatcher(config Config) *Watcher {
 	config.Log = cmp.Or(config.Log, slog.New(slog.DiscardHandler))
+	if config.Expressions == nil {
+		config.Expressions = func(fleet.ObjectRef) *expr.Health { return nil }
+	}
 	return &Watcher{
 		config:   config,
 		queue:    workqueue.NewTypedDelayingQueue[fleet.ObjectRef](),
@@ -131,7 +137,7 @@ func (w *Watcher) Applied(ref fleet.ObjectRef, meta *metav1.PartialObjectMetadat
 	switch {
 	case meta.DeletionTimestamp != nil:
 		w.set(ref, Terminating, "it is being deleted")
-	case Stateless(ref):
+	case Stateless(ref) && !w.judges(ref):
 		w.clear(ref)
 	default:
 		w.set(ref, InProgress, "applied, not looked at since")
@@ -139,8 +145,15 @@ func (w *Watcher) Applied(ref fleet.ObjectRef, meta *metav1.PartialObjectMetadat
 	}
 }
 
+// Again has an object looked at that other expressions are about now.
+func (w *Watcher) Again(ref fleet.ObjectRef) {
+	ref = ref.ID()
+	w.set(ref, InProgress, "not looked at by these expressions yet")
+	w.soon(ref)
+}
+
 // Seen takes in an event of an object's metadata, nil when the object is gone. Ready says that it is known to be ready
-// at that resourceVersion.
+// at that resourceVersion; where expressions tell, it may have been others that said so.
 func (w *Watcher) Seen(ref fleet.ObjectRef, meta *metav1.PartialObjectMetadata, ready bool) {
 	ref = ref.ID()
 	switch {
@@ -148,7 +161,7 @@ func (w *Watcher) Seen(ref fleet.ObjectRef, meta *metav1.PartialObjectMetadata, 
 		w.set(ref, NotFound, "it is gone")
 	case meta.DeletionTimestamp != nil:
 		w.set(ref, Terminating, "it is being deleted")
-	case ready, Stateless(ref):
+	case (ready || Stateless(ref)) && !w.judges(ref):
 		w.clear(ref)
 	default:
 		w.soon(ref)
@@ -195,6 +208,9 @@ func (p *patient) status() fleet.ObjectStatus {
 	return fleet.ObjectStatus{Object: p.ref, Status: p.state, Message: message}
 }
 
+// judges reports whether expressions tell the object's health.
+func (w *Watcher) judges(ref fleet.ObjectRef) bool { return w.config.Expressions(ref).Judges(ref) }
+
 // soon has an object read, the later the more often that found nothing new.
 func (w *Watcher) soon(ref fleet.ObjectRef) {
 	w.mu.Lock()
@@ -213,12 +229,13 @@ func (w *Watcher) read(ctx context.Context, ref fleet.ObjectRef) {
 	if !w.config.Wanted(ref) {
 		return
 	}
+	by := w.config.Expressions(ref)
 	object, err := w.config.Read(ctx, ref)
 	changed := false
 	switch {
 	case ctx.Err() != nil:
 		return
-	case !w.config.Wanted(ref): // forgotten while it was read
+	case !w.config.Wanted(ref), by != w.config.Expressions(ref): // forgotten, or to be looked at again
 		return
 	case errors.Is(err, fleet.ErrNotFound):
 		changed = w.set(ref, NotFound, "it is gone")
@@ -227,7 +244,7 @@ func (w *Watcher) read(ctx context.Context, ref fleet.ObjectRef) {
 		w.queue.AddAfter(ref, restMax)
 		return
 	default:
-		state, message := Evaluate(object)
+		state, message := Evaluate(object, by)
 		if state == Current {
 			changed = w.clear(ref)
 		} else {

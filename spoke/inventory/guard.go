@@ -36,7 +36,7 @@ func Guard(c Change, guard fleet.PruneGuard) string {
 		return fmt.Sprintf("no object would be left of %d", max(c.Total, len(c.Going)))
 	}
 	for _, entry := range c.Going {
-		if precious(entry.Ref) {
+		if Precious(entry.Ref) {
 			return fmt.Sprintf("%s would go, and with it what it holds", entry.Ref)
 		}
 	}
@@ -46,8 +46,8 @@ func Guard(c Change, guard fleet.PruneGuard) string {
 	return ""
 }
 
-// precious reports whether more than the object itself is lost with it.
-func precious(ref fleet.ObjectRef) bool {
+// Precious reports whether more than the object itself is lost with it.
+func Precious(ref fleet.ObjectRef) bool {
 	switch ref.Group {
 	case "":
 		return ref.Kind == "Namespace" || ref.Kind == "PersistentVolume" || ref.Kind == "PersistentVolumeClaim"

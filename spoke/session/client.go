@@ -65,8 +65,8 @@ type Config struct {
 	Facts func(context.Context) fleet.ClusterFacts
 	// Unknown are the Apps that the spoke holds and the desired state does not name.
 	Unknown func() []fleet.Key
-	// Held are the objects whose prune is held of an App.
-	Held func(fleet.Key) []fleet.ObjectRef
+	// Answer finds what a question asks for, to be sent as JSON; a fleet.ErrInvalid says that it is not known how.
+	Answer func(context.Context, fleet.Ask) (any, error)
 
 	// Hub is the address of the hub, host:port.
 	Hub string
@@ -105,7 +105,7 @@ func New(config Config) (*Client, error) {
 	var problems []error
 	for name, missing := range map[string]bool{
 		"Store": config.Store == nil, "Records": config.Records == nil, "Accept": config.Accept == nil,
-		"Facts": config.Facts == nil, "Unknown": config.Unknown == nil, "Held": config.Held == nil, "Hub": config.Hub == "",
+		"Facts": config.Facts == nil, "Unknown": config.Unknown == nil, "Answer": config.Answer == nil, "Hub": config.Hub == "",
 	} {
 		if missing {
 			problems = append(problems, errors.New("no "+name))

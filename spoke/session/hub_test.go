@@ -277,6 +277,7 @@ type spoke struct {
 	accepted chan State
 	unknown  []fleet.Key
 	held     map[fleet.Key][]fleet.ObjectRef
+	asked    func(fleet.Ask) (any, error)
 	log      *safeBuffer
 	token    string
 	// at is who answers at the hub's address.
@@ -304,8 +305,16 @@ func (s *spoke) start(t *testing.T, h *hub) {
 		},
 		Facts:   func(context.Context) fleet.ClusterFacts { return fleet.ClusterFacts{KubeSystemUID: "uid"} },
 		Unknown: func() []fleet.Key { return s.unknown },
-		Held:    func(app fleet.Key) []fleet.ObjectRef { return s.held[app] },
-		Hub:     rpctest.Address, Token: s.token,
+		Answer: func(_ context.Context, ask fleet.Ask) (any, error) {
+			if s.asked != nil {
+				return s.asked(ask)
+			}
+			if refs := s.held[ask.App]; refs != nil {
+				return refs, nil
+			}
+			return []fleet.ObjectRef{}, nil
+		},
+		Hub: rpctest.Address, Token: s.token,
 		Dialer: func(ctx context.Context, address string) (net.Conn, error) {
 			return s.at.Load().server.Dialer(ctx, address)
 		},

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -14,41 +15,48 @@ import (
 )
 
 const (
-	// maxQuestions bounds the questions being answered; more are dropped, which whoever asks must expect.
+	// maxQuestions bounds the questions being answered; more are refused, and as many refusals are sent at once.
 	maxQuestions = 4
+	// maxAnswerTime bounds the work on an answer, whatever the question's deadline.
+	maxAnswerTime = 5 * time.Minute
 	// answerChunk bounds one message of an answer.
 	answerChunk = 512 << 10
 )
 
+var errBusy = errors.New("the spoke answers as many questions as it can at once: ask again in a moment")
+
 // question answers beside the stream, so that no question holds up the state.
 func (r *round) question(ctx context.Context, question *spokev1.Question) {
+	find, places := r.find, r.asked
 	select {
-	case r.asked <- struct{}{}:
+	case places <- struct{}{}:
 	default:
-		r.log.Debug("too many questions at once; one is dropped", telemetry.KeyID, question.GetId())
-		return
+		find, places = func(context.Context, *spokev1.Question) ([]byte, error) { return nil, errBusy }, r.refused
+		select {
+		case places <- struct{}{}:
+		default:
+			r.log.Debug("too many questions at once; one is dropped", telemetry.KeyID, question.GetId())
+			return
+		}
 	}
 	r.answering.Go(func() {
-		defer func() { <-r.asked }()
-		if err := r.answer(ctx, question); err != nil && ctx.Err() == nil {
+		defer func() { <-places }()
+		if err := r.answer(ctx, question, find); err != nil && ctx.Err() == nil {
 			r.log.Debug("a question is not answered", telemetry.KeyID, question.GetId(), telemetry.KeyErr, rpc.FromStatus(err))
 		}
 	})
 }
 
-func (r *round) answer(ctx context.Context, question *spokev1.Question) error {
-	deadline := time.Now().Add(callTimeout)
+func (r *round) answer(ctx context.Context, question *spokev1.Question, find func(context.Context, *spokev1.Question) ([]byte, error)) error {
+	deadline := time.Now().Add(maxAnswerTime)
 	if at := question.GetDeadline(); at.IsValid() && at.AsTime().Before(deadline) {
 		deadline = at.AsTime()
 	}
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	stream, err := r.hub.Answer(ctx)
-	if err != nil {
-		return err
-	}
+	content, err := find(ctx, question)
 	messages := []*spokev1.AnswerRequest{{}}
-	if content, err := r.client.ask(question); err != nil {
+	if err != nil {
 		messages[0].Error = clean(err.Error())
 	} else {
 		messages = messages[:0]
@@ -57,6 +65,10 @@ func (r *round) answer(ctx context.Context, question *spokev1.Question) error {
 		}
 	}
 	messages[0].QuestionId = question.GetId()
+	stream, err := r.hub.Answer(ctx)
+	if err != nil {
+		return err
+	}
 	for _, message := range messages {
 		if err := stream.Send(message); err != nil {
 			break // the reason comes with CloseAndRecv
@@ -66,21 +78,17 @@ func (r *round) answer(ctx context.Context, question *spokev1.Question) error {
 	return err
 }
 
-// ask finds the answer; it is never empty.
-func (c *Client) ask(question *spokev1.Question) ([]byte, error) {
-	held := question.GetHeldPrune()
-	if held == nil {
-		return nil, fmt.Errorf("%w: this version of the spoke does not know the question", fleet.ErrInvalid)
-	}
-	app, err := fleet.ParseKey(held.GetKey())
+// find finds the answer; it is never empty.
+func (r *round) find(ctx context.Context, question *spokev1.Question) ([]byte, error) {
+	ask, err := askFromWire(question)
 	if err != nil {
 		return nil, err
 	}
-	refs := c.Held(app)
-	if refs == nil {
-		refs = []fleet.ObjectRef{}
+	answer, err := r.client.Answer(ctx, ask)
+	if err != nil {
+		return nil, err
 	}
-	content, err := json.Marshal(refs)
+	content, err := json.Marshal(answer)
 	if err != nil {
 		return nil, err
 	}
@@ -88,4 +96,25 @@ func (c *Client) ask(question *spokev1.Question) ([]byte, error) {
 		return nil, fmt.Errorf("%w: the answer has %d bytes, %d are allowed", fleet.ErrInvalid, len(content), fleet.MaxAnswer)
 	}
 	return content, nil
+}
+
+// askFromWire reads what is asked. A question that is younger than this spoke is none of those it knows.
+func askFromWire(question *spokev1.Question) (ask fleet.Ask, err error) {
+	key := ""
+	switch q := question.GetAsk().(type) {
+	case *spokev1.Question_HeldPrune:
+		ask, key = fleet.Ask{What: fleet.AskHeldPrune}, q.HeldPrune.GetKey()
+	case *spokev1.Question_Diff:
+		ask, key = fleet.Ask{What: fleet.AskDiff, Drift: q.Diff.GetDrift(), Documents: q.Diff.GetDocuments()}, q.Diff.GetKey()
+	case *spokev1.Question_Tree:
+		ask, key = fleet.Ask{What: fleet.AskTree}, q.Tree.GetKey()
+	case *spokev1.Question_Variables:
+		ask, key = fleet.Ask{What: fleet.AskVariables}, q.Variables.GetKey()
+	case *spokev1.Question_Trace:
+		return fleet.Ask{What: fleet.AskTrace, Word: q.Trace.GetWord(), Namespace: q.Trace.GetNamespace(), Name: q.Trace.GetName()}, nil
+	default:
+		return ask, fmt.Errorf("%w: this version of the spoke does not know the question", fleet.ErrInvalid)
+	}
+	ask.App, err = fleet.ParseKey(key)
+	return ask, err
 }

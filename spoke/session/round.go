@@ -45,8 +45,10 @@ type round struct {
 	period   time.Duration
 	protocol uint32
 	safeMode bool
-	// asked holds a place for each question that is being answered, answering waits for them.
+	// asked holds a place for each question that is being answered, refused for each that is refused; answering waits for
+	// them.
 	asked     chan struct{}
+	refused   chan struct{}
 	answering sync.WaitGroup
 }
 
@@ -68,7 +70,7 @@ func (c *Client) round(ctx context.Context) error {
 	defer conn.Close()
 	r := &round{
 		client: c, log: c.Log, hub: spokev1.NewSpokeServiceClient(conn), cancel: cancel,
-		heard: run.NewWake(), asked: make(chan struct{}, maxQuestions),
+		heard: run.NewWake(), asked: make(chan struct{}, maxQuestions), refused: make(chan struct{}, maxQuestions),
 	}
 	err = r.open(ctx)
 	if errors.Is(err, fleet.ErrUnauthenticated) {

@@ -52,6 +52,11 @@ func TestNextStepFollowsFromTheAssignmentAndWhatWasDone(t *testing.T) {
 	flux := &Failure{Err: errors.New("flux"), Reason: fleet.ReasonManagedByFlux}
 	jittered := ended(pass, a, nil, 0)
 	jittered.spread = -0.1
+	began := func(o *outcome, ago time.Duration) *outcome {
+		o.began = t0.Add(-ago)
+		return o
+	}
+	bound := assigned(1, func(a *Assigned) { a.Binding.Variables = map[string]string{"A": "1"} })
 	in := func(d time.Duration) time.Time { return t0.Add(d - 10*time.Second) } // after the outcome
 	never := decision{}
 	newEpoch := removed(2)
@@ -95,6 +100,11 @@ func TestNextStepFollowsFromTheAssignmentAndWhatWasDone(t *testing.T) {
 		"a tombstone confirmed":        {removed(3), progress{last: ended(remove, removed(2), nil, 0)}, decision{step: remove, at: t0}},
 		"a tombstone that is done":     {removed(2), progress{last: ended(remove, removed(2), nil, 0), removed: removed(2).generation()}, never},
 		"a tombstone of a new epoch":   {newEpoch, progress{last: ended(remove, removed(2), nil, 0), removed: removed(2).generation()}, decision{step: remove, at: t0}},
+		"another binding":              {bound, progress{last: ended(pass, a, nil, 0)}, decision{step: pass, at: t0}},
+		"a variable changed":           {a, progress{last: began(ended(pass, a, nil, 0), time.Minute), woken: true}, decision{step: pass, at: t0.Add(-59 * time.Second)}},
+		"a variable changed again":     {a, progress{last: began(ended(pass, a, nil, 0), 0), woken: true}, decision{step: pass, at: t0.Add(time.Second)}},
+		"a variable came, after error": {a, progress{last: began(ended(pass, a, terminal, 9), time.Minute), woken: true}, decision{step: pass, at: t0.Add(-59 * time.Second)}},
+		"a variable, suspended":        {suspended, progress{last: ended(pass, a, nil, 0), woken: true}, never},
 		"a blob is lost":               {a, progress{last: ended(pass, a, nil, 0), incomplete: true}, decision{step: pass, at: t0}},
 		"a blob is lost, no hub":       {a, progress{last: ended(pass, a, transient, 1), incomplete: true}, decision{step: pass, at: in(time.Second)}},
 		"assigned again after removal": {assigned(3, nil), progress{last: ended(remove, removed(2), nil, 0), removed: removed(2).generation()}, decision{step: pass, at: t0}},
@@ -119,6 +129,7 @@ func TestPassIsCutOffOnlyByWhatMakesItPointless(t *testing.T) {
 		"another interval":  {a, assigned(1, func(a *Assigned) { a.Generation, a.Interval = 2, time.Hour }), false},
 		"a request":         {a, assigned(1, func(a *Assigned) { a.Generation, a.RequestedAt = 2, "now" }), false},
 		"another release":   {a, assigned(2, nil), true},
+		"another binding":   {a, assigned(1, func(a *Assigned) { a.Binding.Variables = map[string]string{"A": "1"} }), true},
 		"a suspension":      {a, assigned(1, func(a *Assigned) { a.Suspend = true }), true},
 		"a tombstone":       {a, removed(2), true},
 		"another tombstone": {removed(2), removed(3), true},

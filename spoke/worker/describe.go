@@ -15,7 +15,9 @@ type Status struct {
 	NotReady []fleet.ObjectStatus
 	Healthy  fleet.Condition
 	// Failed says that waiting for health does not help.
-	Failed    bool
+	Failed bool
+	// Checks is Healthy of the objects alone that spec.healthChecks names; zero: Ready does not wait for them.
+	Checks    fleet.Condition
 	HeldPrune *fleet.HeldPrune
 	// Applied is the release whose objects were all applied last, Bound the binding.
 	Applied, Bound fleet.Digest
@@ -38,10 +40,13 @@ type view struct {
 	unreadable *Assigned
 	// applying says that a pass is past fetching.
 	applying bool
-	// settled says that the release was seen healthy before, whatever it is now.
+	// settled says that what Ready waits for was seen healthy before, whatever it is now.
 	settled bool
-	// unhealthySince is when the App became not healthy, or its release was applied, whichever was later.
-	unhealthySince time.Time
+	// unhealthySince is when the App became not healthy, or its release was applied, whichever was later; awaitedSince is
+	// that of what Ready waits for.
+	unhealthySince, awaitedSince time.Time
+	// hindrance keeps a pass that is due from beginning.
+	hindrance *hindrance
 	// ready is the Ready condition told last.
 	ready fleet.Condition
 	now   time.Time
@@ -89,7 +94,37 @@ func describe(v view) (report fleet.Report, next time.Time) {
 	return report, next
 }
 
+// awaited is the health that Ready waits for: of all that is applied with wait, else of what spec.healthChecks names.
+// Without either it is that of all, and does not count.
+func awaited(want Assigned, status Status) fleet.Condition {
+	if !want.Release.Wait && status.Checks.Status != "" {
+		return status.Checks
+	}
+	return status.Healthy
+}
+
+func (v view) waits() bool { return v.want.Release.Wait || v.status.Checks.Status != "" }
+
+// describeHindered is for an App whose pass waits for a dependency. Its clocks stand still.
+func describeHindered(report *fleet.Report, v view) {
+	report.Waiting, report.Stage = fleet.WaitingDependency, fleet.StageReceived
+	inPlace := v.status.runDigest() == v.want.RunDigest()
+	switch {
+	case v.hindrance.terminal:
+		report.Waiting, report.Stage, report.Terminal = fleet.WaitingNone, fleet.StageFailed, true
+	case inPlace && v.status.Healthy.Status == fleet.True:
+		report.Stage = fleet.StageSettled
+	case inPlace:
+		report.Stage = fleet.StageVerifying
+	}
+	report.Ready = condition(fleet.False, v.hindrance.reason, v.hindrance.message)
+}
+
 func describeActive(report *fleet.Report, v view) (next time.Time) {
+	if v.hindrance != nil {
+		describeHindered(report, v)
+		return time.Time{}
+	}
 	attempted := v.last != nil && v.last.step == pass && v.last.run == v.want.RunDigest()
 	inPlace := v.status.runDigest() == v.want.RunDigest()
 	if attempted && v.last.failure != nil {
@@ -123,23 +158,32 @@ func describeHealth(report *fleet.Report, v view) (next time.Time) {
 		report.Converged = report.HeldPrune == nil && (v.last == nil || v.last.failure == nil)
 		return time.Time{}
 	}
+	report.Stage, report.Ready = fleet.StageFailed, applied
 	deadline := v.unhealthySince.Add(v.want.timeout())
-	if failed := v.status.Failed || v.status.Healthy.Status == fleet.False; failed || !v.now.Before(deadline) {
-		report.Stage, report.Ready = fleet.StageFailed, applied
-		if v.want.Release.Wait {
-			message := v.status.Healthy.Message
-			if !failed {
-				message = fmt.Sprintf("not healthy within %s: %s", v.want.timeout(), message)
-			}
-			report.Ready = condition(fleet.False, fleet.ReasonHealthCheckFailed, message)
-		}
-		return time.Time{}
+	if !v.status.Failed && v.status.Healthy.Status != fleet.False && v.now.Before(deadline) {
+		report.Stage, next = fleet.StageVerifying, deadline
 	}
-	report.Stage, report.Ready = fleet.StageVerifying, applied
-	if v.want.Release.Wait && !v.settled {
-		report.Ready = condition(fleet.Unknown, fleet.ReasonProgressing, "Waiting for health: "+v.status.Healthy.Message)
+	if !v.waits() {
+		return next
 	}
-	return deadline
+	awaited := awaited(v.want, v.status)
+	deadline = v.awaitedSince.Add(v.want.timeout())
+	switch {
+	case awaited.Status == fleet.True:
+		return next
+	case awaited.Status == fleet.False:
+		report.Ready = condition(fleet.False, fleet.ReasonHealthCheckFailed, awaited.Message)
+		return next
+	case !v.now.Before(deadline):
+		report.Ready = condition(fleet.False, fleet.ReasonHealthCheckFailed, fmt.Sprintf("not healthy within %s: %s", v.want.timeout(), awaited.Message))
+		return next
+	case !v.settled:
+		report.Ready = condition(fleet.Unknown, fleet.ReasonProgressing, "Waiting for health: "+awaited.Message)
+	}
+	if next.IsZero() || deadline.Before(next) {
+		next = deadline
+	}
+	return next
 }
 
 // describeSuspended keeps the Ready condition as it was.
@@ -188,7 +232,7 @@ func eventOf(before, after fleet.Report) (fleet.Event, bool) {
 	case after.Ready == before.Ready:
 		return event, false
 	case after.Ready.Status == fleet.False:
-		event.Warning = true
+		event.Warning = after.Ready.Reason != fleet.ReasonDependency // which passes by itself
 		return event, true
 	}
 	return event, after.Ready.Status == fleet.True && before.Ready.Status == fleet.False

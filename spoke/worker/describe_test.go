@@ -71,7 +71,7 @@ func TestReportSaysWhatFluxWouldAndMore(t *testing.T) {
 		"removed":                   {view{want: removed(2), progress: progress{removed: removed(2).generation()}}, says{stage: fleet.StageRemoved, ready: fleet.Unknown, reason: fleet.ReasonProgressing}},
 		"not understood":            {view{want: a, status: at(a, healthy), unreadable: &newer}, says{stage: fleet.StageFailed, ready: fleet.False, reason: fleet.ReasonFailed, message: "Frozen", terminal: true}},
 	} {
-		c.unhealthySince = since
+		c.unhealthySince, c.awaitedSince = since, since
 		if c.now.IsZero() {
 			c.now = t0
 		}

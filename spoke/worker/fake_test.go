@@ -96,7 +96,7 @@ func (e *engine) Load(_ context.Context, app fleet.Key, m *manifest.Manifest, re
 	e.mu.Lock()
 	load := e.load
 	e.mu.Unlock()
-	e.calls <- call{"load", Target{App: app, Manifest: m, Release: release}, time.Now()}
+	e.calls <- call{"load", Target{App: app, Manifest: m, Release: release, Binding: binding}, time.Now()}
 	if load != nil {
 		if err := load(); err != nil {
 			return err

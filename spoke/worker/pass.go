@@ -26,7 +26,7 @@ const (
 // start takes the App up as it was when the spoke stopped, so that its drift is corrected and its health known while
 // its Assignment waits for a slot, or for the hub.
 func (w *worker) start(ctx context.Context) {
-	w.unhealthySince = time.Now()
+	w.healthy.since, w.awaited.since = time.Now(), time.Now()
 	var saved record
 	if !w.pool.Records.Load(recordName(w.app), &saved) || saved.App != w.app {
 		return

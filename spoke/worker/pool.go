@@ -98,7 +98,7 @@ type Config struct {
 	Concurrency int
 }
 
-// Pool runs a worker for each Assignment. Set, Changed, Retry, Lost and Unknown are safe for concurrent use.
+// Pool runs a worker for each Assignment. Set, Assigned, Changed, Retry, Lost and Unknown are safe for concurrent use.
 type Pool struct {
 	Config
 	slots   chan struct{}
@@ -108,6 +108,8 @@ type Pool struct {
 	mu       sync.Mutex
 	assigned map[fleet.Key]Assigned // nil until Set is called
 	workers  map[fleet.Key]*worker
+	// reports are the last ones of every App.
+	reports map[fleet.Key]fleet.Report
 	// ending are closed when a worker has ended whose Assignment is gone: its App's next one waits for that.
 	ending map[fleet.Key]chan struct{}
 	// strays are the Apps that had objects in the cluster at the start, or were left with some; those assigned are still
@@ -133,7 +135,7 @@ func New(config Config) (*Pool, error) {
 	return &Pool{
 		Config: config, slots: make(chan struct{}, cmp.Or(config.Concurrency, DefaultConcurrency)),
 		metrics: newMetrics(config.Metrics), moved: run.NewWake(), workers: map[fleet.Key]*worker{},
-		ending: map[fleet.Key]chan struct{}{}, strays: map[fleet.Key]bool{},
+		ending: map[fleet.Key]chan struct{}{}, strays: map[fleet.Key]bool{}, reports: map[fleet.Key]fleet.Report{},
 	}, nil
 }
 
@@ -163,6 +165,14 @@ func (p *Pool) Set(assigned map[fleet.Key]Assigned) {
 	p.assigned = maps.Clone(assigned)
 	p.mu.Unlock()
 	p.moved.Set()
+}
+
+// Assigned returns what is assigned of an App, if anything is.
+func (p *Pool) Assigned(app fleet.Key) (Assigned, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	assigned, has := p.assigned[app]
+	return assigned, has
 }
 
 // Changed says that the engine's status of an App is another one.

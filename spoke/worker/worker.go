@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"flotilla.dev/flotilla/pkg/expr"
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/manifest"
 	"flotilla.dev/flotilla/pkg/run"
@@ -20,7 +21,8 @@ import (
 // record is what a worker remembers of its App over a restart.
 type record struct {
 	App fleet.Key `json:"app"`
-	// Release is the last one whose objects were all applied, with Binding; Settled says that they were seen healthy.
+	// Release is the last one whose objects were all applied, with Binding; Settled says that what Ready waits for was seen
+	// healthy.
 	Release fleet.Release `json:"release"`
 	Binding fleet.Binding `json:"binding,omitzero"`
 	Settled bool          `json:"settled,omitempty"`
@@ -56,14 +58,17 @@ type worker struct {
 	// given is the newest Assignment; shared.
 	given Assigned
 
-	want           Assigned
-	unreadable     *Assigned
-	progress       progress
-	record         record
-	suspended      bool
-	healthy        bool
-	unhealthySince time.Time // as in view
-	told           fleet.Report
+	want       Assigned
+	unreadable *Assigned
+	progress   progress
+	record     record
+	suspended  bool
+	// healthy and awaited are clocks of the App's health, and of that which Ready waits for.
+	healthy, awaited clock
+	// hindrance keeps a pass that is due from beginning.
+	hindrance *hindrance
+	compiled  map[string]*expr.Ready
+	told      fleet.Report
 	// manifest is the one decoded last, and loaded says that the engine has taken up what was applied before the start;
 	// used by one pass at a time.
 	manifest *manifest.Manifest
@@ -71,6 +76,26 @@ type worker struct {
 	// served is how often the engine had called for a pass when the newest one began.
 	served  uint64
 	running *running
+}
+
+// clock tells since when something is not fine.
+type clock struct {
+	fine  bool
+	since time.Time
+}
+
+func (c *clock) set(fine bool, now time.Time) {
+	if !fine && c.fine {
+		c.since = now
+	}
+	c.fine = fine
+}
+
+// restart has the time begin anew.
+func (c *clock) restart(now time.Time) {
+	if !c.fine {
+		c.since = now
+	}
 }
 
 // running is a pass or a removal under way.
@@ -143,13 +168,17 @@ func (w *worker) look(ctx context.Context, now time.Time) time.Time {
 	}
 	w.progress.woken = status.Wakes != w.served
 	next := decide(now, w.want, w.progress)
+	due := w.running == nil && next.step != rest && !next.at.After(now)
+	w.hinder(due && next.step == pass && !w.want.Kept, now) // what it depends on may not be kept
 	switch {
 	case w.running != nil && overtakes(w.running.want, w.want):
 		w.running.cancel(errOvertaken)
 		next.at = time.Time{}
 	case w.running != nil:
 		next.at = time.Time{}
-	case next.step != rest && !next.at.After(now):
+	case w.hindrance != nil:
+		next.at = now.Add(dependencyPeriod)
+	case due:
 		w.served, w.progress.woken = status.Wakes, false
 		w.begin(ctx, next)
 		next.at = time.Time{}
@@ -159,6 +188,19 @@ func (w *worker) look(ctx context.Context, now time.Time) time.Time {
 		return expires
 	}
 	return next.at
+}
+
+// hinder looks whether a pass that is due may begin. While it may not, no clock runs.
+func (w *worker) hinder(due bool, now time.Time) {
+	before := w.hindrance
+	w.hindrance = nil
+	if due {
+		w.hindrance = w.findHindrance()
+	}
+	if before != nil && w.hindrance == nil {
+		w.healthy.restart(now)
+		w.awaited.restart(now)
+	}
 }
 
 // take looks at the newest Assignment. One that is not understood leaves the one before in force.
@@ -232,7 +274,7 @@ func (w *worker) finish(o outcome) {
 		}
 		return
 	case o.failure == nil && changed:
-		w.healthy, w.unhealthySince = false, o.ended
+		w.healthy, w.awaited = clock{since: o.ended}, clock{since: o.ended}
 	}
 	p.handled = r.want.RequestedAt
 	w.remember(r.want, o)
@@ -260,14 +302,10 @@ func (w *worker) save(next record) {
 
 // tell reports what has changed. The report holds until expires, if nothing else moves.
 func (w *worker) tell(status Status, now time.Time) (expires time.Time) {
-	if healthy := status.Healthy.Status == fleet.True; healthy != w.healthy {
-		w.healthy = healthy
-		if !healthy {
-			w.unhealthySince = now
-		}
-	}
+	w.healthy.set(status.Healthy.Status == fleet.True, now)
+	w.awaited.set(awaited(w.want, status).Status == fleet.True, now)
 	inPlace := status.runDigest() == w.record.runDigest() && !w.record.Release.IsZero()
-	if w.healthy && inPlace && !w.record.Settled {
+	if w.awaited.fine && inPlace && !w.record.Settled {
 		settled := w.record
 		settled.Settled = true
 		w.save(settled)
@@ -276,18 +314,20 @@ func (w *worker) tell(status Status, now time.Time) (expires time.Time) {
 		if w.told.Generation != 0 {
 			w.pool.Forget(w.app)
 			w.told = fleet.Report{}
+			w.pool.unsaid(w.app)
 		}
 		return time.Time{}
 	}
 	report, expires := describe(view{
 		want: w.want, status: status, progress: w.progress, unreadable: w.unreadable, applying: w.applying.Load(),
-		settled: w.record.Settled && w.record.runDigest() == w.want.RunDigest(), unhealthySince: w.unhealthySince,
-		ready: w.told.Ready, now: now,
+		settled:        w.record.Settled && w.record.runDigest() == w.want.RunDigest(),
+		unhealthySince: w.healthy.since, awaitedSince: w.awaited.since, hindrance: w.hindrance, ready: w.told.Ready, now: now,
 	})
 	if event, worth := eventOf(w.told, report); worth {
 		w.pool.Event(event)
 	}
 	w.told = report
+	w.pool.said(report)
 	w.pool.Report(report)
 	return expires
 }
@@ -299,6 +339,7 @@ func (w *worker) stop() {
 		<-w.running.done
 	}
 	if w.gone.Load() {
+		w.pool.unsaid(w.app)
 		w.pool.Forget(w.app)
 		w.pool.Blobs.Unpin(w.app.String())
 		w.pool.Records.Remove(recordName(w.app))

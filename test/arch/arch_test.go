@@ -80,6 +80,23 @@ func TestNamesSayWhatAPackageOwns(t *testing.T) {
 	}
 }
 
+func TestWhatIsLinkedThroughOthersIsImportedByNoOne(t *testing.T) {
+	t.Parallel()
+	all := packages(t)
+	for name, banned := range indirect {
+		p, found := all[name]
+		if !found {
+			t.Errorf("indirect names %s, which is no package", name)
+			continue
+		}
+		for _, imported := range p.Imports {
+			if slices.ContainsFunc(banned, func(prefix string) bool { return imported == prefix || strings.HasPrefix(imported, prefix+"/") }) {
+				t.Errorf("%s imports %s itself", name, imported)
+			}
+		}
+	}
+}
+
 func TestBinariesLinkOnlyWhatTheyNeed(t *testing.T) {
 	t.Parallel()
 	root := moduleRoot(t)

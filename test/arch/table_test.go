@@ -16,6 +16,7 @@ var table = map[string][]string{
 	"pkg/build":                 {"pkg/artifact", "pkg/fleet", "pkg/manifest", "pkg/sops"},
 	"pkg/disk":                  {},
 	"pkg/environ":               {},
+	"pkg/expr":                  {"pkg/fleet"},
 	"pkg/flux":                  {"pkg/fleet"},
 	"pkg/identity":              {"pkg/disk", "pkg/fleet"},
 	"pkg/manifest":              {"pkg/fleet", "pkg/sops"},
@@ -51,7 +52,8 @@ var table = map[string][]string{
 	"spoke/cache":               {"pkg/*"},
 	"spoke/decrypt":             {"pkg/*"},
 	"spoke/decrypt/decrypttest": {"pkg/sops"},
-	"spoke/deploy":              {"pkg/*", "spoke/apply", "spoke/decrypt", "spoke/drift", "spoke/health", "spoke/inventory"},
+	"spoke/deploy":              {"pkg/*", "spoke/apply", "spoke/decrypt", "spoke/diff", "spoke/drift", "spoke/health", "spoke/inventory"},
+	"spoke/diff":                {"pkg/*"},
 	"spoke/drift":               {"pkg/*"},
 	"spoke/health":              {"pkg/*"},
 	"spoke/inventory":           {"pkg/*"},
@@ -72,7 +74,13 @@ var table = map[string][]string{
 // unlinked are modules, or parts of them, that a package must not link, not even through others.
 var unlinked = map[string][]string{
 	// It starts in 50 ms, and what needs a cluster is another program's work.
-	"hub/cmd/fleetctl": {"k8s.io/client-go", "helm.sh/helm", "github.com/getsops/sops", "sigs.k8s.io/kustomize"},
+	"hub/cmd/fleetctl": {"k8s.io/client-go", "helm.sh/helm", "github.com/getsops/sops", "github.com/google/cel-go"},
+}
+
+// indirect are modules that a package may link through others and must not import itself.
+var indirect = map[string][]string{
+	// It builds as the hub does, by pkg/build.
+	"hub/cmd/fleetctl": {"sigs.k8s.io/kustomize"},
 }
 
 // vague names say nothing of what a package owns.

@@ -20,6 +20,9 @@ type app struct {
 
 const clusterName = "bench"
 
+// quietAfterCommit is how long the spoke asks for nothing before a commit counts as done.
+const quietAfterCommit = 2 * time.Second
+
 // declared has the intervals that people choose who want drift undone soon, though Flotilla does not need them for it.
 const declared = `
 apiVersion: source.toolkit.fluxcd.io/v1
@@ -87,6 +90,7 @@ func (a *app) push(ctx context.Context) (commit string, err error) {
 // delivery is how a commit got into the cluster.
 type delivery struct {
 	pushed, received, applied time.Time
+	phases
 	// build is the hub's time for builds meanwhile, requests the spoke's until the app was ready again.
 	build    time.Duration
 	requests lab.Requests
@@ -126,7 +130,8 @@ func (a *app) deliver(ctx context.Context, c *corpus, changed []int) (d delivery
 	if err := a.settle(ctx, commit); err != nil {
 		return d, err
 	}
-	if d.received, err = b.received(d.pushed, d.applied); err != nil {
+	// A request of a person's is served by a pass of its own, which belongs to the commit too.
+	if err := b.quiet(ctx, quietAfterCommit); err != nil {
 		return d, err
 	}
 	after, err := b.member.Requests(ctx)
@@ -134,7 +139,9 @@ func (a *app) deliver(ctx context.Context, c *corpus, changed []int) (d delivery
 		return d, err
 	}
 	d.requests = after[len(before):].Where(ofSpoke)
-	return d, nil
+	d.phases = phasesOf(d.requests, b.shape)
+	d.received, err = b.received(d.pushed, d.dryRun)
+	return d, err
 }
 
 // received is when the spoke, by its log, accepted the last desired state between two times.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -13,7 +14,7 @@ import (
 // all times commits that change every object. In each round the bare loop applies the same, before Flotilla or after it
 // in turn, so that a machine that gets slower or faster is fair to both.
 func (b *bench) all(ctx context.Context) error {
-	var pushed, with, without, bare sample
+	var pushed, with, without, planned, tried, written, bare sample
 	for round := range b.settings.rounds {
 		sides := []func() error{
 			func() error {
@@ -24,7 +25,10 @@ func (b *bench) all(ctx context.Context) error {
 				took := d.applied.Sub(d.received)
 				pushed = append(pushed, d.applied.Sub(d.pushed).Seconds())
 				with = append(with, took.Seconds())
-				without = append(without, (took - dryRunTime(d.requests, b.shape)).Seconds())
+				without = append(without, (took - d.apply.Sub(d.dryRun)).Seconds())
+				planned = append(planned, d.dryRun.Sub(d.received).Seconds())
+				tried = append(tried, d.apply.Sub(d.dryRun).Seconds())
+				written = append(written, d.applied.Sub(d.apply).Seconds())
 				return nil
 			},
 			func() error { return bare.note(b.bare.apply(ctx, manyAtOnce)) },
@@ -44,35 +48,37 @@ func (b *bench) all(ctx context.Context) error {
 	b.add(figureOf(name+", push to applied", seconds, pushed, "until the last was seen in the cluster"))
 	b.add(figureOf(name+", spoke", seconds, with, "desired state accepted until the last was seen, each dry-run first").against(loop, 2.2))
 	b.add(figureOf(name+", spoke without dry-run", seconds, without, "the same passes less the time of their dry-runs").against(loop, 1.3))
+	b.add(figureOf(name+", spoke's plan", seconds, planned, "of it, until the first dry-run: objects fetched and prepared"))
+	b.add(figureOf(name+", spoke's dry-runs", seconds, tried, "of it, until the first apply, the inventory saved"))
+	b.add(figureOf(name+", spoke's applies", seconds, written, "of it, until the last was seen"))
 	b.add(loop)
 	return nil
 }
 
-// dryRunTime is the time of a pass until its first object was written, from its first dry-run on.
-func dryRunTime(requests lab.Requests, s shape) time.Duration {
-	var dry, wet time.Time
+// phases are when a pass that changes every object began to try them, and to write them.
+type phases struct{ dryRun, apply time.Time }
+
+func phasesOf(requests lab.Requests, s shape) (p phases) {
 	for _, r := range requests {
 		if r.Verb != "patch" || r.Resource != s.resource.Resource {
 			continue
 		}
-		first := &wet
+		first := &p.apply
 		if r.DryRun {
-			first = &dry
+			first = &p.dryRun
 		}
 		if first.IsZero() || r.Received.Before(*first) {
 			*first = r.Received
 		}
 	}
-	if dry.IsZero() || wet.Before(dry) {
-		return 0
-	}
-	return wet.Sub(dry)
+	return p
 }
 
 // one times commits that change one object.
 func (b *bench) one(ctx context.Context) error {
 	random := rand.New(rand.NewPCG(1, 0))
 	var whole, apart, spoke, builds, calls sample
+	sorts := map[string]sample{}
 	for i := range b.settings.commits {
 		d, err := b.app.deliver(ctx, b.corpus, []int{random.IntN(b.settings.objects)})
 		if err != nil {
@@ -83,7 +89,11 @@ func (b *bench) one(ctx context.Context) error {
 		apart = append(apart, max(0, took-d.build).Seconds())
 		spoke = append(spoke, d.applied.Sub(d.received).Seconds())
 		builds = append(builds, d.build.Seconds())
-		calls = append(calls, float64(len(d.requests.Where(func(r lab.Request) bool { return r.Resource != "leases" }))))
+		made := d.requests.Where(func(r lab.Request) bool { return r.Resource != "leases" })
+		calls = append(calls, float64(len(made)))
+		for what, n := range countRequests(made) {
+			sorts[what] = append(sorts[what], float64(n))
+		}
 	}
 	name := fmt.Sprintf("1 of %d changed", b.settings.objects)
 	b.add(figureOf(name+", push to applied", seconds, whole, "by reconcile --with-source, from the push's return"))
@@ -91,5 +101,8 @@ func (b *bench) one(ctx context.Context) error {
 	b.add(figureOf(name+", build", seconds, builds, "by the hub's metric"))
 	b.add(figureOf(name+", spoke", seconds, spoke, "desired state accepted until seen in the cluster"))
 	b.add(figureOf(name+", API calls", count, calls, "the spoke's, until the app is ready again, its Lease apart").upTo(10))
+	for _, what := range slices.Sorted(maps.Keys(sorts)) {
+		b.add(figureOf(name+", "+what, count, sorts[what], "of these, in the commits that had any"))
+	}
 	return nil
 }

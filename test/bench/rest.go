@@ -19,7 +19,7 @@ func (b *bench) rest(ctx context.Context) error {
 	if err := b.foreign(ctx); err != nil {
 		return err
 	}
-	if err := b.quiet(ctx); err != nil {
+	if err := b.quiet(ctx, quietBeforeRest); err != nil {
 		return err
 	}
 	before, err := b.member.Requests(ctx)
@@ -57,10 +57,10 @@ func (b *bench) rest(ctx context.Context) error {
 	return nil
 }
 
-// quietFor is how long the spoke asks for nothing but its Lease before it counts as resting.
-const quietFor = 5 * time.Second
+const quietBeforeRest = 5 * time.Second
 
-func (b *bench) quiet(ctx context.Context) error {
+// quiet returns when the spoke has asked for nothing but its Lease for a while.
+func (b *bench) quiet(ctx context.Context, quietFor time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	last, since := -1, time.Now()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,27 +41,55 @@ func startView(ctx context.Context, client dynamic.Interface, namespace string, 
 	resources ...schema.GroupVersionResource,
 ) (*view, error) {
 	v := newView(shows, len(resources))
-	// The watches outlive the start. The API server itself ends one after half an hour at the earliest.
-	watching, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	watching, cancel := context.WithCancel(context.WithoutCancel(ctx)) // the watches outlive the start
 	v.cancel = cancel
 	for _, resource := range resources {
 		objects := client.Resource(resource).Namespace(namespace)
-		list, err := objects.List(ctx, metav1.ListOptions{})
+		events, err := v.look(watching, objects)
 		if err != nil {
 			v.stop()
 			return nil, err
 		}
-		events, err := objects.Watch(watching, metav1.ListOptions{ResourceVersion: list.GetResourceVersion()})
-		if err != nil {
-			v.stop()
-			return nil, err
-		}
-		for i := range list.Items {
-			v.observe(keyOf(&list.Items[i]), shows(&list.Items[i]), time.Now())
-		}
-		v.tasks.Go(func() { v.failed <- v.follow(events) })
+		v.tasks.Go(func() { v.failed <- v.keep(watching, objects, events) })
 	}
 	return v, nil
+}
+
+// look takes in what is there, and watches from then on.
+func (v *view) look(ctx context.Context, objects dynamic.ResourceInterface) (watch.Interface, error) {
+	list, err := objects.List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	present := map[string]bool{}
+	for i := range list.Items {
+		key := keyOf(&list.Items[i])
+		present[key] = true
+		v.observe(key, v.shows(&list.Items[i]), time.Now())
+	}
+	kind := strings.TrimSuffix(list.GetKind(), "List") + "/"
+	for key := range v.now() {
+		if strings.HasPrefix(key, kind) && !present[key] {
+			v.observe(key, "", time.Now())
+		}
+	}
+	return objects.Watch(ctx, metav1.ListOptions{ResourceVersion: list.GetResourceVersion()})
+}
+
+// keep follows the watch, and others after it: the API server ends one after half an hour, or when it cannot keep up.
+func (v *view) keep(ctx context.Context, objects dynamic.ResourceInterface, events watch.Interface) error {
+	for {
+		if err := v.follow(events); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		var err error
+		if events, err = v.look(ctx, objects); err != nil {
+			return err
+		}
+	}
 }
 
 func newView(shows func(*unstructured.Unstructured) string, watches int) *view {
@@ -87,7 +116,7 @@ func (v *view) follow(events watch.Interface) error {
 			v.observe(keyOf(object), v.shows(object), at)
 		}
 	}
-	return errors.New("watch: it ended")
+	return nil // it ended
 }
 
 func keyOf(u *unstructured.Unstructured) string { return u.GetKind() + "/" + u.GetName() }

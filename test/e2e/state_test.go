@@ -29,6 +29,7 @@ type shown struct {
 		UnknownAssignments                         []string
 		Fleet                                      struct {
 			Total, Ready, Failed, Unknown, Held int
+			Generation                          uint64
 			Release                             string
 			NotReady                            []struct {
 				Object          struct{ Kind, Name string }

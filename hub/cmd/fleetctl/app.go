@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"time"
@@ -61,8 +62,11 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	err := root.ExecuteContext(ctx)
-	if err == nil {
+	switch {
+	case err == nil:
 		return int(exitDone)
+	case errors.Is(err, errDifferent) && ctx.Err() == nil:
+		return int(exitDifferent)
 	}
 	return int(a.report(ctx, err))
 }

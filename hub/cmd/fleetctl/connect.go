@@ -46,6 +46,7 @@ type hub struct {
 	clusters adminv1.ClustersServiceClient
 	events   adminv1.EventsServiceClient
 	prunes   adminv1.PrunesServiceClient
+	asks     adminv1.QuestionsServiceClient
 	admin    adminv1.HubServiceClient
 	conn     *grpc.ClientConn
 }
@@ -68,6 +69,7 @@ func (a *app) connect() (*hub, error) {
 		clusters: adminv1.NewClustersServiceClient(noted),
 		events:   adminv1.NewEventsServiceClient(noted),
 		prunes:   adminv1.NewPrunesServiceClient(noted),
+		asks:     adminv1.NewQuestionsServiceClient(noted),
 		admin:    adminv1.NewHubServiceClient(noted),
 		conn:     conn,
 	}, nil

@@ -9,6 +9,7 @@ type exitCode int
 const (
 	exitDone         exitCode = 0
 	exitGeneral      exitCode = 1
+	exitDifferent    exitCode = 1 // of diff, which fails with a code of 2 or more
 	exitUsage        exitCode = 2
 	exitNotFound     exitCode = 3
 	exitDenied       exitCode = 4
@@ -27,7 +28,7 @@ func newExitCodesTopic() *cobra.Command {
 		Long: `What fleetctl's exit codes mean:
 
     0  done; the condition is met
-    1  failed, for a reason that has no code of its own
+    1  failed, for a reason that has no code of its own; of diff: there are differences
     2  wrong usage, an object that is not valid, or a confirmation that is missing
     3  not found
     4  not authenticated, or not allowed

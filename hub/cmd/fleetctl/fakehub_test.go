@@ -35,6 +35,7 @@ type fakeHub struct {
 	requests []proto.Message
 
 	held       []*adminv1.HeldSet
+	answers    map[string]any // of clusters to questions, as JSON; an error in place of one
 	status     *adminv1.StatusResponse
 	register   func(*adminv1.RegisterRequest) (*adminv1.RegisterResponse, error)
 	breakAfter string                          // reason of the event after which a stream ends, once
@@ -71,6 +72,7 @@ func newFakeHub(t *testing.T, config rpc.ServerConfig) *fakeHub {
 		adminv1.RegisterClustersServiceServer(s, &fakeClusters{fakeHub: h})
 		adminv1.RegisterEventsServiceServer(s, &fakeEvents{fakeHub: h})
 		adminv1.RegisterPrunesServiceServer(s, &fakePrunes{fakeHub: h})
+		adminv1.RegisterQuestionsServiceServer(s, &fakeQuestions{fakeHub: h})
 		adminv1.RegisterHubServiceServer(s, &fakeAdmin{fakeHub: h})
 	})
 	return h

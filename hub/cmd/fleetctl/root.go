@@ -49,7 +49,9 @@ func newRootCommand(a *app) *cobra.Command {
 			root.AddCommand(command)
 		}
 	}
-	add("look", newGetCommand(a), newDescribeCommand(a), newStatusCommand(a), newEventsCommand(a), newAPIResourcesCommand(a))
+	add("look", newGetCommand(a), newDescribeCommand(a), newStatusCommand(a), newEventsCommand(a), newDiffCommand(a),
+		newTreeCommand(a), newTraceCommand(a), newHistoryCommand(a), newBuildCommand(a),
+		newDebugCommand(a), newAPIResourcesCommand(a))
 	add("do", newApplyCommand(a), newDeleteCommand(a), newReconcileCommand(a), newSuspendCommand(a), newResumeCommand(a),
 		newWaitCommand(a), newPruneCommand(a))
 	add("fleet", newClusterCommand(a), newHubCommand(a))

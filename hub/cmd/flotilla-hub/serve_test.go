@@ -27,6 +27,19 @@ func (h *hub) adminToken(t *testing.T) string {
 	return found[0][1]
 }
 
+func TestReferencesAcrossNamespacesAreBlockedUnlessTheHubIsToldOtherwise(t *testing.T) {
+	t.Parallel()
+	for want, args := range map[string][]string{"false": nil, "true": {"--allow-cross-namespace-refs"}} {
+		h := serve(t, t.TempDir(), append(args, "--database-url", lab.TestDatabase(t))...)
+		if log, line := h.stderr.String(), "config.allowCrossNamespaceRefs="+want; !strings.Contains(log, line) {
+			t.Errorf("with %v the log does not say %s:\n%s", args, line, log)
+		}
+		if err := h.end(t, syscall.SIGTERM); err != nil {
+			t.Errorf("the hub ended with %v", err)
+		}
+	}
+}
+
 func TestFirstStartPrintsAnAdminTokenAndThePinThatTheLogRepeats(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -51,6 +51,8 @@ func (s *settings) register(flags *pflag.FlagSet) {
 	flags.StringVar(&s.config.Namespace, "namespace", spoke.DefaultNamespace, "namespace of the spoke's own objects, made when absent")
 	flags.StringVar(&s.config.HTTPListen, "http-listen", "", "address for metrics and probes (default: off)")
 	flags.IntVar(&s.config.Concurrency, "concurrency", 4, "how many Apps are applied at once")
+	flags.StringVar(&s.config.DefaultServiceAccount, "default-service-account", "", "ServiceAccount, in the App's namespace, that acts for Apps without spec.serviceAccountName\n"+
+		"(default: the spoke acts itself, with all its rights)")
 	flags.Int64Var(&s.config.CacheBytes, "cache-bytes", 512<<20, "bound of the cache, in bytes")
 	flags.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&s.logFormat, "log-format", "text", "text or json")

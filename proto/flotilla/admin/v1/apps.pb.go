@@ -9,6 +9,7 @@ package adminv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -20,6 +21,235 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+// HistoryRequest names an App.
+type HistoryRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Kind      string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Namespace string                 `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Name      string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// Name of a cluster: what became of the App's releases there.
+	Cluster       string `protobuf:"bytes,4,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryRequest) Reset() {
+	*x = HistoryRequest{}
+	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryRequest) ProtoMessage() {}
+
+func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
+func (*HistoryRequest) Descriptor() ([]byte, []int) {
+	return file_flotilla_admin_v1_apps_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *HistoryRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *HistoryRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *HistoryRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *HistoryRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+// HistoryResponse is the history, newest first.
+type HistoryResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Entries       []*HistoryEntry        `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryResponse) Reset() {
+	*x = HistoryResponse{}
+	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryResponse) ProtoMessage() {}
+
+func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
+func (*HistoryResponse) Descriptor() ([]byte, []int) {
+	return file_flotilla_admin_v1_apps_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *HistoryResponse) GetEntries() []*HistoryEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+// HistoryEntry is a revision of an App, or a release of it in one cluster.
+type HistoryEntry struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Revision string                 `protobuf:"bytes,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Digest of the Release; empty: the revision could not be built.
+	Release string `protobuf:"bytes,2,opt,name=release,proto3" json:"release,omitempty"`
+	// When it was first and last built or, in a cluster, reported.
+	FirstAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=first_at,json=firstAt,proto3" json:"first_at,omitempty"`
+	LastAt  *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=last_at,json=lastAt,proto3" json:"last_at,omitempty"`
+	// It is the App's newest, or the one that is assigned to the cluster.
+	Current bool `protobuf:"varint,5,opt,name=current,proto3" json:"current,omitempty"`
+	// In how many clusters all its objects are applied; of one cluster, 1 or 0.
+	Clusters uint32 `protobuf:"varint,6,opt,name=clusters,proto3" json:"clusters,omitempty"`
+	// The last word on it: status, reason and message of the build, or of the cluster's Ready condition.
+	Ready         string `protobuf:"bytes,7,opt,name=ready,proto3" json:"ready,omitempty"`
+	Reason        string `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	Message       string `protobuf:"bytes,9,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryEntry) Reset() {
+	*x = HistoryEntry{}
+	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryEntry) ProtoMessage() {}
+
+func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryEntry.ProtoReflect.Descriptor instead.
+func (*HistoryEntry) Descriptor() ([]byte, []int) {
+	return file_flotilla_admin_v1_apps_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *HistoryEntry) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+func (x *HistoryEntry) GetRelease() string {
+	if x != nil {
+		return x.Release
+	}
+	return ""
+}
+
+func (x *HistoryEntry) GetFirstAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FirstAt
+	}
+	return nil
+}
+
+func (x *HistoryEntry) GetLastAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastAt
+	}
+	return nil
+}
+
+func (x *HistoryEntry) GetCurrent() bool {
+	if x != nil {
+		return x.Current
+	}
+	return false
+}
+
+func (x *HistoryEntry) GetClusters() uint32 {
+	if x != nil {
+		return x.Clusters
+	}
+	return 0
+}
+
+func (x *HistoryEntry) GetReady() string {
+	if x != nil {
+		return x.Ready
+	}
+	return ""
+}
+
+func (x *HistoryEntry) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *HistoryEntry) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
 
 // ReconcileRequest names an App or a Source.
 type ReconcileRequest struct {
@@ -39,7 +269,7 @@ type ReconcileRequest struct {
 
 func (x *ReconcileRequest) Reset() {
 	*x = ReconcileRequest{}
-	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[0]
+	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -51,7 +281,7 @@ func (x *ReconcileRequest) String() string {
 func (*ReconcileRequest) ProtoMessage() {}
 
 func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[0]
+	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -64,7 +294,7 @@ func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_apps_proto_rawDescGZIP(), []int{0}
+	return file_flotilla_admin_v1_apps_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ReconcileRequest) GetKind() string {
@@ -126,7 +356,7 @@ type ReconcileResponse struct {
 
 func (x *ReconcileResponse) Reset() {
 	*x = ReconcileResponse{}
-	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[1]
+	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -138,7 +368,7 @@ func (x *ReconcileResponse) String() string {
 func (*ReconcileResponse) ProtoMessage() {}
 
 func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[1]
+	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -151,7 +381,7 @@ func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileResponse.ProtoReflect.Descriptor instead.
 func (*ReconcileResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_apps_proto_rawDescGZIP(), []int{1}
+	return file_flotilla_admin_v1_apps_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ReconcileResponse) GetRequestedAt() string {
@@ -203,7 +433,7 @@ type SuspendRequest struct {
 
 func (x *SuspendRequest) Reset() {
 	*x = SuspendRequest{}
-	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[2]
+	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -215,7 +445,7 @@ func (x *SuspendRequest) String() string {
 func (*SuspendRequest) ProtoMessage() {}
 
 func (x *SuspendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[2]
+	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -228,7 +458,7 @@ func (x *SuspendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendRequest.ProtoReflect.Descriptor instead.
 func (*SuspendRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_apps_proto_rawDescGZIP(), []int{2}
+	return file_flotilla_admin_v1_apps_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *SuspendRequest) GetKind() string {
@@ -271,7 +501,7 @@ type SuspendResponse struct {
 
 func (x *SuspendResponse) Reset() {
 	*x = SuspendResponse{}
-	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[3]
+	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -283,7 +513,7 @@ func (x *SuspendResponse) String() string {
 func (*SuspendResponse) ProtoMessage() {}
 
 func (x *SuspendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[3]
+	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -296,7 +526,7 @@ func (x *SuspendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendResponse.ProtoReflect.Descriptor instead.
 func (*SuspendResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_apps_proto_rawDescGZIP(), []int{3}
+	return file_flotilla_admin_v1_apps_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SuspendResponse) GetObject() []byte {
@@ -327,7 +557,7 @@ type ResumeRequest struct {
 
 func (x *ResumeRequest) Reset() {
 	*x = ResumeRequest{}
-	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[4]
+	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -339,7 +569,7 @@ func (x *ResumeRequest) String() string {
 func (*ResumeRequest) ProtoMessage() {}
 
 func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[4]
+	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -352,7 +582,7 @@ func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_apps_proto_rawDescGZIP(), []int{4}
+	return file_flotilla_admin_v1_apps_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ResumeRequest) GetKind() string {
@@ -396,7 +626,7 @@ type ResumeResponse struct {
 
 func (x *ResumeResponse) Reset() {
 	*x = ResumeResponse{}
-	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[5]
+	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -408,7 +638,7 @@ func (x *ResumeResponse) String() string {
 func (*ResumeResponse) ProtoMessage() {}
 
 func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[5]
+	mi := &file_flotilla_admin_v1_apps_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -421,7 +651,7 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_apps_proto_rawDescGZIP(), []int{5}
+	return file_flotilla_admin_v1_apps_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ResumeResponse) GetObject() []byte {
@@ -449,7 +679,24 @@ var File_flotilla_admin_v1_apps_proto protoreflect.FileDescriptor
 
 const file_flotilla_admin_v1_apps_proto_rawDesc = "" +
 	"\n" +
-	"\x1cflotilla/admin/v1/apps.proto\x12\x11flotilla.admin.v1\"\xac\x01\n" +
+	"\x1cflotilla/admin/v1/apps.proto\x12\x11flotilla.admin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"p\n" +
+	"\x0eHistoryRequest\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
+	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x18\n" +
+	"\acluster\x18\x04 \x01(\tR\acluster\"L\n" +
+	"\x0fHistoryResponse\x129\n" +
+	"\aentries\x18\x01 \x03(\v2\x1f.flotilla.admin.v1.HistoryEntryR\aentries\"\xae\x02\n" +
+	"\fHistoryEntry\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\tR\brevision\x12\x18\n" +
+	"\arelease\x18\x02 \x01(\tR\arelease\x125\n" +
+	"\bfirst_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\afirstAt\x123\n" +
+	"\alast_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x06lastAt\x12\x18\n" +
+	"\acurrent\x18\x05 \x01(\bR\acurrent\x12\x1a\n" +
+	"\bclusters\x18\x06 \x01(\rR\bclusters\x12\x14\n" +
+	"\x05ready\x18\a \x01(\tR\x05ready\x12\x16\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\x12\x18\n" +
+	"\amessage\x18\t \x01(\tR\amessage\"\xac\x01\n" +
 	"\x10ReconcileRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
@@ -482,11 +729,12 @@ const file_flotilla_admin_v1_apps_proto_rawDesc = "" +
 	"\x0eResumeResponse\x12\x16\n" +
 	"\x06object\x18\x01 \x01(\fR\x06object\x12!\n" +
 	"\frequested_at\x18\x02 \x01(\tR\vrequestedAt\x12\x1a\n" +
-	"\bclusters\x18\x03 \x03(\tR\bclusters2\x86\x02\n" +
+	"\bclusters\x18\x03 \x03(\tR\bclusters2\xd8\x02\n" +
 	"\vAppsService\x12V\n" +
 	"\tReconcile\x12#.flotilla.admin.v1.ReconcileRequest\x1a$.flotilla.admin.v1.ReconcileResponse\x12P\n" +
 	"\aSuspend\x12!.flotilla.admin.v1.SuspendRequest\x1a\".flotilla.admin.v1.SuspendResponse\x12M\n" +
-	"\x06Resume\x12 .flotilla.admin.v1.ResumeRequest\x1a!.flotilla.admin.v1.ResumeResponseB7Z5flotilla.dev/flotilla/proto/flotilla/admin/v1;adminv1b\x06proto3"
+	"\x06Resume\x12 .flotilla.admin.v1.ResumeRequest\x1a!.flotilla.admin.v1.ResumeResponse\x12P\n" +
+	"\aHistory\x12!.flotilla.admin.v1.HistoryRequest\x1a\".flotilla.admin.v1.HistoryResponseB7Z5flotilla.dev/flotilla/proto/flotilla/admin/v1;adminv1b\x06proto3"
 
 var (
 	file_flotilla_admin_v1_apps_proto_rawDescOnce sync.Once
@@ -500,27 +748,36 @@ func file_flotilla_admin_v1_apps_proto_rawDescGZIP() []byte {
 	return file_flotilla_admin_v1_apps_proto_rawDescData
 }
 
-var file_flotilla_admin_v1_apps_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_flotilla_admin_v1_apps_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_flotilla_admin_v1_apps_proto_goTypes = []any{
-	(*ReconcileRequest)(nil),  // 0: flotilla.admin.v1.ReconcileRequest
-	(*ReconcileResponse)(nil), // 1: flotilla.admin.v1.ReconcileResponse
-	(*SuspendRequest)(nil),    // 2: flotilla.admin.v1.SuspendRequest
-	(*SuspendResponse)(nil),   // 3: flotilla.admin.v1.SuspendResponse
-	(*ResumeRequest)(nil),     // 4: flotilla.admin.v1.ResumeRequest
-	(*ResumeResponse)(nil),    // 5: flotilla.admin.v1.ResumeResponse
+	(*HistoryRequest)(nil),        // 0: flotilla.admin.v1.HistoryRequest
+	(*HistoryResponse)(nil),       // 1: flotilla.admin.v1.HistoryResponse
+	(*HistoryEntry)(nil),          // 2: flotilla.admin.v1.HistoryEntry
+	(*ReconcileRequest)(nil),      // 3: flotilla.admin.v1.ReconcileRequest
+	(*ReconcileResponse)(nil),     // 4: flotilla.admin.v1.ReconcileResponse
+	(*SuspendRequest)(nil),        // 5: flotilla.admin.v1.SuspendRequest
+	(*SuspendResponse)(nil),       // 6: flotilla.admin.v1.SuspendResponse
+	(*ResumeRequest)(nil),         // 7: flotilla.admin.v1.ResumeRequest
+	(*ResumeResponse)(nil),        // 8: flotilla.admin.v1.ResumeResponse
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
 }
 var file_flotilla_admin_v1_apps_proto_depIdxs = []int32{
-	0, // 0: flotilla.admin.v1.AppsService.Reconcile:input_type -> flotilla.admin.v1.ReconcileRequest
-	2, // 1: flotilla.admin.v1.AppsService.Suspend:input_type -> flotilla.admin.v1.SuspendRequest
-	4, // 2: flotilla.admin.v1.AppsService.Resume:input_type -> flotilla.admin.v1.ResumeRequest
-	1, // 3: flotilla.admin.v1.AppsService.Reconcile:output_type -> flotilla.admin.v1.ReconcileResponse
-	3, // 4: flotilla.admin.v1.AppsService.Suspend:output_type -> flotilla.admin.v1.SuspendResponse
-	5, // 5: flotilla.admin.v1.AppsService.Resume:output_type -> flotilla.admin.v1.ResumeResponse
-	3, // [3:6] is the sub-list for method output_type
-	0, // [0:3] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	2, // 0: flotilla.admin.v1.HistoryResponse.entries:type_name -> flotilla.admin.v1.HistoryEntry
+	9, // 1: flotilla.admin.v1.HistoryEntry.first_at:type_name -> google.protobuf.Timestamp
+	9, // 2: flotilla.admin.v1.HistoryEntry.last_at:type_name -> google.protobuf.Timestamp
+	3, // 3: flotilla.admin.v1.AppsService.Reconcile:input_type -> flotilla.admin.v1.ReconcileRequest
+	5, // 4: flotilla.admin.v1.AppsService.Suspend:input_type -> flotilla.admin.v1.SuspendRequest
+	7, // 5: flotilla.admin.v1.AppsService.Resume:input_type -> flotilla.admin.v1.ResumeRequest
+	0, // 6: flotilla.admin.v1.AppsService.History:input_type -> flotilla.admin.v1.HistoryRequest
+	4, // 7: flotilla.admin.v1.AppsService.Reconcile:output_type -> flotilla.admin.v1.ReconcileResponse
+	6, // 8: flotilla.admin.v1.AppsService.Suspend:output_type -> flotilla.admin.v1.SuspendResponse
+	8, // 9: flotilla.admin.v1.AppsService.Resume:output_type -> flotilla.admin.v1.ResumeResponse
+	1, // 10: flotilla.admin.v1.AppsService.History:output_type -> flotilla.admin.v1.HistoryResponse
+	7, // [7:11] is the sub-list for method output_type
+	3, // [3:7] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_flotilla_admin_v1_apps_proto_init() }
@@ -534,7 +791,7 @@ func file_flotilla_admin_v1_apps_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_flotilla_admin_v1_apps_proto_rawDesc), len(file_flotilla_admin_v1_apps_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,6 +22,7 @@ const (
 	AppsService_Reconcile_FullMethodName = "/flotilla.admin.v1.AppsService/Reconcile"
 	AppsService_Suspend_FullMethodName   = "/flotilla.admin.v1.AppsService/Suspend"
 	AppsService_Resume_FullMethodName    = "/flotilla.admin.v1.AppsService/Resume"
+	AppsService_History_FullMethodName   = "/flotilla.admin.v1.AppsService/History"
 )
 
 // AppsServiceClient is the client API for AppsService service.
@@ -38,6 +39,9 @@ type AppsServiceClient interface {
 	Suspend(ctx context.Context, in *SuspendRequest, opts ...grpc.CallOption) (*SuspendResponse, error)
 	// Resume clears spec.suspend and asks for a look now: both are stored when it answers. Retry freely.
 	Resume(ctx context.Context, in *ResumeRequest, opts ...grpc.CallOption) (*ResumeResponse, error)
+	// History returns the revisions of an App, or what became of its releases in one cluster, newest first: at most some
+	// dozens. Retry freely. A cluster that nobody knows is NOT_FOUND.
+	History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*HistoryResponse, error)
 }
 
 type appsServiceClient struct {
@@ -78,6 +82,16 @@ func (c *appsServiceClient) Resume(ctx context.Context, in *ResumeRequest, opts 
 	return out, nil
 }
 
+func (c *appsServiceClient) History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*HistoryResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(HistoryResponse)
+	err := c.cc.Invoke(ctx, AppsService_History_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AppsServiceServer is the server API for AppsService service.
 // All implementations must embed UnimplementedAppsServiceServer
 // for forward compatibility.
@@ -92,6 +106,9 @@ type AppsServiceServer interface {
 	Suspend(context.Context, *SuspendRequest) (*SuspendResponse, error)
 	// Resume clears spec.suspend and asks for a look now: both are stored when it answers. Retry freely.
 	Resume(context.Context, *ResumeRequest) (*ResumeResponse, error)
+	// History returns the revisions of an App, or what became of its releases in one cluster, newest first: at most some
+	// dozens. Retry freely. A cluster that nobody knows is NOT_FOUND.
+	History(context.Context, *HistoryRequest) (*HistoryResponse, error)
 	mustEmbedUnimplementedAppsServiceServer()
 }
 
@@ -110,6 +127,9 @@ func (UnimplementedAppsServiceServer) Suspend(context.Context, *SuspendRequest) 
 }
 func (UnimplementedAppsServiceServer) Resume(context.Context, *ResumeRequest) (*ResumeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Resume not implemented")
+}
+func (UnimplementedAppsServiceServer) History(context.Context, *HistoryRequest) (*HistoryResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method History not implemented")
 }
 func (UnimplementedAppsServiceServer) mustEmbedUnimplementedAppsServiceServer() {}
 func (UnimplementedAppsServiceServer) testEmbeddedByValue()                     {}
@@ -186,6 +206,24 @@ func _AppsService_Resume_Handler(srv interface{}, ctx context.Context, dec func(
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AppsService_History_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(HistoryRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AppsServiceServer).History(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AppsService_History_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AppsServiceServer).History(ctx, req.(*HistoryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AppsService_ServiceDesc is the grpc.ServiceDesc for AppsService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -204,6 +242,10 @@ var AppsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Resume",
 			Handler:    _AppsService_Resume_Handler,
+		},
+		{
+			MethodName: "History",
+			Handler:    _AppsService_History_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

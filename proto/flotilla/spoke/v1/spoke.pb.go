@@ -1222,6 +1222,10 @@ type Question struct {
 	// Types that are valid to be assigned to Ask:
 	//
 	//	*Question_HeldPrune
+	//	*Question_Diff
+	//	*Question_Tree
+	//	*Question_Trace
+	//	*Question_Variables
 	Ask           isQuestion_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1287,6 +1291,42 @@ func (x *Question) GetHeldPrune() *HeldPruneQuestion {
 	return nil
 }
 
+func (x *Question) GetDiff() *DiffQuestion {
+	if x != nil {
+		if x, ok := x.Ask.(*Question_Diff); ok {
+			return x.Diff
+		}
+	}
+	return nil
+}
+
+func (x *Question) GetTree() *TreeQuestion {
+	if x != nil {
+		if x, ok := x.Ask.(*Question_Tree); ok {
+			return x.Tree
+		}
+	}
+	return nil
+}
+
+func (x *Question) GetTrace() *TraceQuestion {
+	if x != nil {
+		if x, ok := x.Ask.(*Question_Trace); ok {
+			return x.Trace
+		}
+	}
+	return nil
+}
+
+func (x *Question) GetVariables() *VariablesQuestion {
+	if x != nil {
+		if x, ok := x.Ask.(*Question_Variables); ok {
+			return x.Variables
+		}
+	}
+	return nil
+}
+
 type isQuestion_Ask interface {
 	isQuestion_Ask()
 }
@@ -1296,7 +1336,35 @@ type Question_HeldPrune struct {
 	HeldPrune *HeldPruneQuestion `protobuf:"bytes,3,opt,name=held_prune,json=heldPrune,proto3,oneof"`
 }
 
+type Question_Diff struct {
+	// What an apply would change.
+	Diff *DiffQuestion `protobuf:"bytes,4,opt,name=diff,proto3,oneof"`
+}
+
+type Question_Tree struct {
+	// The objects of an App and what they own.
+	Tree *TreeQuestion `protobuf:"bytes,5,opt,name=tree,proto3,oneof"`
+}
+
+type Question_Trace struct {
+	// Where an object comes from.
+	Trace *TraceQuestion `protobuf:"bytes,6,opt,name=trace,proto3,oneof"`
+}
+
+type Question_Variables struct {
+	// The variables that an App has.
+	Variables *VariablesQuestion `protobuf:"bytes,7,opt,name=variables,proto3,oneof"`
+}
+
 func (*Question_HeldPrune) isQuestion_Ask() {}
+
+func (*Question_Diff) isQuestion_Ask() {}
+
+func (*Question_Tree) isQuestion_Ask() {}
+
+func (*Question_Trace) isQuestion_Ask() {}
+
+func (*Question_Variables) isQuestion_Ask() {}
 
 // HeldPruneQuestion asks which objects the guard holds; answered by a JSON list of object references.
 type HeldPruneQuestion struct {
@@ -1344,6 +1412,226 @@ func (x *HeldPruneQuestion) GetKey() string {
 	return ""
 }
 
+// DiffQuestion asks what an apply would change, by dry-runs that write nothing. Answered by JSON: pkg/fleet's Diff. Values of
+// Secrets do not leave the spoke.
+type DiffQuestion struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The App's key.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// Only what was applied and has become otherwise since.
+	Drift bool `protobuf:"varint,2,opt,name=drift,proto3" json:"drift,omitempty"`
+	// YAML documents, gzipped, in place of the App's own objects: at most 1 MiB as they are here and 4 MiB unpacked.
+	Documents     []byte `protobuf:"bytes,3,opt,name=documents,proto3" json:"documents,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiffQuestion) Reset() {
+	*x = DiffQuestion{}
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiffQuestion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiffQuestion) ProtoMessage() {}
+
+func (x *DiffQuestion) ProtoReflect() protoreflect.Message {
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiffQuestion.ProtoReflect.Descriptor instead.
+func (*DiffQuestion) Descriptor() ([]byte, []int) {
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *DiffQuestion) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *DiffQuestion) GetDrift() bool {
+	if x != nil {
+		return x.Drift
+	}
+	return false
+}
+
+func (x *DiffQuestion) GetDocuments() []byte {
+	if x != nil {
+		return x.Documents
+	}
+	return nil
+}
+
+// TreeQuestion asks for the objects of an App, how they are, and what they own. Answered by JSON: pkg/fleet's Tree.
+type TreeQuestion struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The App's key.
+	Key           string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TreeQuestion) Reset() {
+	*x = TreeQuestion{}
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TreeQuestion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TreeQuestion) ProtoMessage() {}
+
+func (x *TreeQuestion) ProtoReflect() protoreflect.Message {
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TreeQuestion.ProtoReflect.Descriptor instead.
+func (*TreeQuestion) Descriptor() ([]byte, []int) {
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *TreeQuestion) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+// TraceQuestion asks where an object comes from. Answered by JSON: pkg/fleet's Trace.
+type TraceQuestion struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What a person calls the kind: kind, plural or short name, with the group behind a dot or without.
+	Word          string `protobuf:"bytes,1,opt,name=word,proto3" json:"word,omitempty"`
+	Namespace     string `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Name          string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TraceQuestion) Reset() {
+	*x = TraceQuestion{}
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TraceQuestion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TraceQuestion) ProtoMessage() {}
+
+func (x *TraceQuestion) ProtoReflect() protoreflect.Message {
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TraceQuestion.ProtoReflect.Descriptor instead.
+func (*TraceQuestion) Descriptor() ([]byte, []int) {
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *TraceQuestion) GetWord() string {
+	if x != nil {
+		return x.Word
+	}
+	return ""
+}
+
+func (x *TraceQuestion) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *TraceQuestion) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// VariablesQuestion asks for the variables that an App has in the cluster, and where they are from. Answered by JSON:
+// pkg/fleet's Variables. Values of Secrets do not leave the spoke.
+type VariablesQuestion struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The App's key.
+	Key           string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VariablesQuestion) Reset() {
+	*x = VariablesQuestion{}
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VariablesQuestion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VariablesQuestion) ProtoMessage() {}
+
+func (x *VariablesQuestion) ProtoReflect() protoreflect.Message {
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VariablesQuestion.ProtoReflect.Descriptor instead.
+func (*VariablesQuestion) Descriptor() ([]byte, []int) {
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *VariablesQuestion) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
 // ReportRequest carries the latest word on each Assignment that has news. Sent empty as the spoke's heartbeat.
 type ReportRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1364,7 +1652,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[17]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1376,7 +1664,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[17]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1389,7 +1677,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{17}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ReportRequest) GetSession() uint64 {
@@ -1443,7 +1731,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[18]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1455,7 +1743,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[18]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1468,7 +1756,7 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{18}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{22}
 }
 
 // AssignmentReport is what a spoke says of one Assignment at one generation.
@@ -1512,7 +1800,7 @@ type AssignmentReport struct {
 
 func (x *AssignmentReport) Reset() {
 	*x = AssignmentReport{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[19]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1524,7 +1812,7 @@ func (x *AssignmentReport) String() string {
 func (*AssignmentReport) ProtoMessage() {}
 
 func (x *AssignmentReport) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[19]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1537,7 +1825,7 @@ func (x *AssignmentReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignmentReport.ProtoReflect.Descriptor instead.
 func (*AssignmentReport) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{19}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *AssignmentReport) GetKey() string {
@@ -1685,7 +1973,7 @@ type Condition struct {
 
 func (x *Condition) Reset() {
 	*x = Condition{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[20]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1697,7 +1985,7 @@ func (x *Condition) String() string {
 func (*Condition) ProtoMessage() {}
 
 func (x *Condition) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[20]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1710,7 +1998,7 @@ func (x *Condition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Condition.ProtoReflect.Descriptor instead.
 func (*Condition) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{20}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Condition) GetStatus() Status {
@@ -1748,7 +2036,7 @@ type ObjectStatus struct {
 
 func (x *ObjectStatus) Reset() {
 	*x = ObjectStatus{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[21]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1760,7 +2048,7 @@ func (x *ObjectStatus) String() string {
 func (*ObjectStatus) ProtoMessage() {}
 
 func (x *ObjectStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[21]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1773,7 +2061,7 @@ func (x *ObjectStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectStatus.ProtoReflect.Descriptor instead.
 func (*ObjectStatus) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{21}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ObjectStatus) GetObject() *ObjectReference {
@@ -1811,7 +2099,7 @@ type ObjectReference struct {
 
 func (x *ObjectReference) Reset() {
 	*x = ObjectReference{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[22]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1823,7 +2111,7 @@ func (x *ObjectReference) String() string {
 func (*ObjectReference) ProtoMessage() {}
 
 func (x *ObjectReference) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[22]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1836,7 +2124,7 @@ func (x *ObjectReference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectReference.ProtoReflect.Descriptor instead.
 func (*ObjectReference) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{22}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ObjectReference) GetGroup() string {
@@ -1889,7 +2177,7 @@ type HeldPrune struct {
 
 func (x *HeldPrune) Reset() {
 	*x = HeldPrune{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[23]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1901,7 +2189,7 @@ func (x *HeldPrune) String() string {
 func (*HeldPrune) ProtoMessage() {}
 
 func (x *HeldPrune) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[23]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1914,7 +2202,7 @@ func (x *HeldPrune) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldPrune.ProtoReflect.Descriptor instead.
 func (*HeldPrune) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{23}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *HeldPrune) GetDigest() []byte {
@@ -1958,7 +2246,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[24]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1970,7 +2258,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[24]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1983,7 +2271,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{24}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Event) GetNumber() uint64 {
@@ -2050,7 +2338,7 @@ type AnswerRequest struct {
 
 func (x *AnswerRequest) Reset() {
 	*x = AnswerRequest{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[25]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2062,7 +2350,7 @@ func (x *AnswerRequest) String() string {
 func (*AnswerRequest) ProtoMessage() {}
 
 func (x *AnswerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[25]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2075,7 +2363,7 @@ func (x *AnswerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerRequest.ProtoReflect.Descriptor instead.
 func (*AnswerRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{25}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AnswerRequest) GetQuestionId() string {
@@ -2108,7 +2396,7 @@ type AnswerResponse struct {
 
 func (x *AnswerResponse) Reset() {
 	*x = AnswerResponse{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[26]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2120,7 +2408,7 @@ func (x *AnswerResponse) String() string {
 func (*AnswerResponse) ProtoMessage() {}
 
 func (x *AnswerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[26]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2133,7 +2421,7 @@ func (x *AnswerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerResponse.ProtoReflect.Descriptor instead.
 func (*AnswerResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{26}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{30}
 }
 
 // FetchRequest names an Assignment generation.
@@ -2152,7 +2440,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[27]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2164,7 +2452,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[27]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2177,7 +2465,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{27}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *FetchRequest) GetKey() string {
@@ -2225,7 +2513,7 @@ type FetchResponse struct {
 
 func (x *FetchResponse) Reset() {
 	*x = FetchResponse{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[28]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2237,7 +2525,7 @@ func (x *FetchResponse) String() string {
 func (*FetchResponse) ProtoMessage() {}
 
 func (x *FetchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[28]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2250,7 +2538,7 @@ func (x *FetchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchResponse.ProtoReflect.Descriptor instead.
 func (*FetchResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{28}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *FetchResponse) GetMessage() isFetchResponse_Message {
@@ -2323,7 +2611,7 @@ type FetchHeader struct {
 
 func (x *FetchHeader) Reset() {
 	*x = FetchHeader{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[29]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2335,7 +2623,7 @@ func (x *FetchHeader) String() string {
 func (*FetchHeader) ProtoMessage() {}
 
 func (x *FetchHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[29]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2348,7 +2636,7 @@ func (x *FetchHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchHeader.ProtoReflect.Descriptor instead.
 func (*FetchHeader) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{29}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *FetchHeader) GetBaseManifest() []byte {
@@ -2374,7 +2662,7 @@ type Superseded struct {
 
 func (x *Superseded) Reset() {
 	*x = Superseded{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[30]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2386,7 +2674,7 @@ func (x *Superseded) String() string {
 func (*Superseded) ProtoMessage() {}
 
 func (x *Superseded) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[30]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2399,7 +2687,7 @@ func (x *Superseded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Superseded.ProtoReflect.Descriptor instead.
 func (*Superseded) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{30}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{34}
 }
 
 var File_flotilla_spoke_v1_spoke_proto protoreflect.FileDescriptor
@@ -2471,14 +2759,30 @@ const file_flotilla_spoke_v1_spoke_proto_rawDesc = "" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x127\n" +
 	"\tsigned_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bsignedAt\x12\x14\n" +
 	"\x05value\x18\x03 \x01(\fR\x05value\"\v\n" +
-	"\tHeartbeat\"\xa0\x01\n" +
+	"\tHeartbeat\"\x8e\x03\n" +
 	"\bQuestion\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x126\n" +
 	"\bdeadline\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x12E\n" +
 	"\n" +
-	"held_prune\x18\x03 \x01(\v2$.flotilla.spoke.v1.HeldPruneQuestionH\x00R\theldPruneB\x05\n" +
+	"held_prune\x18\x03 \x01(\v2$.flotilla.spoke.v1.HeldPruneQuestionH\x00R\theldPrune\x125\n" +
+	"\x04diff\x18\x04 \x01(\v2\x1f.flotilla.spoke.v1.DiffQuestionH\x00R\x04diff\x125\n" +
+	"\x04tree\x18\x05 \x01(\v2\x1f.flotilla.spoke.v1.TreeQuestionH\x00R\x04tree\x128\n" +
+	"\x05trace\x18\x06 \x01(\v2 .flotilla.spoke.v1.TraceQuestionH\x00R\x05trace\x12D\n" +
+	"\tvariables\x18\a \x01(\v2$.flotilla.spoke.v1.VariablesQuestionH\x00R\tvariablesB\x05\n" +
 	"\x03ask\"%\n" +
 	"\x11HeldPruneQuestion\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\"T\n" +
+	"\fDiffQuestion\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05drift\x18\x02 \x01(\bR\x05drift\x12\x1c\n" +
+	"\tdocuments\x18\x03 \x01(\fR\tdocuments\" \n" +
+	"\fTreeQuestion\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\"U\n" +
+	"\rTraceQuestion\x12\x12\n" +
+	"\x04word\x18\x01 \x01(\tR\x04word\x12\x1c\n" +
+	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"%\n" +
+	"\x11VariablesQuestion\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\"\xa7\x02\n" +
 	"\rReportRequest\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x04R\asession\x12\x1a\n" +
@@ -2606,7 +2910,7 @@ func file_flotilla_spoke_v1_spoke_proto_rawDescGZIP() []byte {
 }
 
 var file_flotilla_spoke_v1_spoke_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_flotilla_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_flotilla_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_flotilla_spoke_v1_spoke_proto_goTypes = []any{
 	(Stage)(0),                    // 0: flotilla.spoke.v1.Stage
 	(Waiting)(0),                  // 1: flotilla.spoke.v1.Waiting
@@ -2628,22 +2932,26 @@ var file_flotilla_spoke_v1_spoke_proto_goTypes = []any{
 	(*Heartbeat)(nil),             // 17: flotilla.spoke.v1.Heartbeat
 	(*Question)(nil),              // 18: flotilla.spoke.v1.Question
 	(*HeldPruneQuestion)(nil),     // 19: flotilla.spoke.v1.HeldPruneQuestion
-	(*ReportRequest)(nil),         // 20: flotilla.spoke.v1.ReportRequest
-	(*ReportResponse)(nil),        // 21: flotilla.spoke.v1.ReportResponse
-	(*AssignmentReport)(nil),      // 22: flotilla.spoke.v1.AssignmentReport
-	(*Condition)(nil),             // 23: flotilla.spoke.v1.Condition
-	(*ObjectStatus)(nil),          // 24: flotilla.spoke.v1.ObjectStatus
-	(*ObjectReference)(nil),       // 25: flotilla.spoke.v1.ObjectReference
-	(*HeldPrune)(nil),             // 26: flotilla.spoke.v1.HeldPrune
-	(*Event)(nil),                 // 27: flotilla.spoke.v1.Event
-	(*AnswerRequest)(nil),         // 28: flotilla.spoke.v1.AnswerRequest
-	(*AnswerResponse)(nil),        // 29: flotilla.spoke.v1.AnswerResponse
-	(*FetchRequest)(nil),          // 30: flotilla.spoke.v1.FetchRequest
-	(*FetchResponse)(nil),         // 31: flotilla.spoke.v1.FetchResponse
-	(*FetchHeader)(nil),           // 32: flotilla.spoke.v1.FetchHeader
-	(*Superseded)(nil),            // 33: flotilla.spoke.v1.Superseded
-	(*durationpb.Duration)(nil),   // 34: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
+	(*DiffQuestion)(nil),          // 20: flotilla.spoke.v1.DiffQuestion
+	(*TreeQuestion)(nil),          // 21: flotilla.spoke.v1.TreeQuestion
+	(*TraceQuestion)(nil),         // 22: flotilla.spoke.v1.TraceQuestion
+	(*VariablesQuestion)(nil),     // 23: flotilla.spoke.v1.VariablesQuestion
+	(*ReportRequest)(nil),         // 24: flotilla.spoke.v1.ReportRequest
+	(*ReportResponse)(nil),        // 25: flotilla.spoke.v1.ReportResponse
+	(*AssignmentReport)(nil),      // 26: flotilla.spoke.v1.AssignmentReport
+	(*Condition)(nil),             // 27: flotilla.spoke.v1.Condition
+	(*ObjectStatus)(nil),          // 28: flotilla.spoke.v1.ObjectStatus
+	(*ObjectReference)(nil),       // 29: flotilla.spoke.v1.ObjectReference
+	(*HeldPrune)(nil),             // 30: flotilla.spoke.v1.HeldPrune
+	(*Event)(nil),                 // 31: flotilla.spoke.v1.Event
+	(*AnswerRequest)(nil),         // 32: flotilla.spoke.v1.AnswerRequest
+	(*AnswerResponse)(nil),        // 33: flotilla.spoke.v1.AnswerResponse
+	(*FetchRequest)(nil),          // 34: flotilla.spoke.v1.FetchRequest
+	(*FetchResponse)(nil),         // 35: flotilla.spoke.v1.FetchResponse
+	(*FetchHeader)(nil),           // 36: flotilla.spoke.v1.FetchHeader
+	(*Superseded)(nil),            // 37: flotilla.spoke.v1.Superseded
+	(*durationpb.Duration)(nil),   // 38: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 39: google.protobuf.Timestamp
 }
 var file_flotilla_spoke_v1_spoke_proto_depIdxs = []int32{
 	5,  // 0: flotilla.spoke.v1.EnrollResponse.credentials:type_name -> flotilla.spoke.v1.Credentials
@@ -2655,47 +2963,51 @@ var file_flotilla_spoke_v1_spoke_proto_depIdxs = []int32{
 	14, // 6: flotilla.spoke.v1.ConnectResponse.desired:type_name -> flotilla.spoke.v1.Desired
 	17, // 7: flotilla.spoke.v1.ConnectResponse.heartbeat:type_name -> flotilla.spoke.v1.Heartbeat
 	18, // 8: flotilla.spoke.v1.ConnectResponse.question:type_name -> flotilla.spoke.v1.Question
-	34, // 9: flotilla.spoke.v1.Welcome.heartbeat_period:type_name -> google.protobuf.Duration
+	38, // 9: flotilla.spoke.v1.Welcome.heartbeat_period:type_name -> google.protobuf.Duration
 	9,  // 10: flotilla.spoke.v1.Desired.base:type_name -> flotilla.spoke.v1.StateID
 	9,  // 11: flotilla.spoke.v1.Desired.result:type_name -> flotilla.spoke.v1.StateID
 	15, // 12: flotilla.spoke.v1.Desired.items:type_name -> flotilla.spoke.v1.Item
 	16, // 13: flotilla.spoke.v1.Desired.signature:type_name -> flotilla.spoke.v1.Signature
-	35, // 14: flotilla.spoke.v1.Signature.signed_at:type_name -> google.protobuf.Timestamp
-	35, // 15: flotilla.spoke.v1.Question.deadline:type_name -> google.protobuf.Timestamp
+	39, // 14: flotilla.spoke.v1.Signature.signed_at:type_name -> google.protobuf.Timestamp
+	39, // 15: flotilla.spoke.v1.Question.deadline:type_name -> google.protobuf.Timestamp
 	19, // 16: flotilla.spoke.v1.Question.held_prune:type_name -> flotilla.spoke.v1.HeldPruneQuestion
-	9,  // 17: flotilla.spoke.v1.ReportRequest.acknowledged:type_name -> flotilla.spoke.v1.StateID
-	22, // 18: flotilla.spoke.v1.ReportRequest.reports:type_name -> flotilla.spoke.v1.AssignmentReport
-	27, // 19: flotilla.spoke.v1.ReportRequest.events:type_name -> flotilla.spoke.v1.Event
-	0,  // 20: flotilla.spoke.v1.AssignmentReport.stage:type_name -> flotilla.spoke.v1.Stage
-	1,  // 21: flotilla.spoke.v1.AssignmentReport.waiting:type_name -> flotilla.spoke.v1.Waiting
-	23, // 22: flotilla.spoke.v1.AssignmentReport.ready:type_name -> flotilla.spoke.v1.Condition
-	23, // 23: flotilla.spoke.v1.AssignmentReport.healthy:type_name -> flotilla.spoke.v1.Condition
-	24, // 24: flotilla.spoke.v1.AssignmentReport.not_ready:type_name -> flotilla.spoke.v1.ObjectStatus
-	26, // 25: flotilla.spoke.v1.AssignmentReport.held_prune:type_name -> flotilla.spoke.v1.HeldPrune
-	35, // 26: flotilla.spoke.v1.AssignmentReport.observed_at:type_name -> google.protobuf.Timestamp
-	2,  // 27: flotilla.spoke.v1.Condition.status:type_name -> flotilla.spoke.v1.Status
-	25, // 28: flotilla.spoke.v1.ObjectStatus.object:type_name -> flotilla.spoke.v1.ObjectReference
-	25, // 29: flotilla.spoke.v1.Event.object:type_name -> flotilla.spoke.v1.ObjectReference
-	35, // 30: flotilla.spoke.v1.Event.at:type_name -> google.protobuf.Timestamp
-	32, // 31: flotilla.spoke.v1.FetchResponse.header:type_name -> flotilla.spoke.v1.FetchHeader
-	33, // 32: flotilla.spoke.v1.FetchResponse.superseded:type_name -> flotilla.spoke.v1.Superseded
-	3,  // 33: flotilla.spoke.v1.SpokeService.Enroll:input_type -> flotilla.spoke.v1.EnrollRequest
-	7,  // 34: flotilla.spoke.v1.SpokeService.Renew:input_type -> flotilla.spoke.v1.RenewRequest
-	10, // 35: flotilla.spoke.v1.SpokeService.Connect:input_type -> flotilla.spoke.v1.ConnectRequest
-	20, // 36: flotilla.spoke.v1.SpokeService.Report:input_type -> flotilla.spoke.v1.ReportRequest
-	28, // 37: flotilla.spoke.v1.SpokeService.Answer:input_type -> flotilla.spoke.v1.AnswerRequest
-	30, // 38: flotilla.spoke.v1.SpokeService.Fetch:input_type -> flotilla.spoke.v1.FetchRequest
-	4,  // 39: flotilla.spoke.v1.SpokeService.Enroll:output_type -> flotilla.spoke.v1.EnrollResponse
-	8,  // 40: flotilla.spoke.v1.SpokeService.Renew:output_type -> flotilla.spoke.v1.RenewResponse
-	12, // 41: flotilla.spoke.v1.SpokeService.Connect:output_type -> flotilla.spoke.v1.ConnectResponse
-	21, // 42: flotilla.spoke.v1.SpokeService.Report:output_type -> flotilla.spoke.v1.ReportResponse
-	29, // 43: flotilla.spoke.v1.SpokeService.Answer:output_type -> flotilla.spoke.v1.AnswerResponse
-	31, // 44: flotilla.spoke.v1.SpokeService.Fetch:output_type -> flotilla.spoke.v1.FetchResponse
-	39, // [39:45] is the sub-list for method output_type
-	33, // [33:39] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	20, // 17: flotilla.spoke.v1.Question.diff:type_name -> flotilla.spoke.v1.DiffQuestion
+	21, // 18: flotilla.spoke.v1.Question.tree:type_name -> flotilla.spoke.v1.TreeQuestion
+	22, // 19: flotilla.spoke.v1.Question.trace:type_name -> flotilla.spoke.v1.TraceQuestion
+	23, // 20: flotilla.spoke.v1.Question.variables:type_name -> flotilla.spoke.v1.VariablesQuestion
+	9,  // 21: flotilla.spoke.v1.ReportRequest.acknowledged:type_name -> flotilla.spoke.v1.StateID
+	26, // 22: flotilla.spoke.v1.ReportRequest.reports:type_name -> flotilla.spoke.v1.AssignmentReport
+	31, // 23: flotilla.spoke.v1.ReportRequest.events:type_name -> flotilla.spoke.v1.Event
+	0,  // 24: flotilla.spoke.v1.AssignmentReport.stage:type_name -> flotilla.spoke.v1.Stage
+	1,  // 25: flotilla.spoke.v1.AssignmentReport.waiting:type_name -> flotilla.spoke.v1.Waiting
+	27, // 26: flotilla.spoke.v1.AssignmentReport.ready:type_name -> flotilla.spoke.v1.Condition
+	27, // 27: flotilla.spoke.v1.AssignmentReport.healthy:type_name -> flotilla.spoke.v1.Condition
+	28, // 28: flotilla.spoke.v1.AssignmentReport.not_ready:type_name -> flotilla.spoke.v1.ObjectStatus
+	30, // 29: flotilla.spoke.v1.AssignmentReport.held_prune:type_name -> flotilla.spoke.v1.HeldPrune
+	39, // 30: flotilla.spoke.v1.AssignmentReport.observed_at:type_name -> google.protobuf.Timestamp
+	2,  // 31: flotilla.spoke.v1.Condition.status:type_name -> flotilla.spoke.v1.Status
+	29, // 32: flotilla.spoke.v1.ObjectStatus.object:type_name -> flotilla.spoke.v1.ObjectReference
+	29, // 33: flotilla.spoke.v1.Event.object:type_name -> flotilla.spoke.v1.ObjectReference
+	39, // 34: flotilla.spoke.v1.Event.at:type_name -> google.protobuf.Timestamp
+	36, // 35: flotilla.spoke.v1.FetchResponse.header:type_name -> flotilla.spoke.v1.FetchHeader
+	37, // 36: flotilla.spoke.v1.FetchResponse.superseded:type_name -> flotilla.spoke.v1.Superseded
+	3,  // 37: flotilla.spoke.v1.SpokeService.Enroll:input_type -> flotilla.spoke.v1.EnrollRequest
+	7,  // 38: flotilla.spoke.v1.SpokeService.Renew:input_type -> flotilla.spoke.v1.RenewRequest
+	10, // 39: flotilla.spoke.v1.SpokeService.Connect:input_type -> flotilla.spoke.v1.ConnectRequest
+	24, // 40: flotilla.spoke.v1.SpokeService.Report:input_type -> flotilla.spoke.v1.ReportRequest
+	32, // 41: flotilla.spoke.v1.SpokeService.Answer:input_type -> flotilla.spoke.v1.AnswerRequest
+	34, // 42: flotilla.spoke.v1.SpokeService.Fetch:input_type -> flotilla.spoke.v1.FetchRequest
+	4,  // 43: flotilla.spoke.v1.SpokeService.Enroll:output_type -> flotilla.spoke.v1.EnrollResponse
+	8,  // 44: flotilla.spoke.v1.SpokeService.Renew:output_type -> flotilla.spoke.v1.RenewResponse
+	12, // 45: flotilla.spoke.v1.SpokeService.Connect:output_type -> flotilla.spoke.v1.ConnectResponse
+	25, // 46: flotilla.spoke.v1.SpokeService.Report:output_type -> flotilla.spoke.v1.ReportResponse
+	33, // 47: flotilla.spoke.v1.SpokeService.Answer:output_type -> flotilla.spoke.v1.AnswerResponse
+	35, // 48: flotilla.spoke.v1.SpokeService.Fetch:output_type -> flotilla.spoke.v1.FetchResponse
+	43, // [43:49] is the sub-list for method output_type
+	37, // [37:43] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_flotilla_spoke_v1_spoke_proto_init() }
@@ -2711,8 +3023,12 @@ func file_flotilla_spoke_v1_spoke_proto_init() {
 	}
 	file_flotilla_spoke_v1_spoke_proto_msgTypes[15].OneofWrappers = []any{
 		(*Question_HeldPrune)(nil),
+		(*Question_Diff)(nil),
+		(*Question_Tree)(nil),
+		(*Question_Trace)(nil),
+		(*Question_Variables)(nil),
 	}
-	file_flotilla_spoke_v1_spoke_proto_msgTypes[28].OneofWrappers = []any{
+	file_flotilla_spoke_v1_spoke_proto_msgTypes[32].OneofWrappers = []any{
 		(*FetchResponse_Header)(nil),
 		(*FetchResponse_Chunk)(nil),
 		(*FetchResponse_Superseded)(nil),
@@ -2723,7 +3039,7 @@ func file_flotilla_spoke_v1_spoke_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_flotilla_spoke_v1_spoke_proto_rawDesc), len(file_flotilla_spoke_v1_spoke_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   31,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

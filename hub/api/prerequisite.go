@@ -1,0 +1,69 @@
+package api
+
+import (
+	"context"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/flux"
+	"flotilla.dev/flotilla/pkg/resource"
+)
+
+// prerequisite is what keeps a new Release of an App from its clusters, and the version of that.
+type prerequisite struct {
+	lacks   string
+	version uint64
+}
+
+// prerequisites finds, as rollouts do, which Apps wait for a dependency of the same Source.
+func (s *Server) prerequisites(ctx context.Context, objects []*resource.Object, states map[fleet.Key]fleet.AppState) (map[fleet.Key]prerequisite, error) {
+	found := map[fleet.Key]prerequisite{}
+	var declared map[fleet.Key]*resource.Object
+	for _, o := range objects {
+		spec, err := resource.Spec[flux.Kustomization](o)
+		if err != nil {
+			return nil, err
+		}
+		m := o.Metadata
+		dependencies := spec.Dependencies(m.Namespace, m.Annotations)
+		if len(dependencies) > 0 && declared == nil {
+			if declared, err = s.declaredApps(ctx); err != nil {
+				return nil, err
+			}
+		}
+		var p prerequisite
+		for _, d := range dependencies {
+			on := declared[d.App(fleet.HubHome)]
+			if d.ReadyExpr != "" || on == nil {
+				continue
+			}
+			onSpec, err := resource.Spec[flux.Kustomization](on)
+			if err != nil {
+				return nil, err
+			}
+			if !onSpec.SourceRef.SameSource(d.Namespace, spec.SourceRef, m.Namespace) {
+				continue
+			}
+			state := states[on.Key()]
+			is := fleet.Prerequisite{App: on.Key(), Generation: on.Metadata.Generation, Suspended: onSpec.Suspend, AppStatus: state.AppStatus}
+			p.version = max(p.version, state.Version, versionOf(on))
+			if p.lacks == "" {
+				p.lacks = is.Lacks(states[o.Key()].AppStatus)
+			}
+		}
+		found[o.Key()] = p
+	}
+	return found, nil
+}
+
+// declaredApps are the Apps there are, by key.
+func (s *Server) declaredApps(ctx context.Context) (map[fleet.Key]*resource.Object, error) {
+	objects, _, err := s.Store.Objects(ctx, resource.Query{Kind: resource.Kustomization.Name})
+	if err != nil {
+		return nil, err
+	}
+	declared := make(map[fleet.Key]*resource.Object, len(objects))
+	for _, o := range objects {
+		declared[o.Key()] = o
+	}
+	return declared, nil
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+
+	"flotilla.dev/flotilla/pkg/flux"
+	"flotilla.dev/flotilla/pkg/resource"
+)
+
+func newBuildCommand(a *app) *cobra.Command {
+	return newGroup("build", "Build locally what the hub builds", newBuildKustomizationCommand(a))
+}
+
+func newBuildKustomizationCommand(a *app) *cobra.Command {
+	var flags localFlags
+	var secrets bool
+	cmd := &cobra.Command{
+		Use:     "ks NAME --path DIR",
+		Aliases: []string{"kustomization"},
+		Short:   "Build a local directory as the hub would build the Kustomization from it",
+		Long: "Build a local directory as the hub would build the Kustomization from it: with the build fields of its spec on top, as\n" +
+			"declared at the hub or in a file. No cluster is asked: variables are put in, values are decrypted and a Placement's\n" +
+			"patches are applied in each cluster, as fleetctl diff shows.\n\n" +
+			"Values of Secrets are masked, unless --show-secrets. What SOPS has encrypted stays as it is then.",
+		Example: `  fleetctl build ks podinfo --path ./deploy/overlays/prod
+  fleetctl build ks podinfo --path ./deploy --kustomization-file podinfo.yaml --show-secrets | kubectl apply --dry-run=server -f -`,
+		Args: between(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.settings(); err != nil {
+				return err
+			}
+			r, err := a.newRef(cmd, resource.Kustomization, args[0])
+			if err != nil {
+				return err
+			}
+			switch {
+			case r.cluster != "":
+				return usagef(cmd, "%s: it is built once for every cluster: leave @%s out", r, r.cluster)
+			case flags.path == "":
+				return usagef(cmd, "--path is missing: the local directory to build")
+			}
+			return a.runBuild(cmd.Context(), r, flags, secrets)
+		},
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 || a.prepare(cmd) != nil || a.settings() != nil {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return a.completeNames(cmd, "ks", "", typed)
+		},
+	}
+	flags.add(cmd)
+	cmd.Flags().BoolVar(&secrets, "show-secrets", false, "do not mask the values of Secrets")
+	return cmd
+}
+
+func (a *app) runBuild(ctx context.Context, r ref, flags localFlags, secrets bool) error {
+	declared, documents, err := a.buildLocal(ctx, r, flags)
+	if err != nil {
+		return err
+	}
+	var text bytes.Buffer
+	for _, document := range documents {
+		if !secrets {
+			if document, err = masked(document); err != nil {
+				return err
+			}
+		}
+		text.WriteString("---\n")
+		text.Write(document)
+	}
+	if _, err := a.stdout.Write(text.Bytes()); err != nil {
+		return err
+	}
+	a.say(symbolDone, "%d objects of %s are built", len(documents), r)
+	a.leftToClusters(declared)
+	return nil
+}
+
+// leftToClusters says what a build leaves to the clusters.
+func (a *app) leftToClusters(declared flux.Kustomization) {
+	if declared.PostBuild != nil {
+		a.say(symbolWarn, "spec.postBuild: variables are put in by each cluster; fleetctl diff --path shows them there")
+	}
+	if declared.Decryption != nil {
+		a.say(symbolWarn, "spec.decryption: values are decrypted by each cluster")
+	}
+	if declared.CommonMetadata != nil {
+		a.say(symbolWarn, "spec.commonMetadata is set on every object after the build")
+	}
+}
+
+// masked hides the values of a Secret; any other document stays byte for byte.
+func masked(document []byte) ([]byte, error) {
+	var head struct {
+		APIVersion string `json:"apiVersion"`
+		Kind       string `json:"kind"`
+	}
+	if err := yaml.Unmarshal(document, &head); err != nil {
+		return nil, fmt.Errorf("read an object that was built: %w", err)
+	}
+	if head.Kind != "Secret" || head.APIVersion != "v1" {
+		return document, nil
+	}
+	var secret map[string]any
+	if err := yaml.Unmarshal(document, &secret); err != nil {
+		return nil, fmt.Errorf("read a Secret that was built: %w", err)
+	}
+	for _, field := range []string{"data", "stringData"} {
+		values, isMap := secret[field].(map[string]any)
+		for key := range values {
+			values[key] = "***"
+		}
+		if _, has := secret[field]; has && !isMap {
+			secret[field] = "***"
+		}
+	}
+	return yaml.Marshal(secret)
+}

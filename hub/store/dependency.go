@@ -1,0 +1,177 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"flotilla.dev/flotilla/hub/rollout"
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/flux"
+	"flotilla.dev/flotilla/pkg/resource"
+)
+
+// hasDependencies is true of declared Apps, in a query that calls one b, that depend on others; an index has them.
+const hasDependencies = `(b.spec ? 'dependsOn' OR b.annotations ? 'fleet.flotilla.dev/depends-on')`
+
+// dependenciesOf are the keys of what b depends on, each with its readyExpr, which is null where there is none.
+const dependenciesOf = `LATERAL (
+	SELECT b.home || '/Kustomization/' || coalesce(nullif(d ->> 'namespace', ''), b.namespace) || '/' || (d ->> 'name') AS key, nullif(d ->> 'readyExpr', '') AS ready_expr
+		FROM jsonb_array_elements(CASE WHEN b.spec ? 'dependsOn' THEN b.spec -> 'dependsOn' ELSE '[]' END) d
+	UNION ALL SELECT b.home || '/' || trim(d), NULL FROM unnest(string_to_array(b.annotations ->> 'fleet.flotilla.dev/depends-on', ',')) d)`
+
+// appsBesideChanged are the Apps that depend on one that was declared, built or assigned anew since the horizon $1, and
+// those that an App declared since then looks at.
+const appsBesideChanged = `SELECT b.key FROM object b, ` + dependenciesOf + ` d
+	WHERE ` + hasDependencies + ` AND b.deleted_at IS NULL AND (
+		EXISTS (SELECT FROM object o WHERE o.key = d.key AND o.written >= $1::text::xid8) OR
+		EXISTS (SELECT FROM app a WHERE a.key = d.key AND a.written >= $1::text::xid8) OR
+		EXISTS (SELECT FROM assignment a WHERE a.app = d.key AND a.written >= $1::text::xid8))
+	UNION SELECT d.key FROM object b, ` + dependenciesOf + ` d
+	WHERE ` + hasDependencies + ` AND b.written >= $1::text::xid8 AND d.ready_expr IS NOT NULL`
+
+// isLookedAt is true of the object o when an App's expression looks at it.
+const isLookedAt = `EXISTS (SELECT FROM object b, ` + dependenciesOf + ` d
+	WHERE ` + hasDependencies + ` AND b.deleted_at IS NULL AND d.key = o.key AND d.ready_expr IS NOT NULL)`
+
+// loadPrerequisites reads what an App of that status has to wait for: what it depends on of the same Source. One with a
+// readyExpr is the spoke's alone to judge, as in Flux.
+func loadPrerequisites(ctx context.Context, tx pgx.Tx, state *rollout.State, source flux.SourceRef, dependencies []fleet.Dependency, status fleet.AppStatus) error {
+	var keys []string
+	for _, d := range dependencies {
+		if d.ReadyExpr == "" {
+			keys = append(keys, d.App(state.Key.Home).String())
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	const query = `SELECT o.key, o.spec, o.generation, coalesce(a.observed_generation, 0), coalesce(a.attempted, ''), coalesce(a.revision, ''),
+			a.release, coalesce(a.reason, ''), coalesce(a.message, '')
+		FROM object o LEFT JOIN app a ON a.key = o.key WHERE o.key = ANY($1) AND o.deleted_at IS NULL ORDER BY o.key`
+	rows, err := tx.Query(ctx, query, keys)
+	if err != nil {
+		return explain("read the dependencies", err)
+	}
+	defer rows.Close()
+	index := map[string]int{}
+	for rows.Next() {
+		var text string
+		var spec, release []byte
+		var p fleet.Prerequisite
+		err := rows.Scan(&text, &spec, &p.Generation, &p.ObservedGeneration, &p.Attempted, &p.Revision, &release, &p.Reason, &p.Message)
+		if err != nil {
+			return explain("read the dependencies", err)
+		}
+		var k flux.Kustomization
+		if err := json.Unmarshal(spec, &k); err != nil {
+			return explain("decode the spec of "+text, err)
+		}
+		if p.App, err = fleet.ParseKey(text); err != nil {
+			return err
+		}
+		if p.Release, err = fleet.DigestFromBytes(release); err != nil {
+			return err
+		}
+		if p.Suspended = k.Suspend; !k.SourceRef.SameSource(p.App.Namespace, source, state.Key.Namespace) {
+			continue
+		}
+		index[text] = len(state.App.Prerequisites)
+		state.App.Prerequisites = append(state.App.Prerequisites, rollout.Prerequisite{Lacks: p.Lacks(status), Release: p.Release, Rows: map[string]fleet.Digest{}})
+	}
+	if err := rows.Err(); err != nil {
+		return explain("read the dependencies", err)
+	}
+	return loadPrerequisiteRows(ctx, tx, state.App.Prerequisites, index)
+}
+
+func loadPrerequisiteRows(ctx context.Context, tx pgx.Tx, prerequisites []rollout.Prerequisite, index map[string]int) error {
+	if len(index) == 0 {
+		return nil
+	}
+	var keys []string
+	for key := range index {
+		keys = append(keys, key)
+	}
+	const query = `SELECT app, cluster::text, coalesce(release, '') FROM assignment WHERE app = ANY($1) AND state = 'Active'`
+	rows, err := tx.Query(ctx, query, keys)
+	if err != nil {
+		return explain("read the Assignments of the dependencies", err)
+	}
+	var app, cluster string
+	var raw []byte
+	_, err = pgx.ForEachRow(rows, []any{&app, &cluster, &raw}, func() error {
+		release, err := fleet.DigestFromBytes(raw)
+		prerequisites[index[app]].Rows[cluster] = release
+		return err
+	})
+	return explain("read the Assignments of the dependencies", err)
+}
+
+// admitDependencies refuses an App that would wait for itself. The transaction holds placementLock: of two Apps that make
+// a cycle, the second sees the first.
+func admitDependencies(ctx context.Context, tx pgx.Tx, object *resource.Object) error {
+	spec, err := resource.Spec[flux.Kustomization](object)
+	if err != nil {
+		return err
+	}
+	own := spec.Dependencies(object.Metadata.Namespace, object.Metadata.Annotations)
+	if len(own) == 0 {
+		return nil
+	}
+	const query = `SELECT b.key, d.key FROM object b, ` + dependenciesOf + ` d
+		WHERE ` + hasDependencies + ` AND b.deleted_at IS NULL AND b.key <> $1`
+	rows, err := tx.Query(ctx, query, object.Key().String())
+	if err != nil {
+		return explain("read the dependencies", err)
+	}
+	edges := map[string][]string{}
+	var from, to string
+	_, err = pgx.ForEachRow(rows, []any{&from, &to}, func() error {
+		edges[from] = append(edges[from], to)
+		return nil
+	})
+	if err != nil {
+		return explain("read the dependencies", err)
+	}
+	for _, d := range own {
+		edges[object.Key().String()] = append(edges[object.Key().String()], d.App(fleet.HubHome).String())
+	}
+	cycle := cycleFrom(object.Key().String(), edges)
+	if cycle == nil {
+		return nil
+	}
+	for i, key := range cycle {
+		cycle[i] = strings.TrimPrefix(strings.TrimPrefix(key, fleet.HubHome+"/"), resource.Kustomization.Name+"/")
+	}
+	var fields fleet.Fields
+	fields.Refuse("spec.dependsOn", "each of these would wait for the next, for ever: %s", strings.Join(cycle, " -> "))
+	return fmt.Errorf("%s: %w", object, fields.Err())
+}
+
+// cycleFrom returns a shortest way from one node back to itself; nil: there is none.
+func cycleFrom(start string, edges map[string][]string) []string {
+	before := map[string]string{} // on the way from start
+	for line := []string{start}; len(line) > 0; line = line[1:] {
+		for _, next := range edges[line[0]] {
+			if next == start {
+				way := []string{start}
+				for at := line[0]; at != start; at = before[at] {
+					way = append(way, at)
+				}
+				way = append(way, start)
+				slices.Reverse(way)
+				return way
+			}
+			if _, seen := before[next]; !seen {
+				before[next] = line[0]
+				line = append(line, next)
+			}
+		}
+	}
+	return nil
+}

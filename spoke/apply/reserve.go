@@ -1,0 +1,301 @@
+package apply
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+// body is what is sent of an object: where fields of it are left to others, around what is there.
+func (a *Applier) body(ctx context.Context, o Object) ([]byte, error) {
+	if len(o.ignored) == 0 {
+		return o.data, nil
+	}
+	ctx, release, err := a.slot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	live, err := a.full.Resource(o.Mapping.Resource).Namespace(o.Ref.Namespace).Get(ctx, o.Ref.Name, metav1.GetOptions{})
+	if err = o.explain("get", err); isNotFound(err) {
+		return o.data, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a.reserve(o, live.Object, live.GetManagedFields())
+}
+
+// reserve returns what is sent of an object that is there as live. A field that is left to others is not sent where
+// another one manages it; where nobody else does, its value is sent as it is there, since to leave out what is ours alone
+// would remove it.
+func (m Marks) reserve(o Object, live map[string]any, managers []metav1.ManagedFieldsEntry) ([]byte, error) {
+	payload, err := decode(o.data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: content: %w: %w", o.Ref, fleet.ErrInvalid, err)
+	}
+	owners := m.owners(managers)
+	labels, annotations := merged(live, payload, "labels"), merged(live, payload, "annotations")
+	for _, rule := range o.ignored {
+		if !rule.labels.Matches(labels) || !rule.annotations.Matches(annotations) {
+			continue
+		}
+		for _, pointer := range rule.paths {
+			place := locate(payload, live, owners, tokens(pointer))
+			have, sent := at(payload, place.ours)
+			value, there := at(live, place.theirs)
+			ours, others, appliers := owners.of(place.fields)
+			switch {
+			case sent && !there:
+				payload = without(payload, place.ours).(map[string]any)
+			case sent && equal(have, value):
+			case sent && (appliers || others && !ours):
+				payload = without(payload, place.ours).(map[string]any)
+			case sent, there && ours && !others:
+				payload = with(payload, place.ours, value).(map[string]any)
+			}
+		}
+	}
+	if err := m.identify(payload, o.data); err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Ref, err)
+	}
+	return marshal(payload)
+}
+
+// identify puts back what makes an object the one it is, and ours, whatever a rule says.
+func (m Marks) identify(payload map[string]any, data []byte) error {
+	original, err := decode(data)
+	if err != nil {
+		return err
+	}
+	payload["apiVersion"], payload["kind"] = original["apiVersion"], original["kind"]
+	was := pairs(original["metadata"])
+	metadata := pairs(payload["metadata"])
+	metadata["name"] = was["name"]
+	if namespace, has := was["namespace"]; has {
+		metadata["namespace"] = namespace
+	}
+	labels := pairs(metadata["labels"])
+	for _, key := range []string{m.NameLabel, m.NamespaceLabel} {
+		labels[key] = pairs(was["labels"])[key]
+	}
+	metadata["labels"], payload["metadata"] = labels, metadata
+	return nil
+}
+
+// owners are the fields of those who manage an object.
+type owners struct {
+	ours               []map[string]any // by Apply
+	appliers, updaters []map[string]any // others
+}
+
+// owners leaves out whose fields become ours anyway.
+func (m Marks) owners(managers []metav1.ManagedFieldsEntry) (all owners) {
+	for _, entry := range managers {
+		if entry.FieldsV1 == nil || m.TakesOver(entry) {
+			continue
+		}
+		var fields map[string]any
+		if json.NewDecoder(entry.FieldsV1.GetRawReader()).Decode(&fields) != nil {
+			continue
+		}
+		switch applies := entry.Operation == metav1.ManagedFieldsOperationApply && entry.Subresource == ""; {
+		case applies && entry.Manager == m.Manager:
+			all.ours = append(all.ours, fields)
+		case applies:
+			all.appliers = append(all.appliers, fields)
+		default:
+			all.updaters = append(all.updaters, fields)
+		}
+	}
+	return all
+}
+
+// of tells who manages a field: we, another one at all, another one by Apply. Of one that managedFields cannot name,
+// nobody.
+func (all owners) of(field []string) (ours, others, appliers bool) {
+	manages := func(fields map[string]any) bool {
+		_, has := walk(fields, field)
+		return has
+	}
+	if field == nil {
+		return false, false, false
+	}
+	appliers = slices.ContainsFunc(all.appliers, manages)
+	return slices.ContainsFunc(all.ours, manages), appliers || slices.ContainsFunc(all.updaters, manages), appliers
+}
+
+func walk(fields map[string]any, field []string) (map[string]any, bool) {
+	for _, name := range field {
+		next, has := fields[name].(map[string]any)
+		if !has {
+			return nil, false
+		}
+		fields = next
+	}
+	return fields, true
+}
+
+// place is where a pointer leads: in what we send, in what is there, and in managedFields, nil where those do not name it.
+type place struct{ ours, theirs, fields []string }
+
+// locate follows a pointer. An element of a list is the one at that index of what we send, and what is there that has its
+// keys, at whatever index.
+func locate(payload, live any, owners owners, pointer []string) place {
+	found := place{fields: []string{}}
+	for _, token := range pointer {
+		list, isList := payload.([]any)
+		if !isList && payload == nil {
+			list, isList = live.([]any)
+		}
+		mine, theirs, field := token, token, "f:"+token
+		if index, err := strconv.Atoi(token); isList && err == nil {
+			field = ""
+			if index >= 0 && index < len(list) {
+				field, theirs = element(list[index], live, owners, found.fields, token)
+			}
+		}
+		found.ours, found.theirs = append(found.ours, mine), append(found.theirs, theirs)
+		if field == "" || found.fields == nil {
+			found.fields = nil
+		} else {
+			found.fields = append(found.fields, field)
+		}
+		payload, _ = at(payload, []string{mine})
+		live, _ = at(live, []string{theirs})
+	}
+	return found
+}
+
+// element finds the element of a list by the keys that managedFields has for it: its name there, and its index in live.
+func element(item, live any, owners owners, parent []string, index string) (field, theirs string) {
+	object, isMap := item.(map[string]any)
+	list, isList := live.([]any)
+	if !isMap || !isList || parent == nil {
+		return "", index
+	}
+	for _, fields := range slices.Concat(owners.ours, owners.appliers, owners.updaters) {
+		node, _ := walk(fields, parent)
+		for _, name := range slices.Sorted(maps.Keys(node)) {
+			encoded, isKey := strings.CutPrefix(name, "k:")
+			var keys map[string]any
+			if !isKey || json.Unmarshal([]byte(encoded), &keys) != nil || !has(object, keys) {
+				continue
+			}
+			for i, other := range list {
+				if candidate, isMap := other.(map[string]any); isMap && has(candidate, keys) {
+					return name, strconv.Itoa(i)
+				}
+			}
+		}
+	}
+	return "", index
+}
+
+func has(object, keys map[string]any) bool {
+	for key, value := range keys {
+		if !equal(object[key], value) {
+			return false
+		}
+	}
+	return true
+}
+
+// tokens are those of a JSON pointer (RFC 6901).
+func tokens(pointer string) []string {
+	all := strings.Split(strings.TrimPrefix(pointer, "/"), "/")
+	for i, token := range all {
+		all[i] = strings.ReplaceAll(strings.ReplaceAll(token, "~1", "/"), "~0", "~")
+	}
+	return all
+}
+
+func at(node any, path []string) (any, bool) {
+	for _, token := range path {
+		switch n := node.(type) {
+		case map[string]any:
+			value, has := n[token]
+			if !has {
+				return nil, false
+			}
+			node = value
+		case []any:
+			index, err := strconv.Atoi(token)
+			if err != nil || index < 0 || index >= len(n) {
+				return nil, false
+			}
+			node = n[index]
+		default:
+			return nil, false
+		}
+	}
+	return node, true
+}
+
+// with returns node with a value at a path, making maps on the way.
+func with(node any, path []string, value any) any {
+	if len(path) == 0 {
+		return value
+	}
+	if list, isList := node.([]any); isList {
+		if index, err := strconv.Atoi(path[0]); err == nil && index >= 0 && index < len(list) {
+			list[index] = with(list[index], path[1:], value)
+		}
+		return list
+	}
+	object := pairs(node)
+	object[path[0]] = with(object[path[0]], path[1:], value)
+	return object
+}
+
+// without returns node without what is at a path.
+func without(node any, path []string) any {
+	switch n := node.(type) {
+	case map[string]any:
+		if next, has := n[path[0]]; len(path) == 1 {
+			delete(n, path[0])
+		} else if has {
+			n[path[0]] = without(next, path[1:])
+		}
+	case []any:
+		index, err := strconv.Atoi(path[0])
+		switch {
+		case err != nil || index < 0 || index >= len(n):
+		case len(path) == 1:
+			return slices.Delete(n, index, index+1)
+		default:
+			n[index] = without(n[index], path[1:])
+		}
+	}
+	return node
+}
+
+func decode(data []byte) (object map[string]any, err error) {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber()
+	err = decoder.Decode(&object)
+	return object, err
+}
+
+// equal compares JSON values, of whatever decoder.
+func equal(a, b any) bool {
+	x, err1 := marshal(a)
+	y, err2 := marshal(b)
+	return err1 == nil && err2 == nil && bytes.Equal(x, y)
+}
+
+// merged are labels or annotations of the object that is there, with those that are sent on top.
+func merged(live, payload map[string]any, field string) map[string]string {
+	all := text(pairs(pairs(live["metadata"])[field]))
+	maps.Copy(all, text(pairs(pairs(payload["metadata"])[field])))
+	return all
+}

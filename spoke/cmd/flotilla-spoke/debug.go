@@ -1,0 +1,96 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/spoke"
+)
+
+// debugSettings are the flags of debug.
+type debugSettings struct {
+	config    spoke.Config
+	showVars  bool
+	variables string
+	output    string
+}
+
+func debugCommand() *cobra.Command {
+	var s debugSettings
+	cmd := &cobra.Command{
+		Use: "debug KIND/NAME --show-vars --variables FILE --kubeconfig FILE", Short: "Show the variables of an App with the values of Secrets", Args: cobra.ExactArgs(1),
+		Long: "Show the variables of an App with the values that are from Secrets, which it reads with the kubeconfig of that cluster. Which\n" +
+			"variables there are, and where they are from, fleetctl tells without the values.\n\n" +
+			"fleetctl debug with --kubeconfig runs this.",
+		Example: "  fleetctl debug ks/podinfo@eu-1 --show-vars -o json | flotilla-spoke debug ks/podinfo --show-vars --variables - --kubeconfig eu-1.yaml",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return s.run(cmd, args[0])
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&s.config.Kubeconfig, "kubeconfig", "", "how to reach the cluster (default: the Pod's service account)")
+	flags.BoolVar(&s.showVars, "show-vars", false, "show the variables (required)")
+	flags.StringVar(&s.variables, "variables", "", "what fleetctl debug KIND/NAME@CLUSTER --show-vars -o json has printed; -: from stdin (required)")
+	flags.StringVarP(&s.output, "output", "o", "", "json; default: lines of NAME=VALUE")
+	return cmd
+}
+
+func (s *debugSettings) run(cmd *cobra.Command, app string) error {
+	var problems []error
+	if kind, name, _ := strings.Cut(app, "/"); kind == "" || name == "" {
+		problems = append(problems, fmt.Errorf("%q names no App: KIND/NAME does", app))
+	}
+	if !s.showVars {
+		problems = append(problems, errors.New("--show-vars is missing: there is nothing else to show"))
+	}
+	if s.variables == "" {
+		problems = append(problems, errors.New("--variables is missing: the file that fleetctl debug has printed, or - for stdin"))
+	}
+	if s.output != "" && s.output != "json" {
+		problems = append(problems, fmt.Errorf("-o %s: it is json, or not given", s.output))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return err
+	}
+	variables, err := s.read(cmd.InOrStdin())
+	if err != nil {
+		return err
+	}
+	if err := spoke.Reveal(cmd.Context(), s.config, &variables); err != nil {
+		return err
+	}
+	if s.output == "json" {
+		encoder := json.NewEncoder(cmd.OutOrStdout())
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(variables)
+	}
+	for _, v := range variables.Variables {
+		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s=%s\n", v.Name, v.Value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *debugSettings) read(stdin io.Reader) (variables fleet.Variables, err error) {
+	var content []byte
+	if s.variables == "-" {
+		content, err = io.ReadAll(io.LimitReader(stdin, fleet.MaxAnswer+1))
+	} else {
+		content, err = os.ReadFile(s.variables)
+	}
+	if err == nil {
+		err = json.Unmarshal(content, &variables)
+	}
+	if err != nil {
+		return variables, fmt.Errorf("--variables: %w", err)
+	}
+	return variables, nil
+}

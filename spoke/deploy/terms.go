@@ -1,0 +1,56 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/spoke/apply"
+)
+
+// terms are how an App's objects are treated: what its Release says of that, worked out. They hold from the moment at
+// which a pass, or Load, begins, for corrections too.
+type terms struct {
+	// by is who does it.
+	by *account
+	// force has objects made anew that cannot become what they should be.
+	force bool
+	// ignore are fields that are left to others, rules what the Release says of that.
+	ignore apply.Ignore
+	rules  []fleet.IgnoreRule
+}
+
+// agree makes what a Release says the App's terms. It reports whether they leave other fields to others than those
+// before, so that what was left, or not, has to be looked at. The caller has the App's token.
+func (e *Engine) agree(a *app, release fleet.Release) (other bool, err error) {
+	ignore, err := apply.NewIgnore(release.Ignore)
+	if err != nil {
+		return false, fmt.Errorf("spec.%w", err)
+	}
+	by, err := e.accounts.hire(a.key.Namespace, release.ServiceAccountName, e.config.DefaultServiceAccount)
+	if err != nil {
+		return false, fmt.Errorf("spec.serviceAccountName: %w", err)
+	}
+	a.mu.Lock()
+	before := a.terms
+	a.terms = terms{by: by, force: release.Force, ignore: ignore, rules: release.Ignore}
+	a.mu.Unlock()
+	e.accounts.dismiss(before.by)
+	return before.by != nil && !reflect.DeepEqual(before.rules, release.Ignore), nil
+}
+
+// agreed returns the App's terms. Before there are any, the spoke itself only looks.
+func (e *Engine) agreed(a *app) terms {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.terms.by == nil {
+		return terms{by: e.accounts.self}
+	}
+	return a.terms
+}
+
+// blame is account.blame of the App's.
+func (e *Engine) blame(ctx context.Context, a *app, err error) error {
+	return e.agreed(a).by.blame(ctx, e.client, err)
+}
