@@ -21,9 +21,10 @@ import (
 	"flotilla.dev/flotilla/spoke/apply"
 )
 
-// account is who does what is done to an App's objects: dry-runs, writes, deletions, and the reads before them. The
-// rest stays the spoke's own: watches are shared by all Apps, health reads what the App has written itself, the
-// inventory must be out of a tenant's reach, and the kinds that a cluster serves are no secret.
+// account is who does what is done to an App's objects: dry-runs, writes, deletions, and the reads before them; and who
+// looks at what the App only waits for. The rest stays the spoke's own: watches of drift are shared by all Apps, health
+// of the App's own objects is that of what it has written itself, the inventory must be out of a tenant's reach, and the
+// kinds that a cluster serves are no secret.
 type account struct {
 	// namespace and name are the ServiceAccount's; no name: the spoke itself.
 	namespace, name string
@@ -32,6 +33,9 @@ type account struct {
 	// applier writes for passes and corrector for corrections, so that neither waits for the other.
 	applier   *apply.Applier
 	corrector *apply.Applier
+	// dynamic and metadata read.
+	dynamic  dynamic.Interface
+	metadata metadata.Interface
 
 	apps int // that have it; under accounts.mu
 }
@@ -110,6 +114,7 @@ func (s *accounts) equip(by *account) error {
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
+	by.dynamic, by.metadata = full, meta
 	by.applier, by.corrector = s.self.applier.As(meta, full), s.self.corrector.As(meta, full)
 	return nil
 }

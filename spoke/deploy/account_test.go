@@ -6,13 +6,16 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/spoke/deploy"
+	"flotilla.dev/flotilla/test/lab"
 )
 
 // serviceAccount makes one in the test's namespace.
@@ -291,4 +294,68 @@ func TestATombstoneWhoseAccountIsGoneLeavesTheObjects(t *testing.T) {
 	if b.get(configMaps, "a") == nil || len(b.inventory()) != 0 || len(events) == 0 || !events[0].Warning || !strings.Contains(events[0].Message, "deployer does not exist") {
 		t.Errorf("events %+v", events)
 	}
+}
+
+// Whether an expression holds is an answer about what it is asked of.
+func TestHealthChecksOfOthersObjectsAreReadByTheAccount(t *testing.T) {
+	b := newBundle(t).start()
+	b.serviceAccount("deployer")
+	b.allow("deployer", "configmaps")
+	theirs := lab.TestNamespace(t, b.cluster)
+	user := "system:serviceaccount:" + b.namespace + ":deployer"
+	bait := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "bait"}, StringData: map[string]string{"password": "QQ"}}
+	if _, err := b.typed.CoreV1().Secrets(theirs).Create(b.Context(), bait, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	b.release.HealthChecks = []fleet.ObjectReference{{APIVersion: "v1", Kind: "Secret", Name: "bait", Namespace: theirs}}
+	b.release.HealthCheckExprs = []fleet.HealthCheckExpr{{APIVersion: "v1", Kind: "Secret", Current: "data.password.startsWith('U')", Failed: "data.password.startsWith('V')"}}
+	b.deploy(b.configMap("a", "1"))
+	b.says("the spoke reads it for an App without an account", func(s deploy.Status) bool { return s.Checks.Status == fleet.True })
+
+	// What was seen by another is not the account's to know.
+	b.release.ServiceAccountName = "deployer"
+	answered := b.answers(theirs, func() {
+		b.once("the rights are known", func() error { return b.try(b.target(b.configMap("a", "1"), b.configMap("b", "1"))) })
+		b.says("it may not be read, and who lacks what", func(s deploy.Status) bool {
+			return s.Checks.Status == fleet.Unknown && strings.Contains(s.Checks.Message, "it cannot be read: ") &&
+				strings.Contains(s.Checks.Message, `User "`+user+`" cannot get resource "secrets"`) && strings.Contains(s.Checks.Message, "give ServiceAccount/"+b.namespace+"/deployer")
+		})
+		if _, err := b.typed.CoreV1().Secrets(theirs).Patch(b.Context(), "bait", types.MergePatchType, []byte(`{"stringData":{"password":"UU"}}`), metav1.PatchOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		b.canary()
+	})
+	for _, r := range answered {
+		if r.Code != http.StatusForbidden {
+			t.Errorf("%s %s was answered with %d", r.Verb, r.Path, r.Code)
+		}
+	}
+	if len(answered) == 0 {
+		t.Error("nobody asked for it")
+	}
+	if s := b.status(); s.Checks.Status != fleet.Unknown || s.Failed {
+		t.Errorf("it is %+v", s.Checks)
+	}
+
+	// With the right to get it, and no more, it is looked at now and then.
+	role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: "reads"}, Rules: []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get"}}}}
+	binding := &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "reads"}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "reads"},
+		Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: b.namespace, Name: "deployer"}},
+	}
+	_, err1 := b.typed.RbacV1().Roles(theirs).Create(b.Context(), role, metav1.CreateOptions{})
+	_, err2 := b.typed.RbacV1().RoleBindings(theirs).Create(b.Context(), binding, metav1.CreateOptions{})
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	b.says("it is read by the account", func(s deploy.Status) bool { return s.Failed || s.Checks.Status == fleet.True })
+}
+
+// answers are those to the engine's requests for Secrets of a namespace, while f ran.
+func (b *bundle) answers(namespace string, f func()) lab.Requests {
+	b.Helper()
+	begin := time.Now() // a watch is noted when it ends, too
+	return b.requests(f).Where(func(r labRequest) bool {
+		return r.Resource == "secrets" && r.Namespace == namespace && r.Received.After(begin)
+	})
 }

@@ -96,7 +96,7 @@ func (e *Engine) wake(a *app) {
 
 // drop forgets an App that is gone.
 func (e *Engine) drop(a *app) {
-	e.lookout.Follow(a.key, nil, nil)
+	e.lookout.Follow(a.key, nil, nil, "")
 	e.references.set(a, nil)
 	e.mu.Lock()
 	if e.apps[a.key] == a {

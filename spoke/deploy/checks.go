@@ -8,11 +8,13 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 
 	"flotilla.dev/flotilla/pkg/expr"
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/spoke/apply"
 	"flotilla.dev/flotilla/spoke/drift"
 )
 
@@ -67,7 +69,7 @@ func (e *Engine) lookOut(a *app, release fleet.Release) {
 	a.checks = checks
 	by := a.health
 	a.mu.Unlock()
-	e.lookout.Follow(a.key, foreign, by)
+	e.lookout.Follow(a.key, foreign, by, e.agreed(a).by.user())
 }
 
 // checksOf are the objects that spec.healthChecks names. With wait they are ignored, as in Flux, and so is the App
@@ -109,14 +111,40 @@ func (a *app) own(e *Engine, check fleet.ObjectRef) (fleet.ObjectRef, bool) {
 	return fleet.ObjectRef{}, false
 }
 
-// follow watches the metadata of one object. It is health.LookoutConfig.Follow.
-func (e *Engine) follow(ctx context.Context, ref fleet.ObjectRef, moved func()) error {
+// readFor returns an object that an App waits for, as the App's account. It is health.LookoutConfig.Read.
+func (e *Engine) readFor(ctx context.Context, app fleet.Key, ref fleet.ObjectRef) (*unstructured.Unstructured, error) {
+	by, err := e.standIn(app)
+	if err != nil {
+		return nil, err
+	}
+	object, err := e.readAs(ctx, by, ref)
+	return object, by.blame(ctx, e.client, err)
+}
+
+// standIn is who reads on behalf of an App. Without terms, it is nobody.
+func (e *Engine) standIn(app fleet.Key) (*account, error) {
+	if a := e.known(app); a != nil {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.terms.by != nil {
+			return a.terms.by, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: nobody reads for %s any more", fleet.ErrDenied, app.Words())
+}
+
+// follow watches the metadata of one object, as the App's account. It is health.LookoutConfig.Follow.
+func (e *Engine) follow(ctx context.Context, app fleet.Key, ref fleet.ObjectRef, moved func()) error {
+	by, err := e.standIn(app)
+	if err != nil {
+		return err
+	}
 	mapping, err := e.mapper.Served(ctx, ref)
 	if err != nil {
 		return err
 	}
 	ref = mapping.Place(ref)
-	resource := e.metadata.Resource(mapping.Resource).Namespace(ref.Namespace)
+	resource := by.metadata.Resource(mapping.Resource).Namespace(ref.Namespace)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	drift.Follow(ctx, drift.Source{
@@ -132,5 +160,5 @@ func (e *Engine) follow(ctx context.Context, ref fleet.ObjectRef, moved func()) 
 		Event:  func(watch.EventType, metav1.Object) { moved() },
 		Failed: func(err error) { cancel(err) }, // the kind may be served elsewhere by now
 	})
-	return context.Cause(ctx)
+	return apply.Explain(ref, "watch", context.Cause(ctx))
 }

@@ -192,7 +192,7 @@ func (e *Engine) seen(ref fleet.ObjectRef, live *metav1.PartialObjectMetadata, r
 	}
 }
 
-// read is health.Config.Read.
+// read returns an App's own object. The spoke reads it, since the App's account has written it. It is health.Config.Read.
 func (e *Engine) read(ctx context.Context, ref fleet.ObjectRef) (*unstructured.Unstructured, error) {
 	a := e.owner(ref)
 	if a == nil {
@@ -201,17 +201,17 @@ func (e *Engine) read(ctx context.Context, ref fleet.ObjectRef) (*unstructured.U
 	if entry, has := a.inventory().Get(ref); has {
 		ref = entry.Ref
 	}
-	return e.readAny(ctx, ref)
+	return e.readAs(ctx, e.accounts.self, ref)
 }
 
-// readAny returns any object of the cluster.
-func (e *Engine) readAny(ctx context.Context, ref fleet.ObjectRef) (*unstructured.Unstructured, error) {
+// readAs returns an object of the cluster that the account may read.
+func (e *Engine) readAs(ctx context.Context, by *account, ref fleet.ObjectRef) (*unstructured.Unstructured, error) {
 	mapping, err := e.mapper.Served(ctx, ref)
 	if err != nil {
 		return nil, errors.New(err.Error()) // a kind that is not served is not an object that is gone
 	}
 	ref = mapping.Place(ref)
-	object, err := e.dynamic.Resource(mapping.Resource).Namespace(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
+	object, err := by.dynamic.Resource(mapping.Resource).Namespace(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
 	return object, apply.Explain(ref, "get", err)
 }
 

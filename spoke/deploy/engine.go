@@ -55,7 +55,6 @@ type Engine struct {
 	marks    apply.Marks
 	client   typedcorev1.CoreV1Interface
 	dynamic  dynamic.Interface
-	metadata metadata.Interface
 	mapper   *apply.Mapper
 	accounts *accounts
 	store    *inventory.Store
@@ -137,9 +136,10 @@ func (e *Engine) connect() error {
 		// It is a volume that may be lost; without it everything is looked at once.
 		e.log.Warn("what was seen of objects is not remembered", "err", err)
 	}
-	e.client, e.dynamic, e.metadata = core, full, meta
+	e.client, e.dynamic = core, full
 	e.mapper = apply.NewMapper(asker, meta)
 	e.accounts = &accounts{config: config, http: http, used: map[string]*account{}, self: &account{
+		dynamic: full, metadata: meta,
 		applier:   apply.NewApplier(e.marks, meta, full, 2*parallel),
 		corrector: apply.NewApplier(e.marks, meta, full, drift.Workers),
 	}}
@@ -165,7 +165,7 @@ func (e *Engine) connect() error {
 
 		Expressions: e.expressions,
 	})
-	e.lookout = health.NewLookout(health.LookoutConfig{Read: e.readAny, Follow: e.follow, Changed: e.config.Changed})
+	e.lookout = health.NewLookout(health.LookoutConfig{Read: e.readFor, Follow: e.follow, Changed: e.config.Changed})
 	e.flux = newFluxWatch(e)
 	e.crds = newDefinitions(e, meta)
 	e.references = newReferences(meta, e.wake, e.log)

@@ -24,10 +24,11 @@ const (
 
 // LookoutConfig is what a Lookout needs.
 type LookoutConfig struct {
-	// Read is as Config.Read.
-	Read func(context.Context, fleet.ObjectRef) (*unstructured.Unstructured, error)
-	// Follow calls moved whenever the object may have changed, until the context ends or it cannot be followed.
-	Follow func(ctx context.Context, ref fleet.ObjectRef, moved func()) error
+	// Read is as Config.Read, on behalf of the App that waits for the object.
+	Read func(ctx context.Context, app fleet.Key, ref fleet.ObjectRef) (*unstructured.Unstructured, error)
+	// Follow calls moved whenever the object may have changed, until the context ends or it cannot be followed. It is on
+	// behalf of the App too: when something changes can tell as much as what.
+	Follow func(ctx context.Context, app fleet.Key, ref fleet.ObjectRef, moved func()) error
 	// Changed is told when a state or message changed that an App waits for. It must not block.
 	Changed func(app fleet.Key)
 }
@@ -48,6 +49,7 @@ type sighting struct {
 	app    fleet.Key
 	ref    fleet.ObjectRef
 	by     *expr.Health
+	as     string // who reads it
 	status fleet.ObjectStatus
 	wake   run.Wake
 	stop   context.CancelFunc // nil: it is not followed yet
@@ -76,19 +78,23 @@ func (l *Lookout) Run(ctx context.Context) error {
 	return nil
 }
 
-// Follow has exactly these objects followed for an App, and judged by its expressions.
-func (l *Lookout) Follow(app fleet.Key, refs []fleet.ObjectRef, by *expr.Health) {
+// Follow has exactly these objects followed for an App, and judged by its expressions. As names who reads them on its
+// behalf: what another one saw counts no more.
+func (l *Lookout) Follow(app fleet.Key, refs []fleet.ObjectRef, by *expr.Health, as string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	before := l.apps[app]
 	after := make(map[fleet.ObjectRef]*sighting, len(refs))
 	for _, ref := range refs {
 		s := before[ref]
+		if s != nil && s.as != as {
+			s = nil
+		}
 		if s == nil || s.by != by {
 			defer func() { after[ref].wake.Set() }()
 		}
 		if s == nil {
-			s = &sighting{app: app, ref: ref, wake: run.NewWake(), status: fleet.ObjectStatus{Object: ref, Status: InProgress, Message: "not looked at yet"}}
+			s = &sighting{app: app, ref: ref, as: as, wake: run.NewWake(), status: fleet.ObjectStatus{Object: ref, Status: InProgress, Message: "not looked at yet"}}
 		} else if s.by != by && (s.by.Judges(ref) || by.Judges(ref)) {
 			s.status = fleet.ObjectStatus{Object: ref, Status: InProgress, Message: "not looked at by these expressions yet"}
 		}
@@ -99,7 +105,7 @@ func (l *Lookout) Follow(app fleet.Key, refs []fleet.ObjectRef, by *expr.Health)
 		}
 	}
 	for ref, s := range before {
-		if after[ref] == nil && s.stop != nil {
+		if after[ref] != s && s.stop != nil {
 			s.stop()
 		}
 	}
@@ -143,7 +149,8 @@ func (l *Lookout) hear(ctx context.Context, s *sighting) {
 		pause := lookoutPeriod
 		select {
 		case l.watches <- struct{}{}:
-			if err := l.config.Follow(ctx, s.ref, s.wake.Set); err != nil {
+			err := l.config.Follow(ctx, s.app, s.ref, s.wake.Set)
+			if err != nil && !errors.Is(err, fleet.ErrDenied) { // who may read it and not watch it reads it now and then
 				pause = lookoutRetry // whoever looks says why
 			}
 			<-l.watches
@@ -165,7 +172,7 @@ func (l *Lookout) look(ctx context.Context, s *sighting) {
 		l.mu.Lock()
 		by := s.by
 		l.mu.Unlock()
-		object, err := l.config.Read(ctx, s.ref)
+		object, err := l.config.Read(ctx, s.app, s.ref)
 		if ctx.Err() != nil {
 			return
 		}

@@ -24,7 +24,7 @@ type others struct {
 	changed    int
 }
 
-func (o *others) read(_ context.Context, ref fleet.ObjectRef) (*unstructured.Unstructured, error) {
+func (o *others) read(_ context.Context, _ fleet.Key, ref fleet.ObjectRef) (*unstructured.Unstructured, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.reads++
@@ -35,7 +35,7 @@ func (o *others) read(_ context.Context, ref fleet.ObjectRef) (*unstructured.Uns
 	return u, u.UnmarshalJSON(fmt.Appendf(nil, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":%q}}`, ref.Name))
 }
 
-func (o *others) follow(ctx context.Context, ref fleet.ObjectRef, moved func()) error {
+func (o *others) follow(ctx context.Context, _ fleet.Key, ref fleet.ObjectRef, moved func()) error {
 	o.mu.Lock()
 	o.open++
 	o.most = max(o.most, o.open)
@@ -74,7 +74,7 @@ func TestObjectsOfOthersAreFollowedWithABoundOfWatches(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		app := fleet.Key{Name: "app"}
-		l.Follow(app, configMaps(many), nil)
+		l.Follow(app, configMaps(many), nil, "")
 		if n := len(l.NotReady(app)); n != many {
 			t.Errorf("before anybody looked %d are not ready", n)
 		}
@@ -92,19 +92,19 @@ func TestObjectsOfOthersAreFollowedWithABoundOfWatches(t *testing.T) {
 			t.Errorf("%d of those that went are not ready", n)
 		}
 		before := o.reads
-		l.Follow(app, configMaps(many), nil) // as after a pass that changed nothing
+		l.Follow(app, configMaps(many), nil, "") // as after a pass that changed nothing
 		synctest.Wait()
 		if o.reads != before {
 			t.Errorf("asked again for the same it read %d objects", o.reads-before)
 		}
-		l.Follow(app, configMaps(1), nil)
+		l.Follow(app, configMaps(1), nil, "")
 		synctest.Wait()
 		if n := len(l.NotReady(app)); n != 1 || o.open > 1 {
 			t.Errorf("of one %d are not ready, %d are watched", n, o.open)
 		}
 		o.set("c0", false)
 		time.Sleep(30 * time.Second)
-		l.Follow(app, nil, nil)
+		l.Follow(app, nil, nil, "")
 		synctest.Wait()
 		if len(l.NotReady(app)) != 0 || o.open != 0 {
 			t.Errorf("%d are watched for nobody", o.open)
@@ -124,7 +124,7 @@ func TestObjectThatMovesAllTheTimeIsReadOnceASecond(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- l.Run(ctx) }()
-		l.Follow(fleet.Key{Name: "app"}, configMaps(1), nil)
+		l.Follow(fleet.Key{Name: "app"}, configMaps(1), nil, "")
 		for range 1000 {
 			time.Sleep(10 * time.Millisecond)
 			o.set("c0", false)
