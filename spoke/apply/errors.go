@@ -67,7 +67,8 @@ func malformed(err error) bool {
 // denial is what the API server says of who may not do what: names alone.
 var denial = regexp.MustCompile(`User "[^"\n]*" cannot [a-z:-]+ resource "[^"\n]*" in API group "[^"\n]*"( in the namespace "[^"\n]*"| at the cluster scope)?`)
 
-// withoutValues keeps of an answer about an object with secrets what cannot hold a part of it: the reason and the fields.
+// withoutValues keeps of an answer about an object with secrets what cannot hold a part of it: the reason and the fields,
+// without keys of maps, which values of Secrets may be too.
 func withoutValues(err error) error {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {
@@ -77,7 +78,9 @@ func withoutValues(err error) error {
 	var fields []string
 	if s.Details != nil {
 		for _, cause := range s.Details.Causes {
-			fields = append(fields, cause.Field)
+			field, _, _ := strings.Cut(cause.Field, "[")
+			field, _, _ = strings.Cut(field, "(")
+			fields = append(fields, field)
 		}
 	}
 	text := "the API server answered " + string(s.Reason)

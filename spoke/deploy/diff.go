@@ -91,6 +91,17 @@ func (d *differ) run(ctx context.Context) ([]fleet.ObjectDiff, error) {
 	var compare []func(context.Context)
 	for _, m := range materials {
 		result := &fleet.ObjectDiff{Object: m.Ref}
+		if d.hides(m) {
+			result.Object = m.source.Ref
+			result.Error = m.source.Ref.String() + ": a value of a Secret is in what names it, so it is not compared before it is applied"
+			for _, ref := range anywhere(m.Ref) {
+				desired[ref.ID()] = true
+			}
+			if !d.Drift {
+				compared = append(compared, result)
+			}
+			continue
+		}
 		mapping, err := d.engine.mapper.Map(ctx, m.Ref)
 		if err != nil {
 			if errors.Is(err, fleet.ErrNotFound) && d.defines[kindName{m.Ref.Group, m.Ref.Kind}] {
@@ -154,6 +165,20 @@ func (d *differ) comes(ctx context.Context, m material) error {
 	return nil
 }
 
+// hides reports whether values of Secrets may have named an object, and made a name that the inventory does not have
+// yet: whoever asks with documents of his own could read them there.
+func (d *differ) hides(m material) bool {
+	if !m.secret || m.Ref == m.source.Ref {
+		return false
+	}
+	for _, ref := range anywhere(m.Ref) {
+		if d.inv.Has(ref) {
+			return false
+		}
+	}
+	return true
+}
+
 // content is Engine.content with what the comparison has.
 func (d *differ) content(ctx context.Context, o origin) ([]byte, error) {
 	blob, err := o.inputs.blob(o.source, d.Blob)
@@ -164,10 +189,37 @@ func (d *differ) content(ctx context.Context, o origin) ([]byte, error) {
 	return made.content, err
 }
 
-// sealed reports whether an object may have values of Secrets in it: those that go into it now, or went into what is
-// there.
-func (d *differ) sealed(ref fleet.ObjectRef, o origin) bool {
-	return o.secret || d.engine.holdsSecrets(ref)
+// sealed reports whether an object may have values of Secrets in it, those that go into it now, or went into what is
+// there: by the keys that can be shown of it.
+func (d *differ) sealed(ref fleet.ObjectRef, o origin) diff.Keys {
+	if !o.secret && !d.engine.holdsSecrets(ref) {
+		return nil
+	}
+	keys := diff.Keys{d.engine.marks.NameLabel: true, d.engine.marks.NamespaceLabel: true}
+	d.addKeys(keys, o, d.Blob)
+	if a := d.engine.owner(ref); a != nil {
+		a.mu.Lock()
+		before := a.origins[ref.ID()]
+		a.mu.Unlock()
+		d.addKeys(keys, before, d.engine.config.Blob)
+	}
+	return keys
+}
+
+// addKeys adds the keys of a document as it was before it was resolved. One that was built of decrypted files has none
+// that are anybody's to know.
+func (d *differ) addKeys(keys diff.Keys, o origin, blobs func(fleet.Digest) ([]byte, error)) {
+	if o.source.Digest.IsZero() || o.inputs != nil && o.inputs.built != nil {
+		return
+	}
+	blob, err := blobs(o.source.Digest)
+	if err != nil {
+		return // the cache may have let it go: less is shown
+	}
+	var document any
+	if yaml.Unmarshal(blob, &document) == nil {
+		keys.Add(document)
+	}
 }
 
 // holdsSecrets reports whether values of Secrets may have gone into an object of an App as it is in the cluster.
@@ -196,7 +248,7 @@ func (d *differ) compare(ctx context.Context, result *fleet.ObjectDiff, w wish) 
 		result.Error = err.Error()
 		return
 	}
-	object.Sealed = sealed
+	object.Sealed = sealed != nil
 	live, applied, err := d.terms.by.applier.Compare(ctx, object.Leaving(d.terms.ignore))
 	switch {
 	case errors.Is(err, fleet.ErrNotFound) && d.namespaces[w.Ref.Namespace]:
@@ -283,7 +335,7 @@ func (d *differ) deleted(ctx context.Context, desired map[fleet.ObjectRef]bool) 
 }
 
 // show fills in the diff of an object before and after; what is sealed has no values in it.
-func show(result *fleet.ObjectDiff, change string, before, after *unstructured.Unstructured, sealed bool) {
+func show(result *fleet.ObjectDiff, change string, before, after *unstructured.Unstructured, sealed diff.Keys) {
 	text, err := diff.Objects(before, after, sealed)
 	switch {
 	case err != nil:

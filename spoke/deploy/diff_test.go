@@ -216,6 +216,42 @@ func TestValuesThatCameFromSecretsAreInNoDiffWhateverTheKind(t *testing.T) {
 	}
 }
 
+func TestKeysAndNamesThatCameFromSecretsAreInNoDiff(t *testing.T) {
+	b := newBundle(t).start()
+	b.putSecret("vars", map[string]string{"PASSWORD": "canary-one"})
+	b.substituting(nil, fleet.SubstituteReference{Kind: "Secret", Name: "vars"})
+	b.deploy(b.text("c", "${PASSWORD}: before", "same: a"), b.text("gone", "${PASSWORD}: before"))
+	b.putSecret("vars", map[string]string{"PASSWORD": "canary-two"})
+	namespace := "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: in\n  namespace: ${PASSWORD}\n"
+	kind := fmt.Sprintf("apiVersion: v1\nkind: ${PASSWORD}\nmetadata:\n  name: odd\n  namespace: %s\n", b.namespace)
+	for range 2 {
+		answer, got := b.diff(b.target(b.text("c", "${PASSWORD}: after", "same: b"), b.text("${PASSWORD}", "a: b"), namespace, kind), false)
+		all, err := json.Marshal(answer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(all), "canary") {
+			t.Errorf("a value of a Secret is shown: %s", all)
+		}
+		if text := got["ConfigMap/c"].Diff; !strings.Contains(text, "-  same: '*** (before)'\n+  same: '*** (after)'\n") && !strings.Contains(text, "+  same: '*** (after)'\n") || !strings.Contains(text, "'***': '***'") {
+			t.Errorf("the keys of the document, and no others, are to be seen:\n%s", text)
+		}
+		if o := got["ConfigMap/gone"]; o.Change == "" {
+			t.Errorf("what goes: %+v", got)
+		}
+		for _, name := range []string{"ConfigMap/${PASSWORD}", "ConfigMap/in", "${PASSWORD}/odd"} {
+			if o := got[name]; !strings.Contains(o.Error, "a value of a Secret") {
+				t.Errorf("%s: %+v", name, o)
+			}
+		}
+		b.start() // where what is there came from is not known any more
+	}
+	err := b.try(b.target(b.text("${PASSWORD}", "a: b"), b.text("${PASSWORD:=x}", "a: b")))
+	if err == nil || !strings.Contains(err.Error(), "are the same object") || strings.Contains(err.Error(), "canary") {
+		t.Errorf("of two with one name: %v", err)
+	}
+}
+
 func TestVariablesTellWhereTheyAreFromAndNoValueOfASecret(t *testing.T) {
 	b := newBundle(t).start()
 	b.putSecret("vars", map[string]string{"PASSWORD": "canary", "BOTH": "canary"})

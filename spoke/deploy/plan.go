@@ -34,6 +34,9 @@ func (p *pass) place(ctx context.Context, entry material) (wish, error) {
 		}
 		p.missing[kind] = err
 	}
+	if entry.secret && entry.Ref != entry.source.Ref && errors.Is(err, fleet.ErrNotFound) {
+		return wish{}, fmt.Errorf("%s: with its variables it is of a kind that is not there: %w", entry.source.Ref, fleet.ErrNotFound)
+	}
 	return wish{}, fmt.Errorf("%s: %w", entry.Ref, err)
 }
 

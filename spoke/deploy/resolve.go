@@ -105,7 +105,11 @@ func twice(materials []material) (problems []error) {
 	for _, m := range materials {
 		id := m.Ref.ID()
 		if first, has := seen[id]; has {
-			problems = append(problems, fmt.Errorf("%w: %s and %s are the same object, %s", fleet.ErrInvalid, first, m.source.Ref, m.Ref))
+			text := fmt.Sprintf("%s and %s are the same object", first, m.source.Ref)
+			if !m.secret || m.Ref == m.source.Ref {
+				text += ", " + m.Ref.String()
+			}
+			problems = append(problems, fmt.Errorf("%w: %s", fleet.ErrInvalid, text))
 		}
 		seen[id] = m.source.Ref
 	}

@@ -436,6 +436,8 @@ func TestNoValueOfASecretIsShownOrKept(t *testing.T) {
 		"nor is this":               b.text("it", "a: ${OPEN}"),
 		"no name":                   fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: \"${CANARY}/\", namespace: %s}\n", b.namespace),
 		"undefined":                 b.text("it", "a: ${CANARY} ${UNDEFINED}"),
+		"no key of data":            b.text("it", "\"${CANARY}/\": x"),
+		"no kind":                   fmt.Sprintf("apiVersion: v1\nkind: \"${CANARY}\"\nmetadata: {name: s, namespace: %s}\n", b.namespace),
 	} {
 		err := b.try(b.target(document))
 		if err == nil {

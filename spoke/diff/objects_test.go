@@ -21,7 +21,7 @@ func object(t *testing.T, text string) *unstructured.Unstructured {
 
 func objects(t *testing.T, before, after *unstructured.Unstructured) string {
 	t.Helper()
-	text, err := diff.Objects(before, after, false)
+	text, err := diff.Objects(before, after, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,8 +68,11 @@ func TestNothingThatASealedObjectHoldsIsShown(t *testing.T) {
 	t.Parallel()
 	before := object(t, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, namespace: apps, labels: {a: canary}}\ndata: {same: canary, other: canary1, gone: canary}\nlist: [canary, canary2, {deep: canary}]\nnumber: 4711\n")
 	after := object(t, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, namespace: apps, labels: {a: canary}}\ndata: {same: canary, other: canary3, new: canary}\nlist: [canary, canary4]\nnumber: 4712\n")
+	known := diff.Keys{}
+	known.Add(before.Object)
+	known.Add(after.Object)
 	for name, pair := range map[string][2]*unstructured.Unstructured{"changed": {before, after}, "new": {nil, after}, "gone": {before, nil}} {
-		text, err := diff.Objects(pair[0], pair[1], true)
+		text, err := diff.Objects(pair[0], pair[1], known)
 		if err != nil || text == "" || strings.Contains(text, "canary") || strings.Contains(text, "471") {
 			t.Errorf("%s: %v\n%s", name, err, text)
 		}
@@ -82,7 +85,28 @@ func TestNothingThatASealedObjectHoldsIsShown(t *testing.T) {
 			}
 		}
 	}
-	if text, err := diff.Objects(before, before, true); text != "" || err != nil {
+	if text, err := diff.Objects(before, before, known); text != "" || err != nil {
 		t.Errorf("of the same: %q, %v", text, err)
+	}
+}
+
+func TestKeysOfASealedObjectAreShownWhereTheDocumentHasThem(t *testing.T) {
+	t.Parallel()
+	before := object(t, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, labels: {canary0: a}}\ndata: {same: a, canary1: a, canary2: a}\n")
+	after := object(t, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, labels: {canary0: a}}\ndata: {same: b, canary2: b, canary3: a}\nlist: [{canary4: a}]\n")
+	known := diff.Keys{"data": true, "same": true, "list": true}
+	for name, pair := range map[string][2]*unstructured.Unstructured{"changed": {before, after}, "new": {nil, after}, "gone": {before, nil}} {
+		text, err := diff.Objects(pair[0], pair[1], known)
+		if err != nil || !strings.Contains(text, "same: '***") || strings.Contains(text, "canary") {
+			t.Errorf("%s: %v\n%s", name, err, text)
+		}
+		if name != "changed" {
+			continue
+		}
+		for _, want := range []string{"-  '***': '***'\n", "-  '*** (2)': '*** (before)'\n", "+  '*** (2)': '*** (after)'\n", "+  '*** (3)': '***'\n", "     '***': '***'\n"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("no %q in\n%s", want, text)
+			}
+		}
 	}
 }
