@@ -32,6 +32,9 @@ type app struct {
 	inv *inventory.Inventory
 	// manifest is that of the newest pass or Load; nil before the first.
 	manifest *manifest.Manifest
+	// unknown is why Load could not make all objects: which of the inventory's are the App's is not known before a pass
+	// has made them.
+	unknown error
 	// objects is how many the Manifest comes to in this cluster.
 	objects int
 	terms   terms

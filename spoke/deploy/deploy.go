@@ -98,6 +98,9 @@ func (p *pass) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.app.mu.Lock()
+	p.app.unknown = nil
+	p.app.mu.Unlock()
 	for _, entries := range byStage(materials) {
 		if err := p.stage(ctx, entries); err != nil {
 			return err

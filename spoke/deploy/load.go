@@ -76,7 +76,7 @@ func (e *Engine) Load(ctx context.Context, app fleet.Key, m *manifest.Manifest, 
 	guard := fleet.ParsePruneGuard(release.PruneGuard)
 	held := withhold(leaving, a.inv.Entries(), len(wanted), guard, fleet.Digest{})
 	a.mu.Lock()
-	a.manifest, a.origins, a.held = m, origins, held
+	a.manifest, a.origins, a.held, a.unknown = m, origins, held, unresolved
 	if complete {
 		a.applied, a.bound = release.Digest(), binding.Digest()
 	}

@@ -387,12 +387,18 @@ func TestARestartWithoutTheVariablesTakesUpTheRestAndHoldsNothing(t *testing.T) 
 	if s := b.status(); s.HeldPrune != nil || s.Applied == target.Release.Digest() {
 		t.Errorf("status %+v: what has no name yet is not to be pruned, nor applied", s)
 	}
+	unknown := func(s deploy.Status) bool {
+		return s.Healthy.Status == fleet.Unknown && strings.Contains(s.Healthy.Message, "not all objects are known: ") && strings.Contains(s.Healthy.Message, "/vars is not there")
+	}
+	b.says("what has no name yet is not known to be healthy", unknown)
 	b.refused(target, fleet.ErrNotFound, "vars")
+	b.says("nor after a pass that fails alike", unknown)
 	b.wantData("named", map[string]string{"a": "b"})
 	b.putConfigMap("vars", map[string]string{"NAME": "named"})
 	if err := b.try(target); err != nil {
 		t.Fatal(err)
 	}
+	b.healthy(fleet.True)
 	b.patch(configMaps, "named", "kubectl-edit", `{"data":{"a":"c"}}`)
 	b.value(configMaps, "named", "b", "data", "a")
 }

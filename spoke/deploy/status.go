@@ -57,7 +57,7 @@ func (e *Engine) Status(key fleet.Key) Status {
 		s.Objects = a.objects
 	}
 	lost := maps.Clone(a.lost)
-	own, checks := a.inv, a.checks
+	own, checks, unknown := a.inv, a.checks, a.unknown
 	a.mu.Unlock()
 
 	conflicts := e.tracker.Conflicts(own)
@@ -87,6 +87,9 @@ func (e *Engine) Status(key fleet.Key) Status {
 	s.ObjectsNotReady = len(sick)
 	s.NotReady = sick[:min(len(sick), fleet.MaxNotReady)]
 	s.Healthy = healthy(sick, s.Objects, taken)
+	if unknown != nil && s.Healthy.Status == fleet.True {
+		s.Healthy = fleet.Condition{Status: fleet.Unknown, Reason: fleet.ReasonProgressing, Message: "not all objects are known: " + unknown.Error()}
+	}
 	if len(checks) > 0 {
 		s.Checks = healthy(a.checked(e, checks, sick), len(checks), taken)
 	}
