@@ -5,6 +5,7 @@ import (
 	"regexp"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/manifest"
 )
 
 // Ignore are the fields of an App's objects that are left to others (Kustomization spec.ignore).
@@ -69,6 +70,9 @@ func (ignore Ignore) of(ref fleet.ObjectRef) Ignore {
 func matches(pattern *regexp.Regexp, text string) bool {
 	return pattern == nil || pattern.MatchString(text)
 }
+
+// Whole reports whether an apply of o takes away what one before it brought: nothing of it is left to others, or as it is.
+func (o Object) Whole() bool { return len(o.ignored) == 0 && o.Mode.SSA != manifest.SSAIfNotPresent }
 
 // Leaving returns o so that, where it exists already, it is applied around what those rules leave to others.
 func (o Object) Leaving(ignore Ignore) Object {

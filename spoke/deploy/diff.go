@@ -232,7 +232,7 @@ func (e *Engine) holdsSecrets(ref fleet.ObjectRef) bool {
 	defer a.mu.Unlock()
 	entry, has := a.inv.Get(ref)
 	from, known := a.origins[ref.ID()]
-	return has && entry.Resolved && (!known || from.secret)
+	return has && (entry.Secret || entry.Resolved && (!known || from.secret))
 }
 
 // compare fills in what would become of one object.

@@ -252,6 +252,46 @@ func TestKeysAndNamesThatCameFromSecretsAreInNoDiff(t *testing.T) {
 	}
 }
 
+func TestValuesOfSecretsThatOutliveTheirSourceAreInNoDiff(t *testing.T) {
+	leave := func(document string) string {
+		return strings.Replace(document, "metadata:", "metadata:\n  annotations: {kustomize.toolkit.fluxcd.io/ssa: IfNotPresent}", 1)
+	}
+	for name, plain := range map[string]func(b *bundle) deploy.Target{
+		"not written again": func(b *bundle) deploy.Target { return b.deploy(leave(b.text("c", "a: b", "e: f"))) },
+		"left to others": func(b *bundle) deploy.Target {
+			b.release.Ignore = []fleet.IgnoreRule{{Paths: []string{"/data/a"}}}
+			return b.deploy(b.text("c", "a: b", "e: f"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBundle(t).start()
+			b.putSecret("vars", map[string]string{"PASSWORD": "canary"})
+			b.substituting(nil, fleet.SubstituteReference{Kind: "Secret", Name: "vars"})
+			first := b.text("c", "a: ${PASSWORD}", "e: f")
+			if name == "not written again" {
+				first = leave(first)
+			}
+			b.deploy(first)
+			b.release.PostBuild = nil
+			loaded := plain(b)
+			b.wantData("c", map[string]string{"a": "canary", "e": "f"})
+			b.release.Ignore = nil
+			for range 2 {
+				_, got := b.diff(b.target(b.text("c", "a: b", "e: g")), false)
+				if text := got["ConfigMap/c"].Diff; !strings.Contains(text, "'*** (before)'") || strings.Contains(text, "canary") {
+					t.Errorf("%+v", got)
+				}
+				b.start().load(loaded)
+			}
+			b.deploy(b.text("c", "a: b", "e: f"))
+			b.wantData("c", map[string]string{"a": "b", "e": "f"})
+			if _, got := b.diff(b.target(b.text("c", "a: c", "e: f")), false); !strings.Contains(got["ConfigMap/c"].Diff, "+  a: c\n") {
+				t.Errorf("once it is written it has none: %+v", got)
+			}
+		})
+	}
+}
+
 func TestVariablesTellWhereTheyAreFromAndNoValueOfASecret(t *testing.T) {
 	b := newBundle(t).start()
 	b.putSecret("vars", map[string]string{"PASSWORD": "canary", "BOTH": "canary"})

@@ -136,6 +136,7 @@ func (s *step) announced() inventory.Entry {
 	entry.Ref, entry.Kept, entry.Protected = s.Ref, s.PruneDisabled, s.Protected
 	entry.Fresh = entry.Fresh || !s.had
 	entry.Applied = fleet.Digest{}
+	entry.Secret = entry.Secret || s.origin.secret
 	if s.op == restamp {
 		entry.Applied = s.Stamp
 		if s.preview.UID != "" {

@@ -233,6 +233,7 @@ func (p *pass) apply(ctx context.Context, s *step) error {
 	drifted := s.op == verify && (another || e.wrote(s.Ref, known, nil, meta))
 	end(meta, false)
 	entry.Ref, entry.UID, entry.Applied = s.Ref, string(meta.UID), s.Stamp
+	entry.Secret = s.origin.secret || entry.Secret && !another && !s.object.Whole()
 	a.inv.Put(entry)
 	p.note(s)
 	if wrote || drifted || another {

@@ -26,6 +26,7 @@ type line struct {
 	Fresh     bool         `json:"fresh,omitempty"`
 	Going     bool         `json:"going,omitempty"`
 	Resolved  bool         `json:"resolved,omitempty"`
+	Secret    bool         `json:"secret,omitempty"`
 }
 
 // cost is what an entry takes at most, with a UID and a digest even where it has none yet: an entry must not outgrow
@@ -39,7 +40,7 @@ func encode(entries []Entry) string {
 	var out bytes.Buffer
 	for _, e := range entries {
 		data, err := json.Marshal(line{
-			e.Ref.Group, e.Ref.Version, e.Ref.Kind, e.Ref.Namespace, e.Ref.Name, e.UID, e.Applied, e.Kept, e.Protected, e.Fresh, e.Going, e.Resolved,
+			e.Ref.Group, e.Ref.Version, e.Ref.Kind, e.Ref.Namespace, e.Ref.Name, e.UID, e.Applied, e.Kept, e.Protected, e.Fresh, e.Going, e.Resolved, e.Secret,
 		})
 		if err != nil {
 			panic(fmt.Sprintf("encode inventory: %v", err)) // strings and digests always encode
@@ -62,7 +63,7 @@ func decode(data string) ([]Entry, error) {
 			return nil, fmt.Errorf("%w: an entry without kind or name", fleet.ErrInvalid)
 		}
 		ref := fleet.ObjectRef{Group: l.Group, Version: l.Version, Kind: l.Kind, Namespace: l.Namespace, Name: l.Name}
-		entries = append(entries, Entry{ref, l.UID, l.Applied, l.Kept, l.Protected, l.Fresh, l.Going, l.Resolved})
+		entries = append(entries, Entry{ref, l.UID, l.Applied, l.Kept, l.Protected, l.Fresh, l.Going, l.Resolved, l.Secret})
 	}
 	return entries, nil
 }

@@ -14,7 +14,7 @@ func TestAnEntryNeverTakesMoreThanItsCost(t *testing.T) {
 		{
 			Ref: fleet.ObjectRef{Group: "apps", Version: "v1", Kind: "Deployment", Namespace: "apps", Name: "web"},
 			UID: "00000000-0000-0000-0000-000000000000", Applied: fleet.DigestOf([]byte("content")),
-			Kept: true, Protected: true, Fresh: true, Going: true,
+			Kept: true, Protected: true, Fresh: true, Going: true, Resolved: true, Secret: true,
 		},
 	} {
 		if took := len(encode([]Entry{e})); took > cost(e) {

@@ -27,6 +27,9 @@ type Entry struct {
 	Going bool
 	// Resolved says that Applied names content that was made in the cluster, not a blob.
 	Resolved bool
+	// Secret says that a value of a Secret, or something decrypted, may be in the object as it is in the cluster. It
+	// outlives the content that had it, for as long as what was applied then may not have been taken away.
+	Secret bool
 }
 
 // Inventory is what one App owns in the cluster. It is safe for concurrent use; Store saves it.
