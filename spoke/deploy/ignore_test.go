@@ -148,3 +148,17 @@ func TestARuleThatMakesNoSenseIsRefused(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// What the rules were is not known then, though what was seen of the objects is.
+func TestRulesThatChangeBeforeAnAppThatIsNotLoadedAreFollowed(t *testing.T) {
+	b := newBundle(t).start()
+	b.release.Ignore = replicas(nil)
+	b.deploy(b.scaled(1, 3))
+	b.patch(deployments, "web", "someone", `{"spec":{"replicas":3}}`)
+	b.judged()
+	b.kill()
+	b.release.Ignore = nil
+	b.start()
+	b.deploy(b.scaled(1, 3))
+	b.value(deployments, "web", 1, "spec", "replicas")
+}

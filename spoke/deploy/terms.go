@@ -22,7 +22,8 @@ type terms struct {
 }
 
 // agree makes what a Release says the App's terms. It reports whether they leave other fields to others than those
-// before, so that what was left, or not, has to be looked at. The caller has the App's token.
+// before, or may: of an App that has objects and was not loaded, those before are not known. What was left, or not, then
+// has to be looked at. The caller has the App's token.
 func (e *Engine) agree(a *app, release fleet.Release) (other bool, err error) {
 	ignore, err := apply.NewIgnore(release.Ignore)
 	if err != nil {
@@ -37,7 +38,10 @@ func (e *Engine) agree(a *app, release fleet.Release) (other bool, err error) {
 	a.terms = terms{by: by, force: release.Force, ignore: ignore, rules: release.Ignore}
 	a.mu.Unlock()
 	e.accounts.dismiss(before.by)
-	return before.by != nil && !reflect.DeepEqual(before.rules, release.Ignore), nil
+	if before.by == nil {
+		return a.inv.Len() > 0, nil
+	}
+	return !reflect.DeepEqual(before.rules, release.Ignore), nil
 }
 
 // agreed returns the App's terms. Before there are any, the spoke itself only looks.
