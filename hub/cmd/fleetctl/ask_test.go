@@ -48,6 +48,16 @@ ks/apps/app in prod-1, prod-2
 	b.ok("diff", "ks/app@eu-1")
 }
 
+func TestDiffTellsHowManyObjectsHadNoRoom(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t)
+	long := different("web")
+	long.Left, long.Objects = 12, nil
+	b.hub.answers = map[string]any{"prod-1": long}
+	wantTexts(t, "stdout", b.fails(exitDifferent, nil, "diff", "ks/app@prod-1").stdout, "and 12 more objects\n")
+	wantTexts(t, "for programs", b.fails(exitDifferent, nil, "diff", "ks/app@prod-1", "-o", "json").stdout, `"left": 12`)
+}
+
 func TestDiffFailsWithACodeOfItsOwn(t *testing.T) {
 	t.Parallel()
 	b := newFleet(t)

@@ -106,6 +106,7 @@ func (a *app) runDiff(ctx context.Context, r ref, flags diffFlags) error {
 func differences(r ref, answers []answer[fleet.Diff]) error {
 	different, errs := false, ""
 	for _, got := range answers {
+		different = different || got.content.Left > 0
 		for _, o := range got.content.Objects {
 			different = different || o.Change != ""
 			if o.Error != "" {
@@ -219,6 +220,9 @@ func (a *app) diffText(d fleet.Diff) string {
 		for line := range strings.Lines(o.Diff) {
 			text.WriteString(paint(line, coloured))
 		}
+	}
+	if d.Left > 0 {
+		fmt.Fprintf(&text, "and %d more objects\n", d.Left)
 	}
 	return text.String()
 }
