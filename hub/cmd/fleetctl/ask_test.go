@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"errors"
-	"io"
 	"strings"
 	"testing"
 
@@ -81,11 +78,7 @@ func TestDiffSendsWhatIsBuiltLocally(t *testing.T) {
 	b.hub.answers = map[string]any{"prod-1": fleet.Diff{}}
 	b.ok("diff", "ks/app@prod-1", "--path", b.tree())
 	request := requestsOf[*adminv1.AskRequest](b.hub)[0]
-	zipped, err := gzip.NewReader(bytes.NewReader(request.GetDiff().GetDocuments()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(zipped)
+	text, err := fleet.UnpackDocuments(request.GetDiff().GetDocuments())
 	if err != nil {
 		t.Fatal(err)
 	}

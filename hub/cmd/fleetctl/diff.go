@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -125,27 +123,14 @@ func differences(r ref, answers []answer[fleet.Diff]) error {
 
 // pack is what a question carries of documents.
 func pack(documents [][]byte) ([]byte, error) {
-	size := 0
-	var packed bytes.Buffer
-	zipped := gzip.NewWriter(&packed)
-	for _, document := range documents {
-		size += len(document)
-		for _, part := range [][]byte{[]byte("---\n"), document, []byte("\n")} {
-			if _, err := zipped.Write(part); err != nil {
-				return nil, err
-			}
-		}
-	}
-	if err := zipped.Close(); err != nil {
-		return nil, err
-	}
-	switch {
-	case len(documents) == 0:
+	if len(documents) == 0 {
 		return nil, refuse("nothing is built there: a diff against no objects is one of deletions alone; fleetctl delete --dry-run shows those")
-	case size > fleet.MaxDocuments || packed.Len() > fleet.MaxAsked:
-		return nil, refuse("the objects have %d bytes, %d compressed: a diff takes %d, and %d compressed", size, packed.Len(), fleet.MaxDocuments, fleet.MaxAsked)
 	}
-	return packed.Bytes(), nil
+	packed, err := fleet.PackDocuments(documents)
+	if err != nil {
+		return nil, refuse("what is built is too much for a diff: %s", err)
+	}
+	return packed, nil
 }
 
 // diffDocument is one cluster's diff for programs.
