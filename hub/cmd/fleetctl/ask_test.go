@@ -111,3 +111,13 @@ and 7 more objects
 	b.env["LC_ALL"] = "C"
 	wantTexts(t, "without UTF-8", b.ok("tree", "ks/app@prod-1").stdout, "|-- Deployment/apps/web", "|   `-- ReplicaSet/apps/web-1")
 }
+
+func TestAnswerThatFailedNamesItsClusterOnceAndSaysWhyInTheSpokesWords(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t)
+	b.hub.answers = map[string]any{"prod-1": errors.New("conflict: not found: no kind")}
+	r := b.run("diff", "ks/app@prod-1")
+	wantTexts(t, "of one cluster", r.stderr, "Error: compare ks/app@prod-1: not found: no kind\n")
+	b.hub.answers = map[string]any{"prod-1": errors.New("conflict: not found: no kind"), "prod-2": fleet.Diff{}}
+	wantTexts(t, "of two", b.run("diff", "ks/app").stderr, "  prod-1: not found: no kind\n")
+}
