@@ -63,8 +63,8 @@ func (o *Object) Key() fleet.Key {
 }
 
 // Decode reads a declared object from JSON and validates it. Every problem is reported, each naming the object and
-// the field; a field or kind that Flotilla does not take is "not supported yet". Errors wrap fleet.ErrInvalid. kubectl's
-// copy of the object among the annotations is dropped.
+// the field; a field or kind that Flotilla does not take is "not supported yet", a field possibly misspelt. Errors wrap
+// fleet.ErrInvalid. kubectl's copy of the object among the annotations is dropped.
 func Decode(data []byte) (*Object, error) {
 	var o Object
 	strict, err := kjson.UnmarshalStrict(data, &o)
@@ -123,7 +123,7 @@ func refuseUnknown(fields *fleet.Fields, prefix string, strict []error) {
 		path, problem := "", err.Error()
 		if named, ok := err.(interface{ FieldPath() string }); ok {
 			path = named.FieldPath()
-			problem = "not supported yet"
+			problem = "not supported yet, or misspelt"
 			if strings.HasPrefix(err.Error(), "duplicate field") {
 				problem = "is given twice"
 			}
