@@ -143,7 +143,19 @@ func DecodeError(path string, err error) error {
 	if mistyped.Type.Kind() == reflect.String {
 		problem += ": in YAML, text such as y, no, on or 1.0 needs quotes" // they are no strings without
 	}
-	return &fleet.FieldError{Path: strings.TrimPrefix(path+"."+mistyped.Field, "."), Problem: problem}
+	return &fleet.FieldError{Path: strings.TrimPrefix(path+"."+declaredPath(mistyped.Field), "."), Problem: problem}
+}
+
+// declaredPath is a decoder's path of a field without the Go structs that are embedded on the way to it, which no person
+// has written.
+func declaredPath(field string) string {
+	for {
+		first, rest, more := strings.Cut(field, ".")
+		if !more || first == "" || first[0] < 'A' || first[0] > 'Z' {
+			return field
+		}
+		field = rest
+	}
 }
 
 // yamlNames turns JSON's names of types into YAML's.
