@@ -31,6 +31,11 @@ type EncryptedError struct {
 }
 
 func (e *EncryptedError) Error() string {
+	return e.List() + ": encrypted with SOPS; set spec.decryption, which has the build made of the plain text"
+}
+
+// List names the files, the first of them where there are many.
+func (e *EncryptedError) List() string {
 	const shown = 5
 	var paths []string
 	for _, file := range e.Files[:min(len(e.Files), shown)] {
@@ -40,7 +45,7 @@ func (e *EncryptedError) Error() string {
 	if more := len(e.Files) - len(paths); more > 0 {
 		list = fmt.Sprintf("%s and %d more", list, more)
 	}
-	return list + ": encrypted with SOPS; set spec.decryption, which has the build made of the plain text"
+	return list
 }
 
 // Unwrap returns fleet.ErrInvalid.

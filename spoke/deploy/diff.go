@@ -24,9 +24,6 @@ type Comparison struct {
 	Drift bool
 }
 
-// maxDiff bounds the diffs of one answer together, so that it stays below fleet.MaxAnswer in JSON.
-const maxDiff = fleet.MaxAnswer / 2
-
 // Diff says what a pass would change, by dry-runs. It writes nothing, and no pass or correction waits for it. What
 // cannot be compared is said of the object; an error is of the whole. No value of a Secret is in it, wherever in an object
 // it stands.
@@ -50,17 +47,14 @@ func (e *Engine) Diff(ctx context.Context, c Comparison) (fleet.Diff, error) {
 		return fleet.Diff{}, fmt.Errorf("compare %s: %w", c.App.Words(), err)
 	}
 	answer := fleet.Diff{Release: c.Release.Digest(), Objects: []fleet.ObjectDiff{}}
-	room := maxDiff
 	for _, result := range results {
 		if result.Change == "" && result.Error == "" {
 			answer.Unchanged++
 			continue
 		}
-		if room -= len(result.Diff); room < 0 {
-			result.Diff, result.Cut, room = "", true, 0
-		}
 		answer.Objects = append(answer.Objects, result)
 	}
+	answer.Bound(fleet.MaxAnswer)
 	return answer, nil
 }
 

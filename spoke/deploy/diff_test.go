@@ -216,6 +216,22 @@ func TestValuesThatCameFromSecretsAreInNoDiffWhateverTheKind(t *testing.T) {
 	}
 }
 
+func TestDiffIsNeverLongerThanAnAnswerMayBe(t *testing.T) {
+	b := newBundle(t).start()
+	escaped := strings.Repeat("<", 600_000) // six bytes each in JSON
+	answer, got := b.diff(b.target(b.configMap("a", escaped), b.configMap("b", escaped), b.configMap("c", escaped), b.configMap("d", "1")), false)
+	content, err := json.Marshal(answer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(content) > fleet.MaxAnswer {
+		t.Errorf("the answer has %d bytes, %d are allowed", len(content), fleet.MaxAnswer)
+	}
+	if len(got) != 4 || !got["ConfigMap/a"].Cut || !got["ConfigMap/c"].Cut || got["ConfigMap/d"].Diff == "" {
+		t.Errorf("a %t, c %t, d %q", got["ConfigMap/a"].Cut, got["ConfigMap/c"].Cut, got["ConfigMap/d"].Diff)
+	}
+}
+
 func TestVariablesTellWhereTheyAreFromAndNoValueOfASecret(t *testing.T) {
 	b := newBundle(t).start()
 	b.putSecret("vars", map[string]string{"PASSWORD": "canary", "BOTH": "canary"})
