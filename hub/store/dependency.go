@@ -18,10 +18,11 @@ import (
 // hasDependencies is true of declared Apps, in a query that calls one b, that depend on others; an index has them.
 const hasDependencies = `(b.spec ? 'dependsOn' OR b.annotations ? 'fleet.flotilla.dev/depends-on')`
 
-// dependenciesOf are the keys of what b depends on, each with its readyExpr, which is null where there is none.
+// dependenciesOf are the keys of what b depends on, each with its readyExpr, which is null where there is none. A field
+// with nothing behind it is stored as it was given: null.
 const dependenciesOf = `LATERAL (
 	SELECT b.home || '/Kustomization/' || coalesce(nullif(d ->> 'namespace', ''), b.namespace) || '/' || (d ->> 'name') AS key, nullif(d ->> 'readyExpr', '') AS ready_expr
-		FROM jsonb_array_elements(CASE WHEN b.spec ? 'dependsOn' THEN b.spec -> 'dependsOn' ELSE '[]' END) d
+		FROM jsonb_array_elements(CASE WHEN jsonb_typeof(b.spec -> 'dependsOn') = 'array' THEN b.spec -> 'dependsOn' ELSE '[]' END) d
 	UNION ALL SELECT b.home || '/' || trim(d), NULL FROM unnest(string_to_array(b.annotations ->> 'fleet.flotilla.dev/depends-on', ',')) d)`
 
 // appsBesideChanged are the Apps that depend on one that was declared, built or assigned anew since the horizon $1, and
