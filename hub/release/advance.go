@@ -85,7 +85,7 @@ func (l *Loop) known(ctx context.Context, tree *artifact.Tree, apps []declaredAp
 	var all []fleet.Digest
 	for _, app := range apps {
 		if keys[app.Key], err = recorded.keys(app, tree); err != nil {
-			return nil, err
+			l.Log.Warn("not known whether it was built before", "app", app.Key.String(), "err", err)
 		}
 		all = append(all, keys[app.Key]...)
 	}

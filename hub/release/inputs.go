@@ -95,22 +95,23 @@ func newRecorded(found []fleet.BuildInputs) recorded {
 }
 
 // keys name the builds that the App's may be, by what is in the Tree now of what those looked at: first what the App's
-// own last build looked at, then what others with its recipe did, at last the whole Tree.
-func (r recorded) keys(app declaredApp, tree *artifact.Tree) ([]fleet.Digest, error) {
+// own last build looked at, then what others with its recipe did, at last the whole Tree. What cannot be read is left
+// out, and is the error: the build overwrites it.
+func (r recorded) keys(app declaredApp, tree *artifact.Tree) (keys []fleet.Digest, broken error) {
 	all := r.others[recipe(app)]
 	if own, is := r.own[app.Key]; is {
 		all = append([][]byte{own}, all...)
 	}
-	var keys []fleet.Digest
 	for i, encoded := range all {
 		if i > 0 && bytes.Equal(encoded, all[0]) {
 			continue
 		}
 		inputs, err := decodeInputs(encoded)
 		if err != nil {
-			return nil, err
+			broken = errors.Join(broken, err)
+			continue
 		}
 		keys = append(keys, keyOf(app, tree, inputs))
 	}
-	return append(keys, attempt(app)), nil
+	return append(keys, attempt(app)), broken
 }

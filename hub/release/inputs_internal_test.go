@@ -2,6 +2,7 @@ package release
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -100,5 +101,26 @@ func TestWhatTheAppsOwnBuildLookedAtIsTriedFirst(t *testing.T) {
 	}
 	if err != nil || !slices.Equal(keys, want) {
 		t.Errorf("keys %v, error %v; want %v", keys, err, want)
+	}
+}
+
+func TestInputsThatCannotBeReadAreLeftAside(t *testing.T) {
+	t.Parallel()
+	app := declaredApp{Key: fleet.Key{Home: fleet.HubHome, Kind: "Kustomization", Namespace: "apps", Name: "app"}, source: &declaredSource{}}
+	tree, err := artifact.NewTree([]artifact.File{{Path: "other"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := app.Key
+	other.Name = "other"
+	keys, err := newRecorded([]fleet.BuildInputs{
+		{App: app.Key, Recipe: recipe(app), Inputs: []byte("broken")},
+		{App: other, Recipe: recipe(app), Inputs: encodeInputs([]string{"other"})},
+	}).keys(app, tree)
+	if want := []fleet.Digest{keyOf(app, tree, []string{"other"}), attempt(app)}; !slices.Equal(keys, want) {
+		t.Errorf("keys %v, want %v", keys, want)
+	}
+	if !errors.Is(err, errInputs) {
+		t.Errorf("error %v", err)
 	}
 }
