@@ -23,7 +23,7 @@ const hasDependencies = `(b.spec ? 'dependsOn' OR b.annotations ? 'fleet.flotill
 const dependenciesOf = `LATERAL (
 	SELECT b.home || '/Kustomization/' || coalesce(nullif(d ->> 'namespace', ''), b.namespace) || '/' || (d ->> 'name') AS key, nullif(d ->> 'readyExpr', '') AS ready_expr
 		FROM jsonb_array_elements(CASE WHEN jsonb_typeof(b.spec -> 'dependsOn') = 'array' THEN b.spec -> 'dependsOn' ELSE '[]' END) d
-	UNION ALL SELECT b.home || '/' || trim(d), NULL FROM unnest(string_to_array(b.annotations ->> 'fleet.flotilla.dev/depends-on', ',')) d)`
+	UNION ALL SELECT b.home || '/' || btrim(d, E' \t\n\v\f\r'), NULL FROM unnest(string_to_array(b.annotations ->> 'fleet.flotilla.dev/depends-on', ',')) d)`
 
 // appsBesideChanged are the Apps that depend on one that was declared, built or assigned anew since the horizon $1, and
 // those that an App declared since then looks at.

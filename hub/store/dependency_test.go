@@ -315,6 +315,24 @@ func TestCycleOfDependenciesIsRefusedByName(t *testing.T) {
 	c.declare("a", "", `,"dependsOn":[{"name":"b"}]`) // the other way round it is none
 }
 
+func TestDependenciesOfAnAnnotationMayStandOnLinesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	c := newChain(t)
+	c.declare("b", `,"annotations":{"fleet.flotilla.dev/depends-on":"HelmRelease/apps/x,\n\tKustomization/apps/a\r\n"}`, "")
+	c.built("b", "main@sha1:1", "b1")
+	if c.rollChanged(); c.runs("b", "b1") != "" {
+		t.Errorf("before a is built b runs %q", c.runs("b", "b1"))
+	}
+	c.built("a", "main@sha1:1", "a1")
+	if c.rollChanged(); c.runs("b", "b1") != "b1" {
+		t.Errorf("then b runs %q", c.runs("b", "b1"))
+	}
+	cycle := object(t, kustomization("a", "", `,"dependsOn":[{"name":"b"}]`))
+	if _, _, _, err := c.ApplyObject(t.Context(), admin, cycle, fleet.Order{}); !errors.Is(err, fleet.ErrInvalid) {
+		t.Errorf("a cycle through it: %v", err)
+	}
+}
+
 // YAML with nothing behind a colon is null.
 func TestFieldsThatAreNullAreNone(t *testing.T) {
 	t.Parallel()
