@@ -68,7 +68,6 @@ var (
 	namespacePattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
 	namePattern      = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 	pointerPattern   = regexp.MustCompile(`^(/([^/~]|~[01])*)+$`) // RFC 6901
-	variablePattern  = regexp.MustCompile(`^[_[:alpha:]][_[:alpha:][:digit:]]*$`)
 )
 
 func validateBuild(fields *fleet.Fields, b fleet.BuildSpec) {
@@ -115,8 +114,8 @@ func validateRelease(fields *fleet.Fields, r fleet.ReleaseSpec) {
 	if p := r.PostBuild; p != nil {
 		oneOf(fields, "spec.postBuild.substituteStrategy", p.SubstituteStrategy, fleet.SubstituteWithVariables, fleet.SubstituteAlways)
 		for _, name := range slices.Sorted(maps.Keys(p.Substitute)) {
-			if !variablePattern.MatchString(name) {
-				fields.Refuse("spec.postBuild.substitute["+name+"]", "is not the name of a variable: letters, digits and _, no digit first")
+			if !fleet.IsVariable(name) {
+				fields.Refuse("spec.postBuild.substitute["+name+"]", fleet.NoVariable)
 			}
 		}
 		for i, from := range p.SubstituteFrom {
