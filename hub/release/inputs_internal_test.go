@@ -95,7 +95,7 @@ func TestWhatTheAppsOwnBuildLookedAtIsTriedFirst(t *testing.T) {
 		found = append(found, fleet.BuildInputs{App: other, Recipe: recipe(app), Inputs: encodeInputs([]string{other.Name})})
 	}
 	found = append(found, fleet.BuildInputs{App: app.Key, Recipe: recipe(app), Inputs: encodeInputs([]string{"own"})})
-	keys, err := newRecorded(found).keys(app, tree)
+	keys, err := newLooks(found).keys(app, tree)
 	want := []fleet.Digest{
 		keyOf(app, tree, []string{"own"}), keyOf(app, tree, []string{"other-0"}), keyOf(app, tree, []string{"other-1"}), keyOf(app, tree, []string{"other-2"}), attempt(app),
 	}
@@ -113,7 +113,7 @@ func TestInputsThatCannotBeReadAreLeftAside(t *testing.T) {
 	}
 	other := app.Key
 	other.Name = "other"
-	keys, err := newRecorded([]fleet.BuildInputs{
+	keys, err := newLooks([]fleet.BuildInputs{
 		{App: app.Key, Recipe: recipe(app), Inputs: []byte("broken")},
 		{App: other, Recipe: recipe(app), Inputs: encodeInputs([]string{"other"})},
 	}).keys(app, tree)
@@ -122,5 +122,44 @@ func TestInputsThatCannotBeReadAreLeftAside(t *testing.T) {
 	}
 	if !errors.Is(err, errInputs) {
 		t.Errorf("error %v", err)
+	}
+}
+
+func TestRecipeIsAllButTheFiles(t *testing.T) {
+	t.Parallel()
+	app := declaredApp{Key: fleet.Key{Home: fleet.HubHome, Kind: "Kustomization", Namespace: "apps", Name: "app"}}
+	seen := map[fleet.Digest]bool{recipe(app): true}
+	other := app
+	other.Key.Namespace = "tenant"
+	apps := []declaredApp{other}
+	other = app
+	other.spec.Path = "base"
+	apps = append(apps, other)
+	for _, spec := range []fleet.BuildSpec{
+		{TargetNamespace: "a"}, {NamePrefix: "a"}, {NameSuffix: "a"}, {Patches: []fleet.Patch{{Patch: "a"}}}, {Images: []fleet.Image{{Name: "a"}}},
+		{Components: []string{"a"}}, {IgnoreMissingComponents: true}, {BuildMetadata: []string{"a"}},
+	} {
+		other = app
+		other.spec.BuildSpec = spec
+		apps = append(apps, other)
+	}
+	for _, spec := range []fleet.ReleaseSpec{
+		{PostBuild: &fleet.PostBuild{}}, {Decryption: &fleet.Decryption{}}, {CommonMetadata: &fleet.CommonMetadata{Labels: map[string]string{"a": "b"}}},
+	} {
+		other = app
+		other.spec.ReleaseSpec = spec
+		apps = append(apps, other)
+	}
+	for _, other := range apps {
+		if r := recipe(other); seen[r] {
+			t.Errorf("the same recipe with %s %+v", other.Key, other.spec)
+		} else {
+			seen[r] = true
+		}
+	}
+	other = app
+	other.Key.Name = "other"
+	if recipe(other) != recipe(app) {
+		t.Error("the App's name is in it")
 	}
 }
