@@ -38,7 +38,7 @@ func attempt(app declaredApp) fleet.Digest {
 
 // keyOf names a build by its whole input: the recipe, and what is in the Tree of all that the build looks at.
 func keyOf(app declaredApp, tree *artifact.Tree, inputs []string) fleet.Digest {
-	files, all := build.Key(tree, app.spec.GetPath(), app.spec.BuildSpec, inputs), recipe(app)
+	files, all := build.Key(tree, inputs), recipe(app)
 	return named([]byte("build"), all[:], files[:])
 }
 

@@ -28,7 +28,7 @@ type App struct {
 	// Release built from its Source's newest Revision that could be built; nil: none yet.
 	Release  *fleet.Release
 	Controls fleet.Controls
-	// Declared is set when an expression of a dependency looks at the App.
+	// Declared is set when an expression of a dependency looks at the App: another's, or its own.
 	Declared *fleet.Declared
 	// Prerequisites are what a new Release has to wait for.
 	Prerequisites []Prerequisite

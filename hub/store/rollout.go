@@ -175,7 +175,7 @@ func loadApp(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 		return err
 	}
 	state.App.Release = &release
-	return loadPrerequisites(ctx, tx, state, k.SourceRef, dependencies, status)
+	return loadPrerequisites(ctx, tx, state, k, dependencies, status)
 }
 
 // served reports whether a Source that served one request has thereby served another, earlier or equal one. Requests are

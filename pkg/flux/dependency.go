@@ -49,7 +49,9 @@ func ParseDependsOn(text string) ([]fleet.Dependency, error) {
 	return all, nil
 }
 
-// SameSource reports whether two Apps, declared in these namespaces, are built from one Source.
-func (r SourceRef) SameSource(namespace string, other SourceRef, otherNamespace string) bool {
-	return r.Kind == other.Kind && r.Name == other.Name && cmp.Or(r.Namespace, namespace) == cmp.Or(other.Namespace, otherNamespace)
+// WaitsFor reports whether the hub keeps a new Release of k, declared in namespace, back until that dependency, declared
+// as on, is built at the Source's Revision: both are of one Source. One with a readyExpr is the spoke's alone to judge, as
+// in Flux.
+func (k Kustomization) WaitsFor(namespace string, d fleet.Dependency, on Kustomization) bool {
+	return d.ReadyExpr == "" && k.SourceRef.In(namespace) == on.SourceRef.In(d.Namespace)
 }

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -197,7 +199,8 @@ func (m Metadata) validate(fields *fleet.Fields, kind Kind) {
 	case !kind.Namespaced && m.Namespace != "":
 		fields.Refuse("metadata.namespace", "a %s has no namespace", kind.Name)
 	}
-	for key, value := range m.Labels {
+	for _, key := range slices.Sorted(maps.Keys(m.Labels)) {
+		value := m.Labels[key]
 		if _, name, _ := strings.Cut(key, "/"); key == "" || len(name) > 63 || len(key) > 317 {
 			fields.Refuse("metadata.labels", "%q is not a label key", key)
 		}
