@@ -34,8 +34,8 @@ func (e *Engine) Diff(ctx context.Context, c Comparison) (fleet.Diff, error) {
 	if err := e.awaitReady(ctx); err != nil {
 		return fleet.Diff{}, err
 	}
-	stand := newApp(c.App)
-	stand.aside, stand.blob = true, c.Blob
+	stand := newApp(c.App, c.Blob)
+	stand.aside = true
 	if a := e.known(c.App); a != nil {
 		stand.inv = a.inventory()
 	}

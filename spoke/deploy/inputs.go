@@ -71,7 +71,7 @@ func (e *Engine) gather(ctx context.Context, a *app, t Target) (*inputs, error) 
 		}
 	}
 	if subtree := t.Manifest.Build(); !subtree.IsZero() {
-		if in.built, err = e.build(ctx, t, subtree, in.keys); err != nil {
+		if in.built, err = e.build(ctx, t, subtree, in.keys, a.blob); err != nil {
 			return nil, err
 		}
 	}

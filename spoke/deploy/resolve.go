@@ -81,9 +81,6 @@ func (in *inputs) concerns(source manifest.Entry) bool {
 }
 
 func (e *Engine) make(ctx context.Context, source manifest.Entry, in *inputs, blobs func(fleet.Digest) ([]byte, error)) (material, error) {
-	if blobs == nil {
-		blobs = e.config.Blob
-	}
 	blob, err := in.blob(source, blobs)
 	if err != nil {
 		return material{}, err
