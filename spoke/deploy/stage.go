@@ -113,7 +113,7 @@ func (p *pass) desire(w wish) error {
 }
 
 func (e *Engine) prepare(ctx context.Context, a *app, w wish) (apply.Object, error) {
-	content, err := e.content(ctx, w.origin)
+	content, err := w.origin.content(ctx, a.blob)
 	if err != nil {
 		return apply.Object{}, err
 	}
