@@ -152,18 +152,12 @@ func isItem(item any, element fieldpath.PathElement) bool {
 	case element.Value != nil:
 		return fmt.Sprint((*element.Value).Unstructured()) == fmt.Sprint(item)
 	case element.Key != nil:
-		fields, isMap := item.(map[string]any)
-		if !isMap {
-			return false
-		}
+		keys := make(map[string]any, len(*element.Key))
 		for _, key := range *element.Key {
-			value, has := fields[key.Name]
-			// An item may leave a key at its default, such as a port's protocol.
-			if has && fmt.Sprint(value) != fmt.Sprint(key.Value.Unstructured()) {
-				return false
-			}
+			keys[key.Name] = key.Value.Unstructured()
 		}
-		return true
+		fits, _ := fitsKeys(item, keys)
+		return fits
 	}
 	return false
 }
