@@ -60,7 +60,7 @@ func (e *Engine) build(
 	if err != nil {
 		return nil, sealed(err)
 	}
-	m, contents, err := manifest.New(result.Objects, optionsOf(t.Release))
+	m, contents, err := manifest.New(result.Objects, manifest.OptionsOf(t.Release.ReleaseSpec))
 	if err != nil {
 		return nil, sealed(err)
 	}
@@ -109,9 +109,4 @@ func sealed(err error) error {
 		return fmt.Errorf("%w: %w", fleet.ErrInvalid, errBuild)
 	}
 	return err // the builder's own, which has seen no file
-}
-
-// optionsOf are what a release says of its objects beyond their build, as the hub has them.
-func optionsOf(r fleet.Release) manifest.Options {
-	return manifest.Options{Substitute: r.PostBuild != nil, Decrypt: r.Decryption != nil, CommonMetadata: r.CommonMetadata}
 }

@@ -104,7 +104,7 @@ func (in *inputs) name(t Target, keys *keyData) fleet.Digest {
 		Keys        *fleet.Digest
 		Build       fleet.Digest
 		Options     manifest.Options
-	}{in.substitutes, in.variables.Digest(), t.Binding.Patches, in.common, keys.digest(), t.Manifest.Build(), optionsOf(t.Release)})
+	}{in.substitutes, in.variables.Digest(), t.Binding.Patches, in.common, keys.digest(), t.Manifest.Build(), manifest.OptionsOf(t.Release.ReleaseSpec)})
 	if err != nil {
 		panic(fmt.Sprintf("encode inputs: %v", err)) // strings and digests always encode
 	}
