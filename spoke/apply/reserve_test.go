@@ -20,8 +20,8 @@ func TestAnItemThatLeavesAKeyAtItsDefaultIsTheOneThatManagedFieldsName(t *testin
 	ref := fleet.ObjectRef{Group: "example.com", Version: "v1", Kind: "Widget", Namespace: "n", Name: "x"}
 	const keys = `"k:{\"port\":80,\"protocol\":\"TCP\"}"`
 	managers := []metav1.ManagedFieldsEntry{
-		{Manager: "us", Operation: metav1.ManagedFieldsOperationApply, FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{"f:ports":{` + keys + `:{".":{},"f:port":{}}}}}`)}},
-		{Manager: "someone", Operation: metav1.ManagedFieldsOperationUpdate, FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{"f:ports":{` + keys + `:{"f:node":{}}}}}`)}},
+		{Manager: "us", Operation: metav1.ManagedFieldsOperationApply, FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:ports":{` + keys + `:{".":{},"f:port":{}}}}}`)},
+		{Manager: "someone", Operation: metav1.ManagedFieldsOperationUpdate, FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:ports":{` + keys + `:{"f:node":{}}}}}`)},
 	}
 	live := map[string]any{"spec": map[string]any{"ports": []any{
 		map[string]any{"port": int64(443), "protocol": "TCP", "node": int64(1)}, map[string]any{"port": int64(80), "protocol": "TCP", "node": int64(7)},
