@@ -137,9 +137,7 @@ func unpack(packed []byte, release fleet.Release) (*manifest.Manifest, manifest.
 	for {
 		document, err := reader.Read()
 		if errors.Is(err, io.EOF) {
-			return manifest.New(documents, manifest.Options{
-				Substitute: release.PostBuild != nil, Decrypt: release.Decryption != nil, CommonMetadata: release.CommonMetadata,
-			})
+			return manifest.New(documents, manifest.OptionsOf(release.ReleaseSpec))
 		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("documents: %w: %w", fleet.ErrInvalid, err)

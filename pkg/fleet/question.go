@@ -133,7 +133,8 @@ type Trace struct {
 
 // Variables are those that an App has in a cluster, by name.
 type Variables struct {
-	// Substitutes says that the App has postBuild: without it none is put into any object.
+	// Substitutes says that variables are put into objects: not without postBuild, and not if that has none of the App's
+	// own and no substituteStrategy Always, whatever the cluster has.
 	Substitutes bool       `json:"substitutes"`
 	Variables   []Variable `json:"variables"`
 	// Missing says of what is referred to that it is not there, or cannot be read.

@@ -266,4 +266,20 @@ func TestVariablesTellWhereTheyAreFromAndNoValueOfASecret(t *testing.T) {
 	if got, err := b.engine.Variables(b.Context(), target); err != nil || got.Substitutes || len(got.Variables) != 0 {
 		t.Errorf("without postBuild: %+v, %v", got, err)
 	}
+	// As a pass has it: what a cluster has beside is put in only for an App that has variables of its own, or says so.
+	for name, test := range map[string]struct {
+		post        fleet.PostBuild
+		substitutes bool
+	}{
+		"none of its own":          {fleet.PostBuild{}, false},
+		"none of its own, always":  {fleet.PostBuild{SubstituteStrategy: fleet.SubstituteAlways}, true},
+		"an optional one, missing": {fleet.PostBuild{SubstituteFrom: []fleet.SubstituteReference{{Kind: "Secret", Name: "lost", Optional: true}}}, false},
+		"of a Secret":              {fleet.PostBuild{SubstituteFrom: []fleet.SubstituteReference{{Kind: "Secret", Name: "vars"}}}, true},
+		"inline":                   {fleet.PostBuild{Substitute: map[string]string{"A": "a"}}, true},
+	} {
+		target.Release.PostBuild = &test.post
+		if got, err := b.engine.Variables(b.Context(), target); err != nil || got.Substitutes != test.substitutes || len(got.Variables) < 2 {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
 }
