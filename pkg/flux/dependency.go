@@ -14,7 +14,10 @@ import (
 func (k Kustomization) Dependencies(namespace string, annotations map[string]string) []fleet.Dependency {
 	var all []fleet.Dependency
 	for _, d := range k.DependsOn {
-		all = append(all, fleet.Dependency{Kind: "Kustomization", Namespace: cmp.Or(d.Namespace, namespace), Name: d.Name, ReadyExpr: d.ReadyExpr})
+		dependency := fleet.Dependency{Kind: "Kustomization", Namespace: cmp.Or(d.Namespace, namespace), Name: d.Name, ReadyExpr: d.ReadyExpr}
+		if !slices.Contains(all, dependency) {
+			all = append(all, dependency)
+		}
 	}
 	ordered, _ := ParseDependsOn(annotations[DependsOnAnnotation]) // was refused when it was declared
 	for _, d := range ordered {

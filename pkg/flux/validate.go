@@ -31,9 +31,9 @@ func (k Kustomization) Validate(namespace string) error {
 			continue
 		}
 		if slices.ContainsFunc(k.DependsOn[:i], func(d DependencyRef) bool {
-			return d.Name == dependency.Name && cmp.Or(d.Namespace, namespace) == cmp.Or(dependency.Namespace, namespace)
+			return d.Name == dependency.Name && cmp.Or(d.Namespace, namespace) == cmp.Or(dependency.Namespace, namespace) && d.ReadyExpr != dependency.ReadyExpr
 		}) {
-			fields.Refuse(at, "%s is named twice", dependency.Name)
+			fields.Refuse(at, "%s is named twice, with another readyExpr: put both into one, with &&", dependency.Name)
 		}
 	}
 	if k.KubeConfig != nil {
@@ -177,9 +177,9 @@ func validateTarget(fields *fleet.Fields, at string, target *fleet.PatchTarget) 
 	}
 }
 
-// inside refuses a path that leads out of the source.
+// inside refuses a path that leads out of the source; Flux would take such a one for a path from its root.
 func inside(fields *fleet.Fields, at, name string) {
-	if slices.Contains(strings.Split(name, "/"), "..") {
+	if clean := path.Clean(strings.TrimLeft(name, "/")); clean == ".." || strings.HasPrefix(clean, "../") {
 		fields.Refuse(at, "%q leaves the source", name)
 	}
 }
