@@ -314,12 +314,12 @@ func TestHealthChecksOfOthersObjectsAreReadByTheAccount(t *testing.T) {
 
 	// What was seen by another is not the account's to know.
 	b.release.ServiceAccountName = "deployer"
+	b.once("the rights are known", func() error { return b.try(b.target(b.configMap("a", "1"), b.configMap("b", "1"))) })
+	b.says("it may not be read, and who lacks what", func(s deploy.Status) bool {
+		return s.Checks.Status == fleet.Unknown && strings.Contains(s.Checks.Message, "it cannot be read: ") &&
+			strings.Contains(s.Checks.Message, `User "`+user+`" cannot get resource "secrets"`) && strings.Contains(s.Checks.Message, "give ServiceAccount/"+b.namespace+"/deployer")
+	})
 	answered := b.answers(theirs, func() {
-		b.once("the rights are known", func() error { return b.try(b.target(b.configMap("a", "1"), b.configMap("b", "1"))) })
-		b.says("it may not be read, and who lacks what", func(s deploy.Status) bool {
-			return s.Checks.Status == fleet.Unknown && strings.Contains(s.Checks.Message, "it cannot be read: ") &&
-				strings.Contains(s.Checks.Message, `User "`+user+`" cannot get resource "secrets"`) && strings.Contains(s.Checks.Message, "give ServiceAccount/"+b.namespace+"/deployer")
-		})
 		if _, err := b.typed.CoreV1().Secrets(theirs).Patch(b.Context(), "bait", types.MergePatchType, []byte(`{"stringData":{"password":"UU"}}`), metav1.PatchOptions{}); err != nil {
 			t.Fatal(err)
 		}
