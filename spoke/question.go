@@ -3,7 +3,6 @@ package spoke
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -137,25 +136,16 @@ func of(blobs manifest.Blobs) func(fleet.Digest) ([]byte, error) {
 
 // unpack makes a Manifest of documents that came with a question.
 func unpack(packed []byte, release fleet.Release) (*manifest.Manifest, manifest.Blobs, error) {
-	zipped, err := gzip.NewReader(bytes.NewReader(packed))
+	content, err := fleet.UnpackDocuments(packed)
 	if err != nil {
-		return nil, nil, fmt.Errorf("documents: %w: %w", fleet.ErrInvalid, err)
-	}
-	content, err := io.ReadAll(io.LimitReader(zipped, fleet.MaxDocuments+1))
-	if err != nil {
-		return nil, nil, fmt.Errorf("documents: %w: %w", fleet.ErrInvalid, err)
-	}
-	if len(content) > fleet.MaxDocuments {
-		return nil, nil, fmt.Errorf("documents: %w: they have more than %d bytes", fleet.ErrInvalid, fleet.MaxDocuments)
+		return nil, nil, err
 	}
 	reader := yaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(content)))
 	var documents [][]byte
 	for {
 		document, err := reader.Read()
 		if errors.Is(err, io.EOF) {
-			return manifest.New(documents, manifest.Options{
-				Substitute: release.PostBuild != nil, Decrypt: release.Decryption != nil, CommonMetadata: release.CommonMetadata,
-			})
+			return manifest.New(documents, manifest.OptionsOf(release.ReleaseSpec))
 		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("documents: %w: %w", fleet.ErrInvalid, err)

@@ -33,14 +33,14 @@ func (s *Server) prerequisites(ctx context.Context, objects []*resource.Object, 
 		var p prerequisite
 		for _, d := range dependencies {
 			on := declared[d.App(fleet.HubHome)]
-			if d.ReadyExpr != "" || on == nil {
+			if on == nil {
 				continue
 			}
 			onSpec, err := resource.Spec[flux.Kustomization](on)
 			if err != nil {
 				return nil, err
 			}
-			if !onSpec.SourceRef.SameSource(d.Namespace, spec.SourceRef, m.Namespace) {
+			if !spec.WaitsFor(m.Namespace, d, onSpec) {
 				continue
 			}
 			state := states[on.Key()]

@@ -5,6 +5,8 @@ package auth
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/identity"
@@ -33,6 +35,9 @@ var methods = map[string]bool{
 	adminv1.HubService_Status_FullMethodName:        true,
 	adminv1.HubService_Recover_FullMethodName:       true,
 }
+
+// Methods are those that anybody may call at all, in order.
+func Methods() []string { return slices.Sorted(maps.Keys(methods)) }
 
 // Principals knows whose a bearer token is: fleet.ErrUnauthenticated, nobody's.
 type Principals interface {

@@ -80,12 +80,12 @@ func (l *Loop) known(ctx context.Context, tree *artifact.Tree, apps []declaredAp
 	if err != nil {
 		return nil, err
 	}
-	recorded := newRecorded(inputs)
+	looks := newLooks(inputs)
 	keys := make(map[fleet.Key][]fleet.Digest, len(apps))
 	var all []fleet.Digest
 	for _, app := range apps {
-		if keys[app.Key], err = recorded.keys(app, tree); err != nil {
-			return nil, err
+		if keys[app.Key], err = looks.keys(app, tree); err != nil {
+			l.Log.Warn("not known whether it was built before", "app", app.Key.String(), "err", err)
 		}
 		all = append(all, keys[app.Key]...)
 	}

@@ -1,11 +1,14 @@
 package release_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"flotilla.dev/flotilla/hub/release"
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/test/lab"
 )
@@ -94,6 +97,49 @@ func TestCommitBuildsOnlyTheAppsWhoseInputsItTouches(t *testing.T) {
 		}
 		before = step.name
 	}
+}
+
+// What an App's last build looked at is no more than a hint: one that is broken costs that App a build, and no other
+// anything.
+func TestAppWhoseInputsCannotBeReadIsBuiltAndTheOthersAreFound(t *testing.T) {
+	t.Parallel()
+	var breaking breakingInputs
+	b := newBundleWith(t, func(c *release.Config) {
+		breaking.Store = c.Store
+		c.Store = &breaking
+	})
+	b.applyGit("app", "")
+	hash := b.push(map[string]string{"a/a.yaml": fmt.Sprintf(configMap, "a", "1"), "b/b.yaml": fmt.Sprintf(configMap, "b", "1")})
+	for _, name := range []string{"a", "b"} {
+		b.applyApp(name, name)
+		b.eventually(name, at(hash))
+	}
+	breaking.app.Store("a")
+	hash = b.push(map[string]string{"readme": "new"})
+	b.reconcile("app")
+	for _, name := range []string{"a", "b"} {
+		b.eventually(name, at(hash))
+	}
+	built, found, postponed := b.metric("flotilla_hub_builds_total", "built"), b.metric("flotilla_hub_builds_total", "found"), b.metric("flotilla_hub_builds_total", "postponed")
+	if built != 3 || found != 1 || postponed != 0 {
+		t.Errorf("%v were built, %v found, %v postponed", built, found, postponed)
+	}
+}
+
+// breakingInputs breaks what the builds of one App looked at.
+type breakingInputs struct {
+	release.Store
+	app atomic.Value
+}
+
+func (s *breakingInputs) BuildInputs(ctx context.Context, recipes map[fleet.Key]fleet.Digest) ([]fleet.BuildInputs, error) {
+	found, err := s.Store.BuildInputs(ctx, recipes)
+	for i := range found {
+		if found[i].App.Name == s.app.Load() {
+			found[i].Inputs = []byte("broken")
+		}
+	}
+	return found, err
 }
 
 // A branch that is merged is built already: what the builds of the other Source looked at is known.

@@ -152,7 +152,7 @@ func (l *Loop) manifest(ctx context.Context, app declaredApp) (fleet.Digest, err
 	if encrypted := (*build.EncryptedError)(nil); errors.As(err, &encrypted) && app.spec.Decryption != nil {
 		built, blobs, err = l.subtree(ctx, app, tree, result.Inputs, encrypted)
 	} else if err == nil {
-		built, blobs, err = manifest.New(result.Objects, options(app))
+		built, blobs, err = manifest.New(result.Objects, manifest.OptionsOf(app.spec.ReleaseSpec))
 	}
 	if err != nil {
 		return fleet.Digest{}, ofInput(err)

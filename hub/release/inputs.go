@@ -73,44 +73,42 @@ func decodeInputs(data []byte) ([]string, error) {
 	return inputs, nil
 }
 
-// recorded are the inputs of the last builds that had a recipe, encoded.
-type recorded struct {
+// looks are the inputs of the last builds that had a recipe, encoded.
+type looks struct {
 	own    map[fleet.Key][]byte
 	others map[fleet.Digest][][]byte
 }
 
-// maxOthers is how many inputs of other Apps' builds are tried.
-const maxOthers = 3
-
-func newRecorded(found []fleet.BuildInputs) recorded {
-	r := recorded{own: map[fleet.Key][]byte{}, others: map[fleet.Digest][][]byte{}}
+func newLooks(found []fleet.BuildInputs) looks {
+	l := looks{own: map[fleet.Key][]byte{}, others: map[fleet.Digest][][]byte{}}
 	for _, b := range found {
-		r.own[b.App] = b.Inputs
-		others := r.others[b.Recipe]
-		if len(others) < maxOthers && !slices.ContainsFunc(others, func(o []byte) bool { return bytes.Equal(o, b.Inputs) }) {
-			r.others[b.Recipe] = append(others, b.Inputs)
+		l.own[b.App] = b.Inputs
+		others := l.others[b.Recipe]
+		if len(others) < fleet.MaxOtherInputs && !slices.ContainsFunc(others, func(o []byte) bool { return bytes.Equal(o, b.Inputs) }) {
+			l.others[b.Recipe] = append(others, b.Inputs)
 		}
 	}
-	return r
+	return l
 }
 
 // keys name the builds that the App's may be, by what is in the Tree now of what those looked at: first what the App's
-// own last build looked at, then what others with its recipe did, at last the whole Tree.
-func (r recorded) keys(app declaredApp, tree *artifact.Tree) ([]fleet.Digest, error) {
-	all := r.others[recipe(app)]
-	if own, is := r.own[app.Key]; is {
+// own last build looked at, then what others with its recipe did, at last the whole Tree. What cannot be read is left
+// out, and is the error: the build overwrites it.
+func (l looks) keys(app declaredApp, tree *artifact.Tree) (keys []fleet.Digest, broken error) {
+	all := l.others[recipe(app)]
+	if own, is := l.own[app.Key]; is {
 		all = append([][]byte{own}, all...)
 	}
-	var keys []fleet.Digest
 	for i, encoded := range all {
 		if i > 0 && bytes.Equal(encoded, all[0]) {
 			continue
 		}
 		inputs, err := decodeInputs(encoded)
 		if err != nil {
-			return nil, err
+			broken = errors.Join(broken, err)
+			continue
 		}
 		keys = append(keys, keyOf(app, tree, inputs))
 	}
-	return append(keys, attempt(app)), nil
+	return append(keys, attempt(app)), broken
 }

@@ -2,6 +2,7 @@ package release
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -94,11 +95,71 @@ func TestWhatTheAppsOwnBuildLookedAtIsTriedFirst(t *testing.T) {
 		found = append(found, fleet.BuildInputs{App: other, Recipe: recipe(app), Inputs: encodeInputs([]string{other.Name})})
 	}
 	found = append(found, fleet.BuildInputs{App: app.Key, Recipe: recipe(app), Inputs: encodeInputs([]string{"own"})})
-	keys, err := newRecorded(found).keys(app, tree)
+	keys, err := newLooks(found).keys(app, tree)
 	want := []fleet.Digest{
 		keyOf(app, tree, []string{"own"}), keyOf(app, tree, []string{"other-0"}), keyOf(app, tree, []string{"other-1"}), keyOf(app, tree, []string{"other-2"}), attempt(app),
 	}
 	if err != nil || !slices.Equal(keys, want) {
 		t.Errorf("keys %v, error %v; want %v", keys, err, want)
+	}
+}
+
+func TestInputsThatCannotBeReadAreLeftAside(t *testing.T) {
+	t.Parallel()
+	app := declaredApp{Key: fleet.Key{Home: fleet.HubHome, Kind: "Kustomization", Namespace: "apps", Name: "app"}, source: &declaredSource{}}
+	tree, err := artifact.NewTree([]artifact.File{{Path: "other"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := app.Key
+	other.Name = "other"
+	keys, err := newLooks([]fleet.BuildInputs{
+		{App: app.Key, Recipe: recipe(app), Inputs: []byte("broken")},
+		{App: other, Recipe: recipe(app), Inputs: encodeInputs([]string{"other"})},
+	}).keys(app, tree)
+	if want := []fleet.Digest{keyOf(app, tree, []string{"other"}), attempt(app)}; !slices.Equal(keys, want) {
+		t.Errorf("keys %v, want %v", keys, want)
+	}
+	if !errors.Is(err, errInputs) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestRecipeIsAllButTheFiles(t *testing.T) {
+	t.Parallel()
+	app := declaredApp{Key: fleet.Key{Home: fleet.HubHome, Kind: "Kustomization", Namespace: "apps", Name: "app"}}
+	seen := map[fleet.Digest]bool{recipe(app): true}
+	other := app
+	other.Key.Namespace = "tenant"
+	apps := []declaredApp{other}
+	other = app
+	other.spec.Path = "base"
+	apps = append(apps, other)
+	for _, spec := range []fleet.BuildSpec{
+		{TargetNamespace: "a"}, {NamePrefix: "a"}, {NameSuffix: "a"}, {Patches: []fleet.Patch{{Patch: "a"}}}, {Images: []fleet.Image{{Name: "a"}}},
+		{Components: []string{"a"}}, {IgnoreMissingComponents: true}, {BuildMetadata: []string{"a"}},
+	} {
+		other = app
+		other.spec.BuildSpec = spec
+		apps = append(apps, other)
+	}
+	for _, spec := range []fleet.ReleaseSpec{
+		{PostBuild: &fleet.PostBuild{}}, {Decryption: &fleet.Decryption{}}, {CommonMetadata: &fleet.CommonMetadata{Labels: map[string]string{"a": "b"}}},
+	} {
+		other = app
+		other.spec.ReleaseSpec = spec
+		apps = append(apps, other)
+	}
+	for _, other := range apps {
+		if r := recipe(other); seen[r] {
+			t.Errorf("the same recipe with %s %+v", other.Key, other.spec)
+		} else {
+			seen[r] = true
+		}
+	}
+	other = app
+	other.Key.Name = "other"
+	if recipe(other) != recipe(app) {
+		t.Error("the App's name is in it")
 	}
 }

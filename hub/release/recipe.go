@@ -15,16 +15,11 @@ import (
 // belongs here. The App's namespace is a part of it though it changes nothing: it is the tenant whose input the builder
 // runs on, and what one tenant's input made of a builder must not reach another tenant.
 func recipe(app declaredApp) fleet.Digest {
-	objects, err := json.Marshal(options(app))
+	objects, err := json.Marshal(manifest.OptionsOf(app.spec.ReleaseSpec))
 	if err != nil {
 		panic(fmt.Sprintf("encode options: %v", err)) // strings and booleans always encode
 	}
 	return named([]byte("recipe"), []byte(app.Key.Namespace), []byte(build.Version), []byte(app.spec.GetPath()), app.spec.BuildSpec.Encode(), objects)
-}
-
-// options are what the spec says of the objects beyond their build.
-func options(app declaredApp) manifest.Options {
-	return manifest.Options{Substitute: app.spec.PostBuild != nil, Decrypt: app.spec.Decryption != nil, CommonMetadata: app.spec.CommonMetadata}
 }
 
 // attempt names a build before it is known what it will look at: a recipe on a whole Tree.
@@ -38,7 +33,7 @@ func attempt(app declaredApp) fleet.Digest {
 
 // keyOf names a build by its whole input: the recipe, and what is in the Tree of all that the build looks at.
 func keyOf(app declaredApp, tree *artifact.Tree, inputs []string) fleet.Digest {
-	files, all := build.Key(tree, app.spec.GetPath(), app.spec.BuildSpec, inputs), recipe(app)
+	files, all := build.Key(tree, inputs), recipe(app)
 	return named([]byte("build"), all[:], files[:])
 }
 

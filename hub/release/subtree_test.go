@@ -29,7 +29,7 @@ func TestBuildWithEncryptedFilesTravelsAsItsFiles(t *testing.T) {
 	first := b.push(files)
 	b.applyGit("app", "")
 	b.applyApp("plain", "deploy")
-	b.eventually("plain", failing("deploy/app.env is encrypted with SOPS"))
+	b.eventually("plain", failing("deploy/app.env: encrypted with SOPS; set spec.decryption"))
 	b.apply(`{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization","metadata":{"name":"app","namespace":"apps"},"spec":{"interval":"10m","prune":true,"path":"deploy",
 		"namePrefix":"p-","decryption":{"provider":"sops","secretRef":{"name":"sops"}},"sourceRef":{"kind":"GitRepository","name":"app"}}}`)
 	state := b.eventually("app", at(first))

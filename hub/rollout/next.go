@@ -16,6 +16,9 @@ func Next(s State) Step {
 			continue
 		}
 		put, drop := s.decide(cluster, row)
+		if put != nil && !row.Approved.IsZero() {
+			step.Spent = append(step.Spent, cluster.ID)
+		}
 		switch {
 		case drop:
 			step.Drop = append(step.Drop, cluster.ID)
@@ -152,15 +155,17 @@ func (s State) ending(row Row) *Put {
 	return nil
 }
 
-// approved is the approval that next carries: one given for exactly what the spoke holds, kept as long as the Release
-// that prunes stays the same.
+// approved is the approval that next carries: one given for exactly what the spoke holds, until the cluster is to run
+// something else, or the spoke says that it holds that set no more: it has let all of it go, or the set has changed.
 func approved(row Row, next fleet.Assignment) fleet.Digest {
 	current := row.Assignment
 	switch {
-	case current == nil || current.Release.Digest() != next.Release.Digest():
+	case current == nil || current.RunDigest() != next.RunDigest():
 		return fleet.Digest{}
-	case !row.Approved.IsZero() && row.Approved == row.Held:
+	case !row.Approved.IsZero() && row.Approved == row.Held && !row.Outdated:
 		return row.Approved
+	case row.Reported && row.Held != current.ApprovedPrune:
+		return fleet.Digest{}
 	}
 	return current.ApprovedPrune
 }

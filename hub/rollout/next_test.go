@@ -39,7 +39,7 @@ func follow(s rollout.State, step rollout.Step) rollout.State {
 	s.Rows = maps.Clone(s.Rows)
 	for id, put := range step.Put {
 		row := s.Rows[id]
-		row.Assignment, row.Placement, row.Removed = &put.Assignment, put.Placement, false
+		row.Assignment, row.Placement, row.Removed, row.Reported = &put.Assignment, put.Placement, false, false
 		if put.Assignment.State == fleet.Removed {
 			row.Ending, row.Confirmed = nil, false
 		}
@@ -53,7 +53,21 @@ func follow(s rollout.State, step rollout.Step) rollout.State {
 		row.Ending, row.Confirmed = nil, false
 		s.Rows[id] = row
 	}
+	for _, id := range step.Spent {
+		row := s.Rows[id]
+		row.Approved, row.Outdated = fleet.Digest{}, false
+		s.Rows[id] = row
+	}
 	s.Generation++
+	return s
+}
+
+// with is the State with the row of the cluster id-a edited.
+func with(s rollout.State, edit func(*rollout.Row)) rollout.State {
+	s.Rows = maps.Clone(s.Rows)
+	row := s.Rows["id-a"]
+	edit(&row)
+	s.Rows["id-a"] = row
 	return s
 }
 
@@ -222,42 +236,98 @@ func TestAppDeclaredAnewTakesItsTombstoneBack(t *testing.T) {
 	}
 }
 
-func TestApprovalHoldsForTheHeldSetAndLapsesWithTheRelease(t *testing.T) {
-	t.Parallel()
-	s := running("")
-	set := fleet.DigestOf([]byte("set"))
-	row := s.Rows["id-a"]
-	row.Held, row.Approved = set, set
-	s.Rows["id-a"] = row
+// approvedPrune is running with a set of deletions held in one cluster, its approval handed on and spent.
+func approvedPrune(t *testing.T) (s rollout.State, set fleet.Digest) {
+	t.Helper()
+	set = fleet.DigestOf([]byte("set"))
+	s = with(running(""), func(row *rollout.Row) { row.Held, row.Reported, row.Approved = set, true, set })
 	step := rollout.Next(s)
-	if got := step.Put["id-a"].Assignment; got.ApprovedPrune != set || got.Pin == s.Generation {
-		t.Fatalf("assignment %+v", got)
-	}
-	s = follow(s, step)
-	row = s.Rows["id-a"]
-	row.Held = fleet.Digest{} // done
-	s.Rows["id-a"] = row
-	if step := rollout.Next(s); !step.Empty() {
+	if got := step.Put["id-a"].Assignment; got.ApprovedPrune != set || got.Pin == s.Generation || !slices.Equal(step.Spent, []string{"id-a"}) {
 		t.Fatalf("step %+v", step)
 	}
-	two := releaseOf("two")
-	s.App.Release = &two
-	if got := rollout.Next(s).Put["id-a"].Assignment; !got.ApprovedPrune.IsZero() {
-		t.Errorf("approval %s kept for another Release", got.ApprovedPrune)
-	}
+	return follow(s, step), set
 }
 
-func TestApprovalOfAnotherSetIsNotPassedOn(t *testing.T) {
+func TestApprovalStaysUntilTheSpokeHasActedOnIt(t *testing.T) {
 	t.Parallel()
-	s := running("")
-	row := s.Rows["id-a"]
-	row.Held, row.Approved = fleet.DigestOf([]byte("now")), fleet.DigestOf([]byte("then"))
-	s.Rows["id-a"] = row
-	if step := rollout.Next(s); !step.Empty() {
-		t.Errorf("step %+v", step)
+	s, set := approvedPrune(t)
+	for name, edit := range map[string]func(*rollout.Row){
+		"not heard of":                 func(*rollout.Row) {},
+		"still held":                   func(row *rollout.Row) { row.Reported = true },
+		"an earlier word, not of this": func(row *rollout.Row) { row.Held = fleet.Digest{} },
+	} {
+		if step := rollout.Next(with(s, edit)); !step.Empty() {
+			t.Errorf("%s: step %+v", name, step)
+		}
+	}
+	for name, held := range map[string]fleet.Digest{"done": {}, "another set": fleet.DigestOf([]byte("other"))} {
+		ended := with(s, func(row *rollout.Row) { row.Held, row.Reported = held, true })
+		put, there := rollout.Next(ended).Put["id-a"]
+		if !there || !put.Assignment.ApprovedPrune.IsZero() || put.Assignment.Pin == ended.Generation {
+			t.Errorf("%s: the Assignment is put: %t, %+v", name, there, put.Assignment)
+		}
+		// The same set again: it is asked about.
+		again := follow(ended, rollout.Next(ended))
+		again = with(again, func(row *rollout.Row) { row.Held, row.Reported = set, true })
+		if step := rollout.Next(again); !step.Empty() {
+			t.Errorf("%s: the set is held again, and the step is %+v", name, step)
+		}
 	}
 }
 
+func TestApprovalLapsesWithTheReleaseOrTheBinding(t *testing.T) {
+	t.Parallel()
+	release := func(name string) func(*rollout.State) {
+		r := releaseOf(name)
+		r.ReleaseSpec.PostBuild = &fleet.PostBuild{}
+		return func(s *rollout.State) { s.App = &rollout.App{Release: &r} }
+	}
+	variable := func(value string) func(*rollout.State) {
+		return func(s *rollout.State) {
+			s.Clusters = slices.Clone(s.Clusters)
+			s.Clusters[0].Spec.Variables = map[string]string{"name": value}
+		}
+	}
+	for name, test := range map[string]struct{ there, back func(*rollout.State) }{
+		"Release": {release("two"), release("one")},
+		"Binding": {variable("two"), variable("one")},
+	} {
+		set := fleet.DigestOf([]byte("set"))
+		s := running("")
+		release("one")(&s)
+		variable("one")(&s)
+		s = follow(s, rollout.Next(s))
+		s = with(s, func(row *rollout.Row) { row.Held, row.Approved = set, set })
+		s = follow(s, rollout.Next(s))
+		if s.Rows["id-a"].Assignment.ApprovedPrune != set {
+			t.Fatalf("%s: assignment %+v", name, s.Rows["id-a"].Assignment)
+		}
+		for _, move := range []func(*rollout.State){test.there, test.back} {
+			move(&s)
+			s = follow(s, rollout.Next(s))
+			if got := s.Rows["id-a"].Assignment.ApprovedPrune; !got.IsZero() {
+				t.Errorf("%s: approval %s is kept", name, got)
+			}
+		}
+		if step := rollout.Next(s); !step.Empty() {
+			t.Errorf("%s: step %+v", name, step)
+		}
+	}
+}
+
+func TestApprovalThatIsVoidIsForgotten(t *testing.T) {
+	t.Parallel()
+	set := fleet.DigestOf([]byte("set"))
+	for name, edit := range map[string]func(*rollout.Row){
+		"of another set":      func(row *rollout.Row) { row.Held, row.Approved = fleet.DigestOf([]byte("now")), set },
+		"for another Release": func(row *rollout.Row) { row.Held, row.Approved, row.Outdated = set, set, true },
+	} {
+		step := rollout.Next(with(running(""), edit))
+		if len(step.Put) != 0 || !slices.Equal(step.Spent, []string{"id-a"}) {
+			t.Errorf("%s: step %+v", name, step)
+		}
+	}
+}
 func TestAppThatOnlyASpokeKnowsIsEndedByOrder(t *testing.T) {
 	t.Parallel()
 	s := rollout.State{Key: app, Clusters: []rollout.Cluster{{ID: "id-a", Name: "a"}}, Generation: 4,

@@ -28,7 +28,7 @@ type App struct {
 	// Release built from its Source's newest Revision that could be built; nil: none yet.
 	Release  *fleet.Release
 	Controls fleet.Controls
-	// Declared is set when an expression of a dependency looks at the App.
+	// Declared is set when an expression of a dependency looks at the App: another's, or its own.
 	Declared *fleet.Declared
 	// Prerequisites are what a new Release has to wait for.
 	Prerequisites []Prerequisite
@@ -74,9 +74,13 @@ type Row struct {
 	Placement string
 	// Removed: the spoke has carried the tombstone out.
 	Removed bool
-	// Held is the prune that the spoke's guard holds; Approved the one a person approved for the Assignment's Release.
+	// Held is the prune that the spoke's guard holds. Reported: the spoke said so of this very Assignment, whose Release it
+	// has applied.
 	Held     fleet.Digest
+	Reported bool
+	// Approved is the prune that a person approved since the last step; Outdated: for another Release than the Assignment's.
 	Approved fleet.Digest
+	Outdated bool
 	// RequestedAt asks for a reconciliation of this instance only.
 	RequestedAt string
 	// Ending is a person's order to end what only the spoke knows of, or to carry a held tombstone out.
@@ -94,6 +98,8 @@ type Step struct {
 	// Lapse are clusters in which a person's order to end the App, or its confirmation, is void: the App stays. What
 	// deletes there later needs one of its own.
 	Lapse []string
+	// Spent are clusters in which a person's approval of a prune is in the Assignment from now on, or void: it counts once.
+	Spent []string
 }
 
 // Put is one Assignment to write.
@@ -103,7 +109,9 @@ type Put struct {
 }
 
 // Empty reports whether nothing is to be written.
-func (s Step) Empty() bool { return len(s.Put) == 0 && len(s.Drop) == 0 && len(s.Lapse) == 0 }
+func (s Step) Empty() bool {
+	return len(s.Put) == 0 && len(s.Drop) == 0 && len(s.Lapse) == 0 && len(s.Spent) == 0
+}
 
 // Deletes returns the clusters in which the step orders objects to be deleted.
 func (s Step) Deletes() []string {

@@ -56,6 +56,12 @@ func endOrder(batch *pgx.Batch, cluster string, app fleet.Key) {
 	batch.Queue(clear, cluster, app.String())
 }
 
+// endApproval forgets a person's approval of a prune in a cluster, unless it is a newer one by now.
+func endApproval(batch *pgx.Batch, cluster string, app fleet.Key, digest fleet.Digest) {
+	const forget = `DELETE FROM prune_approval WHERE cluster = $1 AND app = $2 AND digest = $3`
+	batch.Queue(forget, cluster, app.String(), digest.Bytes())
+}
+
 // dropAssignment ends a row whose tombstone is done, with all that was said of it.
 func dropAssignment(batch *pgx.Batch, cluster string, app fleet.Key) {
 	for _, table := range []string{"assignment", "assignment_pin", "report", "prune_approval", "instance_request"} {

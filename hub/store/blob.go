@@ -177,7 +177,8 @@ func (b *Blobs) read(ctx context.Context, digests []fleet.Digest) (map[fleet.Dig
 	return found, explain("read blobs", rows.Err())
 }
 
-// PutWhole stores a Tree's or a Manifest's encoding and records which blobs it needs, so that they are kept with it.
+// PutWhole stores a Tree's or a Manifest's encoding and records which blobs it needs, so that they are kept with it. They
+// follow from the encoding: of a whole that is there with its parts, those are recorded already.
 func (b *Blobs) PutWhole(ctx context.Context, whole []byte, parts []fleet.Digest) error {
 	digest := fleet.DigestOf(whole)
 	if err := b.Put(ctx, map[fleet.Digest][]byte{digest: whole}); err != nil {
@@ -186,13 +187,18 @@ func (b *Blobs) PutWhole(ctx context.Context, whole []byte, parts []fleet.Digest
 	raw := rawDigests(parts)
 	act := action{verb: "record the parts of", object: digest.String()}
 	return b.store.transact(ctx, System, act, func(tx pgx.Tx) error {
+		var recorded bool
+		err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM blob_part WHERE whole = $1)`, digest.Bytes()).Scan(&recorded)
+		if err != nil || recorded {
+			return explain(act.doing(), err)
+		}
 		// A row that names a blob locks it. All are locked here first, in order of digest, as by whoever locks several.
 		const lock = `SELECT FROM blob WHERE digest = ANY($1) ORDER BY digest FOR KEY SHARE`
 		if _, err := tx.Exec(ctx, lock, append(raw, digest[:])); err != nil {
 			return explain(act.doing(), err)
 		}
 		const insert = `INSERT INTO blob_part (whole, part) SELECT DISTINCT $1::bytea, part FROM unnest($2::bytea[]) AS part ON CONFLICT DO NOTHING`
-		_, err := tx.Exec(ctx, insert, digest.Bytes(), raw)
+		_, err = tx.Exec(ctx, insert, digest.Bytes(), raw)
 		return explain(act.doing(), err)
 	})
 }

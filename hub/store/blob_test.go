@@ -112,6 +112,31 @@ func TestPutWholeWaitsForItsPartsInOrder(t *testing.T) {
 	}
 }
 
+// A build that comes to what it came to before puts the same whole again.
+func TestAWholeThatIsThereIsPutWithoutItsParts(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	digests := b.put("a", "b")
+	if err := b.Blobs().PutWhole(t.Context(), []byte("whole"), digests); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := b.connection().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `SELECT FROM blob WHERE digest = $1 FOR UPDATE`, digests[0].Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := b.Blobs().PutWhole(ctx, []byte("whole"), digests); err != nil {
+		t.Errorf("it waits for a part: %v", err)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Trees that share files are stored and looked for at once, by several replicas.
 func TestManyUsersOfTheSameBlobsDoNotDeadlock(t *testing.T) {
 	t.Parallel()

@@ -59,9 +59,6 @@ func (s *Store) SaveBuild(ctx context.Context, key, manifest fleet.Digest, input
 	})
 }
 
-// inputsPerRecipe is how many builds of other Apps with the same recipe are asked.
-const inputsPerRecipe = 3
-
 // BuildInputs returns what the last builds looked at of Apps with these recipes: each App's own with its recipe, and the
 // newest of others with it.
 func (s *Store) BuildInputs(ctx context.Context, recipes map[fleet.Key]fleet.Digest) (found []fleet.BuildInputs, err error) {
@@ -76,7 +73,7 @@ func (s *Store) BuildInputs(ctx context.Context, recipes map[fleet.Key]fleet.Dig
 	for app, recipe := range recipes {
 		apps, raw = append(apps, app.String()), append(raw, recipe.Bytes())
 	}
-	rows, err := s.pool.Query(ctx, query, apps, raw, inputsPerRecipe)
+	rows, err := s.pool.Query(ctx, query, apps, raw, fleet.MaxOtherInputs)
 	if err != nil {
 		return nil, explain("read what builds looked at", err)
 	}

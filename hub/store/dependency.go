@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -18,11 +19,12 @@ import (
 // hasDependencies is true of declared Apps, in a query that calls one b, that depend on others; an index has them.
 const hasDependencies = `(b.spec ? 'dependsOn' OR b.annotations ? 'fleet.flotilla.dev/depends-on')`
 
-// dependenciesOf are the keys of what b depends on, each with its readyExpr, which is null where there is none.
+// dependenciesOf are the keys of what b depends on, each with its readyExpr, which is null where there is none. A field
+// with nothing behind it is stored as it was given: null.
 const dependenciesOf = `LATERAL (
 	SELECT b.home || '/Kustomization/' || coalesce(nullif(d ->> 'namespace', ''), b.namespace) || '/' || (d ->> 'name') AS key, nullif(d ->> 'readyExpr', '') AS ready_expr
-		FROM jsonb_array_elements(CASE WHEN b.spec ? 'dependsOn' THEN b.spec -> 'dependsOn' ELSE '[]' END) d
-	UNION ALL SELECT b.home || '/' || trim(d), NULL FROM unnest(string_to_array(b.annotations ->> 'fleet.flotilla.dev/depends-on', ',')) d)`
+		FROM jsonb_array_elements(CASE WHEN jsonb_typeof(b.spec -> 'dependsOn') = 'array' THEN b.spec -> 'dependsOn' ELSE '[]' END) d
+	UNION ALL SELECT b.home || '/' || btrim(d, E' \t\n\v\f\r'), NULL FROM unnest(string_to_array(b.annotations ->> 'fleet.flotilla.dev/depends-on', ',')) d)`
 
 // appsBesideChanged are the Apps that depend on one that was declared, built or assigned anew since the horizon $1, and
 // those that an App declared since then looks at.
@@ -38,22 +40,19 @@ const appsBesideChanged = `SELECT b.key FROM object b, ` + dependenciesOf + ` d
 const isLookedAt = `EXISTS (SELECT FROM object b, ` + dependenciesOf + ` d
 	WHERE ` + hasDependencies + ` AND b.deleted_at IS NULL AND d.key = o.key AND d.ready_expr IS NOT NULL)`
 
-// loadPrerequisites reads what an App of that status has to wait for: what it depends on of the same Source. One with a
-// readyExpr is the spoke's alone to judge, as in Flux.
-func loadPrerequisites(ctx context.Context, tx pgx.Tx, state *rollout.State, source flux.SourceRef, dependencies []fleet.Dependency, status fleet.AppStatus) error {
-	var keys []string
-	for _, d := range dependencies {
-		if d.ReadyExpr == "" {
-			keys = append(keys, d.App(state.Key.Home).String())
-		}
-	}
-	if len(keys) == 0 {
+// loadPrerequisites reads what an App of that spec and status waits for, of its dependencies.
+func loadPrerequisites(ctx context.Context, tx pgx.Tx, state *rollout.State, spec flux.Kustomization, dependencies []fleet.Dependency, status fleet.AppStatus) error {
+	if len(dependencies) == 0 {
 		return nil
+	}
+	byKey := make(map[string]fleet.Dependency, len(dependencies))
+	for _, d := range dependencies {
+		byKey[d.App(state.Key.Home).String()] = d
 	}
 	const query = `SELECT o.key, o.spec, o.generation, coalesce(a.observed_generation, 0), coalesce(a.attempted, ''), coalesce(a.revision, ''),
 			a.release, coalesce(a.reason, ''), coalesce(a.message, '')
 		FROM object o LEFT JOIN app a ON a.key = o.key WHERE o.key = ANY($1) AND o.deleted_at IS NULL ORDER BY o.key`
-	rows, err := tx.Query(ctx, query, keys)
+	rows, err := tx.Query(ctx, query, slices.Collect(maps.Keys(byKey)))
 	if err != nil {
 		return explain("read the dependencies", err)
 	}
@@ -61,14 +60,14 @@ func loadPrerequisites(ctx context.Context, tx pgx.Tx, state *rollout.State, sou
 	index := map[string]int{}
 	for rows.Next() {
 		var text string
-		var spec, release []byte
+		var declared, release []byte
 		var p fleet.Prerequisite
-		err := rows.Scan(&text, &spec, &p.Generation, &p.ObservedGeneration, &p.Attempted, &p.Revision, &release, &p.Reason, &p.Message)
+		err := rows.Scan(&text, &declared, &p.Generation, &p.ObservedGeneration, &p.Attempted, &p.Revision, &release, &p.Reason, &p.Message)
 		if err != nil {
 			return explain("read the dependencies", err)
 		}
-		var k flux.Kustomization
-		if err := json.Unmarshal(spec, &k); err != nil {
+		var on flux.Kustomization
+		if err := json.Unmarshal(declared, &on); err != nil {
 			return explain("decode the spec of "+text, err)
 		}
 		if p.App, err = fleet.ParseKey(text); err != nil {
@@ -77,7 +76,7 @@ func loadPrerequisites(ctx context.Context, tx pgx.Tx, state *rollout.State, sou
 		if p.Release, err = fleet.DigestFromBytes(release); err != nil {
 			return err
 		}
-		if p.Suspended = k.Suspend; !k.SourceRef.SameSource(p.App.Namespace, source, state.Key.Namespace) {
+		if p.Suspended = on.Suspend; !spec.WaitsFor(state.Key.Namespace, byKey[text], on) {
 			continue
 		}
 		index[text] = len(state.App.Prerequisites)

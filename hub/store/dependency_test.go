@@ -315,6 +315,52 @@ func TestCycleOfDependenciesIsRefusedByName(t *testing.T) {
 	c.declare("a", "", `,"dependsOn":[{"name":"b"}]`) // the other way round it is none
 }
 
+func TestDependenciesOfAnAnnotationMayStandOnLinesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	c := newChain(t)
+	c.declare("b", `,"annotations":{"fleet.flotilla.dev/depends-on":"HelmRelease/apps/x,\n\tKustomization/apps/a\r\n"}`, "")
+	c.built("b", "main@sha1:1", "b1")
+	if c.rollChanged(); c.runs("b", "b1") != "" {
+		t.Errorf("before a is built b runs %q", c.runs("b", "b1"))
+	}
+	c.built("a", "main@sha1:1", "a1")
+	if c.rollChanged(); c.runs("b", "b1") != "b1" {
+		t.Errorf("then b runs %q", c.runs("b", "b1"))
+	}
+	cycle := object(t, kustomization("a", "", `,"dependsOn":[{"name":"b"}]`))
+	if _, _, _, err := c.ApplyObject(t.Context(), admin, cycle, fleet.Order{}); !errors.Is(err, fleet.ErrInvalid) {
+		t.Errorf("a cycle through it: %v", err)
+	}
+}
+
+// YAML with nothing behind a colon is null.
+func TestFieldsThatAreNullAreNone(t *testing.T) {
+	t.Parallel()
+	c := newChain(t)
+	for _, declared := range []string{
+		`{"apiVersion":"fleet.flotilla.dev/v1alpha1","kind":"Cluster","metadata":{"name":"dev-1","labels":null,"annotations":null},"spec":null}`,
+		strings.Replace(gitYAML, `"spec":{`, `"spec":{"suspend":null,"secretRef":null,`, 1),
+		placementYAML(`{"apps":[{"kind":"Kustomization","name":"a"},{"kind":"Kustomization","name":"b"}],"clusters":{"selector":{},"names":null},"overrides":null}`),
+	} {
+		c.apply(declared)
+	}
+	c.declare("a", `,"annotations":{"fleet.flotilla.dev/depends-on":null}`, `,"dependsOn":null,"suspend":null`)
+	c.declare("b", "", `,"dependsOn":[{"name":"a","namespace":null,"readyExpr":null}]`)
+	c.built("b", "main@sha1:1", "b1")
+	c.rollChanged()
+	if got := c.runs("b", "b1"); got != "" {
+		t.Errorf("before a is built b runs %q", got)
+	}
+	c.built("a", "main@sha1:1", "a1")
+	c.rollChanged()
+	if c.runs("a", "a1") != "a1" || c.runs("b", "b1") != "b1" {
+		t.Errorf("a runs %q, b %q", c.runs("a", "a1"), c.runs("b", "b1"))
+	}
+	if _, _, err := c.Suspend(t.Context(), admin, "Kustomization", "apps", "a", false); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAnnotationThatIsPartOfTheReleaseGrowsTheGeneration(t *testing.T) {
 	t.Parallel()
 	c := newChain(t)

@@ -116,7 +116,7 @@ func (s *Store) Answer(ctx context.Context, question fleet.Question) ([]byte, er
 		answer, err := s.takeAnswer(waiting, question.ID)
 		if err != nil && waiting.Err() != nil {
 			s.dropQuestion(ctx, question.ID)
-			return nil, fmt.Errorf("%w: the spoke did not answer in time", fleet.ErrConflict)
+			return nil, fmt.Errorf("%w: the spoke did not answer in time: give it a longer timeout, or see how the cluster is", fleet.ErrConflict)
 		}
 		if !errors.Is(err, errUnanswered) {
 			return answer, err

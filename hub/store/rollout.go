@@ -94,6 +94,9 @@ func writeStep(ctx context.Context, tx pgx.Tx, state rollout.State, step rollout
 		if wanted && put.Assignment.State == fleet.Removed || slices.Contains(step.Lapse, cluster.ID) {
 			endOrder(&batch, cluster.ID, state.Key)
 		}
+		if slices.Contains(step.Spent, cluster.ID) {
+			endApproval(&batch, cluster.ID, state.Key, state.Rows[cluster.ID].Approved)
+		}
 		if wanted || slices.Contains(step.Drop, cluster.ID) {
 			topics = append(topics, TopicCluster(cluster.ID))
 		}
@@ -175,7 +178,7 @@ func loadApp(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 		return err
 	}
 	state.App.Release = &release
-	return loadPrerequisites(ctx, tx, state, k.SourceRef, dependencies, status)
+	return loadPrerequisites(ctx, tx, state, k, dependencies, status)
 }
 
 // served reports whether a Source that served one request has thereby served another, earlier or equal one. Requests are
@@ -210,13 +213,15 @@ func loadRows(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 		)
 		SELECT k.cluster::text, a.payload, coalesce(a.placement, ''),
 			coalesce(r.stage = 'Removed' AND r.generation = a.generation AND r.epoch = c.epoch, false),
-			coalesce(decode(substr(r.held_prune ->> 'digest', 8), 'hex'), ''), coalesce(p.digest, ''),
+			coalesce(decode(substr(r.held_prune ->> 'digest', 8), 'hex'), ''),
+			coalesce(r.generation = a.generation AND r.epoch = c.epoch AND r.applied = a.release, false),
+			coalesce(p.digest, ''), coalesce(p.release <> coalesce(a.release, ''), false),
 			coalesce(q.requested_at, ''), q.ending, coalesce(q.confirmed, false)
 		FROM known k
 			JOIN cluster c ON c.id = k.cluster
 			LEFT JOIN assignment a ON a.cluster = k.cluster AND a.app = $1
 			LEFT JOIN report r ON r.cluster = k.cluster AND r.app = $1
-			LEFT JOIN prune_approval p ON p.cluster = k.cluster AND p.app = $1 AND p.release = coalesce(a.release, '')
+			LEFT JOIN prune_approval p ON p.cluster = k.cluster AND p.app = $1
 			LEFT JOIN instance_request q ON q.cluster = k.cluster AND q.app = $1`
 	rows, err := tx.Query(ctx, query, state.Key.String())
 	if err != nil {
@@ -227,7 +232,7 @@ func loadRows(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 		var id string
 		var payload, held, approval, ending []byte
 		var row rollout.Row
-		if err := rows.Scan(&id, &payload, &row.Placement, &row.Removed, &held, &approval, &row.RequestedAt, &ending, &row.Confirmed); err != nil {
+		if err := rows.Scan(&id, &payload, &row.Placement, &row.Removed, &held, &row.Reported, &approval, &row.Outdated, &row.RequestedAt, &ending, &row.Confirmed); err != nil {
 			return explain("read the Assignments", err)
 		}
 		if err := decodeRow(&row, payload, held, approval, ending); err != nil {

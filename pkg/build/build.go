@@ -39,12 +39,6 @@ var building sync.Mutex
 // the field of the spec; it is an *EncryptedError when files have to be decrypted first. An error of the file system
 // comes back as it is.
 func Build(ctx context.Context, fsys FileSystem, dir string, spec fleet.BuildSpec) ([][]byte, error) {
-	return Decrypted(ctx, fsys, dir, spec, nil)
-}
-
-// Decrypted is Build for one who can decrypt: what Build would return an *EncryptedError for is decrypted as it is read.
-// An error of decrypt comes back as it is, after the name of the file.
-func Decrypted(ctx context.Context, fsys FileSystem, dir string, spec fleet.BuildSpec, decrypt Decrypt) ([][]byte, error) {
 	dir, err := cleanDir(dir)
 	if err != nil {
 		return nil, err
@@ -60,7 +54,7 @@ func Decrypted(ctx context.Context, fsys FileSystem, dir string, spec fleet.Buil
 			openapi.ResetOpenAPI()
 		}
 	}()
-	objects, err := t.build(dir, spec, decrypt)
+	objects, err := t.build(dir, spec)
 	switch {
 	case t.failure != nil: // what kustomize made of it is beside the point
 		return nil, t.failure
@@ -79,12 +73,12 @@ func cleanDir(dir string) (string, error) {
 	return clean, nil
 }
 
-func (t *tree) build(dir string, spec fleet.BuildSpec, decrypt Decrypt) ([][]byte, error) {
+func (t *tree) build(dir string, spec fleet.BuildSpec) ([][]byte, error) {
 	top, err := t.prepare(dir, spec)
 	if err != nil {
 		return nil, err
 	}
-	if err := t.decrypt(dir, decrypt); err != nil {
+	if err := t.findEncrypted(dir); err != nil {
 		return nil, err
 	}
 	resources, err := t.run(dir)

@@ -10,7 +10,7 @@
 // is refused as soon as the kustomization file that says so is read, with the file and the field named.
 //
 // Files that Flux decrypts before it builds, those of secret generators and patches, end a build with an
-// [EncryptedError] if they are encrypted with SOPS. Who has the key builds with [Decrypted].
+// [EncryptedError] if they are encrypted with SOPS. Who has the key decrypts them and builds the plain files.
 //
 // Kustomize has no bounds of its own on time or memory, and some input makes it end the process. Input of tenants is
 // therefore built in the workers of pkg/render, which also bar what this package could overlook.

@@ -20,9 +20,6 @@ type Encrypted struct {
 	Format sops.Format `json:"format"`
 }
 
-// Decrypt returns the plain text of a file, in the format it is encrypted in.
-type Decrypt func(file Encrypted, data []byte) ([]byte, error)
-
 // EncryptedError says that a build cannot be made without decrypting files. The inputs of a build that ended with it
 // are all that one of the plain text looks at.
 type EncryptedError struct {
@@ -31,6 +28,11 @@ type EncryptedError struct {
 }
 
 func (e *EncryptedError) Error() string {
+	return e.List() + ": encrypted with SOPS; set spec.decryption, which has the build made of the plain text"
+}
+
+// List names the files, the first of them where there are many.
+func (e *EncryptedError) List() string {
 	const shown = 5
 	var paths []string
 	for _, file := range e.Files[:min(len(e.Files), shown)] {
@@ -40,38 +42,25 @@ func (e *EncryptedError) Error() string {
 	if more := len(e.Files) - len(paths); more > 0 {
 		list = fmt.Sprintf("%s and %d more", list, more)
 	}
-	return list + ": encrypted with SOPS; set spec.decryption, which has the build made of the plain text"
+	return list
 }
 
 // Unwrap returns fleet.ErrInvalid.
 func (e *EncryptedError) Unwrap() error { return fleet.ErrInvalid }
 
-// decrypt finds what is encrypted of the files that Flux decrypts before it builds (kustomize-controller, Decryptor's
+// findEncrypted refuses what is encrypted of the files that Flux decrypts before it builds (kustomize-controller, Decryptor's
 // DecryptSources): the files and envs of secret generators and the files of patches, in the directory and in what its
 // kustomization file includes. What is encrypted elsewhere is data to a build: Flux decrypts it in Secrets afterwards,
 // and not at all in a ConfigMap.
-func (t *tree) decrypt(dir string, decrypt Decrypt) error {
+func (t *tree) findEncrypted(dir string) error {
 	s := sources{tree: t, visited: map[string]bool{}, checked: map[string]bool{}}
 	s.visit(dir)
 	if len(s.found) == 0 || t.failure != nil {
 		return t.failure
 	}
-	if decrypt == nil {
-		t.touch(dir, map[string]bool{})
-		slices.SortFunc(s.found, func(a, b Encrypted) int { return strings.Compare(a.Path, b.Path) })
-		return t.fail(&EncryptedError{s.found})
-	}
-	for _, file := range s.found {
-		plain, err := decrypt(file, t.files[file.Path])
-		if err != nil {
-			return t.fail(fmt.Errorf("%s: %w", file.Path, err))
-		}
-		if t.input += len(plain); t.input > MaxInput {
-			return t.fail(fmt.Errorf("%w: with %s decrypted the build reads more than %d bytes", fleet.ErrInvalid, file.Path, MaxInput))
-		}
-		t.files[file.Path] = plain
-	}
-	return nil
+	t.touch(dir, map[string]bool{})
+	slices.SortFunc(s.found, func(a, b Encrypted) int { return strings.Compare(a.Path, b.Path) })
+	return t.fail(&EncryptedError{s.found})
 }
 
 // sources walks through kustomization files in the order in which Flux decrypts what they use: a file that is used

@@ -2,7 +2,6 @@ package build_test
 
 import (
 	"errors"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -109,46 +108,6 @@ func TestWhatIsEncryptedElsewhereIsBuiltAsItIs(t *testing.T) {
 	}
 }
 
-func TestDecryptedInputsAreBuiltFrom(t *testing.T) {
-	t.Parallel()
-	files := map[string]string{
-		"kustomization.yaml": "resources: [a.yaml, sub]\nsecretGenerator: [{name: s, envs: [s.env], files: [k.yaml=x]}]\npatches: [{path: p.yaml}]\n",
-		"a.yaml":             configMap("a"), "s.env": sopsDotenv, "x": sopsYAML, "p.yaml": sopsYAML,
-		// The same file in a ConfigMap: Flux decrypts it where it is, and so for all.
-		"sub/kustomization.yaml": "configMapGenerator: [{name: c, files: [../x]}]\n",
-	}
-	plain := maps.Clone(files)
-	plain["s.env"], plain["x"], plain["p.yaml"] = "PASSWORD=hunter2\n", "k: v\n", configMap("a")+"data: {patched: \"yes\"}\n"
-	asked := map[string]sops.Format{}
-	decrypt := func(file build.Encrypted, data []byte) ([]byte, error) {
-		if string(data) != files[file.Path] {
-			t.Errorf("asked to decrypt %q of %s", data, file.Path)
-		}
-		asked[file.Path] = file.Format
-		return []byte(plain[file.Path]), nil
-	}
-	got, err := build.Decrypted(t.Context(), tree(files), ".", fleet.BuildSpec{}, decrypt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want, err := build.Build(t.Context(), tree(plain), ".", fleet.BuildSpec{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("objects of the encrypted files and those of the plain ones (-plain +decrypted):\n%s", diff)
-	}
-	if diff := cmp.Diff(map[string]sops.Format{"s.env": sops.Dotenv, "x": sops.YAML, "p.yaml": sops.YAML}, asked); diff != "" {
-		t.Errorf("asked to decrypt (-want +got):\n%s", diff)
-	}
-
-	noKey := errors.New("no key")
-	_, err = build.Decrypted(t.Context(), tree(files), ".", fleet.BuildSpec{}, func(build.Encrypted, []byte) ([]byte, error) { return nil, noKey })
-	if !errors.Is(err, noKey) || !strings.HasPrefix(err.Error(), "x: ") {
-		t.Errorf("error %v, want that of the decryption, with the file", err)
-	}
-}
-
 // A build elsewhere, of these inputs only, has to find all it needs.
 func TestABuildThatNeedsDecryptionHasLookedAtAllItsInputs(t *testing.T) {
 	t.Parallel()
@@ -167,9 +126,9 @@ func TestABuildThatNeedsDecryptionHasLookedAtAllItsInputs(t *testing.T) {
 	if _, err := build.Build(t.Context(), stopped, "app", spec); !errors.As(err, &encrypted) {
 		t.Fatalf("error %v, want an EncryptedError", err)
 	}
+	files["app/s.env"] = "A=b\n" // decrypted
 	whole := build.NewRecorder(tree(files))
-	decrypt := func(build.Encrypted, []byte) ([]byte, error) { return []byte("A=b\n"), nil }
-	want, err := build.Decrypted(t.Context(), whole, "app", spec, decrypt)
+	want, err := build.Build(t.Context(), whole, "app", spec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +146,7 @@ func TestABuildThatNeedsDecryptionHasLookedAtAllItsInputs(t *testing.T) {
 	if _, found := part["other/x.yaml"]; found {
 		t.Error("it looked at what it does not use")
 	}
-	got, err := build.Decrypted(t.Context(), tree(part), "app", spec, decrypt)
+	got, err := build.Build(t.Context(), tree(part), "app", spec)
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("built of the inputs only: %v (-want +got):\n%s", err, diff)
 	}

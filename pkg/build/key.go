@@ -66,18 +66,14 @@ func (r *Recorder) Stat(name string) (fs.FileInfo, error) {
 	return r.fsys.Stat(name)
 }
 
-// Key is the digest of all that a build of the directory depends on, given the inputs that one build of it had: the
-// builder's version, the spec, and what each input is in this tree. As builds are pure, two trees with the same key have
-// the same objects; a build of the second need not be made.
-func Key(tree *artifact.Tree, dir string, spec fleet.BuildSpec, inputs []string) fleet.Digest {
+// Key is the digest of what each input that one build had is in this tree. As builds are pure, two trees with the same key
+// have the same objects by the same Version, directory and spec; a build of the second need not be made.
+func Key(tree *artifact.Tree, inputs []string) fleet.Digest {
 	sum := sha256.New()
 	part := func(text string) {
 		_, _ = sum.Write(binary.AppendUvarint(nil, uint64(len(text)))) // a hash never fails
 		_, _ = io.WriteString(sum, text)
 	}
-	part(Version)
-	part(dir)
-	part(string(spec.Encode()))
 	fsys := artifact.NewFS(tree, nil)
 	for _, input := range inputs {
 		part(input)

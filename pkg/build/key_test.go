@@ -26,7 +26,7 @@ func TestKeyChangesExactlyWithWhatTheBuildLookedAt(t *testing.T) {
 		t.Fatal(err)
 	}
 	inputs := recorder.Inputs()
-	key := build.Key(artifactTree(t, files), "app", fleet.BuildSpec{}, inputs)
+	key := build.Key(artifactTree(t, files), inputs)
 	for name, tc := range map[string]struct {
 		change map[string]string
 		same   bool
@@ -48,19 +48,8 @@ func TestKeyChangesExactlyWithWhatTheBuildLookedAt(t *testing.T) {
 				delete(changed, path)
 			}
 		}
-		if got := build.Key(artifactTree(t, changed), "app", fleet.BuildSpec{}, inputs); (got == key) != tc.same {
+		if got := build.Key(artifactTree(t, changed), inputs); (got == key) != tc.same {
 			t.Errorf("%s: same key %t, want %t", name, got == key, tc.same)
-		}
-	}
-	if build.Key(artifactTree(t, files), "base", fleet.BuildSpec{}, inputs) == key {
-		t.Error("another directory has the same key")
-	}
-	for _, spec := range []fleet.BuildSpec{
-		{TargetNamespace: "a"}, {NamePrefix: "a"}, {NameSuffix: "a"}, {Patches: []fleet.Patch{{Patch: "a"}}}, {Images: []fleet.Image{{Name: "a"}}},
-		{Components: []string{"a"}}, {IgnoreMissingComponents: true}, {BuildMetadata: []string{"a"}},
-	} {
-		if build.Key(artifactTree(t, files), "app", spec, inputs) == key {
-			t.Errorf("the same key with %s", spec.Encode())
 		}
 	}
 }
@@ -78,9 +67,9 @@ func TestKeyOfAScannedDirectoryChangesWithItsListing(t *testing.T) {
 	if diff := cmp.Diff(want, recorder.Inputs()); diff != "" {
 		t.Errorf("inputs (-want +got):\n%s", diff)
 	}
-	key := build.Key(artifactTree(t, files), "app", fleet.BuildSpec{}, recorder.Inputs())
+	key := build.Key(artifactTree(t, files), recorder.Inputs())
 	files["app/sub/new.yaml"] = configMap("n")
-	if build.Key(artifactTree(t, files), "app", fleet.BuildSpec{}, recorder.Inputs()) == key {
+	if build.Key(artifactTree(t, files), recorder.Inputs()) == key {
 		t.Error("a new file changes nothing")
 	}
 }

@@ -45,7 +45,7 @@ var kustomizationFiles = konfig.RecognizedKustomizationFileNames()
 type tree struct {
 	ctx  context.Context // kustomize's file system has no place for one, and a tree lives as long as its call
 	fsys FileSystem
-	// files are those read so far: decrypted where need be, and at the top the kustomization file with the spec.
+	// files are those read so far: at the top the kustomization file with the spec.
 	files map[string][]byte
 	input int
 	stats map[string]stat

@@ -24,8 +24,8 @@ func (c Cluster) Validate() error {
 	size := 0
 	for _, name := range slices.Sorted(maps.Keys(c.Variables)) {
 		size += len(name) + len(c.Variables[name])
-		if !isVariable(name) {
-			fields.Refuse("spec.variables["+name+"]", "is not the name of a variable: letters, digits and _, no digit first")
+		if !IsVariable(name) {
+			fields.Refuse("spec.variables["+name+"]", NoVariable)
 		}
 	}
 	if size > maxVariables {
@@ -34,7 +34,11 @@ func (c Cluster) Validate() error {
 	return fields.Err()
 }
 
-func isVariable(name string) bool {
+// NoVariable is what is wrong with a name that IsVariable refuses.
+const NoVariable = "is not the name of a variable: letters, digits and _, no digit first"
+
+// IsVariable reports whether a variable can have the name.
+func IsVariable(name string) bool {
 	return name != "" && strings.Trim(name, letters+digits+"_") == "" && !strings.ContainsAny(name[:1], digits)
 }
 

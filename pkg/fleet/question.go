@@ -86,6 +86,8 @@ type Diff struct {
 	Objects []ObjectDiff `json:"objects"`
 	// Unchanged is how many stay as they are.
 	Unchanged int `json:"unchanged"`
+	// Left is how many objects more would change, or cannot be told of, and had no room.
+	Left int `json:"left,omitempty"`
 }
 
 // ObjectDiff is what would become of one object.
@@ -131,7 +133,8 @@ type Trace struct {
 
 // Variables are those that an App has in a cluster, by name.
 type Variables struct {
-	// Substitutes says that the App has postBuild: without it none is put into any object.
+	// Substitutes says that variables are put into objects: not without postBuild, and not if that has none of the App's
+	// own and no substituteStrategy Always, whatever the cluster has.
 	Substitutes bool       `json:"substitutes"`
 	Variables   []Variable `json:"variables"`
 	// Missing says of what is referred to that it is not there, or cannot be read.
@@ -170,29 +173,4 @@ type SecretKey struct {
 // Masked stands in the place of the value.
 func (k SecretKey) Masked() string {
 	return "*** (Secret " + k.Namespace + "/" + k.Name + " key " + k.Key + ")"
-}
-
-// Bound leaves out what goes beyond so many objects, and counts it.
-func (t *Tree) Bound(most int) {
-	t.Objects = boundTree(t.Objects, &most, &t.Left)
-}
-
-func boundTree(objects []TreeObject, room, left *int) []TreeObject {
-	for i := range objects {
-		if *room == 0 {
-			*left += countTree(objects[i:])
-			return objects[:i]
-		}
-		*room--
-		objects[i].Owned = boundTree(objects[i].Owned, room, left)
-	}
-	return objects
-}
-
-func countTree(objects []TreeObject) int {
-	n := len(objects)
-	for _, object := range objects {
-		n += countTree(object.Owned)
-	}
-	return n
 }

@@ -165,6 +165,9 @@ type BuildInputs struct {
 	Inputs []byte
 }
 
+// MaxOtherInputs is how many builds of other Apps with the same recipe are asked what they looked at.
+const MaxOtherInputs = 3
+
 // BuildFailure says why an App cannot be built from what was tried.
 type BuildFailure struct {
 	// Generation of the declared App, Revision of its Source (empty: it is not declared), and the App's newest reconcile

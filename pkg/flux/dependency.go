@@ -14,7 +14,10 @@ import (
 func (k Kustomization) Dependencies(namespace string, annotations map[string]string) []fleet.Dependency {
 	var all []fleet.Dependency
 	for _, d := range k.DependsOn {
-		all = append(all, fleet.Dependency{Kind: "Kustomization", Namespace: cmp.Or(d.Namespace, namespace), Name: d.Name, ReadyExpr: d.ReadyExpr})
+		dependency := fleet.Dependency{Kind: "Kustomization", Namespace: cmp.Or(d.Namespace, namespace), Name: d.Name, ReadyExpr: d.ReadyExpr}
+		if !slices.Contains(all, dependency) {
+			all = append(all, dependency)
+		}
 	}
 	ordered, _ := ParseDependsOn(annotations[DependsOnAnnotation]) // was refused when it was declared
 	for _, d := range ordered {
@@ -49,7 +52,9 @@ func ParseDependsOn(text string) ([]fleet.Dependency, error) {
 	return all, nil
 }
 
-// SameSource reports whether two Apps, declared in these namespaces, are built from one Source.
-func (r SourceRef) SameSource(namespace string, other SourceRef, otherNamespace string) bool {
-	return r.Kind == other.Kind && r.Name == other.Name && cmp.Or(r.Namespace, namespace) == cmp.Or(other.Namespace, otherNamespace)
+// WaitsFor reports whether the hub keeps a new Release of k, declared in namespace, back until that dependency, declared
+// as on, is built at the Source's Revision: both are of one Source. One with a readyExpr is the spoke's alone to judge, as
+// in Flux.
+func (k Kustomization) WaitsFor(namespace string, d fleet.Dependency, on Kustomization) bool {
+	return d.ReadyExpr == "" && k.SourceRef.In(namespace) == on.SourceRef.In(d.Namespace)
 }

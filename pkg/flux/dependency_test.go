@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/flux"
@@ -43,6 +44,48 @@ func TestDependsOnAnnotationThatMakesNoSenseIsRefused(t *testing.T) {
 		_, err := flux.ParseDependsOn(text)
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestADependencyNamedTwiceIsOne(t *testing.T) {
+	t.Parallel()
+	const apart = "spec.dependsOn[1]: a is named twice, with another readyExpr"
+	for _, test := range []struct {
+		second flux.DependencyRef
+		count  int
+		want   string
+	}{
+		{flux.DependencyRef{Name: "a"}, 1, ""},
+		{flux.DependencyRef{Name: "a", Namespace: "apps"}, 1, ""},
+		{flux.DependencyRef{Name: "a", Namespace: "other"}, 2, ""},
+		{flux.DependencyRef{Name: "a", ReadyExpr: "true"}, 2, apart},
+	} {
+		prune := true
+		spec := flux.Kustomization{Interval: duration(time.Minute), Prune: &prune, SourceRef: flux.SourceRef{Kind: "GitRepository", Name: "app"},
+			DependsOn: []flux.DependencyRef{{Name: "a"}, test.second}}
+		if got := len(spec.Dependencies("apps", nil)); got != test.count {
+			t.Errorf("%+v: %d dependencies", test.second, got)
+		}
+		if err := spec.Validate("apps"); test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%+v: error %v, want %q", test.second, err, test.want)
+		}
+	}
+}
+
+func TestAPathIsRefusedOnlyWhereItLeavesTheSource(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]string{
+		"": "", "./": "", "/": "", "./a/../b": "b", "a/b/../../c/": "c", "/a/..": "", "..a": "..a",
+		"..": "refused", "../x": "refused", "./a/../../x": "refused", "/../x": "refused", "a/../..": "refused",
+	} {
+		prune := true
+		spec := flux.Kustomization{Interval: duration(time.Minute), Prune: &prune, Path: path, SourceRef: flux.SourceRef{Kind: "GitRepository", Name: "app"}}
+		switch err := spec.Validate("apps"); {
+		case want == "refused" && (err == nil || !strings.Contains(err.Error(), "leaves the source")):
+			t.Errorf("%q: error %v", path, err)
+		case want != "refused" && (err != nil || spec.GetPath() != want):
+			t.Errorf("%q: error %v, it is %q", path, err, spec.GetPath())
 		}
 	}
 }

@@ -21,10 +21,10 @@ type Field struct {
 // KustomizationFields are the fields of a Kustomization that are taken; any other is refused.
 var KustomizationFields = []Field{
 	{"interval", Control, "spoke/worker.TestNextStepFollowsFromTheAssignmentAndWhatWasDone hub/store.TestControlsReachTheSpokeWithoutANewPin"},
-	{"retryInterval", Control, "spoke/worker.TestFailureIsReportedAndRetried"},
+	{"retryInterval", Control, "spoke/worker.TestFailureIsReportedAndRetried test/e2e.TestAnAppThatFailedIsTriedAgainAtItsRetryInterval"},
 	{"timeout", Control, "test/e2e.TestDeploymentThatNeverBecomesReadyFailsWithTheReasonOfItsPods"},
-	{"path", AtBuild, "hub/release.TestCommitBuildsOnlyTheAppsWhoseInputsItTouches pkg/build.TestBuildSaysWhichPathIsNotThere"},
-	{"sourceRef", AtHub, "hub/release.TestSourceOfAnotherNamespaceIsDenied hub/release.TestSourceOfAnotherNamespaceIsBuiltWhereThatIsAllowed"},
+	{"path", AtBuild, "hub/release.TestCommitBuildsOnlyTheAppsWhoseInputsItTouches pkg/build.TestBuildSaysWhichPathIsNotThere test/e2e.TestBuildFieldsReachTheCluster"},
+	{"sourceRef", AtHub, "hub/release.TestSourceOfAnotherNamespaceIsDenied hub/release.TestSourceOfAnotherNamespaceIsBuiltWhereThatIsAllowed test/e2e.TestBuildFieldsReachTheCluster"},
 	{"prune", InRelease, "spoke/deploy.TestObjectsAreCreatedUpdatedAndPruned spoke/deploy.TestPruneSpares"},
 	{"wait", InRelease, "spoke/worker.TestHealthIsAwaitedBesideThePassAndItsTimeoutReported test/e2e.TestDeploymentThatNeverBecomesReadyFailsWithTheReasonOfItsPods"},
 	{"commonMetadata", InRelease, "spoke/deploy.TestCommonMetadataTakesThePlaceOfWhatObjectsSayAndIsNotSubstituted"},

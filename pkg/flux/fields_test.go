@@ -37,7 +37,8 @@ func TestEveryFieldOfASpecStandsInItsTable(t *testing.T) {
 
 func duration(d time.Duration) *flux.Duration { return &flux.Duration{Duration: d} }
 
-func TestTimeoutAndRetryIntervalDefaultAsInFlux(t *testing.T) {
+// A timeout that is set counts as it is, where Flux would make 30 s of a shorter one.
+func TestTimeoutAndRetryIntervalDefaultAsInFluxAndCountAsTheyAreWhenSet(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		spec           flux.Kustomization

@@ -94,7 +94,8 @@ func (k Kustomization) GetRetryInterval() time.Duration {
 	return k.RetryInterval.Duration
 }
 
-// GetTimeout bounds a pass and the wait for health: the interval less 30 s, at least 30 s, unless set.
+// GetTimeout bounds a pass and the wait for health: the interval less 30 s, at least 30 s, unless set. Flux makes 30 s of
+// a shorter one that is set; here it counts as it is, but for less than a second.
 func (k Kustomization) GetTimeout() time.Duration {
 	if k.Timeout == nil {
 		return max(k.Interval.Duration-30*time.Second, 30*time.Second)

@@ -44,6 +44,22 @@ func TestWhatNoSpokeCouldActOnIsRefused(t *testing.T) {
 	}
 }
 
+func TestProblemsStandInOneOrder(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 201)
+	target := &fleet.PatchTarget{Group: "(", Version: "(", Kind: "(", Namespace: "(", Name: "("}
+	spec := flux.Kustomization{
+		BuildSpec:   fleet.BuildSpec{NamePrefix: long, NameSuffix: long, Patches: []fleet.Patch{{Patch: "a", Target: target}}},
+		ReleaseSpec: fleet.ReleaseSpec{PostBuild: &fleet.PostBuild{Substitute: map[string]string{"1": "", "2": "", "3": "", "4": "", "5": ""}}},
+	}
+	first := spec.Validate("apps").Error()
+	for range 20 {
+		if err := spec.Validate("apps"); err.Error() != first {
+			t.Fatalf("once %s, then %s", first, err)
+		}
+	}
+}
+
 func ignoring(paths ...string) fleet.ReleaseSpec {
 	return fleet.ReleaseSpec{Ignore: []fleet.IgnoreRule{{Paths: paths}}}
 }

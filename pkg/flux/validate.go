@@ -3,6 +3,7 @@ package flux
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -30,9 +31,9 @@ func (k Kustomization) Validate(namespace string) error {
 			continue
 		}
 		if slices.ContainsFunc(k.DependsOn[:i], func(d DependencyRef) bool {
-			return d.Name == dependency.Name && cmp.Or(d.Namespace, namespace) == cmp.Or(dependency.Namespace, namespace)
+			return d.Name == dependency.Name && cmp.Or(d.Namespace, namespace) == cmp.Or(dependency.Namespace, namespace) && d.ReadyExpr != dependency.ReadyExpr
 		}) {
-			fields.Refuse(at, "%s is named twice", dependency.Name)
+			fields.Refuse(at, "%s is named twice, with another readyExpr: put both into one, with &&", dependency.Name)
 		}
 	}
 	if k.KubeConfig != nil {
@@ -67,16 +68,15 @@ var (
 	namespacePattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
 	namePattern      = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 	pointerPattern   = regexp.MustCompile(`^(/([^/~]|~[01])*)+$`) // RFC 6901
-	variablePattern  = regexp.MustCompile(`^[_[:alpha:]][_[:alpha:][:digit:]]*$`)
 )
 
 func validateBuild(fields *fleet.Fields, b fleet.BuildSpec) {
 	if n := b.TargetNamespace; n != "" && (len(n) > maxNamespace || !namespacePattern.MatchString(n)) {
 		fields.Refuse("spec.targetNamespace", "%q is not a DNS label", n)
 	}
-	for name, affix := range map[string]string{"spec.namePrefix": b.NamePrefix, "spec.nameSuffix": b.NameSuffix} {
-		if len(affix) > maxAffix {
-			fields.Refuse(name, "is longer than %d bytes", maxAffix)
+	for _, affix := range []struct{ at, text string }{{"spec.namePrefix", b.NamePrefix}, {"spec.nameSuffix", b.NameSuffix}} {
+		if len(affix.text) > maxAffix {
+			fields.Refuse(affix.at, "is longer than %d bytes", maxAffix)
 		}
 	}
 	for i, patch := range b.Patches {
@@ -113,9 +113,9 @@ func validateRelease(fields *fleet.Fields, r fleet.ReleaseSpec) {
 	}
 	if p := r.PostBuild; p != nil {
 		oneOf(fields, "spec.postBuild.substituteStrategy", p.SubstituteStrategy, fleet.SubstituteWithVariables, fleet.SubstituteAlways)
-		for name := range p.Substitute {
-			if !variablePattern.MatchString(name) {
-				fields.Refuse("spec.postBuild.substitute["+name+"]", "is not the name of a variable: letters, digits and _, no digit first")
+		for _, name := range slices.Sorted(maps.Keys(p.Substitute)) {
+			if !fleet.IsVariable(name) {
+				fields.Refuse("spec.postBuild.substitute["+name+"]", fleet.NoVariable)
 			}
 		}
 		for i, from := range p.SubstituteFrom {
@@ -168,18 +168,18 @@ func validateTarget(fields *fleet.Fields, at string, target *fleet.PatchTarget) 
 	if target == nil {
 		return
 	}
-	for name, pattern := range map[string]string{
-		"group": target.Group, "version": target.Version, "kind": target.Kind, "namespace": target.Namespace, "name": target.Name,
+	for _, field := range []struct{ name, pattern string }{
+		{"group", target.Group}, {"version", target.Version}, {"kind", target.Kind}, {"namespace", target.Namespace}, {"name", target.Name},
 	} {
-		if _, err := regexp.Compile(pattern); err != nil {
-			fields.Refuse(at+"."+name, "%q is not a regular expression", pattern)
+		if _, err := regexp.Compile(field.pattern); err != nil {
+			fields.Refuse(at+"."+field.name, "%q is not a regular expression", field.pattern)
 		}
 	}
 }
 
-// inside refuses a path that leads out of the source.
+// inside refuses a path that leads out of the source; Flux would take such a one for a path from its root.
 func inside(fields *fleet.Fields, at, name string) {
-	if slices.Contains(strings.Split(name, "/"), "..") {
+	if clean := path.Clean(strings.TrimLeft(name, "/")); clean == ".." || strings.HasPrefix(clean, "../") {
 		fields.Refuse(at, "%q leaves the source", name)
 	}
 }

@@ -27,6 +27,11 @@ type Options struct {
 	CommonMetadata *fleet.CommonMetadata
 }
 
+// OptionsOf are those of a spec.
+func OptionsOf(spec fleet.ReleaseSpec) Options {
+	return Options{Substitute: spec.PostBuild != nil, Decrypt: spec.Decryption != nil, CommonMetadata: spec.CommonMetadata}
+}
+
 // New makes the Manifest of the objects that a build printed, one JSON or YAML document each, in build order, and the
 // blobs that it names. Lists are replaced by their items. An error wraps fleet.ErrInvalid and names the document: one
 // that does not say what it is, one that is there twice, one that asks for what is not supported, or one too much.
@@ -123,7 +128,7 @@ func (o Options) entry(object map[string]any, document []byte) (Entry, []byte, e
 	if err != nil {
 		return Entry{}, nil, err
 	}
-	// Not SetCommonMetadata: what it says is not substituted.
+	// Not setCommonMetadata: what it says is not substituted.
 	entry, err := entryOf(object, ref, document)
 	entry.Substitute, entry.Encrypted = substitute, isEncrypted
 	return entry, document, err
@@ -136,7 +141,7 @@ func EntryOf(object map[string]any, common *fleet.CommonMetadata) (Entry, []byte
 	if err != nil {
 		return Entry{}, nil, err
 	}
-	SetCommonMetadata(object, common)
+	setCommonMetadata(object, common)
 	data, err := Canonical(object)
 	if err != nil {
 		return Entry{}, nil, fmt.Errorf("%s: %w", ref, err)
@@ -156,8 +161,8 @@ func entryOf(object map[string]any, ref fleet.ObjectRef, blob []byte) (Entry, er
 	}, nil
 }
 
-// SetCommonMetadata sets labels and annotations on an object, in place of what it says of them. Nil sets nothing.
-func SetCommonMetadata(object map[string]any, common *fleet.CommonMetadata) {
+// setCommonMetadata sets labels and annotations on an object, in place of what it says of them. Nil sets nothing.
+func setCommonMetadata(object map[string]any, common *fleet.CommonMetadata) {
 	if common == nil {
 		return
 	}

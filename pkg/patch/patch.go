@@ -41,8 +41,8 @@ type patch struct {
 
 var resources = provider.NewDefaultDepProvider().GetResourceFactory()
 
-// Parse reads patches. Its error wraps fleet.ErrInvalid and names the patch by its place in the list, from 0, without
-// showing it.
+// Parse reads patches. Its error wraps fleet.ErrInvalid and names the patch by its number in the list, from 1,
+// without showing it.
 func Parse(patches []fleet.Patch) (*Set, error) {
 	patching.Lock()
 	defer patching.Unlock()
@@ -50,7 +50,7 @@ func Parse(patches []fleet.Patch) (*Set, error) {
 	for i, p := range patches {
 		parsed, err := parse(p)
 		if err != nil {
-			return nil, fmt.Errorf("%w: patches[%d]: %w", fleet.ErrInvalid, i, err)
+			return nil, fmt.Errorf("%w: %s: %w", fleet.ErrInvalid, numbered(i, len(patches)), err)
 		}
 		set.patches = append(set.patches, parsed)
 	}
@@ -155,7 +155,7 @@ func (p patch) selects(object *resource.Resource) (bool, error) {
 // Apply returns the document of an object, as kustomize prints it, after the patches that are for it; changed is false,
 // and the document as it was, when none is. Targets look at the object's labels and annotations with the common metadata,
 // which may be nil, on top. A patch that would make another object of it, or none, is refused. Errors wrap
-// fleet.ErrInvalid, name the patch by its place, and show nothing of the object.
+// fleet.ErrInvalid, name the patch by its number, and show nothing of the object.
 func (s *Set) Apply(document []byte, common *fleet.CommonMetadata) (patched []byte, changed bool, err error) {
 	patching.Lock()
 	defer patching.Unlock()
@@ -175,13 +175,13 @@ func (s *Set) Apply(document []byte, common *fleet.CommonMetadata) (patched []by
 			err = p.apply(object)
 		}
 		if err != nil {
-			return nil, false, fmt.Errorf("%w: patches[%d]: %w", fleet.ErrInvalid, i, err)
+			return nil, false, fmt.Errorf("%w: %s: %w", fleet.ErrInvalid, numbered(i, len(s.patches)), err)
 		}
 		switch {
 		case object.IsNilOrEmpty():
-			return nil, false, fmt.Errorf("%w: patches[%d] deletes the object, which a patch of a Placement may not; place what not every cluster has with an App of its own", fleet.ErrInvalid, i)
+			return nil, false, fmt.Errorf("%w: %s deletes the object, which a patch of a Placement may not; place what not every cluster has with an App of its own", fleet.ErrInvalid, numbered(i, len(s.patches)))
 		case object.CurId() != id:
-			return nil, false, fmt.Errorf("%w: patches[%d] changes the kind, namespace or name of the object, which a patch of a Placement may not", fleet.ErrInvalid, i)
+			return nil, false, fmt.Errorf("%w: %s changes the kind, namespace or name of the object, which a patch of a Placement may not", fleet.ErrInvalid, numbered(i, len(s.patches)))
 		}
 	}
 	if !changed {
@@ -191,6 +191,12 @@ func (s *Set) Apply(document []byte, common *fleet.CommonMetadata) (patched []by
 		return nil, false, fmt.Errorf("%w: the object cannot be printed after its patches", fleet.ErrInvalid)
 	}
 	return patched, true, nil
+}
+
+// numbered names a patch. A cluster gets those of all overrides that match it as one list, so that a field's path would
+// lead people to another one.
+func numbered(i, n int) string {
+	return fmt.Sprintf("patch %d of the %d that the cluster gets", i+1, n)
 }
 
 // errFails is all that is told of kustomize's reason: it may hold parts of the object.

@@ -64,20 +64,20 @@ func TestPatchesDoWhatKustomizeDoes(t *testing.T) {
 	}
 }
 
-func TestAPatchThatMakesAnotherObjectIsRefusedByItsPlace(t *testing.T) {
+func TestAPatchThatMakesAnotherObjectIsRefusedByItsNumber(t *testing.T) {
 	t.Parallel()
 	fine := fleet.Patch{Patch: "- {op: replace, path: /spec/replicas, value: 5}", Target: &fleet.PatchTarget{Kind: "Deployment"}}
 	for name, tc := range map[string]struct {
 		fleet.Patch
 		want string
 	}{
-		"renames":           {fleet.Patch{Patch: "- {op: replace, path: /metadata/name, value: other}", Target: &fleet.PatchTarget{Kind: "Deployment"}}, "patches[1] changes"},
-		"moves":             {fleet.Patch{Patch: "- {op: replace, path: /metadata/namespace, value: other}", Target: &fleet.PatchTarget{Kind: "Deployment"}}, "patches[1] changes"},
-		"another kind":      {fleet.Patch{Patch: "- {op: replace, path: /kind, value: StatefulSet}", Target: &fleet.PatchTarget{Kind: "Deployment"}}, "patches[1] changes"},
-		"another version":   {fleet.Patch{Patch: "- {op: replace, path: /apiVersion, value: apps/v2}", Target: &fleet.PatchTarget{Kind: "Deployment"}}, "patches[1] changes"},
-		"deletes":           {fleet.Patch{Patch: "$patch: delete\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: any}", Target: &fleet.PatchTarget{Kind: "Deployment"}}, "patches[1] deletes"},
-		"deletes by name":   {fleet.Patch{Patch: "$patch: delete\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: apps}"}, "patches[1] deletes"},
-		"cannot be applied": {fleet.Patch{Patch: "- {op: remove, path: /spec/paused}", Target: &fleet.PatchTarget{Kind: "Deployment"}}, "patches[1]: it cannot be applied"},
+		"renames":           {fleet.Patch{Patch: "- {op: replace, path: /metadata/name, value: other}", Target: &fleet.PatchTarget{Kind: "Deployment"}}, "patch 2 of the 2 that the cluster gets changes"},
+		"moves":             {fleet.Patch{Patch: "- {op: replace, path: /metadata/namespace, value: other}", Target: &fleet.PatchTarget{Kind: "Deployment"}}, "patch 2 of the 2 that the cluster gets changes"},
+		"another kind":      {fleet.Patch{Patch: "- {op: replace, path: /kind, value: StatefulSet}", Target: &fleet.PatchTarget{Kind: "Deployment"}}, "patch 2 of the 2 that the cluster gets changes"},
+		"another version":   {fleet.Patch{Patch: "- {op: replace, path: /apiVersion, value: apps/v2}", Target: &fleet.PatchTarget{Kind: "Deployment"}}, "patch 2 of the 2 that the cluster gets changes"},
+		"deletes":           {fleet.Patch{Patch: "$patch: delete\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: any}", Target: &fleet.PatchTarget{Kind: "Deployment"}}, "patch 2 of the 2 that the cluster gets deletes"},
+		"deletes by name":   {fleet.Patch{Patch: "$patch: delete\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: apps}"}, "patch 2 of the 2 that the cluster gets deletes"},
+		"cannot be applied": {fleet.Patch{Patch: "- {op: remove, path: /spec/paused}", Target: &fleet.PatchTarget{Kind: "Deployment"}}, "patch 2 of the 2 that the cluster gets: it cannot be applied"},
 	} {
 		set, err := patch.Parse([]fleet.Patch{fine, tc.Patch})
 		if err != nil {
@@ -107,7 +107,7 @@ func TestParseRefusesWhatIsNoPatch(t *testing.T) {
 		"broken YAML":             {Patch: "a: b: canary", Target: target},
 	} {
 		_, err := patch.Parse([]fleet.Patch{bad})
-		if !errors.Is(err, fleet.ErrInvalid) || !strings.Contains(err.Error(), "patches[0]") || strings.Contains(err.Error(), "canary") {
+		if !errors.Is(err, fleet.ErrInvalid) || !strings.Contains(err.Error(), "patch 1 of the 1 that the cluster gets") || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}

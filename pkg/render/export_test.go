@@ -16,6 +16,12 @@ func (p *Pool) BuildHook(ctx context.Context, job Job, hook string) (Result, err
 	return p.build(ctx, job, hook)
 }
 
+// Fetch has Run hand out a worker.
+func (p *Pool) Fetch(ctx context.Context) error {
+	_, err := p.fetch(ctx, "")
+	return err
+}
+
 // Workers are the processes of the pool's workers.
 func (p *Pool) Workers() []*os.Process {
 	p.mu.Lock()

@@ -66,7 +66,7 @@ type Pool struct {
 	config  Config
 	metrics *metrics
 	slots   chan struct{} // held by running builds
-	wanted  chan request  // workers that Run should start
+	wanted  chan request  // fresh workers that Run should hand out
 	wake    chan struct{} // says to Run that spares may be missing
 	stopped chan struct{} // closed when Run ends
 
@@ -122,7 +122,10 @@ func (p *Pool) Run(ctx context.Context) error {
 		case <-p.wake:
 			p.fill()
 		case request := <-p.wanted:
-			worker, err := p.start()
+			worker, err := p.pick(isFresh), error(nil) // a spare one may be there since it was asked for
+			if worker == nil {
+				worker, err = p.start()
+			}
 			request.reply <- started{worker, err}
 		}
 	}
@@ -147,7 +150,7 @@ func (p *Pool) fresh() int {
 	defer p.mu.Unlock()
 	n := 0
 	for _, w := range p.idle {
-		if w.jobs == 0 && w.alive() {
+		if isFresh(w) && w.alive() {
 			n++
 		}
 	}
@@ -230,8 +233,7 @@ var errStopped = errors.New("rendering has stopped")
 // take returns a worker for the tenant: one that served it before, else a fresh one.
 func (p *Pool) take(ctx context.Context, tenant string) (*worker, error) {
 	served := func(w *worker) bool { return w.jobs > 0 && w.tenant == tenant }
-	fresh := func(w *worker) bool { return w.jobs == 0 }
-	for _, fits := range []func(*worker) bool{served, fresh} {
+	for _, fits := range []func(*worker) bool{served, isFresh} {
 		if worker := p.pick(fits); worker != nil {
 			return worker, nil
 		}
@@ -239,7 +241,9 @@ func (p *Pool) take(ctx context.Context, tenant string) (*worker, error) {
 	return p.fetch(ctx, tenant)
 }
 
-// fetch has Run start a worker.
+func isFresh(w *worker) bool { return w.jobs == 0 }
+
+// fetch has Run hand out a fresh worker.
 func (p *Pool) fetch(ctx context.Context, _ string) (*worker, error) {
 	reply := make(chan started, 1)
 	select {

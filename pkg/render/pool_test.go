@@ -131,6 +131,20 @@ func TestAWorkerServesOneTenant(t *testing.T) {
 	}
 }
 
+// TestWhoAsksForAWorkerGetsTheSpareOne: a build may ask before it is ready, and a spoke has no memory for two.
+func TestWhoAsksForAWorkerGetsTheSpareOne(t *testing.T) {
+	t.Parallel()
+	pool := start(t, render.Config{Workers: 1, JobsPerWorker: 1})
+	for n := 1; n <= 2; n++ { // the second time there is no spare one
+		if err := pool.Fetch(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if workers := len(pool.Workers()); workers != n {
+			t.Errorf("%d workers for %d that asked", workers, n)
+		}
+	}
+}
+
 func TestAWorkerIsReplacedAfterItsJobs(t *testing.T) {
 	t.Parallel()
 	pool := start(t, render.Config{Workers: 1, JobsPerWorker: 2})

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,8 +65,8 @@ func (o *Object) Key() fleet.Key {
 }
 
 // Decode reads a declared object from JSON and validates it. Every problem is reported, each naming the object and
-// the field; a field or kind that Flotilla does not take is "not supported yet". Errors wrap fleet.ErrInvalid. kubectl's
-// copy of the object among the annotations is dropped.
+// the field; a field or kind that Flotilla does not take is "not supported yet", a field possibly misspelt. Errors wrap
+// fleet.ErrInvalid. kubectl's copy of the object among the annotations is dropped.
 func Decode(data []byte) (*Object, error) {
 	var o Object
 	strict, err := kjson.UnmarshalStrict(data, &o)
@@ -123,7 +125,7 @@ func refuseUnknown(fields *fleet.Fields, prefix string, strict []error) {
 		path, problem := "", err.Error()
 		if named, ok := err.(interface{ FieldPath() string }); ok {
 			path = named.FieldPath()
-			problem = "not supported yet"
+			problem = "not supported yet, or misspelt"
 			if strings.HasPrefix(err.Error(), "duplicate field") {
 				problem = "is given twice"
 			}
@@ -143,7 +145,19 @@ func DecodeError(path string, err error) error {
 	if mistyped.Type.Kind() == reflect.String {
 		problem += ": in YAML, text such as y, no, on or 1.0 needs quotes" // they are no strings without
 	}
-	return &fleet.FieldError{Path: strings.TrimPrefix(path+"."+mistyped.Field, "."), Problem: problem}
+	return &fleet.FieldError{Path: strings.TrimPrefix(path+"."+declaredPath(mistyped.Field), "."), Problem: problem}
+}
+
+// declaredPath is a decoder's path of a field without the Go structs that are embedded on the way to it, which no person
+// has written.
+func declaredPath(field string) string {
+	for {
+		first, rest, more := strings.Cut(field, ".")
+		if !more || first == "" || first[0] < 'A' || first[0] > 'Z' {
+			return field
+		}
+		field = rest
+	}
 }
 
 // yamlNames turns JSON's names of types into YAML's.
@@ -185,7 +199,8 @@ func (m Metadata) validate(fields *fleet.Fields, kind Kind) {
 	case !kind.Namespaced && m.Namespace != "":
 		fields.Refuse("metadata.namespace", "a %s has no namespace", kind.Name)
 	}
-	for key, value := range m.Labels {
+	for _, key := range slices.Sorted(maps.Keys(m.Labels)) {
+		value := m.Labels[key]
 		if _, name, _ := strings.Cut(key, "/"); key == "" || len(name) > 63 || len(key) > 317 {
 			fields.Refuse("metadata.labels", "%q is not a label key", key)
 		}

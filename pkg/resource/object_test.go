@@ -17,7 +17,9 @@ func TestDecodeNamesTheFieldThatIsWrong(t *testing.T) {
 		pl  = `{"apiVersion":"fleet.flotilla.dev/v1alpha1","kind":"Placement","metadata":{"name":"app","namespace":"apps"},"spec":`
 	)
 	for _, test := range []struct{ name, object, want string }{
-		{"unknown field", ks + `{"interval":"1m","prune":true,"sourceRef":{"kind":"GitRepository","name":"a"},"postBuilt":{"substitute":{"a":"b"}}}}`, "Kustomization/apps/app: spec.postBuilt: not supported yet"},
+		{"unknown field", ks + `{"interval":"1m","prune":true,"sourceRef":{"kind":"GitRepository","name":"a"},"postBuilt":{"substitute":{"a":"b"}}}}`, "Kustomization/apps/app: spec.postBuilt: not supported yet, or misspelt"},
+		{"a number for a variable", ks + `{"interval":"1m","prune":true,"sourceRef":{"kind":"GitRepository","name":"a"},"postBuild":{"substitute":{"a":1}}}}`, "Kustomization/apps/app: spec.postBuild.substitute: is a number and should be a string"},
+		{"text for a list", ks + `{"interval":"1m","prune":true,"sourceRef":{"kind":"GitRepository","name":"a"},"components":"a"}}`, "Kustomization/apps/app: spec.components: is a string and should be a list"},
 		{"nested field", git + `{"interval":"1m","url":"http://x/a","ref":{"semver":"1.x"}}}`, "GitRepository/apps/app: spec.ref.semver: not supported yet"},
 		{"dependency", strings.Replace(ks, `"namespace":"apps"`, `"namespace":"apps","annotations":{"fleet.flotilla.dev/depends-on":"HelmRelease/apps/db,GitRepository/apps/db"}`, 1) + `{"interval":"1m","prune":true,"sourceRef":{"kind":"GitRepository","name":"a"}}}`,
 			"Kustomization/apps/app: metadata.annotations[fleet.flotilla.dev/depends-on]: \"GitRepository/apps/db\" is not HelmRelease/NAMESPACE/NAME or Kustomization/NAMESPACE/NAME"},

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -31,17 +30,15 @@ func (v Variables) Set(name string, variable Variable) {
 	v[name] = variable
 }
 
-var namePattern = regexp.MustCompile(`^[_[:alpha:]][_[:alpha:][:digit:]]*$`)
-
 // IsName reports whether a variable can have the name.
-func IsName(name string) bool { return namePattern.MatchString(name) }
+func IsName(name string) bool { return fleet.IsVariable(name) }
 
 // Check returns an error that wraps fleet.ErrInvalid and names the first variable whose name is none, and where it is
 // from. As in Flux it does not matter whether the variable is used.
 func (v Variables) Check() error {
 	for _, name := range slices.Sorted(maps.Keys(v)) {
 		if !IsName(name) {
-			return fmt.Errorf("%w: %q (%s) is not the name of a variable: letters, digits and _, no digit first", fleet.ErrInvalid, name, v[name].From)
+			return fmt.Errorf("%w: %q (%s) %s", fleet.ErrInvalid, name, v[name].From, fleet.NoVariable)
 		}
 	}
 	return nil

@@ -54,7 +54,8 @@ type Preview struct {
 	Leave bool
 }
 
-// DryRun asks the API server whether it would take the object.
+// DryRun asks the API server whether it would take the object. It changes nothing of the object but, where else no dry-run
+// could succeed, the version in which its managedFields name fields: see migrate.
 func (a *Applier) DryRun(ctx context.Context, o Object) (Preview, error) {
 	meta, err := a.send(ctx, o, metav1.DryRunAll)
 	if err != nil {
@@ -154,14 +155,21 @@ func (a *Applier) patch(ctx context.Context, o Object, kind types.PatchType, bod
 		options.Force = &force
 	}
 	resource := a.client.Resource(o.Mapping.Resource).Namespace(o.Ref.Namespace)
+	return persist(ctx, kind, func() (*metav1.PartialObjectMetadata, error) {
+		return resource.Patch(ctx, o.Ref.Name, kind, body, options)
+	})
+}
+
+// persist makes a request again as long as its answer is one that passes.
+func persist[T any](ctx context.Context, kind types.PatchType, request func() (*T, error)) (*T, error) {
 	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 4*time.Second) {
-		meta, err := resource.Patch(ctx, o.Ref.Name, kind, body, options)
+		answer, err := request()
 		// The client itself waits out a 429 that says for how long. This is for those that do not. An apply takes fields
 		// from anybody: what conflicts is a write at the same time, or a quota's, and passes.
 		again := apierrors.IsTooManyRequests(err) && wait < 4*time.Second ||
 			apierrors.IsConflict(err) && kind == types.ApplyPatchType && wait < 2*time.Second
 		if !again {
-			return meta, err
+			return answer, err
 		}
 		if cause := run.Sleep(ctx, wait); cause != nil {
 			return nil, errors.Join(err, cause)

@@ -15,7 +15,7 @@ import (
 )
 
 // Compare returns an object as it is, nil when it does not exist, and as an apply would make it, by a dry-run: it writes
-// nothing. What is not to be touched would stay as it is.
+// nothing, unlike DryRun not even managedFields. What is not to be touched would stay as it is.
 func (a *Applier) Compare(ctx context.Context, o Object) (live, applied *unstructured.Unstructured, err error) {
 	ctx, release, err := a.slot(ctx)
 	if err != nil {
@@ -37,9 +37,14 @@ func (a *Applier) Compare(ctx context.Context, o Object) (live, applied *unstruc
 		}
 	}
 	force := true
-	applied, err = resource.Patch(ctx, o.Ref.Name, types.ApplyPatchType, body,
-		metav1.PatchOptions{FieldManager: a.Manager, Force: &force, DryRun: []string{metav1.DryRunAll}})
-	if err != nil {
+	applied, err = persist(ctx, types.ApplyPatchType, func() (*unstructured.Unstructured, error) {
+		return resource.Patch(ctx, o.Ref.Name, types.ApplyPatchType, body,
+			metav1.PatchOptions{FieldManager: a.Manager, Force: &force, DryRun: []string{metav1.DryRunAll}})
+	})
+	switch {
+	case live != nil && outdated(err):
+		return nil, nil, fmt.Errorf("%w; the next pass moves its managedFields to %s, and a diff can say more then", o.explain("dry-run", err), o.Ref.APIVersion())
+	case err != nil:
 		return nil, nil, o.explain("dry-run", err)
 	}
 	if live == nil {
@@ -152,18 +157,12 @@ func isItem(item any, element fieldpath.PathElement) bool {
 	case element.Value != nil:
 		return fmt.Sprint((*element.Value).Unstructured()) == fmt.Sprint(item)
 	case element.Key != nil:
-		fields, isMap := item.(map[string]any)
-		if !isMap {
-			return false
-		}
+		keys := make(map[string]any, len(*element.Key))
 		for _, key := range *element.Key {
-			value, has := fields[key.Name]
-			// An item may leave a key at its default, such as a port's protocol.
-			if has && fmt.Sprint(value) != fmt.Sprint(key.Value.Unstructured()) {
-				return false
-			}
+			keys[key.Name] = key.Value.Unstructured()
 		}
-		return true
+		fits, _ := fitsKeys(item, keys)
+		return fits
 	}
 	return false
 }

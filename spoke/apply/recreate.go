@@ -106,17 +106,20 @@ func (a *Applier) AwaitGone(ctx context.Context, ref fleet.ObjectRef, mapping Ma
 	if began := live.DeletionTimestamp; began != nil && began.Add(patience).Before(deadline) {
 		deadline = began.Add(patience)
 	}
+	var stuck error
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		now, err := a.Get(ctx, ref, mapping)
 		switch {
 		case isNotFound(err):
 			return nil
+		case err != nil && stuck != nil:
+			return fmt.Errorf("%w: %w", stuck, err)
 		case err != nil:
 			return err
 		case now.UID != live.UID:
 			return nil
 		}
-		stuck := fmt.Errorf("%s: it is to be made anew and is still being deleted", ref)
+		stuck = fmt.Errorf("%s: it is to be made anew and is still being deleted", ref)
 		if len(now.Finalizers) > 0 {
 			stuck = fmt.Errorf("%w: finalizers %s have to be removed by those who set them", stuck, strings.Join(now.Finalizers, ", "))
 		}

@@ -94,13 +94,6 @@ func (s *accounts) dismiss(by *account) {
 	}
 }
 
-// len is how many are kept.
-func (s *accounts) len() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.used)
-}
-
 // equip gives an account its clients, on the spoke's transport.
 func (s *accounts) equip(by *account) error {
 	as := *s.http

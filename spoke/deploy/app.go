@@ -24,9 +24,9 @@ type app struct {
 	inputs *inputs
 
 	// aside says that this is no App of the Engine's, but a stand-in for one that is compared: what it reads wakes nobody.
-	// Blob has the content of its Manifest; nil: the Engine has.
 	aside bool
-	blob  func(fleet.Digest) ([]byte, error)
+	// blob has the content of its Manifest.
+	blob func(fleet.Digest) ([]byte, error)
 
 	mu  sync.Mutex
 	inv *inventory.Inventory
@@ -65,15 +65,15 @@ func (e *Engine) app(key fleet.Key) *app {
 	defer e.mu.Unlock()
 	a := e.apps[key]
 	if a == nil {
-		a = newApp(key)
+		a = newApp(key, e.config.Blob)
 		e.apps[key] = a
 	}
 	return a
 }
 
-func newApp(key fleet.Key) *app {
+func newApp(key fleet.Key, blob func(fleet.Digest) ([]byte, error)) *app {
 	return &app{
-		key: key, pass: make(chan struct{}, 1), inv: inventory.New(key),
+		key: key, blob: blob, pass: make(chan struct{}, 1), inv: inventory.New(key),
 		stale: map[fleet.ObjectRef]bool{}, lost: map[fleet.ObjectRef]bool{}, origins: map[fleet.ObjectRef]origin{},
 		waiting: map[fleet.ObjectRef]bool{},
 	}

@@ -21,12 +21,15 @@ type built struct {
 	sources []fleet.Digest
 }
 
-// build decrypts what is encrypted of a sub-tree's files, and has the sub-tree built. The builder sees no key.
-func (e *Engine) build(ctx context.Context, t Target, instructions fleet.Digest, keys *decrypt.Keys) (*built, error) {
+// build decrypts what is encrypted of a sub-tree's files, which are among the blobs, and has the sub-tree built. The
+// builder sees no key.
+func (e *Engine) build(
+	ctx context.Context, t Target, instructions fleet.Digest, keys *decrypt.Keys, blobs func(fleet.Digest) ([]byte, error),
+) (*built, error) {
 	if e.config.Build == nil {
 		return nil, fmt.Errorf("%w: it is to be built in the cluster, and this engine has no builder", fleet.ErrInvalid)
 	}
-	encoded, err := e.config.Blob(instructions)
+	encoded, err := blobs(instructions)
 	if err != nil {
 		return nil, fmt.Errorf("what is to be built: content %s: %w", instructions, err)
 	}
@@ -34,7 +37,7 @@ func (e *Engine) build(ctx context.Context, t Target, instructions fleet.Digest,
 	if err != nil {
 		return nil, err
 	}
-	files, err := e.plainFiles(ctx, subtree, keys)
+	files, err := plainFiles(ctx, subtree, keys, blobs)
 	if err != nil {
 		return nil, err
 	}
@@ -57,11 +60,11 @@ func (e *Engine) build(ctx context.Context, t Target, instructions fleet.Digest,
 	if err != nil {
 		return nil, sealed(err)
 	}
-	m, blobs, err := manifest.New(result.Objects, optionsOf(t.Release))
+	m, contents, err := manifest.New(result.Objects, manifest.OptionsOf(t.Release.ReleaseSpec))
 	if err != nil {
 		return nil, sealed(err)
 	}
-	b := &built{entries: m.Entries, blobs: blobs}
+	b := &built{entries: m.Entries, blobs: contents}
 	for _, entry := range t.Manifest.Entries {
 		b.sources = append(b.sources, entry.Digest)
 	}
@@ -69,14 +72,16 @@ func (e *Engine) build(ctx context.Context, t Target, instructions fleet.Digest,
 }
 
 // plainFiles returns the files of a sub-tree, decrypted, by path.
-func (e *Engine) plainFiles(ctx context.Context, subtree build.Subtree, keys *decrypt.Keys) (map[string][]byte, error) {
+func plainFiles(
+	ctx context.Context, subtree build.Subtree, keys *decrypt.Keys, blobs func(fleet.Digest) ([]byte, error),
+) (map[string][]byte, error) {
 	files := make(map[string][]byte, len(subtree.Files))
 	for _, file := range subtree.Files {
 		if file.Size == 0 {
 			files[file.Path] = nil // it has no blob
 			continue
 		}
-		content, err := e.config.Blob(file.Digest)
+		content, err := blobs(file.Digest)
 		if err != nil {
 			return nil, fmt.Errorf("%s: content %s: %w", file.Path, file.Digest, err)
 		}
@@ -104,9 +109,4 @@ func sealed(err error) error {
 		return fmt.Errorf("%w: %w", fleet.ErrInvalid, errBuild)
 	}
 	return err // the builder's own, which has seen no file
-}
-
-// optionsOf are what a release says of its objects beyond their build, as the hub has them.
-func optionsOf(r fleet.Release) manifest.Options {
-	return manifest.Options{Substitute: r.PostBuild != nil, Decrypt: r.Decryption != nil, CommonMetadata: r.CommonMetadata}
 }

@@ -211,3 +211,29 @@ func newIdentity(t testing.TB) string {
 	identity, _ := decrypttest.AgeKey(t)
 	return identity
 }
+
+// TestDiffOfEncryptedBuildInputsReadsTheContentThatComesWithIt: the cache may lack a release that no pass has seen.
+func TestDiffOfEncryptedBuildInputsReadsTheContentThatComesWithIt(t *testing.T) {
+	b := newBundle(t).withDecryption("sops").start()
+	identity, age := decrypttest.AgeKey(t)
+	b.keys("sops", map[string]string{"id.agekey": identity})
+	sealed, _ := decrypttest.For(age).Encrypt(t, sops.Dotenv, sops.Dotenv, []byte("PASSWORD="+plaintext+"\n"))
+	target := b.subtree(map[string]string{
+		"deploy/kustomization.yaml": "namespace: " + b.namespace + "\nsecretGenerator: [{name: env, envs: [app.env]}]\n",
+		"deploy/app.env":            string(sealed),
+	})
+	b.mu.Lock()
+	content := b.blobs
+	b.blobs = manifest.Blobs{}
+	b.mu.Unlock()
+	answer, err := b.engine.Diff(t.Context(), deploy.Comparison{Target: target, Blob: func(digest fleet.Digest) ([]byte, error) { return content[digest], nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(answer.Objects) != 1 || answer.Objects[0].Change != fleet.ChangeCreate || strings.Contains(answer.Objects[0].Diff, plaintext) {
+		t.Errorf("got %+v", answer)
+	}
+	if b.reads != 0 {
+		t.Errorf("the cache was asked %d times", b.reads)
+	}
+}

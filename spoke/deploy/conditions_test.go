@@ -168,6 +168,10 @@ func TestAnswersThatPassAreWaitedForAndOthersGoOn(t *testing.T) {
 			refusals.Store(0)
 			b.deploy(b.configMap("busy", "2"), b.configMap("beside", "2"))
 			b.value(configMaps, "busy", "2", "data", "key")
+			refusals.Store(2)
+			if _, got := b.diff(b.target(b.configMap("busy", "3"), b.configMap("beside", "2")), false); got["ConfigMap/busy"].Change != fleet.ChangeChange {
+				t.Errorf("a diff says %+v", got["ConfigMap/busy"])
+			}
 		})
 	}
 }

@@ -32,7 +32,7 @@ func (e *Engine) correct(ctx context.Context, f drift.Finding) (drift.Correction
 		return drift.Correction{Outcome: drift.Postponed}, nil
 	}
 	defer e.endTurn(a)
-	data, err := e.content(ctx, from)
+	data, err := from.content(ctx, e.config.Blob)
 	if err != nil {
 		return drift.Correction{}, err
 	}

@@ -18,7 +18,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"flotilla.dev/flotilla/pkg/fleet"
-	"flotilla.dev/flotilla/pkg/manifest"
 	"flotilla.dev/flotilla/pkg/sops"
 	"flotilla.dev/flotilla/spoke/decrypt"
 	"flotilla.dev/flotilla/spoke/decrypt/decrypttest"
@@ -263,10 +262,3 @@ func TestDecryptedContentIsInTheClustersObjectsOnly(t *testing.T) {
 type writer func([]byte) (int, error)
 
 func (w writer) Write(p []byte) (int, error) { return w(p) }
-
-// options are what the release says of the objects, as the hub has them.
-func (b *bundle) options() manifest.Options {
-	return manifest.Options{
-		Substitute: b.release.PostBuild != nil, Decrypt: b.release.Decryption != nil, CommonMetadata: b.release.CommonMetadata,
-	}
-}

@@ -24,9 +24,6 @@ type Comparison struct {
 	Drift bool
 }
 
-// maxDiff bounds the diffs of one answer together, so that it stays below fleet.MaxAnswer in JSON.
-const maxDiff = fleet.MaxAnswer / 2
-
 // Diff says what a pass would change, by dry-runs. It writes nothing, and no pass or correction waits for it. What
 // cannot be compared is said of the object; an error is of the whole. No value of a Secret is in it, wherever in an object
 // it stands.
@@ -34,8 +31,8 @@ func (e *Engine) Diff(ctx context.Context, c Comparison) (fleet.Diff, error) {
 	if err := e.awaitReady(ctx); err != nil {
 		return fleet.Diff{}, err
 	}
-	stand := newApp(c.App)
-	stand.aside, stand.blob = true, c.Blob
+	stand := newApp(c.App, c.Blob)
+	stand.aside = true
 	if a := e.known(c.App); a != nil {
 		stand.inv = a.inventory()
 	}
@@ -50,17 +47,14 @@ func (e *Engine) Diff(ctx context.Context, c Comparison) (fleet.Diff, error) {
 		return fleet.Diff{}, fmt.Errorf("compare %s: %w", c.App.Words(), err)
 	}
 	answer := fleet.Diff{Release: c.Release.Digest(), Objects: []fleet.ObjectDiff{}}
-	room := maxDiff
 	for _, result := range results {
 		if result.Change == "" && result.Error == "" {
 			answer.Unchanged++
 			continue
 		}
-		if room -= len(result.Diff); room < 0 {
-			result.Diff, result.Cut, room = "", true, 0
-		}
 		answer.Objects = append(answer.Objects, result)
 	}
+	answer.Bound(fleet.MaxAnswer)
 	return answer, nil
 }
 
@@ -137,7 +131,7 @@ func (d *differ) comes(ctx context.Context, m material) error {
 	case m.Ref.Group == "" && m.Ref.Kind == "Namespace":
 		d.namespaces[m.Ref.Name] = true
 	case m.Ref.Group == apply.CRDs.Group && m.Ref.Kind == "CustomResourceDefinition":
-		content, err := d.content(ctx, m.origin)
+		content, err := m.content(ctx, d.Blob)
 		if err != nil {
 			return err
 		}
@@ -152,16 +146,6 @@ func (d *differ) comes(ctx context.Context, m material) error {
 		}
 	}
 	return nil
-}
-
-// content is Engine.content with what the comparison has.
-func (d *differ) content(ctx context.Context, o origin) ([]byte, error) {
-	blob, err := o.inputs.blob(o.source, d.Blob)
-	if err != nil || o.inputs == nil {
-		return blob, err
-	}
-	made, err := o.inputs.object(ctx, o.source, blob)
-	return made.content, err
 }
 
 // sealed reports whether an object may have values of Secrets in it: those that go into it now, or went into what is
@@ -185,7 +169,7 @@ func (e *Engine) holdsSecrets(ref fleet.ObjectRef) bool {
 
 // compare fills in what would become of one object.
 func (d *differ) compare(ctx context.Context, result *fleet.ObjectDiff, w wish) {
-	content, err := d.content(ctx, w.origin)
+	content, err := w.origin.content(ctx, d.Blob)
 	if err != nil {
 		result.Error = err.Error()
 		return
@@ -218,7 +202,7 @@ func (d *differ) compare(ctx context.Context, result *fleet.ObjectDiff, w wish) 
 
 // created shows an object that has no place to be dry-run yet, as it is declared.
 func (d *differ) created(ctx context.Context, result *fleet.ObjectDiff, ref fleet.ObjectRef, o origin) {
-	content, err := d.content(ctx, o)
+	content, err := o.content(ctx, d.Blob)
 	if err != nil {
 		result.Error = err.Error()
 		return

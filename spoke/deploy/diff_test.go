@@ -216,6 +216,22 @@ func TestValuesThatCameFromSecretsAreInNoDiffWhateverTheKind(t *testing.T) {
 	}
 }
 
+func TestDiffIsNeverLongerThanAnAnswerMayBe(t *testing.T) {
+	b := newBundle(t).start()
+	escaped := strings.Repeat("<", 600_000) // six bytes each in JSON
+	answer, got := b.diff(b.target(b.configMap("a", escaped), b.configMap("b", escaped), b.configMap("c", escaped), b.configMap("d", "1")), false)
+	content, err := json.Marshal(answer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(content) > fleet.MaxAnswer {
+		t.Errorf("the answer has %d bytes, %d are allowed", len(content), fleet.MaxAnswer)
+	}
+	if len(got) != 4 || !got["ConfigMap/a"].Cut || !got["ConfigMap/c"].Cut || got["ConfigMap/d"].Diff == "" {
+		t.Errorf("a %t, c %t, d %q", got["ConfigMap/a"].Cut, got["ConfigMap/c"].Cut, got["ConfigMap/d"].Diff)
+	}
+}
+
 func TestVariablesTellWhereTheyAreFromAndNoValueOfASecret(t *testing.T) {
 	b := newBundle(t).start()
 	b.putSecret("vars", map[string]string{"PASSWORD": "canary", "BOTH": "canary"})
@@ -249,5 +265,21 @@ func TestVariablesTellWhereTheyAreFromAndNoValueOfASecret(t *testing.T) {
 	target.Release.PostBuild = nil
 	if got, err := b.engine.Variables(b.Context(), target); err != nil || got.Substitutes || len(got.Variables) != 0 {
 		t.Errorf("without postBuild: %+v, %v", got, err)
+	}
+	// As a pass has it: what a cluster has beside is put in only for an App that has variables of its own, or says so.
+	for name, test := range map[string]struct {
+		post        fleet.PostBuild
+		substitutes bool
+	}{
+		"none of its own":          {fleet.PostBuild{}, false},
+		"none of its own, always":  {fleet.PostBuild{SubstituteStrategy: fleet.SubstituteAlways}, true},
+		"an optional one, missing": {fleet.PostBuild{SubstituteFrom: []fleet.SubstituteReference{{Kind: "Secret", Name: "lost", Optional: true}}}, false},
+		"of a Secret":              {fleet.PostBuild{SubstituteFrom: []fleet.SubstituteReference{{Kind: "Secret", Name: "vars"}}}, true},
+		"inline":                   {fleet.PostBuild{Substitute: map[string]string{"A": "a"}}, true},
+	} {
+		target.Release.PostBuild = &test.post
+		if got, err := b.engine.Variables(b.Context(), target); err != nil || got.Substitutes != test.substitutes || len(got.Variables) < 2 {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
 	}
 }

@@ -15,6 +15,13 @@
 // server about it is shown. The ConfigMaps and Secrets that Apps refer to are watched by name, without their content: a
 // change of one calls for a pass.
 //
+// Most Manifests need none of this, and their blobs are the content. Inputs that stayed the same are not read into
+// objects again: each pass resolves what is new only. What the hub could not build, as generators or patches read
+// encrypted files, comes as a sub-tree of files, which is decrypted and built here, in memory.
+//
+// Questions ([Engine.Diff], [Engine.Tree], [Engine.Trace], [Engine.Variables]) are answered from what is there now. They
+// take no App's token and hold up no pass: a Diff resolves and dry-runs for a stand-in of the App, which nothing wakes.
+//
 // Two notes in the inventory make a crash at any write harmless. An entry without a UID is an object that was only
 // intended: written before the first write, so that none is without an owner. An entry marked Going was let go by the
 // guard, an approval or a tombstone: written before the first deletion, so that what went is not put back as drift, and
@@ -28,5 +35,6 @@
 // is refused.
 //
 // The parts are packages of their own: apply writes objects, inventory remembers which are whose, drift notices what
-// others did, health says how they are. They meet here only.
+// others did, health says how they are, decrypt has the keys of SOPS, diff shows an object before and after. They meet here
+// only.
 package deploy

@@ -2,6 +2,7 @@ package deploy_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -80,6 +81,19 @@ func TestAVersionRemovedWithTheReleaseThatLeavesItHoldsNothingUp(t *testing.T) {
 	})
 	b.patch(old, "it", "someone", `{"spec":{"colour":"red"}}`)
 	b.storedIn("v1")
+	b.kill() // or it would put the version back
+	if _, err := b.client.Resource(crds).Patch(b.Context(), "gadgets."+b.group(), types.MergePatchType,
+		[]byte(b.versioned("v1")), metav1.PatchOptions{FieldManager: "someone"}); err != nil {
+		t.Fatal(err)
+	}
+	b.start()
+	b.eventually("a diff says that it is for the next pass", func() error {
+		_, got := b.diff(b.target(b.versioned("v1"), b.gadgetOf("v1", `{"size":2}`)), false)
+		if text := got["Gadget/it"].Error; !strings.Contains(text, "the next pass moves its managedFields to "+b.group()+"/v1") {
+			return fmt.Errorf("it says %+v", got["Gadget/it"])
+		}
+		return nil
+	})
 	b.eventually("the next one is", func() error { return b.try(b.target(b.versioned("v1"), b.gadgetOf("v1", `{"size":2}`))) })
 	b.value(b.gadgets(), "it", 2, "spec", "size")
 	b.value(b.gadgets(), "it", "red", "spec", "colour")

@@ -3,7 +3,11 @@ package deploy
 import "flotilla.dev/flotilla/pkg/fleet"
 
 // Accounts is how many ServiceAccounts the engine acts for.
-func (e *Engine) Accounts() int { return e.accounts.len() }
+func (e *Engine) Accounts() int {
+	e.accounts.mu.Lock()
+	defer e.accounts.mu.Unlock()
+	return len(e.accounts.used)
+}
 
 // Judged returns the resourceVersion up to which an object is known to be as applied, or not to be touched, and whether
 // there is a finding about it that is not dealt with.

@@ -54,6 +54,8 @@ func TestAFinalizerTakenAwayAndHiddenByRestoredManagedFieldsIsFoundAfterAGap(t *
 	const finalizers = `"metadata":{"finalizers":["example.com/keep"],`
 	target := b.deploy(strings.Replace(b.deployment("web", ""), `"metadata":{`, finalizers, 1))
 	b.kill()
+	// Written by its controller, once; what is written below would take it away, and move the generation.
+	b.value(deployments, "web", "1", "metadata", "annotations", "deployment.kubernetes.io/revision")
 	before := b.get(deployments, "web")
 	after := b.patch(deployments, "web", "someone", `{"metadata":{"finalizers":null}}`)
 	after.SetManagedFields(before.GetManagedFields())

@@ -251,6 +251,75 @@ func TestAHeldPruneIsKnownAfterARestartBeforeAnyPass(t *testing.T) {
 	}
 }
 
+// The hub ends an approval at the word that nothing is held.
+func TestAPruneIsHeldUntilWhatIsLetGoIsSaved(t *testing.T) {
+	for _, removal := range []bool{false, true} {
+		t.Run(fmt.Sprintf("removal: %t", removal), func(t *testing.T) {
+			b := newBundle(t)
+			refused := &atomic.Bool{}
+			b.intercept(func(r *http.Request) int {
+				if r.Method != http.MethodGet && strings.Contains(r.URL.Path, "/namespaces/"+b.system+"/configmaps") && refused.Load() {
+					return http.StatusForbidden
+				}
+				return 0
+			})
+			b.start()
+			target := b.deploy(b.configMapsNamed("a", "b")...)
+			if !removal {
+				target = b.target()
+			}
+			attempt := func() error {
+				if removal {
+					_, err := b.tryRemove(fleet.Tombstone{Delete: true}, target.ApprovedPrune)
+					return err
+				}
+				return b.try(target)
+			}
+			if err := attempt(); err != nil || b.status().HeldPrune == nil {
+				t.Fatalf("error %v, held %+v", err, b.status().HeldPrune)
+			}
+			held := *b.status().HeldPrune
+			target.ApprovedPrune = held.Digest
+			refused.Store(true)
+			err := attempt()
+			if now := b.status().HeldPrune; err == nil || now == nil || *now != held || len(b.owned(configMaps)) != 2 {
+				t.Errorf("error %v, held %+v, there are %v", err, now, b.owned(configMaps))
+			}
+			refused.Store(false)
+			if err := attempt(); err != nil || b.status().HeldPrune != nil || len(b.owned(configMaps)) != 0 {
+				t.Errorf("error %v, held %+v, there are %v", err, b.status().HeldPrune, b.owned(configMaps))
+			}
+		})
+	}
+}
+
+func TestAHalfPrunedAppIsNotCalledAppliedBeforeAPassHasLooked(t *testing.T) {
+	b := newBundle(t)
+	b.refuseDeletion("goes")
+	b.start()
+	b.deploy(b.configMapsNamed("goes", "later1", "later2", "stays")...)
+	if err := b.try(b.target(b.configMapsNamed("later1", "later2", "stays")...)); !errors.Is(err, deploy.ErrPrune) {
+		t.Fatalf("error %v", err)
+	}
+	b.release.PruneGuard = "1"
+	target := b.target(b.configMapsNamed("stays")...)
+	for _, restart := range []bool{false, true} {
+		if restart {
+			b.start()
+			b.load(target)
+			if s := b.status(); !s.Applied.IsZero() || s.HeldPrune == nil || s.HeldPrune.Count != 2 {
+				t.Errorf("applied is %s, held %+v", s.Applied, s.HeldPrune)
+			}
+		}
+		if err := b.try(target); !errors.Is(err, deploy.ErrPrune) {
+			t.Fatalf("error %v", err)
+		}
+		if s := b.status(); s.Applied != target.Release.Digest() || s.HeldPrune == nil {
+			t.Errorf("applied is %s, held %+v", s.Applied, s.HeldPrune)
+		}
+	}
+}
+
 func TestARemovalGoesOnWhereAKillCutItOff(t *testing.T) {
 	tomb := fleet.Tombstone{Delete: true, Wait: true}
 	for _, lost := range []bool{false, true} {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -44,11 +45,11 @@ func (e *Engine) gather(ctx context.Context, a *app, t Target) (*inputs, error) 
 	var read reads
 	defer func() { e.references.set(a, read) }()
 	if post := t.Release.PostBuild; post != nil {
-		own, err := e.readVariables(ctx, t, in.variables, &read)
-		if err != nil {
+		layers := e.layers(ctx, t, &read)
+		if err := fill(in.variables, layers); err != nil {
 			return nil, err
 		}
-		in.substitutes = own || post.SubstituteStrategy == fleet.SubstituteAlways
+		in.substitutes = substitutes(*post, layers)
 	}
 	if len(t.Binding.Patches) > 0 {
 		var err error
@@ -70,7 +71,7 @@ func (e *Engine) gather(ctx context.Context, a *app, t Target) (*inputs, error) 
 		}
 	}
 	if subtree := t.Manifest.Build(); !subtree.IsZero() {
-		if in.built, err = e.build(ctx, t, subtree, in.keys); err != nil {
+		if in.built, err = e.build(ctx, t, subtree, in.keys, a.blob); err != nil {
 			return nil, err
 		}
 	}
@@ -103,26 +104,31 @@ func (in *inputs) name(t Target, keys *keyData) fleet.Digest {
 		Keys        *fleet.Digest
 		Build       fleet.Digest
 		Options     manifest.Options
-	}{in.substitutes, in.variables.Digest(), t.Binding.Patches, in.common, keys.digest(), t.Manifest.Build(), optionsOf(t.Release)})
+	}{in.substitutes, in.variables.Digest(), t.Binding.Patches, in.common, keys.digest(), t.Manifest.Build(), manifest.OptionsOf(t.Release.ReleaseSpec)})
 	if err != nil {
 		panic(fmt.Sprintf("encode inputs: %v", err)) // strings and digests always encode
 	}
 	return fleet.DigestOf(data)
 }
 
-// readVariables fills in the variables of an App with postBuild, the lowest precedence first. It reports whether the App
-// has any of its own: without, Flux would substitute nothing, and what a cluster has beside must not change that.
-func (e *Engine) readVariables(ctx context.Context, t Target, variables subst.Variables, read *reads) (own bool, err error) {
-	for i, l := range e.layers(ctx, t, read) {
+// fill fills in the variables of an App with postBuild.
+func fill(variables subst.Variables, layers []layer) error {
+	for _, l := range layers {
 		if l.err != nil {
-			return false, l.err
+			return l.err
 		}
 		for name, value := range l.values {
 			variables.Set(name, l.variable(name, value))
 		}
-		own = own || i > 0 && len(l.values) > 0
 	}
-	return own, variables.Check()
+	return variables.Check()
+}
+
+// substitutes reports whether variables are put into objects: without any of the App's own, Flux would substitute nothing
+// unless it is told to always, and what a cluster has beside must not change that. What cannot be read counts as some.
+func substitutes(post fleet.PostBuild, layers []layer) bool {
+	own := func(l layer) bool { return l.err != nil || len(l.values) > 0 }
+	return post.SubstituteStrategy == fleet.SubstituteAlways || slices.ContainsFunc(layers[1:], own) // the first is the cluster's
 }
 
 // layer is where variables come from.
@@ -167,7 +173,7 @@ func (e *Engine) layers(ctx context.Context, t Target, read *reads) []layer {
 	return append(layers, layer{from: "spec.postBuild.substitute", values: t.Release.PostBuild.Substitute})
 }
 
-// readData returns what a ConfigMap or Secret holds, and its version. As in Flux it is read by the agent itself, not by
+// readData returns what a ConfigMap or Secret holds, and its version. As in Flux it is read by the spoke itself, not by
 // the account that an App's objects are applied with.
 func (e *Engine) readData(ctx context.Context, ref fleet.ObjectRef) (values map[string]string, version string, err error) {
 	if !isSecret(ref) {

@@ -174,7 +174,7 @@ func (b *bundle) target(objects ...string) deploy.Target {
 	for i, object := range objects {
 		documents[i] = []byte(object)
 	}
-	m, blobs, err := manifest.New(documents, b.options())
+	m, blobs, err := manifest.New(documents, manifest.OptionsOf(b.release.ReleaseSpec))
 	if err != nil {
 		b.Fatal(err)
 	}

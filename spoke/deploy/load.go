@@ -77,7 +77,10 @@ func (e *Engine) Load(ctx context.Context, app fleet.Key, m *manifest.Manifest, 
 	held := withhold(leaving, a.inv.Entries(), len(wanted), guard, fleet.Digest{})
 	a.mu.Lock()
 	a.manifest, a.origins, a.held = m, origins, held
-	if complete {
+	// A kill can have cut off what an approval let go. That it is not carried out is for the next pass to say, which
+	// knows what was approved: until then the App is not called applied.
+	cutOff := held != nil && len(held.refs) < len(leaving)
+	if complete && !cutOff {
 		a.applied, a.bound = release.Digest(), binding.Digest()
 	}
 	a.mu.Unlock()

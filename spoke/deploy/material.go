@@ -27,13 +27,12 @@ type origin struct {
 	secret bool
 }
 
-// content makes the content of an object anew.
-func (e *Engine) content(ctx context.Context, o origin) ([]byte, error) {
-	blob, err := o.inputs.blob(o.source, e.config.Blob)
-	if err != nil || o.inputs == nil {
-		return blob, err
+// content makes the content of an object anew; blobs are those of its Manifest.
+func (o origin) content(ctx context.Context, blobs func(fleet.Digest) ([]byte, error)) ([]byte, error) {
+	if o.inputs == nil {
+		return o.inputs.blob(o.source, blobs)
 	}
-	made, err := o.inputs.object(ctx, o.source, blob)
+	made, err := o.inputs.make(ctx, o.source, blobs)
 	return made.content, err
 }
 
@@ -60,6 +59,15 @@ type made struct {
 
 // errSealed is all that is told of what is wrong with an object that has values of Secrets in it.
 var errSealed = errors.New("with its variables it is not an object any more; it has values of Secrets in it, so more is not shown")
+
+// make resolves the object of an entry.
+func (in *inputs) make(ctx context.Context, source manifest.Entry, blobs func(fleet.Digest) ([]byte, error)) (made, error) {
+	blob, err := in.blob(source, blobs)
+	if err != nil {
+		return made{}, err
+	}
+	return in.object(ctx, source, blob)
+}
 
 // object resolves an object, as Flux does, from its blob: decrypted, patched, with its variables, and the common metadata
 // in place of its own.

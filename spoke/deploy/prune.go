@@ -22,13 +22,15 @@ func (p *pass) prune(ctx context.Context) error {
 	a.setAside(going)
 	guard := fleet.ParsePruneGuard(p.target.Release.PruneGuard)
 	held := withhold(going, a.inv.Entries(), len(p.desired), guard, p.target.ApprovedPrune)
-	if e.hold(a, held) {
+	if held != nil {
+		e.hold(a, held)
 		going = slices.DeleteFunc(going, func(entry inventory.Entry) bool { return !entry.Going })
 	}
 	if err := e.letGo(ctx, a, going); err != nil {
 		return fmt.Errorf("%w: %w", ErrPrune, err)
 	}
 	if held == nil {
+		e.hold(a, nil)
 		a.ripen()
 	}
 	_, p.tally.deleted, err = e.delete(ctx, a, going, false)
@@ -112,8 +114,9 @@ func withhold(going, entries []inventory.Entry, desired int, guard fleet.PruneGu
 	return &withheld{fleet.HeldPrune{Digest: digest, Count: len(asked), Reason: reason}, asked}
 }
 
-// hold takes note of what waits for an approval, if anything does, and tells it when it is news.
-func (e *Engine) hold(a *app, held *withheld) bool {
+// hold takes note of what waits for an approval, if anything does, and tells it when it is news. Nothing waits any more
+// only once all that was let go is saved: with the word of that the hub takes the approval for carried out.
+func (e *Engine) hold(a *app, held *withheld) {
 	a.mu.Lock()
 	before := a.held
 	a.held = held
@@ -122,5 +125,4 @@ func (e *Engine) hold(a *app, held *withheld) bool {
 		e.event(a, fleet.ObjectRef{}, true, fleet.ReasonPruneHeld, fmt.Sprintf("%d deletions are held: %s", held.Count, held.Reason))
 		e.log.Warn("prune held", "app", a.key.String(), "count", held.Count, "reason", held.Reason)
 	}
-	return held != nil
 }

@@ -104,13 +104,15 @@ func (e *Engine) remove(ctx context.Context, r Removal) (bool, error) {
 	if r.Tombstone.Confirmed {
 		held = nil
 	}
-	if e.hold(a, held) {
+	if held != nil {
+		e.hold(a, held)
 		return false, e.save(ctx, a) // until an approval it is kept as it was
 	}
 	e.disownAll(a, staying)
 	if err := e.letGo(ctx, a, going); err != nil {
 		return false, err
 	}
+	e.hold(a, nil)
 	if a.ending.IsZero() {
 		a.ending = time.Now()
 	}

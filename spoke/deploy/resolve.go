@@ -47,7 +47,7 @@ func (e *Engine) resolve(ctx context.Context, a *app, t Target) (materials []mat
 		}
 		m, has := in.known[source.Digest]
 		if !has {
-			if m, err = e.make(ctx, source, in, a.blob); err != nil {
+			if m, err = in.material(ctx, source, a.blob); err != nil {
 				problems = append(problems, err)
 				continue
 			}
@@ -80,15 +80,8 @@ func (in *inputs) concerns(source manifest.Entry) bool {
 	return source.IsText() || in.built != nil || in.patches != nil && in.patches.May(source.Ref)
 }
 
-func (e *Engine) make(ctx context.Context, source manifest.Entry, in *inputs, blobs func(fleet.Digest) ([]byte, error)) (material, error) {
-	if blobs == nil {
-		blobs = e.config.Blob
-	}
-	blob, err := in.blob(source, blobs)
-	if err != nil {
-		return material{}, err
-	}
-	m, err := in.object(ctx, source, blob)
+func (in *inputs) material(ctx context.Context, source manifest.Entry, blobs func(fleet.Digest) ([]byte, error)) (material, error) {
+	m, err := in.make(ctx, source, blobs)
 	if err != nil {
 		return material{}, err
 	}

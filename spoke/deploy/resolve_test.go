@@ -269,7 +269,7 @@ func TestPatchesOfTheClusterComeBeforeItsVariables(t *testing.T) {
 func TestAPatchThatRenamesIsRefusedByObjectAndPlace(t *testing.T) {
 	b := newBundle(t).start()
 	b.binding.Patches = []fleet.Patch{{Patch: `- {op: replace, path: /metadata/name, value: b}`, Target: &fleet.PatchTarget{Kind: "ConfigMap"}}}
-	b.refused(b.target(b.configMap("a", "1")), fleet.ErrInvalid, "ConfigMap/"+b.namespace+"/a", "patches[0] changes the kind, namespace or name")
+	b.refused(b.target(b.configMap("a", "1")), fleet.ErrInvalid, "ConfigMap/"+b.namespace+"/a", "patch 1 of the 1 that the cluster gets changes the kind, namespace or name")
 }
 
 func TestAChangedVariableReappliesOnlyWhatUsesIt(t *testing.T) {

@@ -43,7 +43,7 @@ type step struct {
 }
 
 // stage brings one stage of the Manifest into the cluster. If the API server refuses any of its changed objects,
-// nothing of it is written.
+// nothing of it is written, except that their managedFields may name another version (apply.Applier.DryRun).
 func (p *pass) stage(ctx context.Context, entries []material) error {
 	steps, err := p.steps(ctx, entries)
 	if err != nil {
@@ -113,7 +113,7 @@ func (p *pass) desire(w wish) error {
 }
 
 func (e *Engine) prepare(ctx context.Context, a *app, w wish) (apply.Object, error) {
-	content, err := e.content(ctx, w.origin)
+	content, err := w.origin.content(ctx, a.blob)
 	if err != nil {
 		return apply.Object{}, err
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// maxTree bounds the objects of one answer.
+	// maxTree bounds the objects whose owned ones are read for one answer.
 	maxTree = 15_000
 	// treePage is how many owned objects are read at once.
 	treePage = 500
@@ -68,7 +68,7 @@ func (e *Engine) Tree(ctx context.Context, key fleet.Key) (fleet.Tree, error) {
 		tree.Objects[i].Owned, err = e.owned(ctx, entries[i])
 		return err
 	})
-	tree.Bound(maxTree)
+	tree.Bound(fleet.MaxAnswer)
 	return tree, err
 }
 

@@ -16,10 +16,11 @@ func (e *Engine) Variables(ctx context.Context, t Target) (fleet.Variables, erro
 	if t.Release.PostBuild == nil {
 		return answer, nil
 	}
-	answer.Substitutes = true
 	found := map[string]fleet.Variable{}
 	var read reads
-	for _, l := range e.layers(ctx, t, &read) {
+	layers := e.layers(ctx, t, &read)
+	answer.Substitutes = substitutes(*t.Release.PostBuild, layers)
+	for _, l := range layers {
 		if ctx.Err() != nil {
 			return answer, context.Cause(ctx)
 		}

@@ -24,7 +24,7 @@ const (
 
 // askPods watches the Pods of a workload until it is ready, in turn with the others.
 func (w *Watcher) askPods(ctx context.Context, ref fleet.ObjectRef, object *unstructured.Unstructured) {
-	selector := podSelector(ref, object)
+	selector := Selector(ref, object)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	p := w.notReady[ref]

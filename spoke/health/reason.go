@@ -73,8 +73,8 @@ func describe(reason, container, pod, message string) string {
 	return text
 }
 
-// podSelector returns the label selector of a workload's Pods; empty: the object has none.
-func podSelector(ref fleet.ObjectRef, object *unstructured.Unstructured) string {
+// Selector returns the label selector of a workload's Pods; empty: the object has none.
+func Selector(ref fleet.ObjectRef, object *unstructured.Unstructured) string {
 	if ref.Group != "apps" && ref.Group != "batch" {
 		return ""
 	}

@@ -104,10 +104,10 @@ func decide(now time.Time, want Assigned, p progress) decision {
 	return decision{step: pass, verify: true, at: last.ended.Add(last.spreadOver(max(want.interval(), fullPeriod)))}
 }
 
-// served reports whether a request needs no pass of its own: what it asked for, to have what is new now, was done since by
+// servedByLast reports whether a request needs no pass of its own: what it asked for, to have what is new now, was done since by
 // the last one. The hub passes a request that is to look at the Source first on when the Apps of that Source are built, and
 // by then their new Releases are on their way. Of a request that found nothing new a person expects a full pass.
-func served(want Assigned, p progress) bool {
+func servedByLast(want Assigned, p progress) bool {
 	if want.RequestedAt == "" || want.RequestedAt == p.handled || want.tombstone() || want.Suspend ||
 		p.last == nil || p.last.step != pass || p.last.failure != nil || !p.last.brought || p.last.run != want.RunDigest() {
 		return false

@@ -166,19 +166,19 @@ func describeHealth(report *fleet.Report, v view) (next time.Time) {
 	if !v.waits() {
 		return next
 	}
-	awaited := awaited(v.want, v.status)
+	health := awaited(v.want, v.status)
 	deadline = v.awaitedSince.Add(v.want.timeout())
 	switch {
-	case awaited.Status == fleet.True:
+	case health.Status == fleet.True:
 		return next
-	case awaited.Status == fleet.False:
-		report.Ready = condition(fleet.False, fleet.ReasonHealthCheckFailed, awaited.Message)
+	case health.Status == fleet.False:
+		report.Ready = condition(fleet.False, fleet.ReasonHealthCheckFailed, health.Message)
 		return next
 	case !v.now.Before(deadline):
-		report.Ready = condition(fleet.False, fleet.ReasonHealthCheckFailed, fmt.Sprintf("not healthy within %s: %s", v.want.timeout(), awaited.Message))
+		report.Ready = condition(fleet.False, fleet.ReasonHealthCheckFailed, fmt.Sprintf("not healthy within %s: %s", v.want.timeout(), health.Message))
 		return next
 	case !v.settled:
-		report.Ready = condition(fleet.Unknown, fleet.ReasonProgressing, "Waiting for health: "+awaited.Message)
+		report.Ready = condition(fleet.Unknown, fleet.ReasonProgressing, "Waiting for health: "+health.Message)
 	}
 	if next.IsZero() || deadline.Before(next) {
 		next = deadline

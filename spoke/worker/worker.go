@@ -73,9 +73,9 @@ type worker struct {
 	// used by one pass at a time.
 	manifest *manifest.Manifest
 	loaded   bool
-	// served is how often the engine had called for a pass when the newest one began.
-	served  uint64
-	running *running
+	// wakesSeen is how often the engine had called for a pass when the newest one began.
+	wakesSeen uint64
+	running   *running
 }
 
 // clock tells since when something is not fine.
@@ -166,8 +166,8 @@ func (w *worker) look(ctx context.Context, now time.Time) time.Time {
 	if nudged {
 		w.progress.nudged, w.progress.flux = true, status.ManagedByFlux
 	}
-	w.progress.woken = status.Wakes != w.served
-	if served(w.want, w.progress) {
+	w.progress.woken = status.Wakes != w.wakesSeen
+	if servedByLast(w.want, w.progress) {
 		w.progress.handled = w.want.RequestedAt
 		w.remember(w.want, *w.progress.last)
 	}
@@ -183,7 +183,7 @@ func (w *worker) look(ctx context.Context, now time.Time) time.Time {
 	case w.hindrance != nil:
 		next.at = now.Add(dependencyPeriod)
 	case due:
-		w.served, w.progress.woken = status.Wakes, false
+		w.wakesSeen, w.progress.woken = status.Wakes, false
 		w.begin(ctx, next)
 		next.at = time.Time{}
 	}

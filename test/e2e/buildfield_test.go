@@ -102,7 +102,8 @@ func hasConfigMap(ctx context.Context, client kubernetes.Interface, namespace, n
 	return err
 }
 
-// Each field is an App's of its own, so that what the cluster has is that field's doing.
+// Each field is an App's of its own, with a path of its own in the one repository, so that what the cluster has is that
+// field's doing.
 func TestBuildFieldsReachTheCluster(t *testing.T) {
 	t.Parallel()
 	fleet := lab.TestFleet(t)

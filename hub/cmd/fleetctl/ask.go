@@ -88,7 +88,8 @@ func ask[T any](ctx context.Context, a *app, doing string, request *adminv1.AskR
 
 // unanswered is why a cluster did not answer.
 func unanswered(cluster string, code codes.Code, message string) *failure {
-	f := &failure{code: exitFailed, what: cluster + ": " + message}
+	// What a spoke says comes as a conflict, whatever it is: the word tells nothing.
+	f := &failure{code: exitFailed, what: cluster + ": " + strings.TrimPrefix(message, "conflict: ")}
 	switch code {
 	case codes.Unavailable:
 		f.code = exitPrecondition
@@ -121,7 +122,11 @@ func failed[T any](doing string, answers []answer[T]) error {
 	case count == 0:
 		return nil
 	case len(answers) == 1:
-		return &failure{code: first.code, what: orWhat(doing, first.what), why: first.why, next: first.next}
+		what := first.what
+		if cluster := answers[0].cluster; strings.HasSuffix(doing, cluster) { // it need not be named twice
+			what = strings.TrimPrefix(what, cluster+": ")
+		}
+		return &failure{code: first.code, what: orWhat(doing, what), why: first.why, next: first.next}
 	}
 	f := &failure{code: exitPartial, what: fmt.Sprintf("%s: %d of %d clusters did not answer", doing, count, len(answers)), why: why, next: first.next}
 	if count == len(answers) {

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"errors"
-	"io"
 	"strings"
 	"testing"
 
@@ -48,6 +45,16 @@ ks/apps/app in prod-1, prod-2
 	b.ok("diff", "ks/app@eu-1")
 }
 
+func TestDiffTellsHowManyObjectsHadNoRoom(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t)
+	long := different("web")
+	long.Left, long.Objects = 12, nil
+	b.hub.answers = map[string]any{"prod-1": long}
+	wantTexts(t, "stdout", b.fails(exitDifferent, nil, "diff", "ks/app@prod-1").stdout, "and 12 more objects\n")
+	wantTexts(t, "for programs", b.fails(exitDifferent, nil, "diff", "ks/app@prod-1", "-o", "json").stdout, `"left": 12`)
+}
+
 func TestDiffFailsWithACodeOfItsOwn(t *testing.T) {
 	t.Parallel()
 	b := newFleet(t)
@@ -71,11 +78,7 @@ func TestDiffSendsWhatIsBuiltLocally(t *testing.T) {
 	b.hub.answers = map[string]any{"prod-1": fleet.Diff{}}
 	b.ok("diff", "ks/app@prod-1", "--path", b.tree())
 	request := requestsOf[*adminv1.AskRequest](b.hub)[0]
-	zipped, err := gzip.NewReader(bytes.NewReader(request.GetDiff().GetDocuments()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(zipped)
+	text, err := fleet.UnpackDocuments(request.GetDiff().GetDocuments())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,4 +110,14 @@ and 7 more objects
 `)
 	b.env["LC_ALL"] = "C"
 	wantTexts(t, "without UTF-8", b.ok("tree", "ks/app@prod-1").stdout, "|-- Deployment/apps/web", "|   `-- ReplicaSet/apps/web-1")
+}
+
+func TestAnswerThatFailedNamesItsClusterOnceAndSaysWhyInTheSpokesWords(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t)
+	b.hub.answers = map[string]any{"prod-1": errors.New("conflict: not found: no kind")}
+	r := b.run("diff", "ks/app@prod-1")
+	wantTexts(t, "of one cluster", r.stderr, "Error: compare ks/app@prod-1: not found: no kind\n")
+	b.hub.answers = map[string]any{"prod-1": errors.New("conflict: not found: no kind"), "prod-2": fleet.Diff{}}
+	wantTexts(t, "of two", b.run("diff", "ks/app").stderr, "  prod-1: not found: no kind\n")
 }

@@ -76,7 +76,7 @@ func (a *app) runBuild(ctx context.Context, r ref, flags localFlags, secrets boo
 	if _, err := a.stdout.Write(text.Bytes()); err != nil {
 		return err
 	}
-	a.say(symbolDone, "%d objects of %s are built", len(documents), r)
+	a.say(symbolDone, "built from %s for %s; objects: %d", flags.path, r, len(documents))
 	a.leftToClusters(declared)
 	return nil
 }

@@ -50,3 +50,20 @@ func TestBuildRefusesWhatCannotBeBuilt(t *testing.T) {
 		b.fails(test.code, []string{test.want}, append([]string{"build", "ks"}, test.args...)...)
 	}
 }
+
+func TestBuildOfEncryptedFilesSaysWhoCanMakeIt(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t)
+	dir := strings.TrimSuffix(b.write("tree/kustomization.yaml", "secretGenerator: [{name: s, files: [token.yaml]}]\n"), "/kustomization.yaml")
+	b.write("tree/token.yaml", "a: ENC[AES256_GCM,data:eA==,type:str]\nsops:\n  lastmodified: \"2026-01-01T00:00:00Z\"\n  mac: ENC[AES256_GCM,data:eA==,type:str]\n")
+	plain := b.write("plain.yaml", ksApp)
+	decrypting := b.write("decrypting.yaml", strings.Replace(ksApp, "path: ./deploy,", "path: ./deploy, decryption: {provider: sops},", 1))
+	for _, command := range [][]string{{"build", "ks", "app"}, {"diff", "ks/app"}} {
+		r := b.fails(exitUsage, []string{"token.yaml", "the hub leaves this build to the clusters", "decrypt them", "try: fleetctl diff ks/apps/app\n"},
+			append(command, "--path", dir, "--kustomization-file", decrypting)...)
+		if strings.Contains(r.stderr, "set spec.decryption") {
+			t.Errorf("%v says to set what is set:\n%s", command, r.stderr)
+		}
+		b.fails(exitUsage, []string{"token.yaml", "set spec.decryption"}, append(command, "--path", dir, "--kustomization-file", plain)...)
+	}
+}

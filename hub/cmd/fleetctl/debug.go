@@ -85,7 +85,7 @@ func (a *app) runDebug(ctx context.Context, r ref, flags debugFlags) error {
 func (a *app) printVariables(r ref, variables fleet.Variables) error {
 	switch {
 	case !variables.Substitutes:
-		a.say(symbolDone, "%s has no spec.postBuild: no variable is put into its objects", r)
+		a.say(symbolDone, "no variable is put into the objects of %s: it has no spec.postBuild, or one without variables of its own and without substituteStrategy: Always", r)
 	case len(variables.Variables) == 0:
 		a.say(symbolDone, "%s has no variables", r)
 	}

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -112,6 +110,7 @@ func (a *app) runDiff(ctx context.Context, r ref, flags diffFlags) error {
 func differences(r ref, answers []answer[fleet.Diff]) error {
 	different, errs := false, ""
 	for _, got := range answers {
+		different = different || got.content.Left > 0
 		for _, o := range got.content.Objects {
 			different = different || o.Change != ""
 			if o.Error != "" {
@@ -130,27 +129,14 @@ func differences(r ref, answers []answer[fleet.Diff]) error {
 
 // pack is what a question carries of documents.
 func pack(documents [][]byte) ([]byte, error) {
-	size := 0
-	var packed bytes.Buffer
-	zipped := gzip.NewWriter(&packed)
-	for _, document := range documents {
-		size += len(document)
-		for _, part := range [][]byte{[]byte("---\n"), document, []byte("\n")} {
-			if _, err := zipped.Write(part); err != nil {
-				return nil, err
-			}
-		}
-	}
-	if err := zipped.Close(); err != nil {
-		return nil, err
-	}
-	switch {
-	case len(documents) == 0:
+	if len(documents) == 0 {
 		return nil, refuse("nothing is built there: a diff against no objects is one of deletions alone; fleetctl delete --dry-run shows those")
-	case size > fleet.MaxDocuments || packed.Len() > fleet.MaxAsked:
-		return nil, refuse("the objects have %d bytes, %d compressed: a diff takes %d, and %d compressed", size, packed.Len(), fleet.MaxDocuments, fleet.MaxAsked)
 	}
-	return packed.Bytes(), nil
+	packed, err := fleet.PackDocuments(documents)
+	if err != nil {
+		return nil, refuse("what is built is too much for a diff: %s", err)
+	}
+	return packed, nil
 }
 
 // diffDocument is one cluster's diff for programs.
@@ -225,6 +211,9 @@ func (a *app) diffText(d fleet.Diff) string {
 		for line := range strings.Lines(o.Diff) {
 			text.WriteString(paint(line, coloured))
 		}
+	}
+	if d.Left > 0 {
+		fmt.Fprintf(&text, "and %d more objects\n", d.Left)
 	}
 	return text.String()
 }

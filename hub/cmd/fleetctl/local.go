@@ -52,9 +52,21 @@ func (a *app) buildLocal(ctx context.Context, r ref, flags localFlags) (declared
 		return declared, nil, errors.New("this machine's file system cannot be built from")
 	}
 	if documents, err = build.Build(ctx, fsys, dir, declared.BuildSpec); err != nil {
-		return declared, nil, &failure{code: exitUsage, what: "build " + flags.path, why: err.Error()}
+		return declared, nil, buildFailure(r, declared, flags, err)
 	}
 	return declared, documents, nil
+}
+
+// buildFailure is why a local directory cannot be built.
+func buildFailure(r ref, declared flux.Kustomization, flags localFlags, err error) *failure {
+	f := &failure{code: exitUsage, what: "build " + flags.path, why: err.Error()}
+	var encrypted *build.EncryptedError
+	if errors.As(err, &encrypted) && declared.Decryption != nil {
+		f.why = encrypted.List() + ": encrypted with SOPS; the hub leaves this build to the clusters, which have the keys: " +
+			"decrypt them here to build it, or ask the clusters without --path"
+		f.next = "fleetctl diff " + r.pasted()
+	}
+	return f
 }
 
 // place returns the root of the build and the directory in it.

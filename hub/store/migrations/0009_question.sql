@@ -14,20 +14,19 @@ CREATE TABLE instance_history (
     first_at timestamptz NOT NULL DEFAULT now(),
     last_at  timestamptz NOT NULL DEFAULT now(),
     ready    jsonb       NOT NULL,
-    applied  boolean     NOT NULL,
     PRIMARY KEY (cluster, app, release)
 );
 
 -- A report that says something new of its Release is history. The revision is the newest that the Release is at.
 CREATE FUNCTION note_history() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO instance_history AS h (cluster, app, release, revision, ready, applied)
+    INSERT INTO instance_history AS h (cluster, app, release, revision, ready)
         VALUES (NEW.cluster, NEW.app, NEW.release,
             coalesce((SELECT v.revision FROM app_revision v WHERE v.app = NEW.app AND v.release = NEW.release ORDER BY v.at DESC, v.revision LIMIT 1), ''),
-            NEW.ready, NEW.applied IS NOT DISTINCT FROM NEW.release)
+            NEW.ready)
         ON CONFLICT (cluster, app, release) DO UPDATE SET
             revision = CASE WHEN excluded.revision = '' THEN h.revision ELSE excluded.revision END,
-            last_at = now(), ready = excluded.ready, applied = excluded.applied;
+            last_at = now(), ready = excluded.ready;
     RETURN NULL;
 END $$;
 CREATE TRIGGER report_history_first AFTER INSERT ON report
