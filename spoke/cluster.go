@@ -21,6 +21,7 @@ import (
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/run"
 	"flotilla.dev/flotilla/pkg/telemetry"
+	"flotilla.dev/flotilla/spoke/session"
 )
 
 // factsTimeout bounds the wait for what is only nice to know.
@@ -64,6 +65,15 @@ func newCluster(config Config) (*cluster, error) {
 		secrets: core.Secrets(config.Namespace), leases: coordination.Leases(config.Namespace), requests: core.RESTClient(),
 		known: fleet.ClusterFacts{SpokeVersion: telemetry.Version()},
 	}, nil
+}
+
+// identity is what the cluster is to the hub.
+func (c *cluster) identity() *session.Secret { return session.NewSecret(c.secrets, ownName) }
+
+// mark tells the cluster from others.
+func (c *cluster) mark(ctx context.Context) (fleet.ClusterMark, error) {
+	own, err := c.identity().Load(ctx)
+	return fleet.ClusterMark{ID: own.ClusterID.String(), Name: own.ClusterName, Namespace: c.namespace}, err
 }
 
 // ensureNamespace returns when the spoke's namespace is there, or ctx ends. However long the API server takes, it goes

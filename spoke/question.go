@@ -24,6 +24,8 @@ type answers struct {
 	// assigned is an App's Assignment; fetch brings its Manifest.
 	assigned func(fleet.Key) (worker.Assigned, bool)
 	fetch    worker.Fetch
+	// mark is the cluster's own.
+	mark func(context.Context) (fleet.ClusterMark, error)
 }
 
 // answer is session.Config.Answer.
@@ -60,7 +62,13 @@ func (a *answers) variables(ctx context.Context, app fleet.Key) (fleet.Variables
 	if err != nil {
 		return fleet.Variables{}, err
 	}
-	return a.engine.Variables(ctx, deploy.Target{App: app, Release: assigned.Release, Binding: assigned.Binding})
+	variables, err := a.engine.Variables(ctx, deploy.Target{App: app, Release: assigned.Release, Binding: assigned.Binding})
+	if err != nil {
+		return variables, err
+	}
+	mark, err := a.mark(ctx)
+	variables.Cluster = &mark
+	return variables, err
 }
 
 func (a *answers) diff(ctx context.Context, ask fleet.Ask) (fleet.Diff, error) {

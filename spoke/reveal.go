@@ -4,17 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/google/uuid"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/spoke/session"
 )
 
 // Reveal fills in the values of variables that are from Secrets, read with the config's own way to the cluster: whoever
-// has that may see them anyhow.
+// has that may see them anyhow. A cluster other than the one that the variables are of is refused.
 func Reveal(ctx context.Context, config Config, variables *fleet.Variables) error {
+	if !slices.ContainsFunc(variables.Variables, func(v fleet.Variable) bool { return v.Secret != nil }) {
+		return nil
+	}
 	how, err := config.rest()
 	if err != nil {
 		return err
@@ -22,6 +28,9 @@ func Reveal(ctx context.Context, config Config, variables *fleet.Variables) erro
 	core, err := corev1client.NewForConfig(how)
 	if err != nil {
 		return fmt.Errorf("reach the cluster: %w", err)
+	}
+	if err := confirm(ctx, core, variables.Cluster); err != nil {
+		return err
 	}
 	secrets := map[string]map[string][]byte{}
 	var problems []error
@@ -53,4 +62,23 @@ func Reveal(ctx context.Context, config Config, variables *fleet.Variables) erro
 		v.Value = strings.ReplaceAll(string(value), "\n", "") // as substitution does
 	}
 	return errors.Join(problems...)
+}
+
+// confirm says whether a cluster is the one that variables are of: the Secrets of another have the same names.
+func confirm(ctx context.Context, core corev1client.CoreV1Interface, want *fleet.ClusterMark) error {
+	if want == nil {
+		return errors.New("the variables do not say of which cluster they are: update the spoke of that cluster, and ask again")
+	}
+	own, err := session.NewSecret(core.Secrets(want.Namespace), ownName).Load(ctx)
+	if err != nil {
+		return fmt.Errorf("which cluster the kubeconfig leads to stands in Secret/%s/%s: %w", want.Namespace, ownName, err)
+	}
+	leads := "Cluster/" + own.ClusterName
+	switch {
+	case own.ClusterID.String() == want.ID:
+		return nil
+	case own.ClusterID == uuid.Nil:
+		leads = "a cluster without Secret/" + want.Namespace + "/" + ownName
+	}
+	return fmt.Errorf("the kubeconfig leads to %s, and the variables are those of Cluster/%s with the id %s: give the kubeconfig of that one", leads, want.Name, want.ID)
 }

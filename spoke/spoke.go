@@ -94,13 +94,13 @@ func act(ctx context.Context, config Config, cluster *cluster, disk *cache.Cache
 		return err
 	}
 	client, err = session.New(session.Config{
-		Store: session.NewSecret(cluster.secrets, ownName), Records: disk, Log: config.Log, Metrics: metrics,
+		Store: cluster.identity(), Records: disk, Log: config.Log, Metrics: metrics,
 		Hub: config.Hub, Token: config.Token, Dialer: config.Dialer, Facts: cluster.facts,
 		Accept:  func(state session.State) { pool.Set(assignments(state, config.Log)) },
 		Reached: func() { pool.Retry() },
 		Unknown: func() []fleet.Key { return pool.Unknown() },
 		Answer: func(ctx context.Context, ask fleet.Ask) (any, error) {
-			a := answers{engine: engine, blobs: disk, assigned: pool.Assigned, fetch: fetcher(client)}
+			a := answers{engine: engine, blobs: disk, assigned: pool.Assigned, fetch: fetcher(client), mark: cluster.mark}
 			return a.answer(ctx, ask)
 		},
 	})

@@ -3,6 +3,8 @@ package build
 import (
 	"encoding/json"
 	"fmt"
+	"path"
+	"strings"
 
 	"flotilla.dev/flotilla/pkg/artifact"
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -56,11 +58,24 @@ func DecodeSubtree(data []byte) (Subtree, error) {
 	return s, nil
 }
 
-// Tree is the Tree of the files.
+// standIn is an empty file that keeps a directory there. No build reads it: its name is that of no YAML.
+const standIn = ".directory"
+
+// Tree is the Tree of the files. The directory to build is in it, though a build that takes everything from components
+// looks at no file of it.
 func (s Subtree) Tree() (*artifact.Tree, error) {
-	files := make([]artifact.File, len(s.Files))
+	dir, err := cleanDir(s.Path)
+	if err != nil {
+		return nil, err
+	}
+	there := dir == "."
+	files := make([]artifact.File, len(s.Files), len(s.Files)+1)
 	for i, file := range s.Files {
 		files[i] = artifact.File{Path: file.Path, Digest: file.Digest, Size: file.Size}
+		there = there || strings.HasPrefix(file.Path, dir+"/")
+	}
+	if !there {
+		files = append(files, artifact.File{Path: path.Join(dir, standIn), Digest: fleet.DigestOf(nil)})
 	}
 	return artifact.NewTree(files)
 }

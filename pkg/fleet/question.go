@@ -139,6 +139,16 @@ type Variables struct {
 	Variables   []Variable `json:"variables"`
 	// Missing says of what is referred to that it is not there, or cannot be read.
 	Missing []string `json:"missing,omitempty"`
+	// Cluster is the one they are of.
+	Cluster *ClusterMark `json:"cluster,omitempty"`
+}
+
+// ClusterMark tells a cluster from others for who has another way to it than the hub.
+type ClusterMark struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	// Namespace is that of the spoke, in whose Secret the ID stands.
+	Namespace string `json:"namespace"`
 }
 
 // Variable is a name with its value, and where that is from.

@@ -31,10 +31,15 @@ func (b *bundle) serviceAccount(name string) {
 // function takes that back.
 func (b *bundle) allow(account string, resources ...string) (deny func()) {
 	b.Helper()
+	return b.allowTo(account, []string{"get", "create", "patch", "delete"}, resources...)
+}
+
+func (b *bundle) allowTo(account string, verbs []string, resources ...string) (deny func()) {
+	b.Helper()
 	rbac := b.typed.RbacV1()
 	role := &rbacv1.Role{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: account + "-"},
-		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{"*"}, Resources: resources, Verbs: []string{"get", "create", "patch", "delete"}}},
+		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{"*"}, Resources: resources, Verbs: verbs}},
 	}
 	role, err := rbac.Roles(b.namespace).Create(b.Context(), role, metav1.CreateOptions{})
 	if err == nil {
@@ -133,6 +138,20 @@ func TestAnAppDoesWhatItsServiceAccountMayAndNoMore(t *testing.T) {
 	b.deploy(b.configMap("a", "1"))
 	if b.get(configMaps, "b") != nil {
 		t.Error("it is not pruned")
+	}
+}
+
+// Objects that only have to be made need no more than patch and create; to compare them they are read first.
+func TestADiffSaysThatItNeedsGetBesidesWhatAnApplyNeeds(t *testing.T) {
+	b := newBundle(t).start()
+	b.serviceAccount("writer")
+	b.release.ServiceAccountName = "writer"
+	b.allowTo("writer", []string{"create", "patch"}, "configmaps")
+	target := b.target(b.configMap("a", "1"))
+	b.once("the rights are known", func() error { return b.try(target) })
+	_, got := b.diff(b.target(b.configMap("a", "2")), false)
+	if said := got["ConfigMap/a"].Error; !strings.Contains(said, `cannot get resource "configmaps"`) || !strings.HasSuffix(said, "the same rights as the apply, and get") {
+		t.Errorf("the diff says %q", said)
 	}
 }
 

@@ -239,7 +239,7 @@ func (d *differ) compare(ctx context.Context, result *fleet.ObjectDiff, w wish) 
 		d.created(ctx, result, w.Ref, w.origin)
 		return
 	case errors.Is(err, fleet.ErrDenied):
-		result.Error = d.terms.by.blame(ctx, d.engine.client, err).Error() + "; a diff is a dry-run, which needs the same rights as the apply"
+		result.Error = d.terms.by.blame(ctx, d.engine.client, err).Error() + "; a diff is a dry-run, which needs the same rights as the apply, and get"
 		return
 	case err != nil:
 		result.Error = err.Error()

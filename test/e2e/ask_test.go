@@ -249,6 +249,7 @@ func TestVariablesAreShownWithTheirOriginAndWithoutSecrets(t *testing.T) {
 		"name the cluster":             {"ks/app", "--show-vars"},
 		"--show-vars is missing":       {"ks/app@prod-1"},
 		"could not read the values":    {"ks/app@prod-1", "--show-vars", "--kubeconfig", "/nowhere"},
+		"leads to Cluster/prod-2":      {"ks/app@prod-1", "--show-vars", "--kubeconfig", fleet.Member("prod-2").Kubeconfig()},
 		"only apps have objects":       {"gitrepo/app", "--show-vars"},
 		"Cluster/nowhere: not found":   {"ks/app@nowhere", "--show-vars"},
 		"Kustomization/" + a.namespace: {"ks/none@prod-1", "--show-vars"},

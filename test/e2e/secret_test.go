@@ -141,7 +141,7 @@ func (a *app) texts(commands ...[]string) map[string]string {
 		texts["fleetctl "+strings.Join(args, " ")] = a.fleetctl(args...)
 	}
 	logs, err := filepath.Glob(filepath.Join(a.fleet.Dir(), "log", "*"))
-	if err != nil || len(logs) < 4 {
+	if err != nil || len(logs) <= len(a.fleet.Members) {
 		a.t.Fatalf("logs %v, error %v", logs, err)
 	}
 	for _, file := range logs {

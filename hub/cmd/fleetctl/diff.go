@@ -31,6 +31,9 @@ func newDiffCommand(a *app) *cobra.Command {
 			"--path, objects that are built from local files take their place; with --drift, only what was applied and has become\n" +
 			"otherwise since is shown. Values of Secrets do not leave the cluster: *** (before) and *** (after) stand for one that\n" +
 			"would change. Clusters where the same would happen are shown as one.\n\n" +
+			"Of --kustomization-file the build fields are taken. What the clusters do after the build is as the hub has it: a\n" +
+			"warning names those of " + strings.Join(released, ", ") + "\n" +
+			"that the file has otherwise.\n\n" +
 			"The exit code is 0 without differences, 1 with some, and more when something went wrong.",
 		Example: `  fleetctl diff ks/podinfo
   fleetctl diff ks/podinfo@eu-1 --drift
@@ -72,7 +75,10 @@ func (a *app) parseInstance(cmd *cobra.Command, args []string) (ref, error) {
 func (a *app) runDiff(ctx context.Context, r ref, flags diffFlags) error {
 	what := &adminv1.DiffAsk{Drift: flags.drift}
 	if flags.local.path != "" {
-		_, documents, err := a.buildLocal(ctx, r, flags.local)
+		declared, documents, err := a.buildLocal(ctx, r, flags.local)
+		if err == nil {
+			err = a.tellUncompared(ctx, r, flags.local, declared)
+		}
 		if err != nil {
 			return err
 		}
