@@ -111,8 +111,8 @@ func TestRetentionTakesWhatIsPastItsBoundOnly(t *testing.T) {
 			VALUES ('00000000-0000-0000-0000-000000000001', 'old', 1, 1, '', false, false, false, '', '{}', '{}', 0, 0, '[]', '', now(), 0)`}, `false`, 0},
 		"instance_history": {[]string{cluster,
 			`INSERT INTO assignment (cluster, app, state, generation, pin, placement, payload) VALUES ('00000000-0000-0000-0000-000000000001', 'here', 'Active', 1, 1, '', '')`,
-			`INSERT INTO instance_history (cluster, app, release, revision, last_at, ready, applied) SELECT '00000000-0000-0000-0000-000000000001', 'here', n::text::bytea, n::text, now() - n * interval '1 day', '{}', false FROM generate_series(1, 30) n`,
-			`INSERT INTO instance_history (cluster, app, release, revision, last_at, ready, applied) SELECT '00000000-0000-0000-0000-000000000001', 'left', n::text::bytea, n::text, now() - n * interval '1 hour', '{}', false FROM unnest(ARRAY[1, 30]) n`},
+			`INSERT INTO instance_history (cluster, app, release, revision, last_at, ready) SELECT '00000000-0000-0000-0000-000000000001', 'here', n::text::bytea, n::text, now() - n * interval '1 day', '{}' FROM generate_series(1, 30) n`,
+			`INSERT INTO instance_history (cluster, app, release, revision, last_at, ready) SELECT '00000000-0000-0000-0000-000000000001', 'left', n::text::bytea, n::text, now() - n * interval '1 hour', '{}' FROM unnest(ARRAY[1, 30]) n`},
 			`revision::int <= 20 AND (app = 'here' OR revision = '1')`, 21},
 		// Release r is the App's present one: every commit that does not touch the App is a row of it. Cluster prod-1 runs
 		// the older q, and last reported the still older p, of which the newest row each is kept.
