@@ -113,5 +113,8 @@ func (e *Engine) labelled(ctx context.Context, trace *fleet.Trace, labels map[st
 	trace.Owner = owner.Kind + "/" + owner.Namespace + "/" + owner.Name
 	live, _, err := e.live(ctx, e.accounts.self, owner)
 	trace.Declared = live != nil
+	if errors.Is(err, fleet.ErrNotFound) { // a kind that comes or goes just now: the object is not there yet, or no more
+		return nil
+	}
 	return err
 }
