@@ -82,6 +82,17 @@ func (b *bundle) atRest() {
 	}
 }
 
+// comesToRest waits until the App asks nothing for some time: what a watch has just told may still be read.
+func (b *bundle) comesToRest() {
+	b.Helper()
+	b.eventually("rest", func() error {
+		if made := b.requests(b.atRest); len(made) != 0 {
+			return fmt.Errorf("at rest there are requests: %v", made)
+		}
+		return nil
+	})
+}
+
 // of makes another App's target of one.
 func (b *bundle) of(app string, target deploy.Target) deploy.Target {
 	target.App.Name, target.Release.App.Name = app, app

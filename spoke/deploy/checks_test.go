@@ -72,9 +72,7 @@ func TestObjectsJudgedByExpressionsAreNotReadAtRest(t *testing.T) {
 	b.healthy(fleet.True)
 	b.judged()
 	b.canary()
-	if made := b.requests(b.atRest); len(made) != 0 {
-		t.Errorf("at rest there are requests: %v", made)
-	}
+	b.comesToRest()
 }
 
 func TestReadyWaitsForHealthChecksOfOthersObjectsToo(t *testing.T) {
@@ -108,9 +106,7 @@ func TestReadyWaitsForHealthChecksOfOthersObjectsToo(t *testing.T) {
 	checks := b.release.HealthChecks
 	b.release.HealthChecks = nil // the canary would begin to wait for them
 	b.canary()
-	if made := b.requests(b.atRest); len(made) != 0 {
-		t.Errorf("at rest there are requests: %v", made)
-	}
+	b.comesToRest()
 	b.release.HealthChecks = checks
 	b.delete(configMaps, "theirs")
 	b.says("it is gone", func(s deploy.Status) bool {

@@ -28,10 +28,7 @@ func TestADeploymentIsHealthyWhenItsPodsAre(t *testing.T) {
 
 	b.judged()
 	b.canary() // with it ConfigMaps are watched, if they were not
-	made := b.requests(b.atRest)
-	if len(made) != 0 {
-		t.Errorf("at rest there are requests: %v", made)
-	}
+	b.comesToRest()
 
 	// What becomes unhealthy later is seen without a pass.
 	b.patch(deployments, "web", "someone", `{"spec":{"replicas":2,"template":{"metadata":{"annotations":{"demo/fail":"image"}}}}}`)
@@ -55,10 +52,7 @@ func TestADeploymentThatCannotPullItsImageSaysSo(t *testing.T) {
 	b.healthy(fleet.True)
 	b.judged()
 	b.canary() // with it ConfigMaps are watched, if they were not
-	made := b.requests(b.atRest)
-	if len(made) != 0 {
-		t.Errorf("at rest there are requests: %v", made)
-	}
+	b.comesToRest()
 }
 
 func TestADeploymentPastItsDeadlineHasFailed(t *testing.T) {
