@@ -307,7 +307,7 @@ func (b *bundle) requests(f func()) lab.Requests {
 	return after[len(before):].Where(func(r lab.Request) bool {
 		flux := r.Resource == "kustomizations" || r.Name == "kustomizations.kustomize.toolkit.fluxcd.io" // of another test
 		// The watch of a kind begins when it does, after the pass that needs it, and on a busy machine well after.
-		begins := r.Verb == "watch" && r.Namespace == "" && r.Name == ""
+		begins := (r.Verb == "list" || r.Verb == "watch") && r.Namespace == "" && r.Name == ""
 		return r.UserAgent == b.agent && r.Resource != "" && r.Namespace != b.system && !flux && !begins && !strings.HasPrefix(r.Name, "canary")
 	})
 }
