@@ -82,7 +82,8 @@ func (b *bundle) atRest() {
 	}
 }
 
-// comesToRest waits until the App asks nothing for some time: what a watch has just told may still be read.
+// comesToRest waits until the App asks nothing for some time, as what a watch has just told may still be read, and fails
+// if it asks anything from then on.
 func (b *bundle) comesToRest() {
 	b.Helper()
 	b.eventually("rest", func() error {
@@ -91,6 +92,9 @@ func (b *bundle) comesToRest() {
 		}
 		return nil
 	})
+	if made := b.requests(b.atRest); len(made) != 0 {
+		b.Errorf("at rest there are requests: %v", made)
+	}
 }
 
 // of makes another App's target of one.
