@@ -19,15 +19,16 @@ import (
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
-// hook has the API server ask a webhook of the test's about ConfigMaps of its namespace whose names begin with hooked.
-func (b *bundle) hook(answer http.HandlerFunc) {
+// hook has the API server ask a webhook of the test's about ConfigMaps of its namespace whose names begin with hooked. It
+// waits a second for the answer, or as many as patience is told.
+func (b *bundle) hook(answer http.HandlerFunc) (patience func(seconds int32)) {
 	b.Helper()
 	server := httptest.NewTLSServer(answer)
 	b.Cleanup(server.Close)
 	url, timeout, fail, none := server.URL, int32(1), admissionv1.Fail, admissionv1.SideEffectClassNone
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	hooks := b.typed.AdmissionregistrationV1().ValidatingWebhookConfigurations()
-	_, err := hooks.Create(b.Context(), &admissionv1.ValidatingWebhookConfiguration{
+	hook, err := hooks.Create(b.Context(), &admissionv1.ValidatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: b.namespace},
 		Webhooks: []admissionv1.ValidatingWebhook{{
 			Name:         "hook.example.com",
@@ -45,6 +46,13 @@ func (b *bundle) hook(answer http.HandlerFunc) {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = hooks.Delete(context.Background(), b.namespace, metav1.DeleteOptions{}) })
+	return func(seconds int32) {
+		b.Helper()
+		hook.Webhooks[0].TimeoutSeconds = &seconds
+		if hook, err = hooks.Update(b.Context(), hook, metav1.UpdateOptions{}); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 // fails waits until a pass fails, and says so as it should; what is asked for may take a moment to be in force.
@@ -88,29 +96,48 @@ func TestAWebhookThatRejectsIsNamedAndHoldsUpNobodyElse(t *testing.T) {
 
 func TestAWebhookThatHangsIsNamedAndHoldsUpNobodyElse(t *testing.T) {
 	b := newBundle(t).start()
-	goOn := make(chan struct{})
-	release := sync.OnceFunc(func() { close(goOn) })
-	b.hook(func(w http.ResponseWriter, r *http.Request) {
+	asked, goOn := make(chan struct{}, 1), make(chan struct{})
+	patience := b.hook(func(w http.ResponseWriter, r *http.Request) {
+		var review struct{ Request struct{ UID string } }
+		_ = json.NewDecoder(r.Body).Decode(&review) // the request may be over
+		if r.URL.Query().Get("timeout") == "30s" {
+			select {
+			case asked <- struct{}{}:
+			default:
+			}
+		}
 		select {
 		case <-goOn:
 		case <-r.Context().Done():
 		}
-		var review struct{ Request struct{ UID string } }
-		_ = json.NewDecoder(r.Body).Decode(&review) // the request may be over
 		fmt.Fprintf(w, `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":%q,"allowed":true}}`, review.Request.UID)
 	})
+	release := sync.OnceFunc(func() { close(goOn) })
 	b.Cleanup(release)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		next := 0
-		b.fails(func() error { next++; return b.try(b.target(b.configMap("hooked", fmt.Sprint(next)))) },
-			"ConfigMap/"+b.namespace+"/hooked", `failed calling webhook "hook.example.com"`)
-	}()
-	b.canary() // another App's pass and corrections
-	<-done
+	next := 0
+	b.fails(func() error { next++; return b.try(b.target(b.configMap("hooked", fmt.Sprint(next)))) },
+		"ConfigMap/"+b.namespace+"/hooked", `failed calling webhook "hook.example.com"`)
+
+	// While one pass hangs, another App's passes and corrections are made: the hook lets it go on only after them, and
+	// before the API server has lost patience.
+	patience(30)
+	hanging := make(chan error, 1)
+	b.eventually("a pass that hangs", func() error {
+		next++
+		target := b.target(b.configMap("hooked", fmt.Sprint(next)))
+		go func() { hanging <- b.try(target) }()
+		select {
+		case err := <-hanging:
+			return fmt.Errorf("it is over: %w", err) // the API server has not heard of its new patience
+		case <-asked:
+		}
+		return nil
+	})
+	b.canary()
 	release()
-	b.deploy(b.configMap("hooked", "1"))
+	if err := <-hanging; err != nil {
+		t.Errorf("the pass that hung while the others were made: %v", err)
+	}
 }
 
 func TestANamespaceThatIsStuckTerminatingIsNamedAndHoldsUpNobodyElse(t *testing.T) {
