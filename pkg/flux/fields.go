@@ -20,7 +20,7 @@ type Field struct {
 
 // KustomizationFields are the fields of a Kustomization that are taken; any other is refused.
 var KustomizationFields = []Field{
-	{"interval", Control, "spoke/worker.TestNextStepFollowsFromTheAssignmentAndWhatWasDone hub/store.TestControlsReachTheSpokeWithoutANewPin"},
+	{"interval", Control, "spoke/worker.TestNextStepFollowsFromTheAssignmentAndWhatWasDone test/e2e.TestAnAppWithoutARetryIntervalIsTriedAgainAtItsInterval hub/store.TestControlsReachTheSpokeWithoutANewPin"},
 	{"retryInterval", Control, "spoke/worker.TestFailureIsReportedAndRetried test/e2e.TestAnAppThatFailedIsTriedAgainAtItsRetryInterval"},
 	{"timeout", Control, "test/e2e.TestDeploymentThatNeverBecomesReadyFailsWithTheReasonOfItsPods"},
 	{"path", AtBuild, "hub/release.TestCommitBuildsOnlyTheAppsWhoseInputsItTouches pkg/build.TestBuildSaysWhichPathIsNotThere test/e2e.TestBuildFieldsReachTheCluster"},
