@@ -11,6 +11,7 @@ import (
 
 	"flotilla.dev/flotilla/hub/rollout"
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/resource"
 	"flotilla.dev/flotilla/test/lab"
 )
 
@@ -313,6 +314,29 @@ func TestCycleOfDependenciesIsRefusedByName(t *testing.T) {
 	}
 	c.declare("b", "", "")
 	c.declare("a", "", `,"dependsOn":[{"name":"b"}]`) // the other way round it is none
+}
+
+func TestCycleOfWhichTwoAppsAreDeclaredAtOnceIsRefusedToOne(t *testing.T) {
+	t.Parallel()
+	c := newChain(t)
+	for range 20 {
+		c.declare("a", "", "")
+		c.declare("b", "", "")
+		declarations := []*resource.Object{
+			object(t, kustomization("a", "", `,"dependsOn":[{"name":"b"}]`)), object(t, kustomization("b", "", `,"dependsOn":[{"name":"a"}]`)),
+		}
+		refused := make(chan error)
+		for _, declared := range declarations {
+			go func() {
+				_, _, _, err := c.ApplyObject(t.Context(), admin, declared, fleet.Order{})
+				refused <- err
+			}()
+		}
+		first, second := <-refused, <-refused
+		if (first == nil) == (second == nil) || !errors.Is(errors.Join(first, second), fleet.ErrInvalid) {
+			t.Fatalf("want one of them refused: %v; %v", first, second)
+		}
+	}
 }
 
 func TestDependenciesOfAnAnnotationMayStandOnLinesOfTheirOwn(t *testing.T) {
