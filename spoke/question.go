@@ -36,7 +36,7 @@ func (a *answers) answer(ctx context.Context, ask fleet.Ask) (any, error) {
 			return refs, nil
 		}
 		return []fleet.ObjectRef{}, nil
-	case fleet.AskDiff:
+	case fleet.AskDiff, fleet.AskDeclaredDiff:
 		return a.diff(ctx, ask)
 	case fleet.AskTree:
 		return a.engine.Tree(ctx, ask.App)
@@ -78,6 +78,11 @@ func (a *answers) diff(ctx context.Context, ask fleet.Ask) (fleet.Diff, error) {
 		return fleet.Diff{}, err
 	case ask.Drift && len(ask.Documents) > 0:
 		return fleet.Diff{}, fmt.Errorf("%w: drift is of what was applied, not of documents", fleet.ErrInvalid)
+	case ask.What == fleet.AskDeclaredDiff && len(ask.Documents) == 0:
+		return fleet.Diff{}, fmt.Errorf("%w: what is declared is compared with documents, and there are none", fleet.ErrInvalid)
+	}
+	if ask.What == fleet.AskDeclaredDiff {
+		assigned.Release = assigned.Release.Under(ask.Terms)
 	}
 	c := deploy.Comparison{Target: deploy.Target{
 		App: ask.App, Release: assigned.Release, Binding: assigned.Binding, ApprovedPrune: assigned.ApprovedPrune,

@@ -14,6 +14,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/flux"
+	"flotilla.dev/flotilla/pkg/resource"
 	"flotilla.dev/flotilla/pkg/rpc"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
@@ -137,6 +139,9 @@ func askOf(req *adminv1.AskRequest) (fleet.Ask, error) {
 	switch what := req.GetAsk().(type) {
 	case *adminv1.AskRequest_Diff:
 		return fleet.Ask{What: fleet.AskDiff, Drift: what.Diff.GetDrift(), Documents: what.Diff.GetDocuments()}, nil
+	case *adminv1.AskRequest_DeclaredDiff:
+		terms, err := declaredTerms(req, what.DeclaredDiff.GetDeclared())
+		return fleet.Ask{What: fleet.AskDeclaredDiff, Documents: what.DeclaredDiff.GetDocuments(), Terms: terms}, err
 	case *adminv1.AskRequest_Tree:
 		return fleet.Ask{What: fleet.AskTree}, nil
 	case *adminv1.AskRequest_Variables:
@@ -145,6 +150,22 @@ func askOf(req *adminv1.AskRequest) (fleet.Ask, error) {
 		return fleet.Ask{What: fleet.AskTrace, Word: what.Trace.GetWord(), Namespace: what.Trace.GetNamespace(), Name: what.Trace.GetName()}, nil
 	}
 	return fleet.Ask{}, fmt.Errorf("%w: nothing is asked that this hub knows", fleet.ErrInvalid)
+}
+
+// declaredTerms are those of a Kustomization as it would be declared, checked as if it were.
+func declaredTerms(req *adminv1.AskRequest, declared []byte) (fleet.Terms, error) {
+	o, err := resource.Decode(declared)
+	if err != nil {
+		return fleet.Terms{}, err
+	}
+	if o.Kind != resource.Kustomization.Name || o.Metadata.Namespace != req.GetNamespace() || o.Metadata.Name != req.GetName() {
+		return fleet.Terms{}, fmt.Errorf("%w: asked is about %s/%s/%s, and declared is %s", fleet.ErrInvalid, req.GetKind(), req.GetNamespace(), req.GetName(), o)
+	}
+	spec, err := resource.Spec[flux.Kustomization](o)
+	if err != nil {
+		return fleet.Terms{}, err
+	}
+	return spec.Terms(o.Metadata.Annotations), nil
 }
 
 // askConnected asks a cluster that can answer.

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -96,6 +97,29 @@ func TestQuestionGoesToEveryClusterThatHasTheAppAndSaysWhoCannotAnswer(t *testin
 	}
 }
 
+func TestDeclaredDiffIsAskedUnderWhatIsDeclared(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.running()
+	b.report("prod-1", func(*fleet.Report) {})
+	b.answering("prod-1", func(ask fleet.Ask) string {
+		return ask.What + " of " + string(ask.Documents) + " under " + string(ask.Terms.Encode())
+	})
+	said, err := b.heard(declaredDiff("app", `"prune":false,"force":true,"postBuild":{"substitute":{"A":"b"}}`))
+	want := `declared-diff of documents under {"pruneGuard":"3","force":true,"postBuild":{"substitute":{"A":"b"}}}`
+	if err != nil || said["prod-1"] != want {
+		t.Errorf("asked was %q, want %q, error %v", said["prod-1"], want, err)
+	}
+}
+
+// declaredDiff asks about ks/app in prod-1 as if it were declared so, under some name.
+func declaredDiff(name, spec string) *adminv1.AskRequest {
+	declared := fmt.Appendf(nil, `{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization","metadata":{"name":%q,"namespace":"apps","annotations":{"fleet.flotilla.dev/prune-guard":"3"}},
+		"spec":{"interval":"10m","sourceRef":{"kind":"GitRepository","name":"app"},%s}}`, name, spec)
+	return &adminv1.AskRequest{Kind: "Kustomization", Namespace: "apps", Name: "app", Cluster: "prod-1", Ask: &adminv1.AskRequest_DeclaredDiff{
+		DeclaredDiff: &adminv1.DeclaredDiffAsk{Documents: []byte("documents"), Declared: declared}}}
+}
+
 func TestQuestionThatMakesNoSenseIsRefused(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
@@ -114,6 +138,9 @@ func TestQuestionThatMakesNoSenseIsRefused(t *testing.T) {
 		{&adminv1.AskRequest{Ask: trace}, codes.InvalidArgument, "in one cluster"},
 		{&adminv1.AskRequest{Cluster: "nowhere", Ask: trace}, codes.NotFound, "nowhere"},
 		{&adminv1.AskRequest{Cluster: "prod-1", Timeout: durationpb.New(-1), Ask: trace}, codes.InvalidArgument, "timeout"},
+		{declaredDiff("other", `"prune":true`), codes.InvalidArgument, "asked is about Kustomization/apps/app, and declared is Kustomization/apps/other"},
+		{declaredDiff("app", `"prune":true,"ignore":[{"paths":["no/slash"]}]`), codes.InvalidArgument, "spec.ignore[0].paths[0]"},
+		{declaredDiff("app", `"force":true`), codes.InvalidArgument, "spec.prune"},
 	} {
 		_, err := b.heard(test.req)
 		wantCode(t, err, test.code, test.want)

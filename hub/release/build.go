@@ -9,7 +9,6 @@ import (
 	"flotilla.dev/flotilla/pkg/artifact"
 	"flotilla.dev/flotilla/pkg/build"
 	"flotilla.dev/flotilla/pkg/fleet"
-	"flotilla.dev/flotilla/pkg/flux"
 	"flotilla.dev/flotilla/pkg/manifest"
 	"flotilla.dev/flotilla/pkg/render"
 )
@@ -83,10 +82,9 @@ func (l *Loop) build(ctx context.Context, app declaredApp) bool {
 
 // built is what the App comes to with a Manifest.
 func (a declaredApp) built(manifest fleet.Digest) fleet.Built {
-	release := fleet.Release{App: a.Key, Manifest: manifest, Prune: *a.spec.Prune, ReleaseSpec: a.spec.ReleaseSpec,
-		PruneGuard: a.object.Metadata.Annotations[flux.PruneGuardAnnotation],
-		DependsOn:  a.spec.Dependencies(a.Key.Namespace, a.object.Metadata.Annotations)}
-	return fleet.Built{Generation: a.object.Metadata.Generation, Revision: a.revision(), Release: release}
+	annotations := a.object.Metadata.Annotations
+	release := fleet.Release{App: a.Key, Manifest: manifest, DependsOn: a.spec.Dependencies(a.Key.Namespace, annotations)}
+	return fleet.Built{Generation: a.object.Metadata.Generation, Revision: a.revision(), Release: release.Under(a.spec.Terms(annotations))}
 }
 
 func (l *Loop) tellReleased(app declaredApp, isNew bool) {

@@ -17,6 +17,9 @@ var asks = map[string]func(fleet.Ask, *spokev1.Question){
 	fleet.AskDiff: func(a fleet.Ask, q *spokev1.Question) {
 		q.Ask = &spokev1.Question_Diff{Diff: &spokev1.DiffQuestion{Key: a.App.String(), Drift: a.Drift, Documents: a.Documents}}
 	},
+	fleet.AskDeclaredDiff: func(a fleet.Ask, q *spokev1.Question) {
+		q.Ask = &spokev1.Question_DeclaredDiff{DeclaredDiff: &spokev1.DeclaredDiffQuestion{Key: a.App.String(), Documents: a.Documents, Terms: a.Terms.Encode()}}
+	},
 	fleet.AskTree: func(a fleet.Ask, q *spokev1.Question) {
 		q.Ask = &spokev1.Question_Tree{Tree: &spokev1.TreeQuestion{Key: a.App.String()}}
 	},

@@ -12,6 +12,8 @@ const (
 	AskHeldPrune = "held-prune"
 	// AskDiff: what an apply would change; answered by a Diff.
 	AskDiff = "diff"
+	// AskDeclaredDiff: what an apply of documents would change under terms that nobody has declared yet; answered by a Diff.
+	AskDeclaredDiff = "declared-diff"
 	// AskTree: the objects of an App and what they own; answered by a Tree.
 	AskTree = "tree"
 	// AskTrace: where an object comes from; answered by a Trace.
@@ -29,6 +31,8 @@ type Ask struct {
 	Drift bool `json:"drift,omitempty"`
 	// Documents, gzipped YAML, take the place of the App's own objects in a diff; empty: they do not.
 	Documents []byte `json:"documents,omitempty"`
+	// Terms take the place of the App's own in a declared diff.
+	Terms Terms `json:"terms,omitzero"`
 	// Word is what a person calls the kind of a traced object: kind, plural or short name, with the group behind a dot or
 	// without. Namespace and Name are its own.
 	Word      string `json:"word,omitempty"`

@@ -51,6 +51,36 @@ func (r Release) Encode() []byte {
 // Digest names the release.
 func (r Release) Digest() Digest { return DigestOf(r.Encode()) }
 
+// Terms are what an App's declaration says of how its objects are applied: what a Release has of that.
+type Terms struct {
+	Prune      bool   `json:"prune,omitempty"`
+	PruneGuard string `json:"pruneGuard,omitempty"`
+	ReleaseSpec
+}
+
+// Encode returns t as DecodeTerms reads it.
+func (t Terms) Encode() []byte {
+	data, err := json.Marshal(t)
+	if err != nil {
+		panic(fmt.Sprintf("encode terms: %v", err)) // strings always encode
+	}
+	return data
+}
+
+// DecodeTerms reads what Encode wrote.
+func DecodeTerms(data []byte) (t Terms, err error) {
+	if err := json.Unmarshal(data, &t); err != nil {
+		return t, fmt.Errorf("terms: %w: %w", ErrInvalid, err)
+	}
+	return t, nil
+}
+
+// Under returns the release under other terms.
+func (r Release) Under(t Terms) Release {
+	r.Prune, r.PruneGuard, r.ReleaseSpec = t.Prune, t.PruneGuard, t.ReleaseSpec
+	return r
+}
+
 // IsZero reports whether r names no App.
 func (r Release) IsZero() bool { return r.App == Key{} }
 

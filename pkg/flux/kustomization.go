@@ -108,6 +108,11 @@ func (k Kustomization) Controls() fleet.Controls {
 	return fleet.Controls{Suspend: k.Suspend, Interval: k.Interval.Duration, RetryInterval: k.GetRetryInterval(), Timeout: k.GetTimeout()}
 }
 
+// Terms are what the spec and the annotations say of how the objects are applied.
+func (k Kustomization) Terms(annotations map[string]string) fleet.Terms {
+	return fleet.Terms{Prune: *k.Prune, PruneGuard: annotations[PruneGuardAnnotation], ReleaseSpec: k.ReleaseSpec}
+}
+
 // GetPath is the directory of the source's tree to build, without a leading or trailing slash; empty is the root.
 func (k Kustomization) GetPath() string {
 	return strings.TrimPrefix(path.Clean("/"+k.Path), "/")

@@ -57,10 +57,13 @@ func TestVaultOpensWithTheSecretsToken(t *testing.T) {
 }
 
 func TestAServiceIsNotAskedWithoutItsCredentials(t *testing.T) {
+	transit := hcvault.NewMasterKey(vault(t).URL, "transit", "sops")
+	hcvault.Token("right").ApplyToMasterKey(transit)
 	for name, key := range map[string]keys.MasterKey{
-		"sops.aws-kms":  &kms.MasterKey{Arn: "arn:aws:kms:eu-1:123:key/abc"},
-		"sops.gcp-kms":  &gcpkms.MasterKey{ResourceID: "projects/p/locations/l/keyRings/r/cryptoKeys/k"},
-		"sops.azure-kv": azkv.NewMasterKey("https://v.example.com", "k", "1"),
+		"sops.aws-kms":     &kms.MasterKey{Arn: "arn:aws:kms:eu-1:123:key/abc"},
+		"sops.gcp-kms":     &gcpkms.MasterKey{ResourceID: "projects/p/locations/l/keyRings/r/cryptoKeys/k"},
+		"sops.azure-kv":    azkv.NewMasterKey("https://v.example.com", "k", "1"),
+		"sops.vault-token": transit,
 	} {
 		encrypted, _ := decrypttest.For(key).Encrypt(t, decrypt.YAML, decrypt.YAML, document)
 		_, err := parse(t, nil).File(t.Context(), "f", decrypt.YAML, encrypted)
@@ -72,7 +75,7 @@ func TestAServiceIsNotAskedWithoutItsCredentials(t *testing.T) {
 
 func TestCredentialsThatCannotBeUsedAreRefused(t *testing.T) {
 	for name, values := range map[string][]string{
-		"sops.aws-kms":     {"", "c4n4ry", "aws_access_key_id: c4n4ry"},
+		"sops.aws-kms":     {"", "c4n4ry", "aws_access_key_id: c4n4ry", "aws_secret_access_key: c4n4ry"},
 		"sops.gcp-kms":     {"", "c4n4ry", `{"type":"external_account","credential_source":{"executable":{"command":"c4n4ry"}}}`},
 		"sops.azure-kv":    {"", "c4n4ry", "clientId: c4n4ry", "{tenantId: a, clientId: b, clientCertificate: c4n4ry}"},
 		"sops.vault-token": {" \n"},

@@ -106,6 +106,11 @@ func askFromWire(question *spokev1.Question) (ask fleet.Ask, err error) {
 		ask, key = fleet.Ask{What: fleet.AskHeldPrune}, q.HeldPrune.GetKey()
 	case *spokev1.Question_Diff:
 		ask, key = fleet.Ask{What: fleet.AskDiff, Drift: q.Diff.GetDrift(), Documents: q.Diff.GetDocuments()}, q.Diff.GetKey()
+	case *spokev1.Question_DeclaredDiff:
+		ask, key = fleet.Ask{What: fleet.AskDeclaredDiff, Documents: q.DeclaredDiff.GetDocuments()}, q.DeclaredDiff.GetKey()
+		if ask.Terms, err = fleet.DecodeTerms(q.DeclaredDiff.GetTerms()); err != nil {
+			return ask, err
+		}
 	case *spokev1.Question_Tree:
 		ask, key = fleet.Ask{What: fleet.AskTree}, q.Tree.GetKey()
 	case *spokev1.Question_Variables:

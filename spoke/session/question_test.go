@@ -1,7 +1,7 @@
 package session
 
 import (
-	"fmt"
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -20,22 +20,23 @@ func (h *hub) put(question *spokev1.Question) {
 
 func TestQuestionsReachTheOneWhoAnswersAsTheyWereAsked(t *testing.T) {
 	bubble(t, func(t *testing.T, h *hub, s *spoke) {
-		s.asked = func(ask fleet.Ask) (any, error) { return fmt.Sprintf("%+v", ask), nil }
+		s.asked = func(ask fleet.Ask) (any, error) { return json.RawMessage(ask.Encode()), nil }
 		s.start(t, h)
 		<-h.hellos
-		key := appKey(0).String()
+		key, terms := appKey(0).String(), fleet.Terms{Prune: true, PruneGuard: "3", ReleaseSpec: fleet.ReleaseSpec{Force: true}}
 		for _, test := range []struct {
 			question *spokev1.Question
 			want     fleet.Ask
 		}{
 			{&spokev1.Question{Ask: &spokev1.Question_HeldPrune{HeldPrune: &spokev1.HeldPruneQuestion{Key: key}}}, fleet.Ask{What: fleet.AskHeldPrune, App: appKey(0)}},
 			{&spokev1.Question{Ask: &spokev1.Question_Diff{Diff: &spokev1.DiffQuestion{Key: key, Drift: true, Documents: []byte("d")}}}, fleet.Ask{What: fleet.AskDiff, App: appKey(0), Drift: true, Documents: []byte("d")}},
+			{&spokev1.Question{Ask: &spokev1.Question_DeclaredDiff{DeclaredDiff: &spokev1.DeclaredDiffQuestion{Key: key, Documents: []byte("d"), Terms: terms.Encode()}}}, fleet.Ask{What: fleet.AskDeclaredDiff, App: appKey(0), Documents: []byte("d"), Terms: terms}},
 			{&spokev1.Question{Ask: &spokev1.Question_Tree{Tree: &spokev1.TreeQuestion{Key: key}}}, fleet.Ask{What: fleet.AskTree, App: appKey(0)}},
 			{&spokev1.Question{Ask: &spokev1.Question_Variables{Variables: &spokev1.VariablesQuestion{Key: key}}}, fleet.Ask{What: fleet.AskVariables, App: appKey(0)}},
 			{&spokev1.Question{Ask: &spokev1.Question_Trace{Trace: &spokev1.TraceQuestion{Word: "pod", Namespace: "a", Name: "b"}}}, fleet.Ask{What: fleet.AskTrace, Word: "pod", Namespace: "a", Name: "b"}},
 		} {
 			h.put(test.question)
-			if got, want := string((<-h.answers).GetChunk()), fmt.Sprintf("%q", fmt.Sprintf("%+v", test.want)); got != want {
+			if got, want := string((<-h.answers).GetChunk()), string(test.want.Encode()); got != want {
 				t.Errorf("asked was %s, want %s", got, want)
 			}
 		}

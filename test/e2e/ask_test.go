@@ -90,6 +90,48 @@ func TestDiffForetellsWhatLocalFilesWouldChangeInEachCluster(t *testing.T) {
 	says(t, "stderr of it", stderr, "an apply would fail")
 }
 
+func TestDiffForetellsWhatAnotherDeclarationWouldChange(t *testing.T) {
+	t.Parallel()
+	fleet := lab.TestFleet(t)
+	a := newApp(t, fleet)
+	a.push(map[string]string{"deploy/more.yaml": a.configMap("more", "1")})
+	a.settle()
+	m := fleet.Members[0]
+	ref := "ks/app@" + m.Name()
+	vars := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "vars"}, StringData: map[string]string{"HIDDEN": "canary-value"}}
+	if _, err := a.client(m).CoreV1().Secrets(a.namespace).Create(t.Context(), vars, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "fleet.yaml")
+	fields := "prune: false, commonMetadata: {labels: {team: blue}}, postBuild: {substitute: {A: put-in}, substituteFrom: [{kind: Secret, name: vars}]}"
+	for path, content := range map[string]string{
+		"deploy/namespace.yaml": a.namespaceFile(), "deploy/app.yaml": a.configMap("app", "${A} ${HIDDEN}"),
+		"fleet.yaml": strings.Replace(a.declared, "prune: true", fields, 1),
+	} {
+		path = filepath.Join(dir, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	local := []string{"diff", ref, "--path", filepath.Join(dir, "deploy")}
+	stdout, _ := a.exits(1, local...)
+	says(t, "the diff under what the hub has", stdout, "+  value: ${A} ${HIDDEN}", "ConfigMap/"+a.namespace+"/more deleted")
+	stdout, stderr := a.exits(1, append(local, "--kustomization-file", file)...)
+	says(t, "the diff under what the file has", stdout, "+    team: blue", "ConfigMap/"+a.namespace+"/app changed", "*** (after)", "Namespace/"+a.namespace+" changed")
+	for _, words := range []string{"deleted", "canary-value", "${A}"} {
+		if strings.Contains(stdout+stderr, words) {
+			t.Errorf("the diff under what the file has says %q:\n%s%s", words, stdout, stderr)
+		}
+	}
+	if value, err := a.value(m, "app"); err != nil || value != "first" { // nothing was written
+		t.Errorf("%s has %q, %v", m.Name(), value, err)
+	}
+}
+
 func TestTreeTraceAndHistoryTellOfALiveApp(t *testing.T) {
 	t.Parallel()
 	fleet := lab.TestFleet(t)

@@ -90,6 +90,21 @@ func TestDiffSendsWhatIsBuiltLocally(t *testing.T) {
 	b.fails(exitUsage, []string{"nothing is built there"}, "diff", "ks/app", "--path", b.dir+"/none")
 }
 
+func TestDiffWithAFileSendsWhatThatDeclares(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t)
+	b.hub.answers = map[string]any{"prod-1": fleet.Diff{}}
+	file := b.write("ks.yaml", strings.Replace(ksApp, "path: ./deploy,", "path: ./deploy, namePrefix: x-, postBuild: {substitute: {A: b}},", 1))
+	b.ok("diff", "ks/app@prod-1", "--path", b.tree(), "--kustomization-file", file)
+	asked := requestsOf[*adminv1.AskRequest](b.hub)[0].GetDeclaredDiff()
+	text, err := fleet.UnpackDocuments(asked.GetDocuments())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantTexts(t, "documents", string(text), "name: x-app\n")
+	wantTexts(t, "what is declared", string(asked.GetDeclared()), `"postBuild":{"substitute":{"A":"b"}}`, `"namespace":"apps"`)
+}
+
 func TestTreeDrawsWhatObjectsOwn(t *testing.T) {
 	t.Parallel()
 	b := newFleet(t)

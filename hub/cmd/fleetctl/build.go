@@ -77,7 +77,7 @@ func (a *app) runBuild(ctx context.Context, r ref, flags localFlags, secrets boo
 		return err
 	}
 	a.say(symbolDone, "built from %s for %s; objects: %d", flags.path, r, len(documents))
-	a.leftToClusters(declared)
+	a.leftToClusters(declared.Kustomization)
 	return nil
 }
 

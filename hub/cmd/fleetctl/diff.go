@@ -31,9 +31,8 @@ func newDiffCommand(a *app) *cobra.Command {
 			"--path, objects that are built from local files take their place; with --drift, only what was applied and has become\n" +
 			"otherwise since is shown. Values of Secrets do not leave the cluster: *** (before) and *** (after) stand for one that\n" +
 			"would change. Clusters where the same would happen are shown as one.\n\n" +
-			"Of --kustomization-file the build fields are taken. What the clusters do after the build is as the hub has it: a\n" +
-			"warning names those of " + strings.Join(released, ", ") + "\n" +
-			"that the file has otherwise.\n\n" +
+			"With --kustomization-file, what that says of the build and of how objects are applied, such as postBuild, takes the\n" +
+			"place of what each cluster has been told.\n\n" +
 			"The exit code is 0 without differences, 1 with some, and more when something went wrong.",
 		Example: `  fleetctl diff ks/podinfo
   fleetctl diff ks/podinfo@eu-1 --drift
@@ -73,21 +72,22 @@ func (a *app) parseInstance(cmd *cobra.Command, args []string) (ref, error) {
 }
 
 func (a *app) runDiff(ctx context.Context, r ref, flags diffFlags) error {
-	what := &adminv1.DiffAsk{Drift: flags.drift}
+	request := about(r)
+	request.Ask = &adminv1.AskRequest_Diff{Diff: &adminv1.DiffAsk{Drift: flags.drift}}
 	if flags.local.path != "" {
-		declared, documents, err := a.buildLocal(ctx, r, flags.local)
-		if err == nil {
-			err = a.tellUncompared(ctx, r, flags.local, declared)
-		}
+		declared, built, err := a.buildLocal(ctx, r, flags.local)
 		if err != nil {
 			return err
 		}
-		if what.Documents, err = pack(documents); err != nil {
+		documents, err := pack(built)
+		if err != nil {
 			return err
 		}
+		request.Ask = &adminv1.AskRequest_Diff{Diff: &adminv1.DiffAsk{Documents: documents}}
+		if flags.local.file != "" {
+			request.Ask = &adminv1.AskRequest_DeclaredDiff{DeclaredDiff: &adminv1.DeclaredDiffAsk{Documents: documents, Declared: declared.declared}}
+		}
 	}
-	request := about(r)
-	request.Ask = &adminv1.AskRequest_Diff{Diff: what}
 	answers, err := ask[fleet.Diff](ctx, a, "compare "+r.String(), request)
 	if err != nil {
 		return err

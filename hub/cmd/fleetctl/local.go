@@ -29,9 +29,15 @@ func (f *localFlags) add(cmd *cobra.Command) {
 	_ = cmd.MarkFlagFilename("kustomization-file", "yaml", "yml", "json")
 }
 
+// kustomization is one as a file or the hub has it: the JSON, and the spec in it.
+type kustomization struct {
+	declared []byte
+	flux.Kustomization
+}
+
 // buildLocal builds a local directory as the hub builds the Kustomization's, and returns that and the objects, one YAML
 // document each.
-func (a *app) buildLocal(ctx context.Context, r ref, flags localFlags) (declared flux.Kustomization, documents [][]byte, err error) {
+func (a *app) buildLocal(ctx context.Context, r ref, flags localFlags) (declared kustomization, documents [][]byte, err error) {
 	if r.kind.Name != resource.Kustomization.Name {
 		return declared, nil, refuse("%s: only a Kustomization is built from a directory", r)
 	}
@@ -52,7 +58,7 @@ func (a *app) buildLocal(ctx context.Context, r ref, flags localFlags) (declared
 		return declared, nil, errors.New("this machine's file system cannot be built from")
 	}
 	if documents, err = build.Build(ctx, fsys, dir, declared.BuildSpec); err != nil {
-		return declared, nil, buildFailure(r, declared, flags, err)
+		return declared, nil, buildFailure(r, declared.Kustomization, flags, err)
 	}
 	return declared, documents, nil
 }
@@ -114,17 +120,16 @@ func workTree(dir string) string {
 }
 
 // declaredKustomization returns the Kustomization as the file or the hub has it.
-func (a *app) declaredKustomization(ctx context.Context, r ref, flags localFlags) (flux.Kustomization, error) {
-	var none flux.Kustomization
-	raw, err := a.kustomizationBytes(ctx, r, flags)
-	if err != nil {
-		return none, err
+func (a *app) declaredKustomization(ctx context.Context, r ref, flags localFlags) (k kustomization, err error) {
+	if k.declared, err = a.kustomizationBytes(ctx, r, flags); err != nil {
+		return k, err
 	}
-	o, err := resource.Decode(raw)
+	o, err := resource.Decode(k.declared)
 	if err != nil {
-		return none, &failure{code: exitUsage, what: "read " + r.String(), why: err.Error()}
+		return k, &failure{code: exitUsage, what: "read " + r.String(), why: err.Error()}
 	}
-	return resource.Spec[flux.Kustomization](o)
+	k.Kustomization, err = resource.Spec[flux.Kustomization](o)
+	return k, err
 }
 
 func (a *app) kustomizationBytes(ctx context.Context, r ref, flags localFlags) ([]byte, error) {

@@ -41,6 +41,7 @@ type AskRequest struct {
 	//	*AskRequest_Tree
 	//	*AskRequest_Trace
 	//	*AskRequest_Variables
+	//	*AskRequest_DeclaredDiff
 	Ask           isAskRequest_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -154,6 +155,15 @@ func (x *AskRequest) GetVariables() *VariablesAsk {
 	return nil
 }
 
+func (x *AskRequest) GetDeclaredDiff() *DeclaredDiffAsk {
+	if x != nil {
+		if x, ok := x.Ask.(*AskRequest_DeclaredDiff); ok {
+			return x.DeclaredDiff
+		}
+	}
+	return nil
+}
+
 type isAskRequest_Ask interface {
 	isAskRequest_Ask()
 }
@@ -174,6 +184,10 @@ type AskRequest_Variables struct {
 	Variables *VariablesAsk `protobuf:"bytes,9,opt,name=variables,proto3,oneof"`
 }
 
+type AskRequest_DeclaredDiff struct {
+	DeclaredDiff *DeclaredDiffAsk `protobuf:"bytes,10,opt,name=declared_diff,json=declaredDiff,proto3,oneof"`
+}
+
 func (*AskRequest_Diff) isAskRequest_Ask() {}
 
 func (*AskRequest_Tree) isAskRequest_Ask() {}
@@ -181,6 +195,8 @@ func (*AskRequest_Tree) isAskRequest_Ask() {}
 func (*AskRequest_Trace) isAskRequest_Ask() {}
 
 func (*AskRequest_Variables) isAskRequest_Ask() {}
+
+func (*AskRequest_DeclaredDiff) isAskRequest_Ask() {}
 
 // DiffAsk asks what an apply would change; the answer is pkg/fleet's Diff.
 type DiffAsk struct {
@@ -237,6 +253,61 @@ func (x *DiffAsk) GetDocuments() []byte {
 	return nil
 }
 
+// DeclaredDiffAsk asks what an apply would change if the App were declared otherwise; the answer is pkg/fleet's Diff.
+type DeclaredDiffAsk struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in a DiffAsk; there have to be some.
+	Documents []byte `protobuf:"bytes,1,opt,name=documents,proto3" json:"documents,omitempty"`
+	// The Kustomization, as JSON: what it says of how objects are applied takes the place of what the App has there.
+	Declared      []byte `protobuf:"bytes,2,opt,name=declared,proto3" json:"declared,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeclaredDiffAsk) Reset() {
+	*x = DeclaredDiffAsk{}
+	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeclaredDiffAsk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeclaredDiffAsk) ProtoMessage() {}
+
+func (x *DeclaredDiffAsk) ProtoReflect() protoreflect.Message {
+	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeclaredDiffAsk.ProtoReflect.Descriptor instead.
+func (*DeclaredDiffAsk) Descriptor() ([]byte, []int) {
+	return file_flotilla_admin_v1_questions_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *DeclaredDiffAsk) GetDocuments() []byte {
+	if x != nil {
+		return x.Documents
+	}
+	return nil
+}
+
+func (x *DeclaredDiffAsk) GetDeclared() []byte {
+	if x != nil {
+		return x.Declared
+	}
+	return nil
+}
+
 // TreeAsk asks for an App's objects and what they own; the answer is pkg/fleet's Tree.
 type TreeAsk struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -246,7 +317,7 @@ type TreeAsk struct {
 
 func (x *TreeAsk) Reset() {
 	*x = TreeAsk{}
-	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[2]
+	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -258,7 +329,7 @@ func (x *TreeAsk) String() string {
 func (*TreeAsk) ProtoMessage() {}
 
 func (x *TreeAsk) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[2]
+	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -271,7 +342,7 @@ func (x *TreeAsk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeAsk.ProtoReflect.Descriptor instead.
 func (*TreeAsk) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_questions_proto_rawDescGZIP(), []int{2}
+	return file_flotilla_admin_v1_questions_proto_rawDescGZIP(), []int{3}
 }
 
 // TraceAsk asks where an object comes from; the answer is pkg/fleet's Trace.
@@ -287,7 +358,7 @@ type TraceAsk struct {
 
 func (x *TraceAsk) Reset() {
 	*x = TraceAsk{}
-	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[3]
+	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -299,7 +370,7 @@ func (x *TraceAsk) String() string {
 func (*TraceAsk) ProtoMessage() {}
 
 func (x *TraceAsk) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[3]
+	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -312,7 +383,7 @@ func (x *TraceAsk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceAsk.ProtoReflect.Descriptor instead.
 func (*TraceAsk) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_questions_proto_rawDescGZIP(), []int{3}
+	return file_flotilla_admin_v1_questions_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *TraceAsk) GetWord() string {
@@ -345,7 +416,7 @@ type VariablesAsk struct {
 
 func (x *VariablesAsk) Reset() {
 	*x = VariablesAsk{}
-	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[4]
+	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -357,7 +428,7 @@ func (x *VariablesAsk) String() string {
 func (*VariablesAsk) ProtoMessage() {}
 
 func (x *VariablesAsk) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[4]
+	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -370,7 +441,7 @@ func (x *VariablesAsk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VariablesAsk.ProtoReflect.Descriptor instead.
 func (*VariablesAsk) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_questions_proto_rawDescGZIP(), []int{4}
+	return file_flotilla_admin_v1_questions_proto_rawDescGZIP(), []int{5}
 }
 
 // AskResponse is a part of one cluster's answer.
@@ -390,7 +461,7 @@ type AskResponse struct {
 
 func (x *AskResponse) Reset() {
 	*x = AskResponse{}
-	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[5]
+	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -402,7 +473,7 @@ func (x *AskResponse) String() string {
 func (*AskResponse) ProtoMessage() {}
 
 func (x *AskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[5]
+	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -415,7 +486,7 @@ func (x *AskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AskResponse.ProtoReflect.Descriptor instead.
 func (*AskResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_questions_proto_rawDescGZIP(), []int{5}
+	return file_flotilla_admin_v1_questions_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AskResponse) GetCluster() string {
@@ -457,7 +528,7 @@ var File_flotilla_admin_v1_questions_proto protoreflect.FileDescriptor
 
 const file_flotilla_admin_v1_questions_proto_rawDesc = "" +
 	"\n" +
-	"!flotilla/admin/v1/questions.proto\x12\x11flotilla.admin.v1\x1a\x1egoogle/protobuf/duration.proto\"\x82\x03\n" +
+	"!flotilla/admin/v1/questions.proto\x12\x11flotilla.admin.v1\x1a\x1egoogle/protobuf/duration.proto\"\xcd\x03\n" +
 	"\n" +
 	"AskRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
@@ -468,11 +539,16 @@ const file_flotilla_admin_v1_questions_proto_rawDesc = "" +
 	"\x04diff\x18\x06 \x01(\v2\x1a.flotilla.admin.v1.DiffAskH\x00R\x04diff\x120\n" +
 	"\x04tree\x18\a \x01(\v2\x1a.flotilla.admin.v1.TreeAskH\x00R\x04tree\x123\n" +
 	"\x05trace\x18\b \x01(\v2\x1b.flotilla.admin.v1.TraceAskH\x00R\x05trace\x12?\n" +
-	"\tvariables\x18\t \x01(\v2\x1f.flotilla.admin.v1.VariablesAskH\x00R\tvariablesB\x05\n" +
+	"\tvariables\x18\t \x01(\v2\x1f.flotilla.admin.v1.VariablesAskH\x00R\tvariables\x12I\n" +
+	"\rdeclared_diff\x18\n" +
+	" \x01(\v2\".flotilla.admin.v1.DeclaredDiffAskH\x00R\fdeclaredDiffB\x05\n" +
 	"\x03ask\"=\n" +
 	"\aDiffAsk\x12\x14\n" +
 	"\x05drift\x18\x01 \x01(\bR\x05drift\x12\x1c\n" +
-	"\tdocuments\x18\x02 \x01(\fR\tdocuments\"\t\n" +
+	"\tdocuments\x18\x02 \x01(\fR\tdocuments\"K\n" +
+	"\x0fDeclaredDiffAsk\x12\x1c\n" +
+	"\tdocuments\x18\x01 \x01(\fR\tdocuments\x12\x1a\n" +
+	"\bdeclared\x18\x02 \x01(\fR\bdeclared\"\t\n" +
 	"\aTreeAsk\"P\n" +
 	"\bTraceAsk\x12\x12\n" +
 	"\x04word\x18\x01 \x01(\tR\x04word\x12\x1c\n" +
@@ -500,29 +576,31 @@ func file_flotilla_admin_v1_questions_proto_rawDescGZIP() []byte {
 	return file_flotilla_admin_v1_questions_proto_rawDescData
 }
 
-var file_flotilla_admin_v1_questions_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_flotilla_admin_v1_questions_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_flotilla_admin_v1_questions_proto_goTypes = []any{
 	(*AskRequest)(nil),          // 0: flotilla.admin.v1.AskRequest
 	(*DiffAsk)(nil),             // 1: flotilla.admin.v1.DiffAsk
-	(*TreeAsk)(nil),             // 2: flotilla.admin.v1.TreeAsk
-	(*TraceAsk)(nil),            // 3: flotilla.admin.v1.TraceAsk
-	(*VariablesAsk)(nil),        // 4: flotilla.admin.v1.VariablesAsk
-	(*AskResponse)(nil),         // 5: flotilla.admin.v1.AskResponse
-	(*durationpb.Duration)(nil), // 6: google.protobuf.Duration
+	(*DeclaredDiffAsk)(nil),     // 2: flotilla.admin.v1.DeclaredDiffAsk
+	(*TreeAsk)(nil),             // 3: flotilla.admin.v1.TreeAsk
+	(*TraceAsk)(nil),            // 4: flotilla.admin.v1.TraceAsk
+	(*VariablesAsk)(nil),        // 5: flotilla.admin.v1.VariablesAsk
+	(*AskResponse)(nil),         // 6: flotilla.admin.v1.AskResponse
+	(*durationpb.Duration)(nil), // 7: google.protobuf.Duration
 }
 var file_flotilla_admin_v1_questions_proto_depIdxs = []int32{
-	6, // 0: flotilla.admin.v1.AskRequest.timeout:type_name -> google.protobuf.Duration
+	7, // 0: flotilla.admin.v1.AskRequest.timeout:type_name -> google.protobuf.Duration
 	1, // 1: flotilla.admin.v1.AskRequest.diff:type_name -> flotilla.admin.v1.DiffAsk
-	2, // 2: flotilla.admin.v1.AskRequest.tree:type_name -> flotilla.admin.v1.TreeAsk
-	3, // 3: flotilla.admin.v1.AskRequest.trace:type_name -> flotilla.admin.v1.TraceAsk
-	4, // 4: flotilla.admin.v1.AskRequest.variables:type_name -> flotilla.admin.v1.VariablesAsk
-	0, // 5: flotilla.admin.v1.QuestionsService.Ask:input_type -> flotilla.admin.v1.AskRequest
-	5, // 6: flotilla.admin.v1.QuestionsService.Ask:output_type -> flotilla.admin.v1.AskResponse
-	6, // [6:7] is the sub-list for method output_type
-	5, // [5:6] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	3, // 2: flotilla.admin.v1.AskRequest.tree:type_name -> flotilla.admin.v1.TreeAsk
+	4, // 3: flotilla.admin.v1.AskRequest.trace:type_name -> flotilla.admin.v1.TraceAsk
+	5, // 4: flotilla.admin.v1.AskRequest.variables:type_name -> flotilla.admin.v1.VariablesAsk
+	2, // 5: flotilla.admin.v1.AskRequest.declared_diff:type_name -> flotilla.admin.v1.DeclaredDiffAsk
+	0, // 6: flotilla.admin.v1.QuestionsService.Ask:input_type -> flotilla.admin.v1.AskRequest
+	6, // 7: flotilla.admin.v1.QuestionsService.Ask:output_type -> flotilla.admin.v1.AskResponse
+	7, // [7:8] is the sub-list for method output_type
+	6, // [6:7] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_flotilla_admin_v1_questions_proto_init() }
@@ -535,6 +613,7 @@ func file_flotilla_admin_v1_questions_proto_init() {
 		(*AskRequest_Tree)(nil),
 		(*AskRequest_Trace)(nil),
 		(*AskRequest_Variables)(nil),
+		(*AskRequest_DeclaredDiff)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -542,7 +621,7 @@ func file_flotilla_admin_v1_questions_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_flotilla_admin_v1_questions_proto_rawDesc), len(file_flotilla_admin_v1_questions_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

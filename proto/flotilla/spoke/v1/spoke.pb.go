@@ -1226,6 +1226,7 @@ type Question struct {
 	//	*Question_Tree
 	//	*Question_Trace
 	//	*Question_Variables
+	//	*Question_DeclaredDiff
 	Ask           isQuestion_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1327,6 +1328,15 @@ func (x *Question) GetVariables() *VariablesQuestion {
 	return nil
 }
 
+func (x *Question) GetDeclaredDiff() *DeclaredDiffQuestion {
+	if x != nil {
+		if x, ok := x.Ask.(*Question_DeclaredDiff); ok {
+			return x.DeclaredDiff
+		}
+	}
+	return nil
+}
+
 type isQuestion_Ask interface {
 	isQuestion_Ask()
 }
@@ -1356,6 +1366,11 @@ type Question_Variables struct {
 	Variables *VariablesQuestion `protobuf:"bytes,7,opt,name=variables,proto3,oneof"`
 }
 
+type Question_DeclaredDiff struct {
+	// What an apply would change if the App were declared otherwise.
+	DeclaredDiff *DeclaredDiffQuestion `protobuf:"bytes,8,opt,name=declared_diff,json=declaredDiff,proto3,oneof"`
+}
+
 func (*Question_HeldPrune) isQuestion_Ask() {}
 
 func (*Question_Diff) isQuestion_Ask() {}
@@ -1365,6 +1380,8 @@ func (*Question_Tree) isQuestion_Ask() {}
 func (*Question_Trace) isQuestion_Ask() {}
 
 func (*Question_Variables) isQuestion_Ask() {}
+
+func (*Question_DeclaredDiff) isQuestion_Ask() {}
 
 // HeldPruneQuestion asks which objects the guard holds; answered by a JSON list of object references.
 type HeldPruneQuestion struct {
@@ -1477,6 +1494,70 @@ func (x *DiffQuestion) GetDocuments() []byte {
 	return nil
 }
 
+// DeclaredDiffQuestion is a DiffQuestion about documents that would be applied in another way than the App's objects are.
+type DeclaredDiffQuestion struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The App's key.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// As in a DiffQuestion; there have to be some.
+	Documents []byte `protobuf:"bytes,2,opt,name=documents,proto3" json:"documents,omitempty"`
+	// How they would be applied, as JSON: pkg/fleet's Terms.
+	Terms         []byte `protobuf:"bytes,3,opt,name=terms,proto3" json:"terms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeclaredDiffQuestion) Reset() {
+	*x = DeclaredDiffQuestion{}
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeclaredDiffQuestion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeclaredDiffQuestion) ProtoMessage() {}
+
+func (x *DeclaredDiffQuestion) ProtoReflect() protoreflect.Message {
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeclaredDiffQuestion.ProtoReflect.Descriptor instead.
+func (*DeclaredDiffQuestion) Descriptor() ([]byte, []int) {
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *DeclaredDiffQuestion) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *DeclaredDiffQuestion) GetDocuments() []byte {
+	if x != nil {
+		return x.Documents
+	}
+	return nil
+}
+
+func (x *DeclaredDiffQuestion) GetTerms() []byte {
+	if x != nil {
+		return x.Terms
+	}
+	return nil
+}
+
 // TreeQuestion asks for the objects of an App, how they are, and what they own. Answered by JSON: pkg/fleet's Tree.
 type TreeQuestion struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1488,7 +1569,7 @@ type TreeQuestion struct {
 
 func (x *TreeQuestion) Reset() {
 	*x = TreeQuestion{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[18]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1500,7 +1581,7 @@ func (x *TreeQuestion) String() string {
 func (*TreeQuestion) ProtoMessage() {}
 
 func (x *TreeQuestion) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[18]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1513,7 +1594,7 @@ func (x *TreeQuestion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeQuestion.ProtoReflect.Descriptor instead.
 func (*TreeQuestion) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{18}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *TreeQuestion) GetKey() string {
@@ -1536,7 +1617,7 @@ type TraceQuestion struct {
 
 func (x *TraceQuestion) Reset() {
 	*x = TraceQuestion{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[19]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1548,7 +1629,7 @@ func (x *TraceQuestion) String() string {
 func (*TraceQuestion) ProtoMessage() {}
 
 func (x *TraceQuestion) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[19]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1561,7 +1642,7 @@ func (x *TraceQuestion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceQuestion.ProtoReflect.Descriptor instead.
 func (*TraceQuestion) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{19}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *TraceQuestion) GetWord() string {
@@ -1597,7 +1678,7 @@ type VariablesQuestion struct {
 
 func (x *VariablesQuestion) Reset() {
 	*x = VariablesQuestion{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[20]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1609,7 +1690,7 @@ func (x *VariablesQuestion) String() string {
 func (*VariablesQuestion) ProtoMessage() {}
 
 func (x *VariablesQuestion) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[20]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1622,7 +1703,7 @@ func (x *VariablesQuestion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VariablesQuestion.ProtoReflect.Descriptor instead.
 func (*VariablesQuestion) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{20}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *VariablesQuestion) GetKey() string {
@@ -1652,7 +1733,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[21]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1664,7 +1745,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[21]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1677,7 +1758,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{21}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ReportRequest) GetSession() uint64 {
@@ -1731,7 +1812,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[22]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1743,7 +1824,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[22]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1756,7 +1837,7 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{22}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{23}
 }
 
 // AssignmentReport is what a spoke says of one Assignment at one generation.
@@ -1800,7 +1881,7 @@ type AssignmentReport struct {
 
 func (x *AssignmentReport) Reset() {
 	*x = AssignmentReport{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[23]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1812,7 +1893,7 @@ func (x *AssignmentReport) String() string {
 func (*AssignmentReport) ProtoMessage() {}
 
 func (x *AssignmentReport) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[23]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1825,7 +1906,7 @@ func (x *AssignmentReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignmentReport.ProtoReflect.Descriptor instead.
 func (*AssignmentReport) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{23}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *AssignmentReport) GetKey() string {
@@ -1973,7 +2054,7 @@ type Condition struct {
 
 func (x *Condition) Reset() {
 	*x = Condition{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[24]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1985,7 +2066,7 @@ func (x *Condition) String() string {
 func (*Condition) ProtoMessage() {}
 
 func (x *Condition) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[24]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1998,7 +2079,7 @@ func (x *Condition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Condition.ProtoReflect.Descriptor instead.
 func (*Condition) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{24}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Condition) GetStatus() Status {
@@ -2036,7 +2117,7 @@ type ObjectStatus struct {
 
 func (x *ObjectStatus) Reset() {
 	*x = ObjectStatus{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[25]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2048,7 +2129,7 @@ func (x *ObjectStatus) String() string {
 func (*ObjectStatus) ProtoMessage() {}
 
 func (x *ObjectStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[25]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2061,7 +2142,7 @@ func (x *ObjectStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectStatus.ProtoReflect.Descriptor instead.
 func (*ObjectStatus) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{25}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ObjectStatus) GetObject() *ObjectReference {
@@ -2099,7 +2180,7 @@ type ObjectReference struct {
 
 func (x *ObjectReference) Reset() {
 	*x = ObjectReference{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[26]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2111,7 +2192,7 @@ func (x *ObjectReference) String() string {
 func (*ObjectReference) ProtoMessage() {}
 
 func (x *ObjectReference) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[26]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2124,7 +2205,7 @@ func (x *ObjectReference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectReference.ProtoReflect.Descriptor instead.
 func (*ObjectReference) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{26}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ObjectReference) GetGroup() string {
@@ -2177,7 +2258,7 @@ type HeldPrune struct {
 
 func (x *HeldPrune) Reset() {
 	*x = HeldPrune{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[27]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2189,7 +2270,7 @@ func (x *HeldPrune) String() string {
 func (*HeldPrune) ProtoMessage() {}
 
 func (x *HeldPrune) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[27]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2202,7 +2283,7 @@ func (x *HeldPrune) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldPrune.ProtoReflect.Descriptor instead.
 func (*HeldPrune) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{27}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *HeldPrune) GetDigest() []byte {
@@ -2246,7 +2327,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[28]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2258,7 +2339,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[28]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2271,7 +2352,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{28}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Event) GetNumber() uint64 {
@@ -2338,7 +2419,7 @@ type AnswerRequest struct {
 
 func (x *AnswerRequest) Reset() {
 	*x = AnswerRequest{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[29]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2350,7 +2431,7 @@ func (x *AnswerRequest) String() string {
 func (*AnswerRequest) ProtoMessage() {}
 
 func (x *AnswerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[29]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2363,7 +2444,7 @@ func (x *AnswerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerRequest.ProtoReflect.Descriptor instead.
 func (*AnswerRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{29}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AnswerRequest) GetQuestionId() string {
@@ -2396,7 +2477,7 @@ type AnswerResponse struct {
 
 func (x *AnswerResponse) Reset() {
 	*x = AnswerResponse{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[30]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2408,7 +2489,7 @@ func (x *AnswerResponse) String() string {
 func (*AnswerResponse) ProtoMessage() {}
 
 func (x *AnswerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[30]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2421,7 +2502,7 @@ func (x *AnswerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerResponse.ProtoReflect.Descriptor instead.
 func (*AnswerResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{30}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{31}
 }
 
 // FetchRequest names an Assignment generation.
@@ -2440,7 +2521,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[31]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2452,7 +2533,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[31]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2465,7 +2546,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{31}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *FetchRequest) GetKey() string {
@@ -2513,7 +2594,7 @@ type FetchResponse struct {
 
 func (x *FetchResponse) Reset() {
 	*x = FetchResponse{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[32]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2525,7 +2606,7 @@ func (x *FetchResponse) String() string {
 func (*FetchResponse) ProtoMessage() {}
 
 func (x *FetchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[32]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2538,7 +2619,7 @@ func (x *FetchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchResponse.ProtoReflect.Descriptor instead.
 func (*FetchResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{32}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *FetchResponse) GetMessage() isFetchResponse_Message {
@@ -2611,7 +2692,7 @@ type FetchHeader struct {
 
 func (x *FetchHeader) Reset() {
 	*x = FetchHeader{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[33]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2623,7 +2704,7 @@ func (x *FetchHeader) String() string {
 func (*FetchHeader) ProtoMessage() {}
 
 func (x *FetchHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[33]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2636,7 +2717,7 @@ func (x *FetchHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchHeader.ProtoReflect.Descriptor instead.
 func (*FetchHeader) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{33}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *FetchHeader) GetBaseManifest() []byte {
@@ -2662,7 +2743,7 @@ type Superseded struct {
 
 func (x *Superseded) Reset() {
 	*x = Superseded{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[34]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2674,7 +2755,7 @@ func (x *Superseded) String() string {
 func (*Superseded) ProtoMessage() {}
 
 func (x *Superseded) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[34]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2687,7 +2768,7 @@ func (x *Superseded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Superseded.ProtoReflect.Descriptor instead.
 func (*Superseded) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{34}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{35}
 }
 
 var File_flotilla_spoke_v1_spoke_proto protoreflect.FileDescriptor
@@ -2759,7 +2840,7 @@ const file_flotilla_spoke_v1_spoke_proto_rawDesc = "" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x127\n" +
 	"\tsigned_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bsignedAt\x12\x14\n" +
 	"\x05value\x18\x03 \x01(\fR\x05value\"\v\n" +
-	"\tHeartbeat\"\x8e\x03\n" +
+	"\tHeartbeat\"\xde\x03\n" +
 	"\bQuestion\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x126\n" +
 	"\bdeadline\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x12E\n" +
@@ -2768,14 +2849,19 @@ const file_flotilla_spoke_v1_spoke_proto_rawDesc = "" +
 	"\x04diff\x18\x04 \x01(\v2\x1f.flotilla.spoke.v1.DiffQuestionH\x00R\x04diff\x125\n" +
 	"\x04tree\x18\x05 \x01(\v2\x1f.flotilla.spoke.v1.TreeQuestionH\x00R\x04tree\x128\n" +
 	"\x05trace\x18\x06 \x01(\v2 .flotilla.spoke.v1.TraceQuestionH\x00R\x05trace\x12D\n" +
-	"\tvariables\x18\a \x01(\v2$.flotilla.spoke.v1.VariablesQuestionH\x00R\tvariablesB\x05\n" +
+	"\tvariables\x18\a \x01(\v2$.flotilla.spoke.v1.VariablesQuestionH\x00R\tvariables\x12N\n" +
+	"\rdeclared_diff\x18\b \x01(\v2'.flotilla.spoke.v1.DeclaredDiffQuestionH\x00R\fdeclaredDiffB\x05\n" +
 	"\x03ask\"%\n" +
 	"\x11HeldPruneQuestion\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\"T\n" +
 	"\fDiffQuestion\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05drift\x18\x02 \x01(\bR\x05drift\x12\x1c\n" +
-	"\tdocuments\x18\x03 \x01(\fR\tdocuments\" \n" +
+	"\tdocuments\x18\x03 \x01(\fR\tdocuments\"\\\n" +
+	"\x14DeclaredDiffQuestion\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x1c\n" +
+	"\tdocuments\x18\x02 \x01(\fR\tdocuments\x12\x14\n" +
+	"\x05terms\x18\x03 \x01(\fR\x05terms\" \n" +
 	"\fTreeQuestion\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\"U\n" +
 	"\rTraceQuestion\x12\x12\n" +
@@ -2910,7 +2996,7 @@ func file_flotilla_spoke_v1_spoke_proto_rawDescGZIP() []byte {
 }
 
 var file_flotilla_spoke_v1_spoke_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_flotilla_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_flotilla_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_flotilla_spoke_v1_spoke_proto_goTypes = []any{
 	(Stage)(0),                    // 0: flotilla.spoke.v1.Stage
 	(Waiting)(0),                  // 1: flotilla.spoke.v1.Waiting
@@ -2933,25 +3019,26 @@ var file_flotilla_spoke_v1_spoke_proto_goTypes = []any{
 	(*Question)(nil),              // 18: flotilla.spoke.v1.Question
 	(*HeldPruneQuestion)(nil),     // 19: flotilla.spoke.v1.HeldPruneQuestion
 	(*DiffQuestion)(nil),          // 20: flotilla.spoke.v1.DiffQuestion
-	(*TreeQuestion)(nil),          // 21: flotilla.spoke.v1.TreeQuestion
-	(*TraceQuestion)(nil),         // 22: flotilla.spoke.v1.TraceQuestion
-	(*VariablesQuestion)(nil),     // 23: flotilla.spoke.v1.VariablesQuestion
-	(*ReportRequest)(nil),         // 24: flotilla.spoke.v1.ReportRequest
-	(*ReportResponse)(nil),        // 25: flotilla.spoke.v1.ReportResponse
-	(*AssignmentReport)(nil),      // 26: flotilla.spoke.v1.AssignmentReport
-	(*Condition)(nil),             // 27: flotilla.spoke.v1.Condition
-	(*ObjectStatus)(nil),          // 28: flotilla.spoke.v1.ObjectStatus
-	(*ObjectReference)(nil),       // 29: flotilla.spoke.v1.ObjectReference
-	(*HeldPrune)(nil),             // 30: flotilla.spoke.v1.HeldPrune
-	(*Event)(nil),                 // 31: flotilla.spoke.v1.Event
-	(*AnswerRequest)(nil),         // 32: flotilla.spoke.v1.AnswerRequest
-	(*AnswerResponse)(nil),        // 33: flotilla.spoke.v1.AnswerResponse
-	(*FetchRequest)(nil),          // 34: flotilla.spoke.v1.FetchRequest
-	(*FetchResponse)(nil),         // 35: flotilla.spoke.v1.FetchResponse
-	(*FetchHeader)(nil),           // 36: flotilla.spoke.v1.FetchHeader
-	(*Superseded)(nil),            // 37: flotilla.spoke.v1.Superseded
-	(*durationpb.Duration)(nil),   // 38: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 39: google.protobuf.Timestamp
+	(*DeclaredDiffQuestion)(nil),  // 21: flotilla.spoke.v1.DeclaredDiffQuestion
+	(*TreeQuestion)(nil),          // 22: flotilla.spoke.v1.TreeQuestion
+	(*TraceQuestion)(nil),         // 23: flotilla.spoke.v1.TraceQuestion
+	(*VariablesQuestion)(nil),     // 24: flotilla.spoke.v1.VariablesQuestion
+	(*ReportRequest)(nil),         // 25: flotilla.spoke.v1.ReportRequest
+	(*ReportResponse)(nil),        // 26: flotilla.spoke.v1.ReportResponse
+	(*AssignmentReport)(nil),      // 27: flotilla.spoke.v1.AssignmentReport
+	(*Condition)(nil),             // 28: flotilla.spoke.v1.Condition
+	(*ObjectStatus)(nil),          // 29: flotilla.spoke.v1.ObjectStatus
+	(*ObjectReference)(nil),       // 30: flotilla.spoke.v1.ObjectReference
+	(*HeldPrune)(nil),             // 31: flotilla.spoke.v1.HeldPrune
+	(*Event)(nil),                 // 32: flotilla.spoke.v1.Event
+	(*AnswerRequest)(nil),         // 33: flotilla.spoke.v1.AnswerRequest
+	(*AnswerResponse)(nil),        // 34: flotilla.spoke.v1.AnswerResponse
+	(*FetchRequest)(nil),          // 35: flotilla.spoke.v1.FetchRequest
+	(*FetchResponse)(nil),         // 36: flotilla.spoke.v1.FetchResponse
+	(*FetchHeader)(nil),           // 37: flotilla.spoke.v1.FetchHeader
+	(*Superseded)(nil),            // 38: flotilla.spoke.v1.Superseded
+	(*durationpb.Duration)(nil),   // 39: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 40: google.protobuf.Timestamp
 }
 var file_flotilla_spoke_v1_spoke_proto_depIdxs = []int32{
 	5,  // 0: flotilla.spoke.v1.EnrollResponse.credentials:type_name -> flotilla.spoke.v1.Credentials
@@ -2963,51 +3050,52 @@ var file_flotilla_spoke_v1_spoke_proto_depIdxs = []int32{
 	14, // 6: flotilla.spoke.v1.ConnectResponse.desired:type_name -> flotilla.spoke.v1.Desired
 	17, // 7: flotilla.spoke.v1.ConnectResponse.heartbeat:type_name -> flotilla.spoke.v1.Heartbeat
 	18, // 8: flotilla.spoke.v1.ConnectResponse.question:type_name -> flotilla.spoke.v1.Question
-	38, // 9: flotilla.spoke.v1.Welcome.heartbeat_period:type_name -> google.protobuf.Duration
+	39, // 9: flotilla.spoke.v1.Welcome.heartbeat_period:type_name -> google.protobuf.Duration
 	9,  // 10: flotilla.spoke.v1.Desired.base:type_name -> flotilla.spoke.v1.StateID
 	9,  // 11: flotilla.spoke.v1.Desired.result:type_name -> flotilla.spoke.v1.StateID
 	15, // 12: flotilla.spoke.v1.Desired.items:type_name -> flotilla.spoke.v1.Item
 	16, // 13: flotilla.spoke.v1.Desired.signature:type_name -> flotilla.spoke.v1.Signature
-	39, // 14: flotilla.spoke.v1.Signature.signed_at:type_name -> google.protobuf.Timestamp
-	39, // 15: flotilla.spoke.v1.Question.deadline:type_name -> google.protobuf.Timestamp
+	40, // 14: flotilla.spoke.v1.Signature.signed_at:type_name -> google.protobuf.Timestamp
+	40, // 15: flotilla.spoke.v1.Question.deadline:type_name -> google.protobuf.Timestamp
 	19, // 16: flotilla.spoke.v1.Question.held_prune:type_name -> flotilla.spoke.v1.HeldPruneQuestion
 	20, // 17: flotilla.spoke.v1.Question.diff:type_name -> flotilla.spoke.v1.DiffQuestion
-	21, // 18: flotilla.spoke.v1.Question.tree:type_name -> flotilla.spoke.v1.TreeQuestion
-	22, // 19: flotilla.spoke.v1.Question.trace:type_name -> flotilla.spoke.v1.TraceQuestion
-	23, // 20: flotilla.spoke.v1.Question.variables:type_name -> flotilla.spoke.v1.VariablesQuestion
-	9,  // 21: flotilla.spoke.v1.ReportRequest.acknowledged:type_name -> flotilla.spoke.v1.StateID
-	26, // 22: flotilla.spoke.v1.ReportRequest.reports:type_name -> flotilla.spoke.v1.AssignmentReport
-	31, // 23: flotilla.spoke.v1.ReportRequest.events:type_name -> flotilla.spoke.v1.Event
-	0,  // 24: flotilla.spoke.v1.AssignmentReport.stage:type_name -> flotilla.spoke.v1.Stage
-	1,  // 25: flotilla.spoke.v1.AssignmentReport.waiting:type_name -> flotilla.spoke.v1.Waiting
-	27, // 26: flotilla.spoke.v1.AssignmentReport.ready:type_name -> flotilla.spoke.v1.Condition
-	27, // 27: flotilla.spoke.v1.AssignmentReport.healthy:type_name -> flotilla.spoke.v1.Condition
-	28, // 28: flotilla.spoke.v1.AssignmentReport.not_ready:type_name -> flotilla.spoke.v1.ObjectStatus
-	30, // 29: flotilla.spoke.v1.AssignmentReport.held_prune:type_name -> flotilla.spoke.v1.HeldPrune
-	39, // 30: flotilla.spoke.v1.AssignmentReport.observed_at:type_name -> google.protobuf.Timestamp
-	2,  // 31: flotilla.spoke.v1.Condition.status:type_name -> flotilla.spoke.v1.Status
-	29, // 32: flotilla.spoke.v1.ObjectStatus.object:type_name -> flotilla.spoke.v1.ObjectReference
-	29, // 33: flotilla.spoke.v1.Event.object:type_name -> flotilla.spoke.v1.ObjectReference
-	39, // 34: flotilla.spoke.v1.Event.at:type_name -> google.protobuf.Timestamp
-	36, // 35: flotilla.spoke.v1.FetchResponse.header:type_name -> flotilla.spoke.v1.FetchHeader
-	37, // 36: flotilla.spoke.v1.FetchResponse.superseded:type_name -> flotilla.spoke.v1.Superseded
-	3,  // 37: flotilla.spoke.v1.SpokeService.Enroll:input_type -> flotilla.spoke.v1.EnrollRequest
-	7,  // 38: flotilla.spoke.v1.SpokeService.Renew:input_type -> flotilla.spoke.v1.RenewRequest
-	10, // 39: flotilla.spoke.v1.SpokeService.Connect:input_type -> flotilla.spoke.v1.ConnectRequest
-	24, // 40: flotilla.spoke.v1.SpokeService.Report:input_type -> flotilla.spoke.v1.ReportRequest
-	32, // 41: flotilla.spoke.v1.SpokeService.Answer:input_type -> flotilla.spoke.v1.AnswerRequest
-	34, // 42: flotilla.spoke.v1.SpokeService.Fetch:input_type -> flotilla.spoke.v1.FetchRequest
-	4,  // 43: flotilla.spoke.v1.SpokeService.Enroll:output_type -> flotilla.spoke.v1.EnrollResponse
-	8,  // 44: flotilla.spoke.v1.SpokeService.Renew:output_type -> flotilla.spoke.v1.RenewResponse
-	12, // 45: flotilla.spoke.v1.SpokeService.Connect:output_type -> flotilla.spoke.v1.ConnectResponse
-	25, // 46: flotilla.spoke.v1.SpokeService.Report:output_type -> flotilla.spoke.v1.ReportResponse
-	33, // 47: flotilla.spoke.v1.SpokeService.Answer:output_type -> flotilla.spoke.v1.AnswerResponse
-	35, // 48: flotilla.spoke.v1.SpokeService.Fetch:output_type -> flotilla.spoke.v1.FetchResponse
-	43, // [43:49] is the sub-list for method output_type
-	37, // [37:43] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	22, // 18: flotilla.spoke.v1.Question.tree:type_name -> flotilla.spoke.v1.TreeQuestion
+	23, // 19: flotilla.spoke.v1.Question.trace:type_name -> flotilla.spoke.v1.TraceQuestion
+	24, // 20: flotilla.spoke.v1.Question.variables:type_name -> flotilla.spoke.v1.VariablesQuestion
+	21, // 21: flotilla.spoke.v1.Question.declared_diff:type_name -> flotilla.spoke.v1.DeclaredDiffQuestion
+	9,  // 22: flotilla.spoke.v1.ReportRequest.acknowledged:type_name -> flotilla.spoke.v1.StateID
+	27, // 23: flotilla.spoke.v1.ReportRequest.reports:type_name -> flotilla.spoke.v1.AssignmentReport
+	32, // 24: flotilla.spoke.v1.ReportRequest.events:type_name -> flotilla.spoke.v1.Event
+	0,  // 25: flotilla.spoke.v1.AssignmentReport.stage:type_name -> flotilla.spoke.v1.Stage
+	1,  // 26: flotilla.spoke.v1.AssignmentReport.waiting:type_name -> flotilla.spoke.v1.Waiting
+	28, // 27: flotilla.spoke.v1.AssignmentReport.ready:type_name -> flotilla.spoke.v1.Condition
+	28, // 28: flotilla.spoke.v1.AssignmentReport.healthy:type_name -> flotilla.spoke.v1.Condition
+	29, // 29: flotilla.spoke.v1.AssignmentReport.not_ready:type_name -> flotilla.spoke.v1.ObjectStatus
+	31, // 30: flotilla.spoke.v1.AssignmentReport.held_prune:type_name -> flotilla.spoke.v1.HeldPrune
+	40, // 31: flotilla.spoke.v1.AssignmentReport.observed_at:type_name -> google.protobuf.Timestamp
+	2,  // 32: flotilla.spoke.v1.Condition.status:type_name -> flotilla.spoke.v1.Status
+	30, // 33: flotilla.spoke.v1.ObjectStatus.object:type_name -> flotilla.spoke.v1.ObjectReference
+	30, // 34: flotilla.spoke.v1.Event.object:type_name -> flotilla.spoke.v1.ObjectReference
+	40, // 35: flotilla.spoke.v1.Event.at:type_name -> google.protobuf.Timestamp
+	37, // 36: flotilla.spoke.v1.FetchResponse.header:type_name -> flotilla.spoke.v1.FetchHeader
+	38, // 37: flotilla.spoke.v1.FetchResponse.superseded:type_name -> flotilla.spoke.v1.Superseded
+	3,  // 38: flotilla.spoke.v1.SpokeService.Enroll:input_type -> flotilla.spoke.v1.EnrollRequest
+	7,  // 39: flotilla.spoke.v1.SpokeService.Renew:input_type -> flotilla.spoke.v1.RenewRequest
+	10, // 40: flotilla.spoke.v1.SpokeService.Connect:input_type -> flotilla.spoke.v1.ConnectRequest
+	25, // 41: flotilla.spoke.v1.SpokeService.Report:input_type -> flotilla.spoke.v1.ReportRequest
+	33, // 42: flotilla.spoke.v1.SpokeService.Answer:input_type -> flotilla.spoke.v1.AnswerRequest
+	35, // 43: flotilla.spoke.v1.SpokeService.Fetch:input_type -> flotilla.spoke.v1.FetchRequest
+	4,  // 44: flotilla.spoke.v1.SpokeService.Enroll:output_type -> flotilla.spoke.v1.EnrollResponse
+	8,  // 45: flotilla.spoke.v1.SpokeService.Renew:output_type -> flotilla.spoke.v1.RenewResponse
+	12, // 46: flotilla.spoke.v1.SpokeService.Connect:output_type -> flotilla.spoke.v1.ConnectResponse
+	26, // 47: flotilla.spoke.v1.SpokeService.Report:output_type -> flotilla.spoke.v1.ReportResponse
+	34, // 48: flotilla.spoke.v1.SpokeService.Answer:output_type -> flotilla.spoke.v1.AnswerResponse
+	36, // 49: flotilla.spoke.v1.SpokeService.Fetch:output_type -> flotilla.spoke.v1.FetchResponse
+	44, // [44:50] is the sub-list for method output_type
+	38, // [38:44] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_flotilla_spoke_v1_spoke_proto_init() }
@@ -3027,8 +3115,9 @@ func file_flotilla_spoke_v1_spoke_proto_init() {
 		(*Question_Tree)(nil),
 		(*Question_Trace)(nil),
 		(*Question_Variables)(nil),
+		(*Question_DeclaredDiff)(nil),
 	}
-	file_flotilla_spoke_v1_spoke_proto_msgTypes[32].OneofWrappers = []any{
+	file_flotilla_spoke_v1_spoke_proto_msgTypes[33].OneofWrappers = []any{
 		(*FetchResponse_Header)(nil),
 		(*FetchResponse_Chunk)(nil),
 		(*FetchResponse_Superseded)(nil),
@@ -3039,7 +3128,7 @@ func file_flotilla_spoke_v1_spoke_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_flotilla_spoke_v1_spoke_proto_rawDesc), len(file_flotilla_spoke_v1_spoke_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   35,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
