@@ -312,8 +312,19 @@ func TestCycleOfDependenciesIsRefusedByName(t *testing.T) {
 	if err := try(t.Context(), kustomization("a", "", `,"dependsOn":[{"name":"z"},{"name":"c"}]`), fleet.Order{}); err == nil || !strings.HasSuffix(err.Error(), "apps/a -> apps/c -> apps/a") {
 		t.Errorf("the shortest of two: %v", err)
 	}
+	c.declare("d", "", `,"dependsOn":[{"name":"a"}]`)
+	c.declare("c", "", `,"dependsOn":[{"name":"b"}]`)
+	for _, order := range []string{`{"name":"c"},{"name":"d"}`, `{"name":"d"},{"name":"c"}`} {
+		if err := try(t.Context(), kustomization("a", "", `,"dependsOn":[`+order+`]`), fleet.Order{}); err == nil || !strings.HasSuffix(err.Error(), "apps/a -> apps/d -> apps/a") {
+			t.Errorf("the shortest of two, on %s: %v", order, err)
+		}
+	}
 	c.declare("b", "", "")
 	c.declare("a", "", `,"dependsOn":[{"name":"b"}]`) // the other way round it is none
+	if _, err := c.DeleteObject(t.Context(), admin, resource.Deletion{Kind: "Kustomization", Namespace: "apps", Name: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	c.declare("b", "", `,"dependsOn":[{"name":"a"}]`) // of what is deleted it is none either
 }
 
 func TestCycleOfWhichTwoAppsAreDeclaredAtOnceIsRefusedToOne(t *testing.T) {

@@ -98,13 +98,13 @@ func TestAFieldThatIsIgnoredAndNoLongerSetIsNotRemoved(t *testing.T) {
 func TestAFieldThatIsIgnoredAndRemovedStaysAway(t *testing.T) {
 	b := newBundle(t).start()
 	b.release.Ignore = []fleet.IgnoreRule{{Paths: []string{"/data/key"}, Target: &fleet.PatchTarget{Name: "a"}}}
-	b.deploy(b.configMap("a", "1"), b.configMap("b", "1"))
-	for _, name := range []string{"a", "b"} {
+	b.deploy(b.configMap("a", "1"), b.configMap("ab", "1"))
+	for _, name := range []string{"a", "ab"} {
 		b.patch(configMaps, name, "someone", `{"data":{"key":null,"other":"x"}}`)
 	}
-	b.value(configMaps, "b", "1", "data", "key")
+	b.value(configMaps, "ab", "1", "data", "key")
 	b.judged()
-	b.deploy(b.configMap("a", "2", annotations("x", "y")), b.configMap("b", "1"))
+	b.deploy(b.configMap("a", "2", annotations("x", "y")), b.configMap("ab", "1"))
 	b.value(configMaps, "a", "y", "metadata", "annotations", "x")
 	b.value(configMaps, "a", nil, "data", "key")
 
@@ -113,22 +113,31 @@ func TestAFieldThatIsIgnoredAndRemovedStaysAway(t *testing.T) {
 	b.value(configMaps, "a", "2", "data", "key")
 }
 
+// What kubectl sets becomes ours, so that its value is sent; what others set is left out.
 func TestAnElementOfAListIsIgnoredWhereverItIs(t *testing.T) {
-	b := newBundle(t).start()
-	b.release.Ignore = []fleet.IgnoreRule{{Paths: []string{"/spec/template/spec/containers/0/image"}}}
-	b.deploy(b.deployment("web", ""))
-	b.patchJSON(deployments, "web", "someone", `[
-		{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"example.com/app:theirs"},
-		{"op":"add","path":"/spec/template/spec/containers/0","value":{"name":"sidecar","image":"example.com/sidecar:1"}}]`)
-	b.judged()
-	b.deploy(strings.Replace(b.deployment("web", ""), `"revisionHistoryLimit":3`, `"revisionHistoryLimit":4`, 1))
-	images := map[any]any{}
-	spec := b.get(deployments, "web").Object["spec"].(map[string]any)
-	for _, container := range spec["template"].(map[string]any)["spec"].(map[string]any)["containers"].([]any) {
-		images[container.(map[string]any)["name"]] = container.(map[string]any)["image"]
-	}
-	if len(images) != 2 || images["sidecar"] != "example.com/sidecar:1" || !strings.Contains(fmt.Sprint(images), "example.com/app:theirs") {
-		t.Errorf("the images are %v", images)
+	for _, manager := range []string{"someone", "kubectl-edit"} {
+		t.Run("as set by "+manager, func(t *testing.T) {
+			b := newBundle(t).start()
+			b.release.Ignore = []fleet.IgnoreRule{{Paths: []string{"/spec/template/spec/containers/0/image"}}}
+			b.deploy(b.deployment("web", ""))
+			b.patchJSON(deployments, "web", "someone", `[{"op":"add","path":"/spec/template/spec/containers/0","value":{"name":"sidecar","image":"example.com/sidecar:1"}}]`)
+			b.judged()
+			theirs := `{"spec":{"template":{"spec":{"containers":[{"name":"main","image":"example.com/app:theirs"}]}}}}`
+			if _, err := b.client.Resource(deployments).Namespace(b.namespace).
+				Patch(b.Context(), "web", types.StrategicMergePatchType, []byte(theirs), metav1.PatchOptions{FieldManager: manager}); err != nil {
+				t.Fatal(err)
+			}
+			b.judged()
+			b.deploy(strings.Replace(b.deployment("web", ""), `"revisionHistoryLimit":3`, `"revisionHistoryLimit":4`, 1))
+			images := map[any]any{}
+			spec := b.get(deployments, "web").Object["spec"].(map[string]any)
+			for _, container := range spec["template"].(map[string]any)["spec"].(map[string]any)["containers"].([]any) {
+				images[container.(map[string]any)["name"]] = container.(map[string]any)["image"]
+			}
+			if len(images) != 2 || images["sidecar"] != "example.com/sidecar:1" || !strings.Contains(fmt.Sprint(images), "example.com/app:theirs") {
+				t.Errorf("the images are %v", images)
+			}
+		})
 	}
 }
 
