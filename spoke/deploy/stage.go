@@ -19,7 +19,7 @@ import (
 
 const (
 	// parallel is how many objects of an App a pass has under way at once: half of what all passes may.
-	parallel = 8
+	parallel = 16
 	// definitionTimeout bounds the wait for a CustomResourceDefinition, as Flux's does.
 	definitionTimeout = 60 * time.Second
 	// handlerTimeout is how long a request about a kind just defined is tried again: its handler may still have the old
