@@ -140,7 +140,7 @@ func (e *Engine) connect() error {
 	e.mapper = apply.NewMapper(asker, meta)
 	e.accounts = &accounts{config: config, http: http, used: map[string]*account{}, self: &account{
 		dynamic: full, metadata: meta,
-		applier:   apply.NewApplier(e.marks, meta, full, parallel),
+		applier:   apply.NewApplier(e.marks, meta, full, 2*parallel),
 		corrector: apply.NewApplier(e.marks, meta, full, drift.Workers),
 	}}
 	e.store = inventory.NewStore(core.ConfigMaps(e.config.Namespace))
