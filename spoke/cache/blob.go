@@ -1,33 +1,26 @@
 package cache
 
 import (
+	"bytes"
 	"container/list"
-	"encoding/hex"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/telemetry"
 )
 
-// touchPeriod is how exactly the order of use survives a restart: a file's time is set at most so often.
-const touchPeriod = time.Hour
-
 // blob is one indexed blob.
 type blob struct {
 	digest fleet.Digest
 	size   int64
-	// place is where it stands among those that may go; nil while it is pinned.
-	place   *list.Element
-	touched time.Time
-	// content is set when the blob could not be written.
+	// bundle has it, at offset; nil: it could not be written, and content is it.
+	bundle  *bundle
+	offset  int64
 	content []byte
+	// place is where it stands among those that may go; nil while it is pinned.
+	place *list.Element
 	// unread says that the last try to read it failed, for a reason that says nothing of the blob.
 	unread bool
 }
@@ -35,41 +28,54 @@ type blob struct {
 // Blob returns the bytes with that digest. Absent, or found corrupt and dropped: fleet.ErrNotFound. One that cannot be
 // read for now, as when too many files are open, is kept: the error is another.
 func (c *Cache) Blob(digest fleet.Digest) ([]byte, error) {
-	content, touch, found := c.use(digest)
-	if !found {
-		return nil, fmt.Errorf("cached blob %s: %w", digest, fleet.ErrNotFound)
-	}
-	if content != nil {
-		return content, nil
-	}
-	path := c.blobPath(digest)
-	content, err := os.ReadFile(path)
-	switch {
-	case err == nil && fleet.DigestOf(content) == digest:
-		c.note(digest, false)
-		if touch {
-			now := time.Now()
-			_ = os.Chtimes(path, now, now) // the order after a restart is a hint
+	for {
+		found, touch := c.use(digest)
+		switch {
+		case found.digest.IsZero():
+			return nil, fmt.Errorf("cached blob %s: %w", digest, fleet.ErrNotFound)
+		case found.bundle == nil:
+			return found.content, nil
 		}
-		return content, nil
-	case err == nil:
-		err = fmt.Errorf("%w: its content has another digest", fleet.ErrInvalid)
-	case !isAbsent(err):
-		c.note(digest, true)
-		c.log.Warn("a cached blob cannot be read for now; kept", telemetry.KeyDigest, digest, telemetry.KeyErr, err)
+		content, err := found.read()
+		if err == nil {
+			c.note(digest, false)
+			if touch {
+				found.bundle.touch()
+			}
+			return content, nil
+		}
+		if moved := c.fail(found, err); moved {
+			continue
+		}
+		if isCorrupt(err) || isAbsent(err) {
+			err = fleet.ErrNotFound
+		}
 		return nil, fmt.Errorf("cached blob %s: %w", digest, err)
 	}
-	c.metrics.corrupt.Inc()
-	c.log.Warn("a cached blob cannot be used; dropped", telemetry.KeyDigest, digest, telemetry.KeyErr, err)
-	c.mu.Lock()
-	c.drop(digest)
-	c.mu.Unlock()
-	return nil, fmt.Errorf("cached blob %s: %w", digest, fleet.ErrNotFound)
 }
 
-// isAbsent reports whether a read failed because there is no such file, as on a volume that was lost.
-func isAbsent(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+// fail deals with a blob that was not read; moved says that it stands elsewhere by now.
+func (c *Cache) fail(was blob, err error) (moved bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	entry := c.blobs[was.digest]
+	switch {
+	case entry == nil:
+		return true
+	case entry.bundle != was.bundle:
+		return true
+	case !isCorrupt(err) && !isAbsent(err):
+		entry.unread = true
+		c.log.Warn("a cached blob cannot be read for now; kept", telemetry.KeyDigest, was.digest, telemetry.KeyErr, err)
+		return false
+	}
+	c.metrics.corrupt.Inc()
+	c.log.Warn("a cached blob cannot be used; dropped", telemetry.KeyDigest, was.digest, telemetry.KeyErr, err)
+	c.drop(entry)
+	if isCorrupt(err) {
+		c.rewrite(was.bundle) // or a restart would find it again
+	}
+	return false
 }
 
 // note keeps whether the last try to read a blob failed.
@@ -94,173 +100,104 @@ func (c *Cache) Has(digest fleet.Digest) bool {
 	return entry != nil
 }
 
-// Put stores a blob and drops others, the longest unused first, that are beyond the bound and not pinned. Bytes that
-// do not have the digest are a fleet.ErrInvalid. It does not wait for the disk: what a power failure takes is fetched
-// again.
-func (c *Cache) Put(digest fleet.Digest, content []byte) error {
-	if fleet.DigestOf(content) != digest {
-		return fmt.Errorf("cache blob %s: %w: the bytes have another digest", digest, fleet.ErrInvalid)
+// Put stores blobs, those that come together in one file, and drops others, the longest unused first, that are beyond
+// the bound and not pinned. Bytes that do not have their digest are a fleet.ErrInvalid, and nothing is stored. It does
+// not wait for the disk: what a power failure takes is fetched again.
+func (c *Cache) Put(contents map[fleet.Digest][]byte) error {
+	var fresh []*blob
+	for digest, content := range contents {
+		if fleet.DigestOf(content) != digest {
+			return fmt.Errorf("cache blob %s: %w: the bytes have another digest", digest, fleet.ErrInvalid)
+		}
+		if c.Has(digest) {
+			c.use(digest)
+			continue
+		}
+		fresh = append(fresh, &blob{digest: digest, size: int64(len(content)), content: content})
 	}
-	if c.Has(digest) {
-		c.use(digest)
+	if len(fresh) == 0 {
 		return nil
 	}
-	entry := &blob{digest: digest, size: int64(len(content)), touched: time.Now()}
-	path := c.blobPath(digest)
-	err := os.WriteFile(path, content, 0o600)
-	if err != nil { // the first of its directory, perhaps
-		if err = os.MkdirAll(filepath.Dir(path), 0o700); err == nil {
-			err = os.WriteFile(path, content, 0o600)
+	slices.SortFunc(fresh, func(a, b *blob) int { return bytes.Compare(a.digest[:], b.digest[:]) })
+	if err := c.bundle(fresh); err != nil {
+		c.log.Warn("blobs cannot be written; kept in memory", "blobs", len(fresh), telemetry.KeyErr, err)
+		for _, entry := range fresh {
+			entry.content = slices.Clone(entry.content)
 		}
-	}
-	if err != nil {
-		c.log.Warn("a blob cannot be written; kept in memory", telemetry.KeyDigest, digest, telemetry.KeyErr, err)
-		entry.content = slices.Clone(content)
-		_ = os.Remove(path)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if old := c.blobs[digest]; old != nil && old.unread {
-		c.forget(old)
+	for _, entry := range fresh {
+		if old := c.blobs[entry.digest]; old != nil && old.unread {
+			c.drop(old)
+		}
+		c.add(entry)
 	}
-	c.add(entry)
 	c.evict()
 	return nil
 }
 
-// Pin keeps exactly these blobs for the owner, present or yet to come, in place of what it had pinned before.
-func (c *Cache) Pin(owner string, digests []fleet.Digest) {
-	pinned := make(map[fleet.Digest]struct{}, len(digests))
-	for _, digest := range digests {
-		pinned[digest] = struct{}{}
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	before := c.pins[owner]
-	c.pins[owner] = pinned
-	for digest := range pinned {
-		if _, had := before[digest]; !had {
-			c.hold(digest)
-		}
-	}
-	for digest := range before {
-		if _, has := pinned[digest]; !has {
-			c.release(digest)
-		}
-	}
-}
-
-// Unpin lets go of all that the owner had pinned.
-func (c *Cache) Unpin(owner string) {
-	c.Pin(owner, nil)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.pins, owner)
-}
-
-// hold counts one more owner of a blob; it may not go any more.
-func (c *Cache) hold(digest fleet.Digest) {
-	c.owners[digest]++
-	if entry := c.blobs[digest]; entry != nil && entry.place != nil {
-		c.recent.Remove(entry.place)
-		entry.place = nil
-	}
-}
-
-// release counts one owner less; without any, the blob may go, as one that was used until now.
-func (c *Cache) release(digest fleet.Digest) {
-	if c.owners[digest]--; c.owners[digest] > 0 {
-		return
-	}
-	delete(c.owners, digest)
-	if entry := c.blobs[digest]; entry != nil {
-		entry.place = c.recent.PushFront(entry)
-	}
-}
-
-// use moves a blob to the front. Its content is set when it is held in memory; touch says to set its file's time.
-func (c *Cache) use(digest fleet.Digest) (content []byte, touch, found bool) {
+// use moves a blob to the front, and returns what there is to know of it; the zero blob: it is not there. Touch says to
+// set its file's time.
+func (c *Cache) use(digest fleet.Digest) (found blob, touch bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	entry := c.blobs[digest]
 	if entry == nil {
-		return nil, false, false
+		return blob{}, false
 	}
 	if entry.place != nil {
 		c.recent.MoveToFront(entry.place)
 	}
-	if now := time.Now(); now.Sub(entry.touched) > touchPeriod {
-		entry.touched, touch = now, true
+	if now := time.Now(); entry.bundle != nil && now.Sub(entry.bundle.touched) > touchPeriod {
+		entry.bundle.touched, touch = now, true
 	}
-	return entry.content, touch, true
+	return *entry, touch
 }
 
+// add takes a blob into the index, unless it is there.
 func (c *Cache) add(entry *blob) {
 	if c.blobs[entry.digest] != nil {
-		return // another got there first, with the same bytes
+		c.leave(entry) // another got there first, with the same bytes
+		return
 	}
 	if c.owners[entry.digest] == 0 {
 		entry.place = c.recent.PushFront(entry)
 	}
 	c.blobs[entry.digest] = entry
-	c.bytes += entry.size
-	c.metrics.bytes.Set(float64(c.bytes))
-}
-
-func (c *Cache) drop(digest fleet.Digest) {
-	entry := c.blobs[digest]
-	if entry == nil {
-		return
+	if entry.bundle == nil {
+		c.grow(entry.size)
 	}
-	c.forget(entry)
-	_ = os.Remove(c.blobPath(digest)) // left behind, it is indexed and dropped again after a restart
 }
 
-// forget takes a blob out of the index; its file stays.
-func (c *Cache) forget(entry *blob) {
+// drop takes a blob out of the index, and its file away if nothing else is in it.
+func (c *Cache) drop(entry *blob) {
 	if entry.place != nil {
 		c.recent.Remove(entry.place)
+		entry.place = nil
 	}
 	delete(c.blobs, entry.digest)
-	c.bytes -= entry.size
-	c.metrics.bytes.Set(float64(c.bytes))
+	if entry.bundle == nil {
+		c.grow(-entry.size)
+		return
+	}
+	c.leave(entry)
 }
 
 // evict drops blobs that nobody has pinned, the longest unused first, until the bound is kept.
 func (c *Cache) evict() {
 	for c.bytes > c.max && c.recent.Len() > 0 {
-		c.drop(c.recent.Back().Value.(*blob).digest)
+		entry := c.recent.Back().Value.(*blob)
+		c.drop(entry)
+		if b := entry.bundle; b != nil && b.left > 0 && b.left < b.size/2 {
+			c.rewrite(b)
+		}
 		c.metrics.evicted.Inc()
 	}
 }
 
-// index finds the blobs of an earlier process, in the order of their use. Other files in their place are removed.
-func (c *Cache) index() {
-	var found []*blob
-	_ = filepath.WalkDir(filepath.Join(c.dir, "blobs"), func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return nil // what cannot be listed is not there
-		}
-		var digest fleet.Digest
-		info, err := entry.Info()
-		if n, decodeErr := hex.Decode(digest[:], []byte(entry.Name()[:min(64, len(entry.Name()))])); err != nil ||
-			decodeErr != nil || n != len(digest) || c.blobPath(digest) != path || !info.Mode().IsRegular() {
-			_ = os.Remove(path)
-			return nil
-		}
-		found = append(found, &blob{digest: digest, size: info.Size(), touched: info.ModTime()})
-		return nil
-	})
-	slices.SortFunc(found, func(a, b *blob) int { return a.touched.Compare(b.touched) })
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, entry := range found {
-		c.add(entry)
-	}
-	// No eviction before the first Put: until then nothing is pinned.
-}
-
-func (c *Cache) blobPath(digest fleet.Digest) string {
-	name := hex.EncodeToString(digest[:])
-	return filepath.Join(c.dir, "blobs", name[:2], name)
+// grow counts bytes that the blobs take on disk or in memory.
+func (c *Cache) grow(bytes int64) {
+	c.bytes += bytes
+	c.metrics.bytes.Set(float64(c.bytes))
 }

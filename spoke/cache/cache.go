@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -28,7 +29,7 @@ type Config struct {
 	Metrics prometheus.Registerer
 	// Dir is made when absent.
 	Dir string
-	// MaxBytes bounds the blobs; zero: DefaultMaxBytes. Pinned blobs are kept even beyond it.
+	// MaxBytes bounds what blobs take; zero: DefaultMaxBytes. Pinned blobs are kept even beyond it.
 	MaxBytes int64
 }
 
@@ -39,12 +40,15 @@ type Cache struct {
 	log     *slog.Logger
 	metrics *metrics
 	lock    *disk.Lock
+	// sequence is the number of the newest bundle.
+	sequence atomic.Uint64
 
 	mu    sync.Mutex
 	blobs map[fleet.Digest]*blob
 	// recent orders the blobs that are not pinned, the one used last in front.
 	recent *list.List
-	bytes  int64
+	// bytes are those of the bundles, and of blobs in memory.
+	bytes int64
 	// pins are the blobs each owner needs, owners the number of those who need a blob.
 	pins   map[string]map[fleet.Digest]struct{}
 	owners map[fleet.Digest]int
@@ -152,7 +156,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		evicted: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "flotilla_cache_evicted_total", Help: "Blobs dropped to keep to the bound.",
 		}),
-		bytes: prometheus.NewGauge(prometheus.GaugeOpts{Name: "flotilla_cache_bytes", Help: "Bytes of all blobs."}),
+		bytes: prometheus.NewGauge(prometheus.GaugeOpts{Name: "flotilla_cache_bytes", Help: "Bytes that blobs take on the volume, or in memory where they could not be written."}),
 	}
 	if reg != nil {
 		reg.MustRegister(m.corrupt, m.evicted, m.bytes)

@@ -41,11 +41,14 @@ func reopen(t *testing.T, c *cache.Cache, dir string, maxBytes int64) *cache.Cac
 func put(t *testing.T, c *cache.Cache, content string) fleet.Digest {
 	t.Helper()
 	digest := fleet.DigestOf([]byte(content))
-	if err := c.Put(digest, []byte(content)); err != nil {
+	if err := c.Put(map[fleet.Digest][]byte{digest: []byte(content)}); err != nil {
 		t.Fatal(err)
 	}
 	return digest
 }
+
+// tenBytes is what a blob of ten bytes takes, with its head.
+const tenBytes = 50
 
 func has(t *testing.T, c *cache.Cache, content string) bool {
 	t.Helper()
@@ -127,7 +130,7 @@ func TestBytesThatDoNotHaveTheDigestAreRefused(t *testing.T) {
 	t.Parallel()
 	c := open(t, t.TempDir(), 0)
 	digest := fleet.DigestOf([]byte("right"))
-	if err := c.Put(digest, []byte("wrong")); !errors.Is(err, fleet.ErrInvalid) || c.Has(digest) {
+	if err := c.Put(map[fleet.Digest][]byte{digest: []byte("wrong")}); !errors.Is(err, fleet.ErrInvalid) || c.Has(digest) {
 		t.Errorf("Put = %v, kept: %t", err, c.Has(digest))
 	}
 }
@@ -145,7 +148,7 @@ func TestDirectoryServesOneSpokeAtATime(t *testing.T) {
 func TestBlobsKeepToTheBoundDroppingTheLongestUnusedFirst(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	c := open(t, dir, 30)
+	c := open(t, dir, 3*tenBytes)
 	for _, content := range []string{"0123456789", "1123456789", "2123456789"} {
 		put(t, c, content)
 	}
@@ -158,8 +161,8 @@ func TestBlobsKeepToTheBoundDroppingTheLongestUnusedFirst(t *testing.T) {
 	}
 	var size int64
 	for path, info := range files(t, filepath.Join(dir, "blobs")) {
-		if size += info.Size(); size > 30 {
-			t.Errorf("more than 30 bytes on disk with %s", path)
+		if size += info.Size(); size > 3*tenBytes {
+			t.Errorf("more than the bound on disk with %s", path)
 		}
 	}
 }
@@ -167,7 +170,7 @@ func TestBlobsKeepToTheBoundDroppingTheLongestUnusedFirst(t *testing.T) {
 func TestOrderOfUseSurvivesARestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	c := open(t, dir, 30)
+	c := open(t, dir, 3*tenBytes)
 	for i, content := range []string{"0123456789", "1123456789", "2123456789"} {
 		put(t, c, content)
 		at := time.Now().Add(time.Duration(i-10) * 24 * time.Hour)
@@ -179,9 +182,9 @@ func TestOrderOfUseSurvivesARestart(t *testing.T) {
 			}
 		}
 	}
-	c = reopen(t, c, dir, 30)
+	c = reopen(t, c, dir, 3*tenBytes)
 	has(t, c, "0123456789") // reading sets the file's time
-	c = reopen(t, c, dir, 30)
+	c = reopen(t, c, dir, 3*tenBytes)
 	put(t, c, "3123456789")
 	if !has(t, c, "0123456789") || has(t, c, "1123456789") {
 		t.Error("another than the longest unused was dropped")
@@ -191,7 +194,7 @@ func TestOrderOfUseSurvivesARestart(t *testing.T) {
 func TestPinnedBlobsStayBeyondTheBoundAndAreGivenUpWhenUnpinned(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	c := open(t, dir, 20)
+	c := open(t, dir, 2*tenBytes)
 	digests := []fleet.Digest{fleet.DigestOf([]byte("0123456789")), fleet.DigestOf([]byte("1123456789")), fleet.DigestOf([]byte("2123456789"))}
 	c.Pin("a", digests)
 	c.Pin("b", digests[:1])
@@ -226,10 +229,8 @@ func TestNoBitFlipIsEverGivenOut(t *testing.T) {
 	dropped := 0
 	c := open(t, dir, 0)
 	for range 1000 {
-		for digest, content := range blobs {
-			if err := c.Put(digest, content); err != nil {
-				t.Fatal(err)
-			}
+		if err := c.Put(blobs); err != nil {
+			t.Fatal(err)
 		}
 		for _, r := range []record{state, app} {
 			if !saved(t, c, r) {
@@ -415,7 +416,7 @@ func TestBlobThatCannotBeReadForNowIsKeptAndReadLater(t *testing.T) {
 func TestBlobThatCannotBeReadIsReplacedByTheSameBytes(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	c := open(t, dir, 10)
+	c := open(t, dir, tenBytes)
 	digest := put(t, c, "0123456789")
 	for path := range files(t, filepath.Join(dir, "blobs")) {
 		if err := errors.Join(os.Remove(path), os.MkdirAll(filepath.Join(path, "x"), 0o700)); err != nil {
@@ -433,7 +434,7 @@ func TestBlobThatCannotBeReadIsReplacedByTheSameBytes(t *testing.T) {
 
 func TestWhatWasPinnedUntilNowIsDroppedAfterWhatNobodyUsed(t *testing.T) {
 	t.Parallel()
-	c := open(t, t.TempDir(), 20)
+	c := open(t, t.TempDir(), 2*tenBytes)
 	c.Pin("a", []fleet.Digest{put(t, c, "0123456789")})
 	put(t, c, "1123456789")
 	c.Unpin("a")

@@ -3,7 +3,7 @@
 //
 //	lock             flocked while a spoke uses the directory
 //	holder           the spoke's name on its Lease
-//	blobs/ab/abcd…   one file a blob, named by its SHA-256
+//	blobs/…          one file for the blobs that came together, numbered
 //	…                one file a record, such as state
 //
 // Nothing in it is trusted and nothing in it is needed: a blob is verified on every read, every other file carries its

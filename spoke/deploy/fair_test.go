@@ -25,9 +25,9 @@ func TestAPassThatHangsHoldsUpNoOtherAppAndNoCorrection(t *testing.T) {
 	target := b.target(b.configMapsNamed(numbered("slow", 40)...)...)
 	done := make(chan error, 1)
 	go func() { done <- b.engine.Deploy(b.Context(), target) }()
-	b.holds(g, 8)
+	b.holds(g, 16)
 	b.canary() // another App's pass, and its corrections
-	if held := g.held(); held > 8 {
+	if held := g.held(); held > 16 {
 		t.Errorf("%d requests of one App are under way", held)
 	}
 	g.open()

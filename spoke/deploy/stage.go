@@ -19,7 +19,7 @@ import (
 
 const (
 	// parallel is how many objects of an App a pass has under way at once: half of what all passes may.
-	parallel = 8
+	parallel = 16
 	// definitionTimeout bounds the wait for a CustomResourceDefinition, as Flux's does.
 	definitionTimeout = 60 * time.Second
 	// handlerTimeout is how long a request about a kind just defined is tried again: its handler may still have the old
@@ -49,7 +49,7 @@ func (p *pass) stage(ctx context.Context, entries []material) error {
 	if err != nil {
 		return err
 	}
-	if err := each(ctx, steps, p.dryRun); err != nil {
+	if err := each(ctx, steps, p.try); err != nil {
 		return err
 	}
 	for _, s := range steps {
@@ -71,7 +71,7 @@ func (p *pass) stage(ctx context.Context, entries []material) error {
 	return p.awaitDefinitions(ctx, steps)
 }
 
-// steps plans the stage and prepares what is sent.
+// steps plans the stage.
 func (p *pass) steps(ctx context.Context, entries []material) ([]*step, error) {
 	var steps []*step
 	var problems []error
@@ -84,14 +84,7 @@ func (p *pass) steps(ctx context.Context, entries []material) ([]*step, error) {
 			problems = append(problems, err)
 			continue
 		}
-		s := &step{wish: w, op: plan(w, p.engine.sight(p.app, w), p.target.Verify)}
-		if s.op == verify || s.op == write {
-			if s.object, err = p.engine.prepare(ctx, p.app, w); err != nil {
-				problems = append(problems, err)
-				continue
-			}
-		}
-		steps = append(steps, s)
+		steps = append(steps, &step{wish: w, op: plan(w, p.engine.sight(p.app, w), p.target.Verify)})
 	}
 	return steps, join(problems)
 }
@@ -122,10 +115,20 @@ func (e *Engine) prepare(ctx context.Context, a *app, w wish) (apply.Object, err
 	return object.Leaving(e.agreed(a).ignore), err
 }
 
-func (p *pass) dryRun(ctx context.Context, s *step) error {
-	if s.op != write {
-		return nil
+// try prepares what is sent for an object, and asks the API server whether it would take it.
+func (p *pass) try(ctx context.Context, s *step) (err error) {
+	switch s.op {
+	case verify:
+		s.object, err = p.engine.prepare(ctx, p.app, s.wish)
+	case write:
+		if s.object, err = p.engine.prepare(ctx, p.app, s.wish); err == nil {
+			err = p.dryRun(ctx, s)
+		}
 	}
+	return err
+}
+
+func (p *pass) dryRun(ctx context.Context, s *step) error {
 	deadline := time.Now().Add(handlerTimeout)
 	for {
 		preview, err := p.terms.by.applier.DryRun(ctx, s.object)

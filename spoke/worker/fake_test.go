@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -165,10 +166,10 @@ func (b *blobs) Has(digest fleet.Digest) bool {
 	return err == nil
 }
 
-func (b *blobs) Put(digest fleet.Digest, content []byte) error {
+func (b *blobs) Put(contents map[fleet.Digest][]byte) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.content[digest] = content
+	maps.Copy(b.content, contents)
 	return nil
 }
 

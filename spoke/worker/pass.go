@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -162,12 +163,9 @@ func (w *worker) obtain(ctx context.Context, want Assigned, applied fleet.Digest
 		return nil, err
 	}
 	w.pin(m, before)
-	for digest, content := range blobs {
-		if err := w.pool.Blobs.Put(digest, content); err != nil {
-			return nil, err
-		}
-	}
-	if err := w.pool.Blobs.Put(m.Digest(), m.Encode()); err != nil {
+	contents := maps.Clone(blobs)
+	contents[m.Digest()] = m.Encode()
+	if err := w.pool.Blobs.Put(contents); err != nil {
 		return nil, err
 	}
 	w.manifest = m

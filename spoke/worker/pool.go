@@ -65,7 +65,7 @@ type Engine interface {
 type Blobs interface {
 	Blob(digest fleet.Digest) ([]byte, error)
 	Has(digest fleet.Digest) bool
-	Put(digest fleet.Digest, content []byte) error
+	Put(contents map[fleet.Digest][]byte) error
 	Pin(owner string, digests []fleet.Digest)
 	Unpin(owner string)
 }

@@ -14,8 +14,9 @@ import (
 )
 
 // bareLoop is what Flotilla is measured against: client-go alone, which applies every object of a namespace, with
-// server-side apply, a field manager and force, and does not look at the answers. It keeps no books, so it cannot leave
-// out what has not changed.
+// server-side apply, a field manager and force, and does not look at the answers. Its objects are the app's, with the
+// labels and annotations that they have in the cluster: the API server has the same to do. It keeps no books, so it
+// cannot leave out what has not changed.
 type bareLoop struct {
 	client rest.Interface
 	corpus *corpus
@@ -24,13 +25,19 @@ type bareLoop struct {
 
 const bareName = "bare-loop"
 
-// newBareLoop returns when its objects are in the cluster.
+// newBareLoop returns when its objects are in the cluster, as the app's are by then.
 func newBareLoop(ctx context.Context, b *bench) (*bareLoop, error) {
 	if err := createNamespace(ctx, b.client, bareName); err != nil {
 		return nil, err
 	}
 	l := &bareLoop{client: restOf(b.client, b.shape), corpus: newCorpus(b.shape, bareName, b.settings.objects)}
-	var err error
+	live, err := b.dynamic.Resource(b.shape.resource).Namespace(b.app.name).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	if l.corpus.marks, err = marksOf(live.Items, b.settings.objects, l.corpus.name); err != nil {
+		return nil, err
+	}
 	if l.view, err = startView(ctx, b.dynamic, bareName, b.shape.version, b.shape.resource); err != nil {
 		return nil, err
 	}

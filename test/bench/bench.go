@@ -93,14 +93,14 @@ func (b *bench) start(ctx context.Context) error {
 	if b.dynamic, err = dynamic.NewForConfig(b.member.REST()); err != nil {
 		return err
 	}
-	if b.bare, err = newBareLoop(ctx, b); err != nil {
-		return fmt.Errorf("bare loop: %w", err)
-	}
-	b.say("%d %ss stand that a bare loop applied", b.settings.objects, b.shape.kind)
 	if err = b.startApp(ctx); err != nil {
 		return fmt.Errorf("app: %w", err)
 	}
 	b.say("%d %ss stand that Flotilla applied", b.settings.objects, b.shape.kind)
+	if b.bare, err = newBareLoop(ctx, b); err != nil {
+		return fmt.Errorf("bare loop: %w", err)
+	}
+	b.say("%d %ss stand that a bare loop applied", b.settings.objects, b.shape.kind)
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 )
 
@@ -17,6 +18,26 @@ type corpus struct {
 	namespace string
 	versions  []int
 	fillers   []string
+	marks     []marks // empty: the objects have none
+}
+
+// marks are labels and annotations that an object has besides those of its shape.
+type marks struct{ labels, annotations map[string]string }
+
+// marksOf are those of the objects with the names of numbers, as they are in the cluster.
+func marksOf(live []unstructured.Unstructured, size int, name func(int) string) ([]marks, error) {
+	byName := map[string]marks{}
+	for _, object := range live {
+		byName[object.GetName()] = marks{object.GetLabels(), object.GetAnnotations()}
+	}
+	all := make([]marks, size)
+	for i := range all {
+		var found bool
+		if all[i], found = byName[name(i)]; !found {
+			return nil, fmt.Errorf("%s is not in the cluster", name(i))
+		}
+	}
+	return all, nil
 }
 
 // fillerWords make a ConfigMap about 600 bytes long, as YAML.
@@ -42,8 +63,26 @@ func (c *corpus) key(i int) string { return c.shape.kind + "/" + c.name(i) }
 
 func (c *corpus) object(i int) map[string]any {
 	object := c.shape.object(c.name(i), strconv.Itoa(c.versions[i]), c.fillers[i])
-	object["metadata"].(map[string]any)["namespace"] = c.namespace
+	metadata := object["metadata"].(map[string]any)
+	metadata["namespace"] = c.namespace
+	if len(c.marks) > 0 {
+		addMissing(metadata, "labels", c.marks[i].labels)
+		addMissing(metadata, "annotations", c.marks[i].annotations)
+	}
 	return object
+}
+
+func addMissing(metadata map[string]any, field string, values map[string]string) {
+	have, _ := metadata[field].(map[string]any)
+	if have == nil {
+		have = map[string]any{}
+	}
+	for key, value := range values {
+		if _, has := have[key]; !has {
+			have[key] = value
+		}
+	}
+	metadata[field] = have
 }
 
 // file is the object as Git has it.

@@ -46,3 +46,34 @@ func TestChangeGivesNewVersionsToThoseObjectsOnly(t *testing.T) {
 		}
 	}
 }
+
+// The bare loop's objects are those that the cluster has of the app, but for who applied them.
+func TestBodyHasTheMarksOfTheLiveObjectAndItsOwnVersion(t *testing.T) {
+	t.Parallel()
+	for _, s := range shapes {
+		live := &unstructured.Unstructured{Object: newCorpus(s, "app", 1).object(0)}
+		labels := live.GetLabels()
+		if labels == nil {
+			labels = map[string]string{}
+		}
+		labels["owner"] = "app"
+		live.SetLabels(labels)
+		live.SetAnnotations(map[string]string{"origin": "a file"})
+		c := newCorpus(s, "bare", 1)
+		var err error
+		if c.marks, err = marksOf([]unstructured.Unstructured{*live}, 1, c.name); err != nil {
+			t.Fatal(err)
+		}
+		want := c.change([]int{0})[c.key(0)]
+		object := &unstructured.Unstructured{Object: c.object(0)}
+		if object.GetLabels()["owner"] != "app" || object.GetAnnotations()["origin"] != "a file" {
+			t.Errorf("%s has labels %v, annotations %v", s.kind, object.GetLabels(), object.GetAnnotations())
+		}
+		if got := s.version(object); got != want {
+			t.Errorf("%s shows %q, want %q", s.kind, got, want)
+		}
+		if _, err := marksOf(nil, 1, c.name); err == nil {
+			t.Error("an object that is not in the cluster is not missed")
+		}
+	}
+}
