@@ -6,12 +6,29 @@ import (
 	"fmt"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/spoke/apply"
+	"flotilla.dev/flotilla/spoke/decrypt"
 	"flotilla.dev/flotilla/spoke/deploy"
 	"flotilla.dev/flotilla/spoke/worker"
 )
+
+var (
+	anObject   = fleet.ObjectRef{Version: "v1", Kind: "ConfigMap", Namespace: "apps", Name: "a"}
+	configMaps = schema.GroupResource{Resource: "configmaps"}
+)
+
+// stuck is what the API server says of an object in a namespace that is being terminated.
+func stuck() error {
+	err := apierrors.NewForbidden(configMaps, "a", errors.New("unable to create new content in namespace apps because it is being terminated"))
+	err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
+	return err
+}
 
 func TestWhatMayPassByItselfIsTriedAgainSoon(t *testing.T) {
 	t.Parallel()
@@ -29,6 +46,14 @@ func TestWhatMayPassByItselfIsTriedAgainSoon(t *testing.T) {
 		"an invalid object":                 {fmt.Errorf("apply: %w", fleet.ErrInvalid), false, ""},
 		"a variable that is not set":        {fmt.Errorf("%w: %w", deploy.ErrResolve, fleet.ErrInvalid), false, fleet.ReasonBuildFailed},
 		"variables that cannot be read":     {fmt.Errorf("%w: %w", deploy.ErrResolve, apierrors.NewTooManyRequests("busy", 1)), true, fleet.ReasonBuildFailed},
+		"a decryption key that is missing":  {fmt.Errorf("%w: spec.decryption.secretRef: %w", deploy.ErrResolve, fleet.ErrNotFound), false, fleet.ReasonBuildFailed},
+		"a decryption key that is wrong":    {fmt.Errorf("%w: %w", deploy.ErrResolve, decrypt.ErrNoKey), false, fleet.ReasonBuildFailed},
+		"a ciphertext that was tampered":    {fmt.Errorf("%w: %w", deploy.ErrResolve, decrypt.ErrDamaged), false, fleet.ReasonBuildFailed},
+		"an expression that is none":        {fmt.Errorf("%w: %w", deploy.ErrExpression, fleet.ErrInvalid), false, fleet.ReasonInvalidExpression},
+		"a webhook that rejects":            {apply.Explain(anObject, "dry-run", apierrors.NewForbidden(configMaps, "a", errors.New("admission webhook denied the request"))), false, ""},
+		"a namespace that is stuck":         {apply.Explain(anObject, "dry-run", stuck()), false, ""},
+		"a kind that is not there":          {fmt.Errorf("Gadget/apps/a: %w", fleet.ErrNotFound), false, ""},
+		"a write at the same time":          {apply.Explain(anObject, "apply", apierrors.NewConflict(configMaps, "a", errors.New("written meanwhile"))), true, ""},
 		"a deletion refused":                {fmt.Errorf("%w: %w", deploy.ErrPrune, fleet.ErrDenied), false, fleet.ReasonPruneFailed},
 	} {
 		var failure *worker.Failure

@@ -73,11 +73,11 @@ func denied(t *testing.T, err error, says ...string) {
 	}
 }
 
-// otherGoesOn has another App deployed, and its drift corrected, by the spoke itself.
+// otherGoesOn has another App deployed, and its drift corrected, by the spoke itself, with nothing in its spec.
 func (b *bundle) otherGoesOn() {
 	b.Helper()
 	mine := b.release
-	b.release.ServiceAccountName = ""
+	b.release = fleet.Release{App: b.app, Prune: true}
 	defer func() { b.release = mine }()
 	b.canary()
 }

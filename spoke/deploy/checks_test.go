@@ -142,6 +142,7 @@ func TestExpressionsThatDoNotCompileStopAPassByName(t *testing.T) {
 	if !errors.Is(err, deploy.ErrExpression) || !errors.Is(err, fleet.ErrInvalid) || !strings.Contains(err.Error(), "spec.healthCheckExprs[0].current: does not compile as CEL") {
 		t.Errorf("it is %v", err)
 	}
+	b.otherGoesOn()
 	b.value(configMaps, "a", "1", "data", "key")
 	if s := b.status(); s.Applied != before.Release.Digest() || s.Healthy.Status != fleet.True {
 		t.Errorf("it is %+v", s)

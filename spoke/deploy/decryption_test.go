@@ -127,6 +127,7 @@ func TestDecryptionKeysThatComeOrChangeWakeTheApp(t *testing.T) {
 	if len(b.owned(configMaps, secrets)) > 0 {
 		t.Error("something was applied")
 	}
+	b.otherGoesOn()
 	wakes := func(more uint64) {
 		t.Helper()
 		b.eventually("wakes", func() error {
@@ -142,6 +143,7 @@ func TestDecryptionKeysThatComeOrChangeWakeTheApp(t *testing.T) {
 	if !errors.Is(err, decrypt.ErrNoKey) || !strings.Contains(err.Error(), "it is encrypted for age "+first.Recipient+"; Secret/"+b.namespace+"/sops has age "+second.Recipient) {
 		t.Fatal(err)
 	}
+	b.otherGoesOn()
 	before := b.status().Wakes
 	b.keys("sops", map[string]string{"id.agekey": other + "\n" + identity})
 	wakes(before + 1)
@@ -171,6 +173,7 @@ func TestDecryptionThatFailsSaysWhyAndAppliesNothing(t *testing.T) {
 		if !errors.Is(err, test.is) || !strings.Contains(err.Error(), test.says) || strings.Contains(err.Error(), plaintext) {
 			t.Errorf("%s: %v", name, err)
 		}
+		b.otherGoesOn()
 	}
 	if owned := b.owned(configMaps, secrets); len(owned) > 0 {
 		t.Errorf("%v was applied", owned)
@@ -180,6 +183,7 @@ func TestDecryptionThatFailsSaysWhyAndAppliesNothing(t *testing.T) {
 	if !errors.Is(err, decrypt.ErrBadKey) || !strings.Contains(err.Error(), "Secret/"+b.namespace+"/sops: key id.agekey") || strings.Contains(err.Error(), identity[20:40]) {
 		t.Error(err)
 	}
+	b.otherGoesOn()
 	b.release.Decryption.SecretRef = nil
 	if err := b.try(b.target(whole)); !errors.Is(err, decrypt.ErrNoKey) || !strings.Contains(err.Error(), "spec.decryption, which names no secretRef, has no keys") {
 		t.Error(err)

@@ -65,6 +65,7 @@ func TestAnUnknownKindIsNamedAndTheStagesBeforeStand(t *testing.T) {
 	if b.get(configMaps, "a") != nil {
 		t.Error("something of the stage was written")
 	}
+	b.otherGoesOn()
 	// It comes from elsewhere: the next pass finds it.
 	if err := b.create(crds, fmt.Sprintf(widgetDefinition, "gadget", b.group(), "Gadget")); err != nil {
 		t.Fatal(err)

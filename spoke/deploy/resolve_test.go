@@ -105,6 +105,7 @@ func TestPostBuildWithAnUndefinedVariableIsRefusedBeforeAnythingIsWritten(t *tes
 	if b.get(configMaps, "first") != nil {
 		t.Error("the first object was applied")
 	}
+	b.otherGoesOn()
 	b.deploy(b.text("second", "a: x${MISSING:=1}"))
 	b.wantData("second", map[string]string{"a": "x1"})
 }
