@@ -1,11 +1,11 @@
 package cache_test
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -95,11 +95,37 @@ func TestOfAFileThatIsCutOffTheBlobsBeforeAreThere(t *testing.T) {
 	}
 }
 
-func TestBlobsAreReadWhileTheirFileIsRewritten(t *testing.T) {
+func TestALengthThatCannotBeRightIsNoBlobs(t *testing.T) {
 	t.Parallel()
-	c := open(t, t.TempDir(), 400*tenBytes)
-	digests := together(t, c, 300)
-	c.Pin("a", digests[:20])
+	dir := t.TempDir()
+	c := open(t, dir, 0)
+	put(t, c, "blob")
+	for path := range files(t, filepath.Join(dir, "blobs")) {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content[32] = 0x7f // the highest byte of the length, after the digest
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c = reopen(t, c, dir, 0)
+	if has(t, c, "blob") {
+		t.Error("a blob is given out of a file that is not as it was written")
+	}
+	put(t, c, "blob")
+	if !has(t, c, "blob") {
+		t.Error("it cannot be stored again")
+	}
+}
+
+func TestBlobsAreReadWhileTheirFilesAreRewritten(t *testing.T) {
+	t.Parallel()
+	const rounds, kept = 40, 3
+	c := open(t, t.TempDir(), 2*rounds*kept*tenBytes)
+	var pinned atomic.Int64 // rounds whose blobs stay
+	content := func(round, i int) string { return fmt.Sprintf("%05d%05d", round, i) }
 	stop := make(chan struct{})
 	var readers sync.WaitGroup
 	for range 4 {
@@ -110,16 +136,33 @@ func TestBlobsAreReadWhileTheirFileIsRewritten(t *testing.T) {
 					return
 				default:
 				}
-				want := fmt.Appendf(nil, "%010d", i%20)
-				if got, err := c.Blob(digests[i%20]); err != nil || !bytes.Equal(got, want) {
+				n := int(pinned.Load())
+				if n == 0 {
+					continue
+				}
+				want := content(n-1-i%min(n, 2), i%kept)
+				if got, err := c.Blob(fleet.DigestOf([]byte(want))); err != nil || string(got) != want {
 					t.Errorf("a pinned blob is %q, %v", got, err)
 					return
 				}
 			}
 		})
 	}
-	for i := range 1000 {
-		put(t, c, fmt.Sprintf("y%09d", i))
+	for round := range rounds {
+		contents := map[fleet.Digest][]byte{}
+		var stay []fleet.Digest
+		for i := range 10 * kept {
+			text := []byte(content(round, i))
+			contents[fleet.DigestOf(text)] = text
+			if i < kept {
+				stay = append(stay, fleet.DigestOf(text))
+			}
+		}
+		c.Pin(fmt.Sprint(round), stay)
+		if err := c.Put(contents); err != nil {
+			t.Fatal(err)
+		}
+		pinned.Add(1)
 	}
 	close(stop)
 	readers.Wait()
