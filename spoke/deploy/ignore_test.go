@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -165,6 +166,13 @@ func TestRulesThatChangeBeforeAnAppThatIsNotLoadedAreFollowed(t *testing.T) {
 	b.deploy(b.scaled(1, 3))
 	b.patch(deployments, "web", "someone", `{"spec":{"replicas":3}}`)
 	b.judged()
+	b.eventually("what was seen is on disk", func() error {
+		seen := fmt.Sprintf(`"Clean":%s,`, b.get(deployments, "web").GetResourceVersion())
+		if !strings.Contains(filesUnder(b.T, b.dir), seen) {
+			return errors.New("it is not")
+		}
+		return nil
+	})
 	b.kill()
 	b.release.Ignore = nil
 	b.start()
