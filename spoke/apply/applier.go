@@ -155,19 +155,20 @@ func (a *Applier) patch(ctx context.Context, o Object, kind types.PatchType, bod
 		options.Force = &force
 	}
 	resource := a.client.Resource(o.Mapping.Resource).Namespace(o.Ref.Namespace)
-	return persist(ctx, kind, func() (*metav1.PartialObjectMetadata, error) {
+	again := kind == types.ApplyPatchType && len(o.ignored) == 0
+	return persist(ctx, again, func() (*metav1.PartialObjectMetadata, error) {
 		return resource.Patch(ctx, o.Ref.Name, kind, body, options)
 	})
 }
 
-// persist makes a request again as long as its answer is one that passes.
-func persist[T any](ctx context.Context, kind types.PatchType, request func() (*T, error)) (*T, error) {
+// persist makes a request again as long as its answer is one that passes, as a conflict does of an apply that takes fields
+// from anybody and whatever the version: it is a write at the same time, or a quota's.
+func persist[T any](ctx context.Context, conflictPasses bool, request func() (*T, error)) (*T, error) {
 	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 4*time.Second) {
 		answer, err := request()
-		// The client itself waits out a 429 that says for how long. This is for those that do not. An apply takes fields
-		// from anybody: what conflicts is a write at the same time, or a quota's, and passes.
+		// The client itself waits out a 429 that says for how long. This is for those that do not.
 		again := apierrors.IsTooManyRequests(err) && wait < 4*time.Second ||
-			apierrors.IsConflict(err) && kind == types.ApplyPatchType && wait < 2*time.Second
+			apierrors.IsConflict(err) && conflictPasses && wait < 2*time.Second
 		if !again {
 			return answer, err
 		}

@@ -37,7 +37,7 @@ func (a *Applier) Compare(ctx context.Context, o Object) (live, applied *unstruc
 		}
 	}
 	force := true
-	applied, err = persist(ctx, types.ApplyPatchType, func() (*unstructured.Unstructured, error) {
+	applied, err = persist(ctx, len(o.ignored) == 0, func() (*unstructured.Unstructured, error) {
 		return resource.Patch(ctx, o.Ref.Name, types.ApplyPatchType, body,
 			metav1.PatchOptions{FieldManager: a.Manager, Force: &force, DryRun: []string{metav1.DryRunAll}})
 	})

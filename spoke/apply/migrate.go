@@ -13,11 +13,7 @@ import (
 // send is a server-side apply.
 func (a *Applier) send(ctx context.Context, o Object, dryRun ...string) (*metav1.PartialObjectMetadata, error) {
 	for first := true; ; first = false {
-		body, err := a.body(ctx, o)
-		if err != nil {
-			return nil, err
-		}
-		meta, err := a.patch(ctx, o, types.ApplyPatchType, body, dryRun...)
+		meta, err := a.around(ctx, o, dryRun...)
 		if !first || !outdated(err) {
 			return meta, err
 		}

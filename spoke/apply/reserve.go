@@ -4,16 +4,40 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/run"
 )
 
-// body is what is sent of an object: where fields of it are left to others, around what is there.
+// around is a server-side apply of an object around what is there where fields of it are left to others. When somebody
+// wrote since that was read, it is read again.
+func (a *Applier) around(ctx context.Context, o Object, dryRun ...string) (*metav1.PartialObjectMetadata, error) {
+	for wait := 20 * time.Millisecond; ; wait *= 2 {
+		body, err := a.body(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		meta, err := a.patch(ctx, o, types.ApplyPatchType, body, dryRun...)
+		if len(o.ignored) == 0 || !apierrors.IsConflict(err) || wait > 2*time.Second {
+			return meta, err
+		}
+		if cause := run.Sleep(ctx, wait); cause != nil {
+			return nil, errors.Join(err, cause)
+		}
+	}
+}
+
+// body is what is sent of an object: where fields of it are left to others, around what is there, and for that only.
 func (a *Applier) body(ctx context.Context, o Object) ([]byte, error) {
 	if len(o.ignored) == 0 {
 		return o.data, nil
@@ -33,7 +57,7 @@ func (a *Applier) body(ctx context.Context, o Object) ([]byte, error) {
 	return a.reserve(o, live.Object, live.GetManagedFields())
 }
 
-// reserve returns what is sent of an object that is there as live. A field that is left to others is not sent where
+// reserve returns what is sent of an object that is there as live, and of no other version of it. A field that is left to others is not sent where
 // another one manages it; where nobody else does, its value is sent as it is there, since to leave out what is ours alone
 // would remove it.
 func (m Marks) reserve(o Object, live map[string]any, managers []metav1.ManagedFieldsEntry) ([]byte, error) {
@@ -66,6 +90,7 @@ func (m Marks) reserve(o Object, live map[string]any, managers []metav1.ManagedF
 	if err := m.identify(payload, o.data); err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Ref, err)
 	}
+	pairs(payload["metadata"])["resourceVersion"] = pairs(live["metadata"])["resourceVersion"]
 	return marshal(payload)
 }
 

@@ -3,7 +3,9 @@ package deploy_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -178,4 +180,29 @@ func TestRulesThatChangeBeforeAnAppThatIsNotLoadedAreFollowed(t *testing.T) {
 	b.start()
 	b.deploy(b.scaled(1, 3))
 	b.value(deployments, "web", 1, "spec", "replicas")
+}
+
+// What another one writes after the object was read, and before it is applied, stays too.
+func TestAnIgnoredFieldThatIsSetAtTheSameTimeStays(t *testing.T) {
+	b := newBundle(t)
+	var left atomic.Int32
+	b.wrap = func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.Method == http.MethodPatch && strings.HasSuffix(r.URL.Path, "/deployments/web") && !r.URL.Query().Has("dryRun") && left.Add(-1) >= 0 {
+				b.patch(deployments, "web", "someone", fmt.Sprintf(`{"spec":{"replicas":%d}}`, 5+left.Load()))
+			}
+			return next.RoundTrip(r)
+		})
+	}
+	b.start()
+	b.release.Ignore = replicas(nil)
+	b.deploy(b.scaled(1, 3))
+	b.judged()
+	left.Store(3)
+	b.deploy(b.scaled(1, 4))
+	b.value(deployments, "web", 4, "spec", "revisionHistoryLimit")
+	b.value(deployments, "web", 5, "spec", "replicas")
+	if left.Load() > 0 {
+		t.Error("nobody wrote at the same time")
+	}
 }
