@@ -124,7 +124,8 @@ func TestAChangeThatIsNoneIsNotLookedAt(t *testing.T) {
 			b.deploy(test.object(b))
 			b.healthy("True")
 			b.judged()
-			b.canary() // with it ConfigMaps are watched
+			b.canary()      // with it ConfigMaps are watched
+			b.comesToRest() // what its controller said last of it has been read
 			before := b.get(deployments, "web").GetResourceVersion()
 			made := b.requests(func() {
 				after, err := b.client.Resource(deployments).Namespace(b.namespace).
