@@ -1,0 +1,4 @@
+package cache
+
+// Overhead is about what keeping something takes besides its bytes.
+const Overhead = overhead
