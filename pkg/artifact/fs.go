@@ -1,11 +1,8 @@
 package artifact
 
 import (
-	"cmp"
 	"io/fs"
 	"path"
-	"slices"
-	"strings"
 	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -36,25 +33,22 @@ func (f *FS) ReadFile(name string) ([]byte, error) {
 	return data, nil
 }
 
+// Digest returns the digest of a file's content, without getting it.
+func (f *FS) Digest(name string) (fleet.Digest, bool) {
+	file, found := f.tree.Lookup(name)
+	return file.Digest, found
+}
+
 // ReadDir returns the entries of a directory, sorted by name.
 func (f *FS) ReadDir(name string) ([]fs.DirEntry, error) {
-	inside, prefix := f.tree.Files, 0
-	if name != "." {
-		inside, prefix = f.tree.below(name), len(name)+1
-		if len(inside) == 0 {
-			return nil, &fs.PathError{Op: "readdir", Path: name, Err: f.absence(name)}
-		}
+	inside := f.tree.Entries(name)
+	if len(inside) == 0 && name != "." {
+		return nil, &fs.PathError{Op: "readdir", Path: name, Err: f.absence(name)}
 	}
-	var entries []fs.DirEntry
-	for _, file := range inside {
-		child, _, isDir := strings.Cut(file.Path[prefix:], "/")
-		if n := len(entries); isDir && n > 0 && entries[n-1].Name() == child {
-			continue
-		}
-		entry := info{name: child, dir: isDir, size: file.Size, mode: file.Mode}
-		entries = append(entries, fs.FileInfoToDirEntry(entry))
+	entries := make([]fs.DirEntry, len(inside))
+	for i, e := range inside {
+		entries[i] = fs.FileInfoToDirEntry(info{name: e.Name, dir: e.IsDir, size: e.Size, mode: e.Mode})
 	}
-	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return cmp.Compare(a.Name(), b.Name()) })
 	return entries, nil
 }
 

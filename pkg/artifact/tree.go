@@ -86,7 +86,7 @@ func (t *Tree) Size() int64 {
 
 // Lookup returns the file at the path.
 func (t *Tree) Lookup(path string) (File, bool) {
-	i, found := slices.BinarySearchFunc(t.Files, path, func(f File, path string) int { return cmp.Compare(f.Path, path) })
+	i, found := slices.BinarySearchFunc(t.Files, path, comparePath)
 	if !found {
 		return File{}, false
 	}
@@ -112,13 +112,15 @@ func (t *Tree) Sub(dir string) (*Tree, bool) {
 
 // below returns the files in the directory and its sub-directories.
 func (t *Tree) below(dir string) []File {
-	from, _ := slices.BinarySearchFunc(t.Files, dir+"/", func(f File, path string) int { return cmp.Compare(f.Path, path) })
-	to := from
-	for to < len(t.Files) && strings.HasPrefix(t.Files[to].Path, dir+"/") {
-		to++
-	}
+	from, _ := slices.BinarySearchFunc(t.Files, dir+"/", comparePath)
+	to, _ := slices.BinarySearchFunc(t.Files, after(dir), comparePath)
 	return t.Files[from:to]
 }
+
+func comparePath(f File, path string) int { return cmp.Compare(f.Path, path) }
+
+// after is the first string that follows all paths in the directory.
+func after(dir string) string { return dir + "0" } // what follows a slash
 
 // hashDirectory is the digest of the directory that the files are in, whose own path has `prefix` bytes.
 func hashDirectory(files []File, prefix int) fleet.Digest {

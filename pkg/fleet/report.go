@@ -52,6 +52,7 @@ const (
 	ReasonProgressing       = "Progressing"
 	ReasonArtifactFailed    = "ArtifactFailed"
 	ReasonBuildFailed       = "BuildFailed"
+	ReasonBuildDiffered     = "BuildDiffered"
 	ReasonAccessDenied      = "AccessDenied"
 	ReasonHealthCheckFailed = "HealthCheckFailed"
 	ReasonPruneFailed       = "PruneFailed"

@@ -2,11 +2,13 @@ package manifest
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"unicode"
+	"unsafe"
 
 	"sigs.k8s.io/yaml"
 
@@ -36,13 +38,44 @@ func OptionsOf(spec fleet.ReleaseSpec) Options {
 // blobs that it names. Lists are replaced by their items. An error wraps fleet.ErrInvalid and names the document: one
 // that does not say what it is, one that is there twice, one that asks for what is not supported, or one too much.
 func New(documents [][]byte, options Options) (*Manifest, Blobs, error) {
-	b := builder{options: options, blobs: Blobs{}, seen: map[fleet.ObjectRef]int{}}
+	return NewKnowing(nothing{}, documents, options)
+}
+
+// Known keeps what documents came to. It may forget.
+type Known interface {
+	Get(key fleet.Digest) (Object, bool)
+	// Put is told how many bytes the object takes, which holds nothing beside: not the documents that it was made of.
+	Put(key fleet.Digest, object Object, bytes int64)
+}
+
+// Object is an entry and its blob, which is shared: nobody changes it.
+type Object struct {
+	Entry Entry
+	Blob  []byte
+}
+
+// alone is the object with a blob of its own: a blob may be the document as it was printed, and that a part of all that
+// was printed with it, which would be kept as long.
+func (o Object) alone() Object {
+	o.Blob = bytes.Clone(o.Blob)
+	return o
+}
+
+// bytes is about what the object takes in memory.
+func (o Object) bytes() int64 {
+	size := int64(unsafe.Sizeof(o)) + int64(cap(o.Blob))
+	for _, text := range []string{o.Entry.Ref.Group, o.Entry.Ref.Version, o.Entry.Ref.Kind, o.Entry.Ref.Namespace, o.Entry.Ref.Name} {
+		size += int64(len(text))
+	}
+	return size
+}
+
+// NewKnowing is New for someone who makes many Manifests, most of whose documents are those of others: what a document
+// comes to is worked out once.
+func NewKnowing(known Known, documents [][]byte, options Options) (*Manifest, Blobs, error) {
+	b := builder{options: options, blobs: Blobs{}, seen: map[fleet.ObjectRef]int{}, known: known, prefix: options.encode()}
 	for i, document := range documents {
-		object, err := parse(document)
-		if err == nil && object != nil {
-			err = b.add(object, document, i+1, 0)
-		}
-		if err != nil {
+		if err := b.document(document, i+1); err != nil {
 			return nil, nil, fmt.Errorf("%w: object %d of %d: %w", fleet.ErrInvalid, i+1, len(documents), err)
 		}
 	}
@@ -54,12 +87,49 @@ func New(documents [][]byte, options Options) (*Manifest, Blobs, error) {
 	return m, b.blobs, nil
 }
 
+// nothing is known.
+type nothing struct{}
+
+func (nothing) Get(fleet.Digest) (Object, bool) { return Object{}, false }
+func (nothing) Put(fleet.Digest, Object, int64) {}
+
+// encode names the options.
+func (o Options) encode() []byte {
+	data, err := json.Marshal(o)
+	if err != nil {
+		panic(fmt.Sprintf("encode options: %v", err)) // strings and booleans always encode
+	}
+	return append(data, '\n') // which JSON in one line does not have
+}
+
 type builder struct {
 	options Options
 	entries []Entry
 	blobs   Blobs
 	size    int
 	seen    map[fleet.ObjectRef]int // id to number of the document
+	known   Known
+	prefix  []byte // of what keys of known are made of
+}
+
+// document takes in what one document has.
+func (b *builder) document(document []byte, number int) error {
+	key := fleet.DigestOf(append(b.prefix[:len(b.prefix):len(b.prefix)], document...))
+	if object, known := b.known.Get(key); known {
+		return b.take(object, number)
+	}
+	value, err := parse(document)
+	if err != nil || value == nil {
+		return err
+	}
+	before := len(b.entries)
+	_, isList := listItems(value)
+	if err := b.add(value, document, number, 0); err != nil || isList {
+		return err
+	}
+	made := Object{b.entries[before], b.blobs[b.entries[before].Digest]}.alone()
+	b.known.Put(key, made, made.bytes())
+	return nil
 }
 
 // maxListDepth bounds lists within lists.
@@ -74,19 +144,24 @@ func (b *builder) add(object map[string]any, document []byte, number, depth int)
 	if err != nil {
 		return err
 	}
-	ref := entry.Ref
+	return b.take(Object{entry, blob}, number)
+}
+
+// take takes in an object that is made.
+func (b *builder) take(object Object, number int) error {
+	ref := object.Entry.Ref
 	if first, twice := b.seen[ref.ID()]; twice {
 		return fmt.Errorf("%s is there twice: object %d is the same", ref, first)
 	}
 	b.seen[ref.ID()] = number
-	switch b.size += len(blob); {
+	switch b.size += len(object.Blob); {
 	case b.size > MaxSize:
 		return fmt.Errorf("with %s the objects have more than %d bytes together", ref, MaxSize)
 	case len(b.entries) == MaxObjects:
 		return fmt.Errorf("%s is one too many: an App may have %d objects", ref, MaxObjects)
 	}
-	b.blobs[entry.Digest] = blob
-	b.entries = append(b.entries, entry)
+	b.blobs[object.Entry.Digest] = object.Blob
+	b.entries = append(b.entries, object.Entry)
 	return nil
 }
 
