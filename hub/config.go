@@ -40,6 +40,8 @@ type Config struct {
 	AdminTokenFile string
 	// RenderMemory bounds a build, in bytes; default 512 MiB.
 	RenderMemory int64
+	// CheckBuilds has kustomize itself repeat one in so many builds that it did not make; 0: none.
+	CheckBuilds int
 	// DenyPrivateSources refuses sources at loopback and private addresses, but for AllowSources.
 	DenyPrivateSources bool
 	AllowSources       []netip.Prefix
@@ -99,6 +101,9 @@ func (c Config) Validate() error {
 	if c.RenderMemory != 0 && c.RenderMemory < minRenderMemory {
 		errs = append(errs, fmt.Errorf("--render-memory %d: at least %d bytes", c.RenderMemory, minRenderMemory))
 	}
+	if c.CheckBuilds < 0 {
+		errs = append(errs, fmt.Errorf("--check-builds %d: one in so many, or 0 for none", c.CheckBuilds))
+	}
 	if len(c.AllowSources) > 0 && !c.DenyPrivateSources {
 		errs = append(errs, errors.New("--allow-sources says nothing without --deny-private-sources"))
 	}
@@ -119,6 +124,7 @@ func (c Config) LogValue() slog.Value {
 		slog.String("trustDomain", c.TrustDomain), slog.String("spokeListen", c.SpokeListen),
 		slog.String("adminListen", c.AdminListen), slog.String("httpListen", c.HTTPListen),
 		slog.String("spokeAddress", c.SpokeAddress), slog.Any("hosts", c.Hosts), slog.Int64("renderMemory", c.RenderMemory),
+		slog.Int("checkBuilds", c.CheckBuilds),
 		slog.Bool("denyPrivateSources", c.DenyPrivateSources), slog.Any("allowSources", c.AllowSources),
 		slog.Bool("allowCrossNamespaceRefs", c.AllowCrossNamespaceRefs),
 	)

@@ -79,7 +79,7 @@ func Run(ctx context.Context, config Config) error {
 // assemble makes the hub's parts and returns their tasks. Join commands name joinAddress.
 func assemble(config Config, root identity.Root, fleet *store.Store, listeners *listeners, joinAddress string) ([]run.Named, error) {
 	log, registry := config.Log, telemetry.NewRegistry()
-	builder, err := render.New(render.Config{Memory: config.RenderMemory, Log: log, Metrics: registry})
+	builder, err := render.New(render.Config{Memory: config.RenderMemory, CheckEvery: config.CheckBuilds, Log: log, Metrics: registry})
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func assemble(config Config, root identity.Root, fleet *store.Store, listeners *
 		},
 		WatchEvents: func() (run.Wake, func()) { return fleet.Watch(store.TopicEvents) },
 	})
-	site := web.New(web.Config{Metrics: registry, Ready: fleet.Ping, Log: log})
+	site := web.New(web.Config{Metrics: registry, Ready: fleet.Ping, Trouble: func() string { return troubleWith(builder.Health()) }, Log: log})
 	return []run.Named{
 		{Name: "store", Task: fleet.Run},
 		{Name: "retention", Task: func(ctx context.Context) error { return fleet.Retain(ctx, time.Hour) }},
@@ -127,6 +127,21 @@ func assemble(config Config, root identity.Root, fleet *store.Store, listeners *
 		}},
 		{Name: "HTTP", Task: func(ctx context.Context) error { return site.Serve(ctx, listeners.http) }},
 	}, nil
+}
+
+// longWait is how long a build may wait for a worker before it is a trouble: longer than any build takes, which is three
+// attempts of a minute each.
+const longWait = 4 * time.Minute
+
+// troubleWith says in words what is wrong with builds; empty: nothing.
+func troubleWith(builds render.Health) string {
+	switch {
+	case builds.Err != nil:
+		return "no builds: no worker process starts; the hub's log and flotilla_render_up say more"
+	case builds.Longest > longWait:
+		return fmt.Sprintf("slow builds: %d wait for a worker, the first for %s", builds.Waiting, builds.Longest.Round(time.Second))
+	}
+	return ""
 }
 
 func serveSpokes(ctx context.Context, config Config, root identity.Root, registry prometheus.Registerer, sessions *session.Server, listener net.Listener) error {

@@ -11,6 +11,9 @@ import (
 // together is how many Apps are looked up, and recorded, at a time.
 const together = 200
 
+// nobody is whose turn a search is made in, which is for Apps of any namespace and soon over.
+const nobody = ""
+
 // lookup names the search for the builds of the Apps on a Tree.
 type lookup fleet.Digest
 
@@ -29,7 +32,7 @@ func (l *Loop) start(ctx context.Context, apps []declaredApp) {
 		}
 	}
 	for blob, apps := range on {
-		l.begin(ctx, func() bool { return l.advance(ctx, blob, apps) }, lookup(blob))
+		l.begin(ctx, nobody, func() bool { return l.advance(ctx, blob, apps) }, lookup(blob))
 	}
 }
 
@@ -39,7 +42,7 @@ func buildOf(app declaredApp) any { return buildAttempt(attempt(app)) }
 type buildAttempt fleet.Digest
 
 func (l *Loop) startBuild(ctx context.Context, app declaredApp) {
-	l.begin(ctx, func() bool { return l.build(ctx, app) }, app.Key, buildOf(app))
+	l.begin(ctx, app.Key.Namespace, func() bool { return l.build(ctx, app) }, app.Key, buildOf(app))
 }
 
 // advance brings Apps on one Tree to the Revision of their Source whose builds are known, and begins the builds of the
@@ -70,13 +73,9 @@ func (l *Loop) advance(ctx context.Context, blob fleet.Digest, apps []declaredAp
 	return again
 }
 
-// known returns the Manifests of the Apps whose builds were made before.
+// known returns the Manifests of the Apps whose files are those that a last build looked at.
 func (l *Loop) known(ctx context.Context, tree *artifact.Tree, apps []declaredApp) (map[fleet.Key]fleet.Digest, error) {
-	recipes := make(map[fleet.Key]fleet.Digest, len(apps))
-	for _, app := range apps {
-		recipes[app.Key] = recipe(app)
-	}
-	inputs, err := l.Store.BuildInputs(ctx, recipes)
+	inputs, err := l.Store.BuildInputs(ctx, recipesOf(apps))
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +84,7 @@ func (l *Loop) known(ctx context.Context, tree *artifact.Tree, apps []declaredAp
 	var all []fleet.Digest
 	for _, app := range apps {
 		if keys[app.Key], err = looks.keys(app, tree); err != nil {
-			l.Log.Warn("not known whether it was built before", "app", app.Key.String(), "err", err)
+			l.tellUnread(app, err)
 		}
 		all = append(all, keys[app.Key]...)
 	}
@@ -94,12 +93,53 @@ func (l *Loop) known(ctx context.Context, tree *artifact.Tree, apps []declaredAp
 		return nil, err
 	}
 	known := map[fleet.Key]fleet.Digest{}
-	for app, keys := range keys {
-		if i := slices.IndexFunc(keys, func(key fleet.Digest) bool { return !manifests[key].IsZero() }); i >= 0 {
-			known[app] = manifests[keys[i]]
+	for _, app := range apps {
+		if i := slices.IndexFunc(keys[app.Key], func(key fleet.Digest) bool { return !manifests[key].IsZero() }); i >= 0 {
+			known[app.Key] = manifests[keys[app.Key][i]]
 		}
 	}
 	return known, nil
+}
+
+// knownEarlier returns the Manifest of an App that is as it was before its last build; zero: it is not. It mostly stays so
+// for some commits, which find the build first from then on. This is done in the App's own turn, and not for many at a
+// time: what sixteen builds looked at is much to read.
+func (l *Loop) knownEarlier(ctx context.Context, tree *artifact.Tree, app declaredApp) (fleet.Digest, error) {
+	earlier, err := l.Store.EarlierInputs(ctx, app.Key, recipe(app))
+	if err != nil || len(earlier) == 0 {
+		return fleet.Digest{}, err
+	}
+	keys := make([]fleet.Digest, len(earlier))
+	for i, encoded := range earlier {
+		inputs, err := decodeInputs(encoded)
+		if err != nil {
+			l.tellUnread(app, err)
+			continue
+		}
+		keys[i] = keyOf(app, tree, inputs)
+	}
+	manifests, err := l.Store.BuiltManifests(ctx, keys)
+	if err != nil {
+		return fleet.Digest{}, err
+	}
+	for i, encoded := range earlier {
+		if manifest, is := manifests[keys[i]]; is {
+			return manifest, l.Store.SaveBuild(ctx, keys[i], manifest, fleet.BuildInputs{App: app.Key, Recipe: recipe(app), Inputs: encoded})
+		}
+	}
+	return fleet.Digest{}, nil
+}
+
+func recipesOf(apps []declaredApp) map[fleet.Key]fleet.Digest {
+	recipes := make(map[fleet.Key]fleet.Digest, len(apps))
+	for _, app := range apps {
+		recipes[app.Key] = recipe(app)
+	}
+	return recipes
+}
+
+func (l *Loop) tellUnread(app declaredApp, err error) {
+	l.Log.Warn("not known whether it was built before", "app", app.Key.String(), "err", err)
 }
 
 // recordKnown records the Releases of the Apps whose Manifest is known, and returns of how many.

@@ -59,7 +59,7 @@ func TestCommitBuildsOnlyTheAppsWhoseInputsItTouches(t *testing.T) {
 		{name: "a second kustomization file", write: map[string]string{"based/kustomization.yml": "resources: [own.yaml]\n"}, counts: [4]float64{0, 2, 1, 0}, broken: "based"},
 		{name: "and away again", remove: []string{"based/kustomization.yml"}, counts: [4]float64{0, 3, 0, 0}},
 		{name: "an older file of one App", write: map[string]string{"other/c.yaml": config("c", "1")}, counts: [4]float64{0, 3, 0, 0}, of: "first", moves: []string{"based", "scanned"}},
-		{name: "an older directory", remove: []string{"scanned/d.yaml", "scanned/sub"}, counts: [4]float64{1, 2, 0, 0}, of: "first", moves: []string{"based"}},
+		{name: "an older directory", remove: []string{"scanned/d.yaml", "scanned/sub"}, counts: [4]float64{0, 3, 0, 0}, of: "first", moves: []string{"based"}},
 	} {
 		var counts [4]float64
 		for i, result := range results {
@@ -98,6 +98,72 @@ func TestCommitBuildsOnlyTheAppsWhoseInputsItTouches(t *testing.T) {
 		before = step.name
 	}
 }
+
+// A revert is a commit whose files were built before, whatever builds looked at since and whoever made them.
+func TestRevertBuildsNothing(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	config := func(name, value string) string { return fmt.Sprintf(configMap, name, value) }
+	first := map[string]string{
+		"listed/kustomization.yaml": "resources: [../base]\nnamePrefix: p-\n", "base/kustomization.yaml": "resources: [a.yaml]\n", "base/a.yaml": config("a", "1"),
+		"scanned/b.yaml": config("b", "1"), "secret/kustomization.yaml": "resources: [../base]\nsecretGenerator: [{name: s, envs: [s.env]}]\n", "secret/s.env": sopsEnv,
+	}
+	hash := b.push(first)
+	b.applyGit("app", "")
+	names := []string{"listed", "scanned", "secret"}
+	b.applyApp("listed", "listed")
+	b.applyApp("scanned", "scanned")
+	b.apply(`{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization","metadata":{"name":"secret","namespace":"apps"},"spec":{"interval":"10m","prune":true,"path":"secret",
+		"decryption":{"provider":"sops"},"sourceRef":{"kind":"GitRepository","name":"app"}}}`)
+	at1 := map[string]fleet.Digest{}
+	for _, name := range names {
+		at1[name] = b.eventually(name, at(hash)).Release
+	}
+	for i := range 3 { // other files each time
+		n := fmt.Sprint(i)
+		hash = b.push(map[string]string{
+			"base/kustomization.yaml": "resources: [a.yaml, n" + n + ".yaml]\n", "base/n" + n + ".yaml": config("n"+n, n), "scanned/n" + n + ".yaml": config("n"+n, n), "elsewhere": n,
+		})
+		b.reconcile("app")
+		for _, name := range names {
+			b.eventually(name, at(hash))
+		}
+	}
+	revert := func() {
+		t.Helper()
+		built, found := b.metric("flotilla_hub_builds_total", "built"), b.metric("flotilla_hub_builds_total", "found")
+		for i := range 3 {
+			if err := b.repo.Remove(fmt.Sprint("scanned/n", i, ".yaml")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		hash := b.push(map[string]string{"base/kustomization.yaml": first["base/kustomization.yaml"]})
+		b.reconcile("app")
+		for _, name := range names {
+			if now := b.eventually(name, at(hash)).Release; now != at1[name] {
+				t.Errorf("%s is not at the Release that it had", name)
+			}
+		}
+		built, found = b.metric("flotilla_hub_builds_total", "built")-built, b.metric("flotilla_hub_builds_total", "found")-found
+		if built != 0 || found != 3 {
+			t.Errorf("%v builds, %v found", built, found)
+		}
+	}
+	revert()
+	files := map[string]string{"base/kustomization.yaml": "resources: [a.yaml, n0.yaml, n1.yaml]\n"}
+	for i := range 3 {
+		files[fmt.Sprint("scanned/n", i, ".yaml")] = config(fmt.Sprint("m", i), "9")
+	}
+	hash = b.push(files)
+	b.reconcile("app")
+	for _, name := range names {
+		b.eventually(name, at(hash))
+	}
+	b.restart(false) // another replica, which has built nothing
+	revert()
+}
+
+const sopsEnv = "PASSWORD=ENC[AES256_GCM,data:eA==,type:str]\nsops_mac=ENC[AES256_GCM,data:eA==,type:str]\n"
 
 // What an App's last build looked at is no more than a hint: one that is broken costs that App a build, and no other
 // anything.

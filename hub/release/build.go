@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"flotilla.dev/flotilla/pkg/artifact"
@@ -139,33 +140,84 @@ func (l *Loop) manifest(ctx context.Context, app declaredApp) (fleet.Digest, err
 	if err != nil {
 		return fleet.Digest{}, err
 	}
-	if digest, is := known[app.Key]; is {
+	digest := known[app.Key]
+	if digest.IsZero() {
+		if digest, err = l.knownEarlier(ctx, tree, app); err != nil {
+			return digest, err
+		}
+	}
+	if !digest.IsZero() {
 		l.metrics.builds.WithLabelValues("found").Inc()
 		return digest, nil
 	}
 	begin := time.Now()
-	result, err := l.Builder.Build(ctx, render.Job{Tenant: app.Key.Namespace, Path: app.spec.GetPath(), Spec: app.spec.BuildSpec, Tree: tree, Blob: l.files(tree).get})
+	result, err := l.render(ctx, app, tree)
 	var built *manifest.Manifest
 	var blobs manifest.Blobs
 	if encrypted := (*build.EncryptedError)(nil); errors.As(err, &encrypted) && app.spec.Decryption != nil {
 		built, blobs, err = l.subtree(ctx, app, tree, result.Inputs, encrypted)
 	} else if err == nil {
-		built, blobs, err = manifest.New(result.Objects, manifest.OptionsOf(app.spec.ReleaseSpec))
+		built, blobs, err = manifest.NewKnowing(l.objects, result.Objects, manifest.OptionsOf(app.spec.ReleaseSpec))
 	}
 	if err != nil {
 		return fleet.Digest{}, ofInput(err)
 	}
+	l.Log.Debug("built", "app", app.Key.String(), "way", result.Way, "reason", result.Reason)
 	l.metrics.duration.Observe(time.Since(begin).Seconds())
 	l.metrics.builds.WithLabelValues("built").Inc()
-	digest, err := l.keep(ctx, built, blobs)
-	if err != nil {
+	if digest, err = l.keep(ctx, built, blobs); err != nil {
 		return digest, err
 	}
-	key, inputs := attempt(app), fleet.BuildInputs{}
+	key, inputs := attempt(app), fleet.BuildInputs{App: app.Key}
 	if encoded := encodeInputs(result.Inputs); encoded != nil {
 		key, inputs = keyOf(app, tree, result.Inputs), fleet.BuildInputs{App: app.Key, Recipe: recipe(app), Inputs: encoded}
 	}
 	return digest, l.Store.SaveBuild(ctx, key, digest, inputs)
+}
+
+// render builds the App in a child process. What kustomize proved wrong of the namespace's builds, in any replica at any
+// time, it builds itself.
+func (l *Loop) render(ctx context.Context, app declaredApp, tree *artifact.Tree) (render.Result, error) {
+	if err := l.keepDistrust(ctx, app.Key.Namespace); err != nil {
+		return render.Result{}, err
+	}
+	distrusted, err := l.Store.Distrusted(ctx, app.Key.Namespace, build.Version)
+	if err != nil {
+		return render.Result{}, err
+	}
+	l.Builder.Distrust(app.Key.Namespace, distrusted...)
+	result, err := l.Builder.Build(ctx, render.Job{Tenant: app.Key.Namespace, Path: app.spec.GetPath(), Spec: app.spec.BuildSpec, Tree: tree, Blob: l.files(tree).get})
+	if result.Difference == nil {
+		return result, err
+	}
+	l.event(ctx, app.Key, fleet.ReasonBuildDiffered, "kustomize, which repeated the build, came to something else: "+result.Difference.What+
+		"; its output is used, and it makes such builds from now on. This is a fault of Flotilla's: please report it")
+	l.mu.Lock()
+	l.differed[app.Key.Namespace] = append(l.differed[app.Key.Namespace], result.Difference.Shape)
+	l.mu.Unlock()
+	if err := l.keepDistrust(ctx, app.Key.Namespace); err != nil {
+		return render.Result{}, err
+	}
+	return result, err
+}
+
+// keepDistrust stores what is to be distrusted of a namespace's builds. What cannot be stored is when the namespace's next
+// build is made: the builder, which knows, would not tell a second time.
+func (l *Loop) keepDistrust(ctx context.Context, namespace string) error {
+	l.mu.Lock()
+	shapes := slices.Clone(l.differed[namespace])
+	l.mu.Unlock()
+	for _, shape := range shapes {
+		if err := l.Store.Distrust(ctx, namespace, build.Version, shape); err != nil {
+			return err
+		}
+		l.mu.Lock()
+		if l.differed[namespace] = slices.DeleteFunc(l.differed[namespace], func(d fleet.Digest) bool { return d == shape }); len(l.differed[namespace]) == 0 {
+			delete(l.differed, namespace)
+		}
+		l.mu.Unlock()
+	}
+	return nil
 }
 
 // subtree makes the Manifest of a build that needs keys which only clusters have: of the files that it looks at.

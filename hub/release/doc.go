@@ -13,12 +13,17 @@
 // recipe (builder, path, build fields of the spec) and by what is in the Tree of what it looked at.
 //
 // It is kept what an App's last build with each of its last few recipes looked at. For a new Revision that is looked up in
-// the new Tree: a build that is known is not made again, whatever else the commit touched. Is it not known, it is made,
-// and what that one looked at takes the place of what was kept. A commit that goes back to older files may thus be built
-// again, when the last build looked at other files; as it comes to the same Manifest, it is the same Release.
+// the new Tree: a build that is known is not made again, whatever else the commit touched. Is it not known, what earlier
+// builds looked at is looked up, too, so that a commit that goes back to older files is found built, and at last it is
+// made. Only where builds have looked at something else more than sixteen times since, or at so much that what they looked
+// at takes more than 2 MiB an App, may it be made again; as it comes to the same Manifest, it is the same Release. All of this is in the database: any replica finds what another one has built.
 //
 // Builds are shared within a namespace only. A namespace is a tenant, and a builder that a tenant's input got hold of
 // must not make another tenant's Manifest.
+//
+// Where kustomize repeats a build and comes to something else, every build of the namespace is forgotten, as others may be
+// as wrong, and is made again at the next Revision. The shape of the tree is kept for as long as the builder is of that
+// version: kustomize itself builds such trees, in every replica and after a restart.
 //
 // Failures are not kept so: an App that does not build is tried at each Revision.
 //

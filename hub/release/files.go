@@ -10,8 +10,9 @@ import (
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
-// files are those of a Tree, for one build. A build reads most files of a few directories, one after the other: with
-// each that is not there yet, what follows it in its directory is read too.
+// files are those of a Tree, for one build. A first build reads most files of a few directories, one after the other, and
+// a later one the few that have changed: with each that is not there yet, more of what follows it in its directory is read
+// too.
 type files struct {
 	blobs Blobs
 	tree  *artifact.Tree
@@ -19,18 +20,20 @@ type files struct {
 	at   map[fleet.Digest]int
 	read map[fleet.Digest][]byte
 	size int64
+	next int // how many are read next
 }
 
 // Bounds of what is read ahead at a time, and of what is held.
 const (
-	aheadFiles = 500
-	aheadBytes = 4 << 20
-	heldBytes  = 32 << 20
+	aheadFiles  = 500
+	aheadGrowth = 8
+	aheadBytes  = 4 << 20
+	heldBytes   = 32 << 20
 )
 
 // files returns the files of a Tree. Whatever cannot be read of them is an errArtifact.
 func (l *Loop) files(tree *artifact.Tree) *files {
-	f := &files{blobs: l.Blobs, tree: tree, at: make(map[fleet.Digest]int, len(tree.Files)), read: map[fleet.Digest][]byte{}}
+	f := &files{blobs: l.Blobs, tree: tree, at: make(map[fleet.Digest]int, len(tree.Files)), read: map[fleet.Digest][]byte{}, next: 1}
 	for i, file := range tree.Files {
 		if _, known := f.at[file.Digest]; !known {
 			f.at[file.Digest] = i
@@ -49,6 +52,7 @@ func (f *files) get(ctx context.Context, digest fleet.Digest) ([]byte, error) {
 		f.size = 0
 	}
 	found, err := f.blobs.GetAll(ctx, f.ahead(digest))
+	f.next = min(f.next*aheadGrowth, aheadFiles)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errArtifact, err)
 	}
@@ -72,7 +76,7 @@ func (f *files) ahead(digest fleet.Digest) []fleet.Digest {
 	}
 	bytes := int64(0)
 	for _, file := range f.tree.Files[first+1:] {
-		if !strings.HasPrefix(file.Path, inside) || len(wanted) == aheadFiles {
+		if !strings.HasPrefix(file.Path, inside) || len(wanted) >= f.next {
 			break
 		}
 		if f.read[file.Digest] != nil || bytes+file.Size > aheadBytes {

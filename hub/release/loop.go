@@ -13,7 +13,9 @@ import (
 
 	"flotilla.dev/flotilla/hub/source"
 	"flotilla.dev/flotilla/pkg/artifact"
+	"flotilla.dev/flotilla/pkg/build/cache"
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/manifest"
 	"flotilla.dev/flotilla/pkg/render"
 	"flotilla.dev/flotilla/pkg/resource"
 	"flotilla.dev/flotilla/pkg/run"
@@ -37,8 +39,11 @@ type Store interface {
 	ClaimBuild(ctx context.Context, key fleet.Digest, app fleet.Key, seen uint64) (claimed bool, err error)
 	EndBuild(ctx context.Context, key fleet.Digest) error
 	BuildInputs(ctx context.Context, recipes map[fleet.Key]fleet.Digest) ([]fleet.BuildInputs, error)
+	EarlierInputs(ctx context.Context, app fleet.Key, recipe fleet.Digest) ([][]byte, error)
 	BuiltManifests(ctx context.Context, keys []fleet.Digest) (map[fleet.Digest]fleet.Digest, error)
 	SaveBuild(ctx context.Context, key, manifest fleet.Digest, inputs fleet.BuildInputs) error
+	Distrust(ctx context.Context, namespace, builder string, shape fleet.Digest) error
+	Distrusted(ctx context.Context, namespace, builder string) ([]fleet.Digest, error)
 	ReleasedAll(ctx context.Context, built []fleet.Built) (isNew map[fleet.Key]bool, err error)
 	Released(ctx context.Context, generation int64, revision fleet.Revision, release fleet.Release) (isNew bool, err error)
 	NotReleased(ctx context.Context, app fleet.Key, failure fleet.BuildFailure) error
@@ -57,6 +62,8 @@ type Blobs interface {
 // Builder builds in limited child processes.
 type Builder interface {
 	Build(ctx context.Context, job render.Job) (render.Result, error)
+	// Distrust has kustomize itself build a tenant's trees of these shapes.
+	Distrust(tenant string, shapes ...fleet.Digest)
 }
 
 // Config is what a Loop needs.
@@ -75,7 +82,8 @@ type Config struct {
 	Metrics prometheus.Registerer
 	// Period between looks without a wake-up; default 1 s, since that is how Sources become due.
 	Period time.Duration
-	// Parallel is how many upstreams are looked at, or Apps built, at a time; default 8.
+	// Parallel is how many upstreams are looked at, or Apps built, at a time; default 8. For namespaces of which none is
+	// there are as many more: one whose upstreams are slow, or whose builds are long, holds up no other.
 	Parallel int
 }
 
@@ -84,14 +92,19 @@ type Loop struct {
 	Config
 	metrics *metrics
 
-	// slots bound the goroutines, and busy names what they are at, so that nothing is begun twice.
-	slots chan struct{}
+	// turns bound the goroutines, shared out among namespaces, and busy names what they are at, so that nothing is begun
+	// twice.
+	turns *run.Turns
 	group sync.WaitGroup
 	mu    sync.Mutex
 	busy  map[any]bool
 	trees *trees
+	// objects are what printed documents came to.
+	objects *cache.Cache[fleet.Digest, manifest.Object]
 	// troubles of the hub with Apps.
 	troubles map[fleet.Key]*trouble
+	// differed are shapes by namespace that are to be distrusted, and not stored yet.
+	differed map[string][]fleet.Digest
 	// credentials by Secret, as last read.
 	credentials map[string]readCredential
 	// asked are reconcile requests by Source that were seen and not served yet; only look uses it.
@@ -102,9 +115,12 @@ type Loop struct {
 func New(config Config) *Loop {
 	config.Period = cmp.Or(config.Period, time.Second)
 	config.Parallel = cmp.Or(config.Parallel, 8)
-	return &Loop{Config: config, metrics: newMetrics(config.Metrics), slots: make(chan struct{}, config.Parallel), busy: map[any]bool{},
-		trees: &trees{blobs: config.Blobs}, troubles: map[fleet.Key]*trouble{}, credentials: map[string]readCredential{}, asked: map[string]asked{}}
+	return &Loop{Config: config, metrics: newMetrics(config.Metrics), turns: run.NewTurns(config.Parallel, config.Parallel), busy: map[any]bool{},
+		trees: &trees{blobs: config.Blobs}, objects: cache.New[fleet.Digest, manifest.Object](objectBytes), troubles: map[fleet.Key]*trouble{}, differed: map[string][]fleet.Digest{}, credentials: map[string]readCredential{}, asked: map[string]asked{}}
 }
+
+// objectBytes bounds what is kept of objects.
+const objectBytes = 32 << 20
 
 // Run makes Releases until ctx ends, and waits for what it began.
 func (l *Loop) Run(ctx context.Context) error {
@@ -131,7 +147,7 @@ func (l *Loop) look(ctx context.Context) error {
 	err = errors.Join(err, l.serve(ctx, view))
 	due, claimErr := l.Store.ClaimUpstreams(ctx, l.Parallel, l.lookingAt())
 	for _, upstream := range due {
-		l.begin(ctx, func() bool { return l.lookAt(ctx, view, upstream) }, upstream.ID)
+		l.begin(ctx, view.tenantOf(upstream), func() bool { return l.lookAt(ctx, view, upstream) }, upstream.ID)
 	}
 	l.forgetTroubles(view)
 	l.forgetCredentials(view)
@@ -159,8 +175,9 @@ func (l *Loop) isBusy(about ...any) bool {
 	return slices.ContainsFunc(about, func(a any) bool { return l.busy[a] })
 }
 
-// begin runs f in a goroutine, unless something that it is about is being worked at, and looks again when f says so.
-func (l *Loop) begin(ctx context.Context, f func() (again bool), about ...any) {
+// begin runs f for a namespace in a goroutine, unless something that it is about is being worked at, and looks again when
+// f says so.
+func (l *Loop) begin(ctx context.Context, namespace string, f func() (again bool), about ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if slices.ContainsFunc(about, func(a any) bool { return l.busy[a] }) {
@@ -181,12 +198,12 @@ func (l *Loop) begin(ctx context.Context, f func() (again bool), about ...any) {
 				l.Wake.Set()
 			}
 		}()
-		select {
-		case l.slots <- struct{}{}:
-			defer func() { <-l.slots }()
-			again = f()
-		case <-ctx.Done():
+		done, err := l.turns.Take(ctx, namespace)
+		if err != nil {
+			return // stopping
 		}
+		defer done()
+		again = f()
 	})
 }
 

@@ -17,6 +17,14 @@ type view struct {
 	secrets map[string]string // versions of Secrets by "namespace/name"
 }
 
+// tenantOf is the namespace that an upstream is looked at for, of those whose Sources have it.
+func (v *view) tenantOf(upstream fleet.UpstreamState) string {
+	for _, source := range v.active[upstream.ID] {
+		return source.object.Metadata.Namespace
+	}
+	return nobody
+}
+
 // declaredSource is a GitRepository with what is stored of it.
 type declaredSource struct {
 	object *resource.Object

@@ -250,6 +250,70 @@ func TestAppAtANewRevisionIsRolledOnlyForAnotherRelease(t *testing.T) {
 	changed("the same Release at another Revision, of an App that depends on another", true)
 }
 
+// A Source that goes back to what it had: what its builds looked at then is kept, the newest of it and not too much.
+func TestWhatEarlierBuildsLookedAtIsKeptWithinBounds(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	manifest := fleet.DigestOf([]byte("manifest"))
+	if err := b.Blobs().PutWhole(t.Context(), []byte("manifest"), nil); err != nil {
+		t.Fatal(err)
+	}
+	app := fleet.Key{Home: fleet.HubHome, Kind: "Kustomization", Namespace: "apps", Name: "app"}
+	one, two := fleet.DigestOf([]byte("one")), fleet.DigestOf([]byte("two"))
+	save := func(recipe fleet.Digest, inputs string) {
+		t.Helper()
+		if err := b.SaveBuild(t.Context(), fleet.DigestOf([]byte(inputs)), manifest, fleet.BuildInputs{App: app, Recipe: recipe, Inputs: []byte(inputs)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	earlier := func(recipe fleet.Digest) (got []string) {
+		t.Helper()
+		found, err := b.EarlierInputs(t.Context(), app, recipe)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range found {
+			got = append(got, string(f))
+		}
+		return got
+	}
+	for _, inputs := range []string{"a", "b", "b", "a", "c"} {
+		save(one, inputs)
+	}
+	if got := earlier(one); !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("earlier ones are %q, want a, which was built after b, and b", got)
+	}
+	save(two, "d")
+	var want []string
+	for i := range 20 {
+		save(two, fmt.Sprint(i))
+		if i < 19 && i >= 3 {
+			want = append([]string{fmt.Sprint(i)}, want...)
+		}
+	}
+	if got := earlier(two); !slices.Equal(got, want) {
+		t.Errorf("earlier ones are %q, want the newest 16: %q", got, want)
+	}
+	if got := earlier(one); !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("of the other recipe they are %q", got)
+	}
+	for i := range 9 {
+		save(two, strings.Repeat(fmt.Sprint(i), 512<<10))
+	}
+	if got := earlier(two); len(got) != 4 || got[0][0] != '7' || got[3][0] != '4' {
+		t.Errorf("%d of half a mebibyte each are kept", len(got))
+	}
+	if got := earlier(one); len(got) != 0 {
+		t.Errorf("beside them older ones are: %q", got)
+	}
+	for i := range 4 {
+		save(fleet.DigestOf([]byte(fmt.Sprint("more ", i))), "x")
+	}
+	if got := earlier(two); len(got) != 0 {
+		t.Errorf("%d are kept of a recipe that is not", len(got))
+	}
+}
+
 func TestWhatABuildLookedAtIsFoundByAppAndByRecipe(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)

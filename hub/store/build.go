@@ -36,16 +36,27 @@ func (s *Store) BuiltManifests(ctx context.Context, keys []fleet.Digest) (manife
 	return manifests, explain("look up builds", err)
 }
 
-// recipesPerApp is of how many recipes of an App it is kept what builds looked at: a spec that is changed back is as it was.
-const recipesPerApp = 4
+// Bounds of what is kept of an App that its builds looked at: of how many recipes, as a spec that is changed back is as it
+// was, and beside the last build's with each recipe how many earlier ones, and of how many bytes with all recipes.
+const (
+	recipesPerApp    = 4
+	earlierPerRecipe = 16
+	earlierBytes     = 2 << 20
+)
 
-// SaveBuild keeps the Manifest that a build key gives, and what the build looked at (zero: that is not kept) in place of
-// what the App's last one with that recipe did.
+// SaveBuild keeps the Manifest that a build key gives, and what the App's build looked at (no recipe: that is not kept) in
+// place of what its last one with that recipe did, which is an earlier one from then on.
 func (s *Store) SaveBuild(ctx context.Context, key, manifest fleet.Digest, inputs fleet.BuildInputs) error {
 	return s.transact(ctx, System, action{verb: "keep a build"}, func(tx pgx.Tx) error {
-		const insert = `INSERT INTO build (key, manifest) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET manifest = $2, used_at = now()`
-		if _, err := tx.Exec(ctx, insert, key.Bytes(), manifest.Bytes()); err != nil || inputs.Recipe.IsZero() {
+		const insert = `INSERT INTO build (key, manifest, namespace) VALUES ($1, $2, $3) ON CONFLICT (key) DO UPDATE SET manifest = $2, namespace = $3, used_at = now()`
+		if _, err := tx.Exec(ctx, insert, key.Bytes(), manifest.Bytes(), inputs.App.Namespace); err != nil || inputs.Recipe.IsZero() {
 			return explain("keep a build", err)
+		}
+		const earlier = `INSERT INTO earlier_inputs (app, recipe, digest, inputs)
+			SELECT app, recipe, sha256(inputs), inputs FROM build_inputs WHERE app = $1 AND recipe = $2 AND inputs <> $3
+			ON CONFLICT (app, recipe, digest) DO UPDATE SET at = now()`
+		if _, err := tx.Exec(ctx, earlier, inputs.App.String(), inputs.Recipe.Bytes(), inputs.Inputs); err != nil {
+			return explain("keep what an earlier build looked at", err)
 		}
 		const upsert = `INSERT INTO build_inputs (app, recipe, inputs) VALUES ($1, $2, $3)
 			ON CONFLICT (app, recipe) DO UPDATE SET inputs = $3, at = now()`
@@ -54,7 +65,15 @@ func (s *Store) SaveBuild(ctx context.Context, key, manifest fleet.Digest, input
 		}
 		const bound = `DELETE FROM build_inputs WHERE app = $1 AND recipe IN (
 			SELECT recipe FROM build_inputs WHERE app = $1 ORDER BY at DESC, recipe OFFSET $2)`
-		_, err := tx.Exec(ctx, bound, inputs.App.String(), recipesPerApp)
+		if _, err := tx.Exec(ctx, bound, inputs.App.String(), recipesPerApp); err != nil {
+			return explain("let go of what older builds looked at", err)
+		}
+		const boundEarlier = `WITH ranked AS (
+			SELECT recipe, digest, row_number() OVER (PARTITION BY recipe ORDER BY at DESC, digest) AS n, sum(length(inputs)) OVER (ORDER BY at DESC, digest) AS size
+			FROM earlier_inputs WHERE app = $1)
+			DELETE FROM earlier_inputs e USING ranked r WHERE e.app = $1 AND e.recipe = r.recipe AND e.digest = r.digest
+				AND (r.n > $2 OR r.size > $3 OR NOT EXISTS (SELECT FROM build_inputs i WHERE i.app = $1 AND i.recipe = r.recipe))`
+		_, err := tx.Exec(ctx, boundEarlier, inputs.App.String(), earlierPerRecipe, earlierBytes)
 		return explain("let go of what older builds looked at", err)
 	})
 }
@@ -68,28 +87,44 @@ func (s *Store) BuildInputs(ctx context.Context, recipes map[fleet.Key]fleet.Dig
 		SELECT i.app, i.recipe, i.inputs FROM (SELECT DISTINCT recipe FROM wanted) w
 			CROSS JOIN LATERAL (SELECT * FROM build_inputs b WHERE b.recipe = w.recipe ORDER BY at DESC LIMIT $3) i
 			WHERE NOT EXISTS (SELECT FROM wanted o WHERE o.app = i.app)`
-	var apps []string
-	var raw [][]byte
-	for app, recipe := range recipes {
-		apps, raw = append(apps, app.String()), append(raw, recipe.Bytes())
-	}
+	apps, raw := rawRecipes(recipes)
 	rows, err := s.pool.Query(ctx, query, apps, raw, fleet.MaxOtherInputs)
 	if err != nil {
 		return nil, explain("read what builds looked at", err)
 	}
-	found, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (i fleet.BuildInputs, err error) {
-		var app string
-		var recipe []byte
-		if err := row.Scan(&app, &recipe, &i.Inputs); err != nil {
-			return i, err
-		}
-		if i.App, err = fleet.ParseKey(app); err != nil {
-			return i, err
-		}
-		i.Recipe, err = fleet.DigestFromBytes(recipe)
-		return i, err
-	})
+	found, err = pgx.CollectRows(rows, scanInputs)
 	return found, explain("read what builds looked at", err)
+}
+
+// EarlierInputs returns what builds of the App with this recipe looked at before the last one, the newest first.
+func (s *Store) EarlierInputs(ctx context.Context, app fleet.Key, recipe fleet.Digest) (inputs [][]byte, err error) {
+	const query = `SELECT inputs FROM earlier_inputs WHERE app = $1 AND recipe = $2 ORDER BY at DESC, digest`
+	rows, err := s.pool.Query(ctx, query, app.String(), recipe.Bytes())
+	if err != nil {
+		return nil, explain("read what earlier builds looked at", err)
+	}
+	inputs, err = pgx.CollectRows(rows, pgx.RowTo[[]byte])
+	return inputs, explain("read what earlier builds looked at", err)
+}
+
+func rawRecipes(recipes map[fleet.Key]fleet.Digest) (apps []string, raw [][]byte) {
+	for app, recipe := range recipes {
+		apps, raw = append(apps, app.String()), append(raw, recipe.Bytes())
+	}
+	return apps, raw
+}
+
+func scanInputs(row pgx.CollectableRow) (i fleet.BuildInputs, err error) {
+	var app string
+	var recipe []byte
+	if err := row.Scan(&app, &recipe, &i.Inputs); err != nil {
+		return i, err
+	}
+	if i.App, err = fleet.ParseKey(app); err != nil {
+		return i, err
+	}
+	i.Recipe, err = fleet.DigestFromBytes(recipe)
+	return i, err
 }
 
 // errBuiltSince rolls a claim back: what it was made for is done.

@@ -88,6 +88,10 @@ var retention = []rule{
 			OR key IN (SELECT key FROM build ORDER BY used_at DESC OFFSET 10000)`},
 	{"build_inputs", "as long as the App whose builds looked at them; four an App", `
 		DELETE FROM build_inputs i WHERE NOT EXISTS (SELECT FROM object o WHERE o.key = i.app AND o.deleted_at IS NULL)`},
+	{"earlier_inputs", "as long as the App whose builds looked at them; sixteen a recipe, and 2 MiB an App", `
+		DELETE FROM earlier_inputs i WHERE NOT EXISTS (SELECT FROM object o WHERE o.key = i.app AND o.deleted_at IS NULL)`},
+	{"distrusted_shape", "as long as the namespace has an App; a thousand a namespace", `
+		DELETE FROM distrusted_shape d WHERE NOT EXISTS (SELECT FROM object o WHERE o.kind = 'Kustomization' AND o.namespace = d.namespace AND o.deleted_at IS NULL)`},
 	{"build_claim", "until it runs out", `
 		DELETE FROM build_claim WHERE claimed_until < now()`},
 	{"blob", "what nothing has reached for a day; what is locked is in use, or another replica's to delete", `

@@ -131,6 +131,9 @@ func TestRetentionTakesWhatIsPastItsBoundOnly(t *testing.T) {
 		"build": {[]string{blob, `INSERT INTO build (key, manifest, used_at) VALUES ('old', 'old', now() - interval '40 days'), ('new', 'new', now())`}, `key = 'new'`, 1},
 		"build_inputs": {[]string{app, `INSERT INTO build_inputs (app, recipe, inputs) VALUES
 			('hub/Kustomization/apps/app', 'r', ''), ('hub/Kustomization/apps/old', 'r', '')`}, `app LIKE '%/app'`, 1},
+		"earlier_inputs": {[]string{app, `INSERT INTO earlier_inputs (app, recipe, digest, inputs) VALUES
+			('hub/Kustomization/apps/app', 'r', 'd', ''), ('hub/Kustomization/apps/old', 'r', 'd', '')`}, `app LIKE '%/app'`, 1},
+		"distrusted_shape": {[]string{app, `INSERT INTO distrusted_shape (namespace, builder, shape) VALUES ('apps', 'b', 's'), ('old', 'b', 's')`}, `namespace = 'apps'`, 1},
 		"build_claim": {[]string{`INSERT INTO build_claim (key, claimed_by, claimed_until) VALUES
 			('old', gen_random_uuid(), now() - interval '1 minute'), ('new', gen_random_uuid(), now() + interval '1 minute')`}, `key = 'new'`, 1},
 		"blob": {[]string{blob, `INSERT INTO blob (digest, size, used_at) VALUES ('part', 1, now() - interval '2 days'), ('young', 1, now())`,

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,14 +23,28 @@ type Config struct {
 	Metrics *prometheus.Registry
 	// Ready says whether the hub can work now.
 	Ready func(ctx context.Context) error
-	Log   *slog.Logger
+	// Trouble says what does not go well though the hub can work; empty: nothing. Nil: nothing ever.
+	Trouble func() string
+	Log     *slog.Logger
 }
 
-// Site serves /metrics, /healthz (the process lives) and /readyz (its database answers).
-type Site struct{ Config }
+// Site serves /metrics, /healthz (the process lives) and /readyz (its database answers). The latter tells of a trouble
+// beside, and is ready nevertheless: clusters are to reach a hub that cannot build for a while.
+type Site struct {
+	Config
+
+	mu sync.Mutex
+	// told is the trouble that was logged last: probes come every few seconds.
+	told string
+}
 
 // New returns a Site.
-func New(config Config) *Site { return &Site{config} }
+func New(config Config) *Site {
+	if config.Trouble == nil {
+		config.Trouble = func() string { return "" }
+	}
+	return &Site{Config: config}
+}
 
 // Timeouts of a request and of the wait for those in flight.
 const (
@@ -67,7 +83,29 @@ func (s *Site) readyz(w http.ResponseWriter, r *http.Request) {
 		s.say(w, http.StatusServiceUnavailable, "the database does not answer")
 		return
 	}
-	s.say(w, http.StatusOK, "ok")
+	text, trouble := "ok", s.Trouble()
+	s.tell(trouble)
+	if trouble != "" {
+		text += "\n" + trouble
+	}
+	s.say(w, http.StatusOK, text)
+}
+
+// tell logs that a trouble began, and that it ended. What a trouble says of itself changes while it lasts, as does how
+// long something has waited: another one is told when it begins with other words, those before the first colon.
+func (s *Site) tell(trouble string) {
+	kind, _, _ := strings.Cut(trouble, ":")
+	s.mu.Lock()
+	before := s.told
+	s.told = kind
+	s.mu.Unlock()
+	switch {
+	case kind == before:
+	case trouble == "":
+		s.Log.Info("out of trouble", "what", before)
+	default:
+		s.Log.Warn("in trouble", "what", trouble)
+	}
 }
 
 func (s *Site) say(w http.ResponseWriter, code int, text string) {

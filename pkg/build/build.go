@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path"
@@ -12,12 +13,13 @@ import (
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/openapi"
 
+	"flotilla.dev/flotilla/pkg/build/engine"
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/manifest"
 )
 
 // Version names what builds: a new version may print other objects for the same files.
-const Version = "kustomize-0.21.2/4"
+const Version = "kustomize-0.21.2/5+" + engine.Version
 
 // Limits of one build.
 const (
@@ -47,21 +49,23 @@ func Build(ctx context.Context, fsys FileSystem, dir string, spec fleet.BuildSpe
 	if err := t.confirm(dir); err != nil {
 		return nil, err
 	}
+	defer t.begin()()
+	objects, err := t.build(dir, spec)
+	if err := t.explain(err); err != nil {
+		return nil, err
+	}
+	return objects, nil
+}
+
+// begin waits until nothing else builds; the function it returns ends that.
+func (t *tree) begin() (end func()) {
 	building.Lock()
-	defer building.Unlock()
-	defer func() {
+	return func() {
 		if t.schemaChanged {
 			openapi.ResetOpenAPI()
 		}
-	}()
-	objects, err := t.build(dir, spec)
-	switch {
-	case t.failure != nil: // what kustomize made of it is beside the point
-		return nil, t.failure
-	case err != nil:
-		return nil, fmt.Errorf("%w: %s", fleet.ErrInvalid, tidy(err.Error()))
+		building.Unlock()
 	}
-	return objects, nil
 }
 
 // cleanDir reads the path of a Kustomization as Flux does: relative to the root, with or without a leading slash.
@@ -81,7 +85,12 @@ func (t *tree) build(dir string, spec fleet.BuildSpec) ([][]byte, error) {
 	if err := t.findEncrypted(dir); err != nil {
 		return nil, err
 	}
-	resources, err := t.run(dir)
+	return t.kustomize(top)
+}
+
+// kustomize has kustomize build what was prepared.
+func (t *tree) kustomize(top *overlay) ([][]byte, error) {
+	resources, err := t.run(top.dir)
 	if err != nil {
 		return nil, t.blame(top, err)
 	}
@@ -102,8 +111,8 @@ func (t *tree) run(dir string) (resources resmap.ResMap, err error) {
 }
 
 func (t *tree) print(resources resmap.ResMap) ([][]byte, error) {
-	if n := resources.Size(); n > MaxObjects {
-		return nil, fmt.Errorf("it has %d objects; %d are allowed", n, MaxObjects)
+	if err := boundedNumber(resources.Size()); err != nil {
+		return nil, err
 	}
 	objects := make([][]byte, 0, resources.Size())
 	size := 0
@@ -112,8 +121,9 @@ func (t *tree) print(resources resmap.ResMap) ([][]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", resource.CurId(), err)
 		}
-		if size += len(document); size > MaxOutput {
-			return nil, fmt.Errorf("the objects have more than %d bytes together", MaxOutput)
+		size += len(document)
+		if err := boundedSize(size); err != nil {
+			return nil, err
 		}
 		if err := t.ctx.Err(); err != nil {
 			return nil, t.fail(fmt.Errorf("build: %w", err))
@@ -121,4 +131,27 @@ func (t *tree) print(resources resmap.ResMap) ([][]byte, error) {
 		objects = append(objects, document)
 	}
 	return objects, nil
+}
+
+// bounded says whether a build may print these.
+func bounded(objects [][]byte) error {
+	size := 0
+	for _, document := range objects {
+		size += len(document)
+	}
+	return cmp.Or(boundedNumber(len(objects)), boundedSize(size))
+}
+
+func boundedNumber(objects int) error {
+	if objects > MaxObjects {
+		return fmt.Errorf("it has %d objects; %d are allowed", objects, MaxObjects)
+	}
+	return nil
+}
+
+func boundedSize(bytes int) error {
+	if bytes > MaxOutput {
+		return fmt.Errorf("the objects have more than %d bytes together", MaxOutput)
+	}
+	return nil
 }

@@ -103,40 +103,43 @@ func TestBuildOfNothingHasNoObjects(t *testing.T) {
 	}
 }
 
+// refusals are trees that are not built, and what the error says.
+var refusals = map[string]struct {
+	files map[string]string
+	want  []string
+}{
+	"broken YAML":             {map[string]string{"kustomization.yaml": "resources: [a.yaml]", "a.yaml": "a: b: c\n"}, []string{"a.yaml", "yaml"}},
+	"not Kubernetes":          {map[string]string{"sub/values.yaml": "replicas: 3\n"}, []string{"sub/values.yaml: not Kubernetes YAML"}},
+	"broken, scanned":         {map[string]string{"sub/a.yaml": "a: [\n"}, []string{"sub/a.yaml: not Kubernetes YAML"}},
+	"broken kustomization":    {map[string]string{"kustomization.yaml": "resources: {"}, []string{"kustomization.yaml", "invalid Kustomization"}},
+	"unknown field":           {map[string]string{"kustomization.yaml": "resource: [a.yaml]"}, []string{"kustomization.yaml", `unknown field "resource"`}},
+	"wrong kind":              {map[string]string{"kustomization.yaml": "kind: Deployment\nresources: [a.yaml]", "a.yaml": configMap("a")}, []string{"kind should be Kustomization"}},
+	"missing resource":        {map[string]string{"kustomization.yaml": "resources: [a.yaml]"}, []string{"kustomization.yaml: resources: a.yaml: no such file"}},
+	"missing base":            {map[string]string{"x/kustomization.yaml": "resources: [../y]", "kustomization.yaml": "resources: [x]"}, []string{"x/kustomization.yaml: resources: ../y: no such file"}},
+	"missing patch":           {map[string]string{"kustomization.yaml": "patches: [{path: p.yaml}]"}, []string{"kustomization.yaml: patches.path: p.yaml: no such file"}},
+	"missing env file":        {map[string]string{"kustomization.yaml": "secretGenerator: [{name: a, envs: [x.env]}]"}, []string{"secretGenerator.envs: x.env: no such file"}},
+	"base without a file":     {map[string]string{"kustomization.yaml": "resources: [sub]", "sub/a.yaml": configMap("a")}, []string{"unable to find one of 'kustomization.yaml'", "directory 'sub'"}},
+	"two kustomization files": {map[string]string{"kustomization.yaml": "resources: []", "kustomization.yml": ""}, []string{"multiple kustomization files under: ."}},
+	"cycle":                   {map[string]string{"kustomization.yaml": "resources: [a]", "a/kustomization.yaml": "resources: [../]"}, []string{"cycle"}},
+	"the same object twice":   {map[string]string{"kustomization.yaml": "resources: [a.yaml, b.yaml]", "a.yaml": configMap("a"), "b.yaml": configMap("a")}, []string{"b.yaml", "may not add resource with an already registered id"}},
+	"outside":                 {map[string]string{"kustomization.yaml": "resources: [../../etc/passwd]"}, []string{"kustomization.yaml: resources: ../../etc/passwd: it is outside of the source"}},
+	"outside and in again":    {map[string]string{"kustomization.yaml": "resources: [../x/a.yaml]", "a.yaml": configMap("a")}, []string{"outside of the source"}},
+	"absolute":                {map[string]string{"kustomization.yaml": "resources: [/etc/passwd]"}, []string{"kustomization.yaml: resources: /etc/passwd: absolute paths"}},
+	"absolute file":           {map[string]string{"kustomization.yaml": "configMapGenerator: [{name: a, files: [x=/etc/passwd]}]"}, []string{"configMapGenerator.files: /etc/passwd: absolute paths"}},
+	"charts":                  {map[string]string{"kustomization.yaml": "helmCharts: [{name: x, repo: https://x}]"}, []string{"kustomization.yaml: helmCharts"}},
+	"charts, old form":        {map[string]string{"kustomization.yaml": "helmChartInflationGenerator: [{chartName: x}]"}, []string{"kustomization.yaml: helmCharts"}},
+	"exec plugin":             {map[string]string{"kustomization.yaml": "generators: [g.yaml]", "g.yaml": plugin("v1", "G", "exec: {path: ./run}")}, []string{"kustomization.yaml: generators: g.yaml: plugin G is a program"}},
+	"container plugin":        {map[string]string{"kustomization.yaml": "transformers: [g.yaml]", "g.yaml": plugin("v1", "G", "container: {image: x}")}, []string{"kustomization.yaml: transformers: g.yaml: plugin G"}},
+	"inline plugin":           {map[string]string{"kustomization.yaml": "validators:\n- |-\n  " + strings.ReplaceAll(plugin("v1", "V", "exec: {path: x}"), "\n", "\n  ")}, []string{"validators", "plugin V is a program"}},
+	"chart as a plugin":       {map[string]string{"kustomization.yaml": "generators: [g.yaml]", "g.yaml": plugin("builtin", "HelmChartInflationGenerator", "")}, []string{"generators: g.yaml: charts"}},
+	"a plugin's remote file":  {map[string]string{"kustomization.yaml": "transformers: [g.yaml]", "g.yaml": plugin("builtin", "PatchTransformer", "") + "path: https://user:pw@evil/x\n"}, []string{"transformers: PatchTransformer: https://evil/x: remote"}},
+	"plugins in a directory":  {map[string]string{"kustomization.yaml": "transformers: [t]", "t/kustomization.yaml": "resources: []"}, []string{"transformers: t: a directory"}},
+	"invalid schema":          {map[string]string{"kustomization.yaml": "openapi: {path: s.json}\nresources: [a.yaml]\nnamePrefix: x-\npatches: [{patch: '{apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {c: d}}'}]", "s.json": "{", "a.yaml": configMap("a") + "data: {a: b}\n"}, []string{"schema"}},
+}
+
 func TestBuildRefusesNamingFileAndCause(t *testing.T) {
 	t.Parallel()
-	for name, tc := range map[string]struct {
-		files map[string]string
-		want  []string
-	}{
-		"broken YAML":             {map[string]string{"kustomization.yaml": "resources: [a.yaml]", "a.yaml": "a: b: c\n"}, []string{"a.yaml", "yaml"}},
-		"not Kubernetes":          {map[string]string{"sub/values.yaml": "replicas: 3\n"}, []string{"sub/values.yaml: not Kubernetes YAML"}},
-		"broken, scanned":         {map[string]string{"sub/a.yaml": "a: [\n"}, []string{"sub/a.yaml: not Kubernetes YAML"}},
-		"broken kustomization":    {map[string]string{"kustomization.yaml": "resources: {"}, []string{"kustomization.yaml", "invalid Kustomization"}},
-		"unknown field":           {map[string]string{"kustomization.yaml": "resource: [a.yaml]"}, []string{"kustomization.yaml", `unknown field "resource"`}},
-		"wrong kind":              {map[string]string{"kustomization.yaml": "kind: Deployment\nresources: [a.yaml]", "a.yaml": configMap("a")}, []string{"kind should be Kustomization"}},
-		"missing resource":        {map[string]string{"kustomization.yaml": "resources: [a.yaml]"}, []string{"kustomization.yaml: resources: a.yaml: no such file"}},
-		"missing base":            {map[string]string{"x/kustomization.yaml": "resources: [../y]", "kustomization.yaml": "resources: [x]"}, []string{"x/kustomization.yaml: resources: ../y: no such file"}},
-		"missing patch":           {map[string]string{"kustomization.yaml": "patches: [{path: p.yaml}]"}, []string{"kustomization.yaml: patches.path: p.yaml: no such file"}},
-		"missing env file":        {map[string]string{"kustomization.yaml": "secretGenerator: [{name: a, envs: [x.env]}]"}, []string{"secretGenerator.envs: x.env: no such file"}},
-		"base without a file":     {map[string]string{"kustomization.yaml": "resources: [sub]", "sub/a.yaml": configMap("a")}, []string{"unable to find one of 'kustomization.yaml'", "directory 'sub'"}},
-		"two kustomization files": {map[string]string{"kustomization.yaml": "resources: []", "kustomization.yml": ""}, []string{"multiple kustomization files under: ."}},
-		"cycle":                   {map[string]string{"kustomization.yaml": "resources: [a]", "a/kustomization.yaml": "resources: [../]"}, []string{"cycle"}},
-		"the same object twice":   {map[string]string{"kustomization.yaml": "resources: [a.yaml, b.yaml]", "a.yaml": configMap("a"), "b.yaml": configMap("a")}, []string{"b.yaml", "may not add resource with an already registered id"}},
-		"outside":                 {map[string]string{"kustomization.yaml": "resources: [../../etc/passwd]"}, []string{"kustomization.yaml: resources: ../../etc/passwd: it is outside of the source"}},
-		"outside and in again":    {map[string]string{"kustomization.yaml": "resources: [../x/a.yaml]", "a.yaml": configMap("a")}, []string{"outside of the source"}},
-		"absolute":                {map[string]string{"kustomization.yaml": "resources: [/etc/passwd]"}, []string{"kustomization.yaml: resources: /etc/passwd: absolute paths"}},
-		"absolute file":           {map[string]string{"kustomization.yaml": "configMapGenerator: [{name: a, files: [x=/etc/passwd]}]"}, []string{"configMapGenerator.files: /etc/passwd: absolute paths"}},
-		"charts":                  {map[string]string{"kustomization.yaml": "helmCharts: [{name: x, repo: https://x}]"}, []string{"kustomization.yaml: helmCharts"}},
-		"charts, old form":        {map[string]string{"kustomization.yaml": "helmChartInflationGenerator: [{chartName: x}]"}, []string{"kustomization.yaml: helmCharts"}},
-		"exec plugin":             {map[string]string{"kustomization.yaml": "generators: [g.yaml]", "g.yaml": plugin("v1", "G", "exec: {path: ./run}")}, []string{"kustomization.yaml: generators: g.yaml: plugin G is a program"}},
-		"container plugin":        {map[string]string{"kustomization.yaml": "transformers: [g.yaml]", "g.yaml": plugin("v1", "G", "container: {image: x}")}, []string{"kustomization.yaml: transformers: g.yaml: plugin G"}},
-		"inline plugin":           {map[string]string{"kustomization.yaml": "validators:\n- |-\n  " + strings.ReplaceAll(plugin("v1", "V", "exec: {path: x}"), "\n", "\n  ")}, []string{"validators", "plugin V is a program"}},
-		"chart as a plugin":       {map[string]string{"kustomization.yaml": "generators: [g.yaml]", "g.yaml": plugin("builtin", "HelmChartInflationGenerator", "")}, []string{"generators: g.yaml: charts"}},
-		"a plugin's remote file":  {map[string]string{"kustomization.yaml": "transformers: [g.yaml]", "g.yaml": plugin("builtin", "PatchTransformer", "") + "path: https://user:pw@evil/x\n"}, []string{"transformers: PatchTransformer: https://evil/x: remote"}},
-		"plugins in a directory":  {map[string]string{"kustomization.yaml": "transformers: [t]", "t/kustomization.yaml": "resources: []"}, []string{"transformers: t: a directory"}},
-		"invalid schema":          {map[string]string{"kustomization.yaml": "openapi: {path: s.json}\nresources: [a.yaml]\nnamePrefix: x-\npatches: [{patch: '{apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {c: d}}'}]", "s.json": "{", "a.yaml": configMap("a") + "data: {a: b}\n"}, []string{"schema"}},
-	} {
+	for name, tc := range refusals {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			objects, err := build.Build(t.Context(), tree(tc.files), ".", fleet.BuildSpec{})
@@ -155,14 +158,17 @@ func TestBuildRefusesNamingFileAndCause(t *testing.T) {
 	}
 }
 
+// remoteBases are what kustomize takes for repositories.
+var remoteBases = []string{
+	"https://example.com/x.yaml", "HTTPS://example.com/x.yaml", "http:example.com", "https://github.com/acme/repo//base?ref=v1",
+	"github.com/acme/repo//base?ref=main", "GitHub.com/acme/repo", "github.com:acme/repo.git", "git@github.com:acme/repo.git//base",
+	"git@example.com:acme/repo.git", "user@host/acme/repo", "ssh://git@example.com/acme/repo", "git::https://example.com/acme/repo",
+	"git::git@example.com:acme/repo", "file:///etc", "gh:acme/repo", "oci://example.com/x", " https://example.com/x",
+}
+
 func TestBuildRefusesRemoteBases(t *testing.T) {
 	t.Parallel()
-	for _, address := range []string{
-		"https://example.com/x.yaml", "HTTPS://example.com/x.yaml", "http:example.com", "https://github.com/acme/repo//base?ref=v1",
-		"github.com/acme/repo//base?ref=main", "GitHub.com/acme/repo", "github.com:acme/repo.git", "git@github.com:acme/repo.git//base",
-		"git@example.com:acme/repo.git", "user@host/acme/repo", "ssh://git@example.com/acme/repo", "git::https://example.com/acme/repo",
-		"git::git@example.com:acme/repo", "file:///etc", "gh:acme/repo", "oci://example.com/x", " https://example.com/x",
-	} {
+	for _, address := range remoteBases {
 		for _, field := range []string{"resources: [%q]", "bases: [%q]", "components: [%q]", "generators: [%q]", "transformers: [%q]", "validators: [%q]"} {
 			file := fmt.Sprintf(field, address)
 			_, err := build.Build(t.Context(), tree(map[string]string{"a/kustomization.yaml": file}), "a", fleet.BuildSpec{})
@@ -216,18 +222,65 @@ func TestBuildSaysWhichPathIsNotThere(t *testing.T) {
 func TestBuildKeepsSecretsOutOfErrors(t *testing.T) {
 	t.Parallel()
 	for name, files := range map[string]map[string]string{
-		"literal":         {"kustomization.yaml": "secretGenerator: [{name: a, literals: [hunter2]}]"},
-		"generator twice": {"kustomization.yaml": "secretGenerator: [{name: a, literals: [p=hunter2]}, {name: a, literals: [p=hunter2], behavior: create}]"},
-		"odd generator":   {"kustomization.yaml": "secretGenerator: [{name: a, literals: [p=hunter2], behavior: merge}]"},
-		"env file":        {"kustomization.yaml": "secretGenerator: [{name: a, envs: [x]}]", "x": "1hunter2=\xff"},
-		"patch":           {"kustomization.yaml": "patches: [{patch: '{apiVersion: v1, kind: Secret, data: {a: hunter2}}'}]"},
-		"no name":         {"a.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {}\nstringData: {p: hunter2}\n"},
+		"literal":          {"kustomization.yaml": "secretGenerator: [{name: a, literals: [hunter2]}]"},
+		"generator twice":  {"kustomization.yaml": "secretGenerator: [{name: a, literals: [p=hunter2]}, {name: a, literals: [p=hunter2], behavior: create}]"},
+		"odd generator":    {"kustomization.yaml": "secretGenerator: [{name: a, literals: [p=hunter2], behavior: merge}]"},
+		"env file":         {"kustomization.yaml": "secretGenerator: [{name: a, envs: [x]}]", "x": "1hunter2=\xff"},
+		"patch":            {"kustomization.yaml": "patches: [{patch: '{apiVersion: v1, kind: Secret, data: {a: hunter2}}'}]"},
+		"no name":          {"a.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {}\nstringData: {p: hunter2}\n"},
+		"one namespace":    {"kustomization.yaml": "namespace: ns\nresources: [a.yaml, b.yaml]", "a.yaml": secretIn("x"), "b.yaml": secretIn("y")},
+		"list for a map":   {"kustomization.yaml": "resources: [a.yaml]\npatches: [{patch: '{apiVersion: v1, kind: Secret, metadata: {name: a, namespace: x}, stringData: [hunter2]}'}]", "a.yaml": secretIn("x")},
+		"below":            {"kustomization.yaml": "resources: [b]", "b/kustomization.yaml": "resources: [a.yaml]\npatches: [{patch: '{apiVersion: v1, kind: Secret, metadata: {name: a, namespace: x}, stringData: [hunter2]}'}]", "b/a.yaml": secretIn("x")},
+		"path and patch":   {"kustomization.yaml": "patches: [{path: p.yaml, patch: 'hunter2: a'}]", "p.yaml": "a: b"},
+		"no patch":         {"kustomization.yaml": "patches: [{target: {name: hunter2}}]"},
+		"JSON patch":       {"kustomization.yaml": "patchesJson6902: [{target: {version: v1, kind: Secret, name: a}, patch: '[{\"op\": hunter2'}]"},
+		"empty JSON patch": {"kustomization.yaml": "patchesJson6902: [{target: {version: v1, kind: Secret, name: a}, patch: '[] # hunter2'}]"},
+		"no target":        {"kustomization.yaml": "patches: [{patch: '[{op: add, path: /a, value: hunter2}]'}]"},
+		"data no map":      {"kustomization.yaml": "resources: [a.yaml]\nsecretGenerator: [{name: a, behavior: merge, literals: [p=hunter2]}]", "a.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData: [hunter2]\n"},
+		"index too high": {
+			"kustomization.yaml": "resources: [a.yaml]\nreplacements: [{source: {kind: Secret, fieldPath: stringData.p, options: {delimiter: ':', index: 7}}, targets: [{select: {kind: Secret}, fieldPaths: [stringData.q]}]}]", "a.yaml": secretIn("x"),
+		},
+		"separator": {"a.yaml": secretIn("x") + "---hunter2\n" + secretIn("y")},
+		"directive": {
+			"kustomization.yaml": "resources: [a.yaml]\npatches: [{patch: '{apiVersion: v1, kind: Secret, metadata: {name: a, namespace: x}, stringData: {$patch: hunter2}}'}]", "a.yaml": secretIn("x"),
+		},
+		"replicas": {"kustomization.yaml": "resources: [a.yaml]\nreplicas: [{name: a, count: 2}]", "a.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: [hunter2]\n"},
+		"label":    {"kustomization.yaml": "resources: [a.yaml]\ncommonLabels: {a: b}", "a.yaml": "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {selector: [hunter2]}\n"},
 	} {
 		_, err := build.Build(t.Context(), tree(files), ".", fleet.BuildSpec{})
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v; want an error without the secret", name, err)
 		}
 	}
+}
+
+func TestMessagesLoseWhatIsInObjects(t *testing.T) {
+	t.Parallel()
+	for _, message := range []string{
+		"found multiple possible referrals: Secret.v1.[noGrp]/a.[noNs]\n\n**** Too many possible referral targets to referrer:\ndata: hunter2",
+		"roleRef cannot be found in kind: RoleBinding\nmetadata: hunter2",
+		"apiGroup cannot be found in roleRef name: hunter2\n",
+		"no implemented strategic merge patch strategy for '!!str' ('hunter2')",
+		"received error missing for the following resource:\ndata: hunter2",
+		"node data.p is not a string: hunter2",
+		`accumulateDirectory: "must specify a target for patch [{\"op\": \"hunter2\"}]"`,
+		`accumulateDirectory: "patch and path can't be set at the same time\npatch: hunter2"`,
+		`anchor "a" defined using alias &{8 0 hunter2}`,
+		"yaml MappingNodes must have even length contents: content length 1, content summary: hunter2",
+		"yaml: unmarshal errors:\n  line 1: cannot unmarshal !!str `hunter2` into map[string]string",
+	} {
+		if got := build.Tidy(message); strings.Contains(got, "hunter2") {
+			t.Errorf("%s", got)
+		}
+	}
+	const plain = "accumulating resources from 'a': no such file, in 'b', line 3: kind is missing"
+	if got := build.Tidy(plain); got != plain {
+		t.Errorf("a message without contents becomes %q", got)
+	}
+}
+
+func secretIn(namespace string) string {
+	return "apiVersion: v1\nkind: Secret\nmetadata: {name: a, namespace: " + namespace + "}\nstringData: {p: hunter2}\n"
 }
 
 func TestBuildGivesBackTheFileSystemsErrors(t *testing.T) {

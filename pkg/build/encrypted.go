@@ -6,9 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/kustomize/api/types"
-	"sigs.k8s.io/yaml"
-
+	"flotilla.dev/flotilla/pkg/build/engine"
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/sops"
 )
@@ -53,14 +51,20 @@ func (e *EncryptedError) Unwrap() error { return fleet.ErrInvalid }
 // kustomization file includes. What is encrypted elsewhere is data to a build: Flux decrypts it in Secrets afterwards,
 // and not at all in a ConfigMap.
 func (t *tree) findEncrypted(dir string) error {
-	s := sources{tree: t, visited: map[string]bool{}, checked: map[string]bool{}}
-	s.visit(dir)
-	if len(s.found) == 0 || t.failure != nil {
+	found := t.encrypted(dir)
+	if len(found) == 0 || t.failure != nil {
 		return t.failure
 	}
-	t.touch(dir, map[string]bool{})
+	t.reach(dir)
+	return t.fail(&EncryptedError{found})
+}
+
+// encrypted returns the files that Flux decrypts before it builds, sorted by path.
+func (t *tree) encrypted(dir string) []Encrypted {
+	s := sources{tree: t, visited: map[string]bool{}, checked: map[string]bool{}}
+	s.visit(dir)
 	slices.SortFunc(s.found, func(a, b Encrypted) int { return strings.Compare(a.Path, b.Path) })
-	return t.fail(&EncryptedError{s.found})
+	return s.found
 }
 
 // sources walks through kustomization files in the order in which Flux decrypts what they use: a file that is used
@@ -76,13 +80,11 @@ func (s *sources) visit(dir string) {
 		return
 	}
 	s.visited[dir] = true
-	for _, k := range s.kustomizations(dir) {
+	for _, r := range s.kustomizations(dir) {
+		k := r.kustomization
 		for _, args := range k.SecretGenerator {
 			for _, file := range args.FileSources {
-				key, name, keyed := strings.Cut(file, "=")
-				if !keyed {
-					name = file
-				}
+				key, name := engine.CutSource(file)
 				s.check(dir, name, sops.FormatOf(key))
 			}
 			for _, name := range args.EnvSources {
@@ -115,65 +117,5 @@ func (s *sources) check(dir, name string, format sops.Format) {
 	data, err := s.ReadFile(absolute(name))
 	if err == nil && format.Marked(data) { // kustomize says what is wrong with the file
 		s.found = append(s.found, Encrypted{name, format})
-	}
-}
-
-// kustomizations returns the kustomization files of the directory: one, or kustomize refuses to build it.
-func (t *tree) kustomizations(dir string) []types.Kustomization {
-	var out []types.Kustomization
-	for _, name := range kustomizationFiles {
-		data, err := t.ReadFile(absolute(path.Join(dir, name)))
-		if err != nil {
-			continue
-		}
-		var k types.Kustomization
-		if yaml.Unmarshal(data, &k) == nil {
-			out = append(out, k)
-		}
-	}
-	return out
-}
-
-// touch looks at all that kustomize would read to build the directory.
-func (t *tree) touch(dir string, visited map[string]bool) {
-	if visited[dir] || t.failure != nil {
-		return
-	}
-	visited[dir] = true
-	for _, k := range t.kustomizations(dir) {
-		for _, r := range references(&k) {
-			data := []byte(r.value)
-			if !r.inline || !isInline(r.value) {
-				name, inside := relative(path.Join(absolute(dir), r.value))
-				if !inside {
-					continue
-				}
-				if t.IsDir(absolute(name)) {
-					t.touch(name, visited)
-					continue
-				}
-				data, _ = t.ReadFile(absolute(name)) // what is not there is looked at by having been asked for
-			}
-			if r.plugin {
-				t.touchPlugin(dir, data)
-			}
-		}
-	}
-}
-
-// touchPlugin looks at the files that the configurations of kustomize's own plugins name.
-func (t *tree) touchPlugin(dir string, data []byte) {
-	configs, err := pluginConfigs(data)
-	if err != nil {
-		return // kustomize says so
-	}
-	for _, config := range configs {
-		for _, value := range pathsIn(config.object, false) {
-			for _, name := range []string{value, afterKey(value)} {
-				if name, inside := relative(path.Join(absolute(dir), name)); inside && t.Exists(absolute(name)) {
-					_, _ = t.ReadFile(absolute(name))
-				}
-			}
-		}
 	}
 }

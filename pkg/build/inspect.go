@@ -12,20 +12,22 @@ import (
 	"sigs.k8s.io/kustomize/api/provider"
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/yaml"
+
+	"flotilla.dev/flotilla/pkg/build/engine"
 )
 
 // inspect checks a kustomization file before kustomize acts on it: it may refer only to what is in the tree, and may
 // run nothing.
 func (t *tree) inspect(file string, data []byte) error {
-	var k types.Kustomization
-	if err := k.Unmarshal(data); err != nil {
+	k, err := t.parse(file, data)
+	if err != nil {
 		return nil // kustomize says what is wrong with it, and does nothing it says
 	}
 	if len(k.HelmCharts) > 0 || len(k.HelmChartInflationGenerator) > 0 || k.HelmGlobals != nil {
 		return errors.New("helmCharts: charts are not rendered in a kustomization; use a HelmRelease")
 	}
 	t.schemaChanged = t.schemaChanged || len(k.OpenAPI) > 0
-	for _, f := range references(&k) {
+	for _, f := range references(k) {
 		if err := t.refer(path.Dir(file), f); err != nil {
 			return fmt.Errorf("%s: %w", f.field, err)
 		}
@@ -78,10 +80,7 @@ func references(k *types.Kustomization) []reference {
 	add("openapi.path", k.OpenAPI["path"])
 	sources := func(field string, args types.KvPairSources) {
 		for _, file := range args.FileSources {
-			_, name, keyed := strings.Cut(file, "=")
-			if !keyed {
-				name = file
-			}
+			_, name := engine.CutSource(file)
 			add(field+".files", name)
 		}
 		add(field+".envs", args.EnvSources...)

@@ -2,12 +2,14 @@ package build_test
 
 import (
 	"maps"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"flotilla.dev/flotilla/pkg/artifact"
 	"flotilla.dev/flotilla/pkg/build"
+	"flotilla.dev/flotilla/pkg/build/engine"
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
@@ -74,7 +76,7 @@ func TestKeyOfAScannedDirectoryChangesWithItsListing(t *testing.T) {
 	}
 }
 
-func artifactTree(t *testing.T, files map[string]string) *artifact.Tree {
+func artifactTree(t testing.TB, files map[string]string) *artifact.Tree {
 	t.Helper()
 	var list []artifact.File
 	for path, content := range files {
@@ -85,4 +87,11 @@ func artifactTree(t *testing.T, files map[string]string) *artifact.Tree {
 		t.Fatal(err)
 	}
 	return tree
+}
+
+func TestTheVersionSaysWhichEngineBuilds(t *testing.T) {
+	t.Parallel()
+	if !strings.Contains(build.Version, engine.Version) {
+		t.Errorf("%q does not name %q: what an older engine made would be found", build.Version, engine.Version)
+	}
 }

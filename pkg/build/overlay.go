@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/yaml"
 
+	"flotilla.dev/flotilla/pkg/build/engine"
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
@@ -21,6 +22,10 @@ import (
 type overlay struct {
 	dir, file     string
 	kustomization types.Kustomization
+	// own are the fields that the file itself sets; nil: there is no file.
+	own []string
+	// described is whether the spec says what objects are to say of their build.
+	described bool
 	// patches is how many of the last patches are the spec's.
 	patches int
 }
@@ -67,11 +72,12 @@ func (t *tree) find(dir string) (*overlay, error) {
 		if err != nil {
 			return nil, err
 		}
-		o := &overlay{dir: dir, file: file}
-		if err := o.kustomization.Unmarshal(data); err != nil {
+		k, err := t.parse(file, data)
+		if err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
-		return o, nil // if there are more, kustomize refuses them
+		t.topSize = int64(len(data))
+		return &overlay{dir: dir, file: file, kustomization: *k, own: engine.FieldsOf(k)}, nil // if there are more, kustomize refuses them
 	}
 	return nil, nil
 }
@@ -103,11 +109,12 @@ func (t *tree) overlay(o *overlay, spec fleet.BuildSpec) error {
 		}
 		k.Components = append(k.Components, component)
 	}
+	k.Images = slices.Clone(k.Images)
 	for _, image := range spec.Images {
 		mergeImage(k, image)
 	}
 	if len(spec.BuildMetadata) > 0 {
-		k.BuildMetadata = spec.BuildMetadata
+		k.BuildMetadata, o.described = spec.BuildMetadata, true
 	}
 	return nil
 }
@@ -157,7 +164,8 @@ func (t *tree) write(o *overlay, patches int) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", o.file, err)
 	}
-	t.files[o.file] = data
+	t.files[o.file], t.overlaid = data, o.file
+	t.parsed[o.file] = parsed{kustomization: &k}
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,7 @@ import (
 
 	"sigs.k8s.io/kustomize/api/provider"
 	"sigs.k8s.io/kustomize/api/resource"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 )
@@ -57,7 +59,20 @@ func (s *scanner) walk(dir string) error {
 	return nil
 }
 
+// reader reads files as a build does, and keeps what is in them: who has read one for the scan need not do it again.
+type reader interface {
+	// Reads reports whether kustomize reads the file as objects. It may not know.
+	Reads(ctx context.Context, fsys filesys.FileSystem, name string) bool
+}
+
 func (s *scanner) file(name string) (err error) {
+	before := s.reads[name]
+	if s.reader != nil && s.reader.Reads(s.ctx, s.tree, absolute(name)) {
+		s.scanned[name] = s.reads[name] - before
+		s.saw(name)
+		s.add(name)
+		return s.failure
+	}
 	data, err := s.ReadFile(absolute(name))
 	if err != nil {
 		return err
@@ -72,6 +87,15 @@ func (s *scanner) file(name string) (err error) {
 	}
 	s.add(name)
 	return nil
+}
+
+// saw notes that what comes of the plan depends on the content of a file that may not have been read.
+func (t *tree) saw(name string) {
+	if noted, is := t.fsys.(*looks); is {
+		if digest, known := digestOf(noted.fsys, name); known {
+			noted.note(name, true, answer{file, digest})
+		}
+	}
 }
 
 func (s *scanner) add(name string) {

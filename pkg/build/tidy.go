@@ -16,8 +16,13 @@ var contents = []struct {
 	{regexp.MustCompile("(?s) with config: `.*`"), ""},
 	{regexp.MustCompile(`(?s)literal sources \[.*\]: .*|invalid literal source .*`), "invalid literal source, expected key=value"},
 	{regexp.MustCompile(`(?s)\[patch: .*`), "a patch"},
+	{regexp.MustCompile(`(?s)(one of patch and path|set at the same time|for JSON patch|for patch|patch appears to be empty|: decoding) ?(in|;)?(\\n|[ \n]).*`), "$1"},
 	{regexp.MustCompile(`(?s) in (object |\[[0-9 ]+\]).*`), ""},
-	{regexp.MustCompile(`(?s)( for value| invalid utf8 bytes|nodes unequal|doesn't equal|that could accept merge of).*`), "$1 ..."},
+	{regexp.MustCompile(`(?s)((?:roleRef|apiGroup|kind) cannot be found in) .*`), "$1 an object"},
+	{regexp.MustCompile(`(?s)(produces ID conflict|: node contents|for the following resource|content summary|is not a string|possible referrals|using alias|invalid document separator|---  self|unequal references)[: ].*`), "$1: ..."},
+	{regexp.MustCompile(`(?s)( for value| invalid utf8 bytes|nodes unequal|doesn't equal|that could accept merge of|merge patch strategy for|unknown patch strategy).*`), "$1 ..."},
+	{regexp.MustCompile(`line \[[0-9 ]+\]`), "a line"},
+	{regexp.MustCompile("(?s)(cannot unmarshal !!?[^ ]*) `.*?` into"), "$1 into"},
 	{regexp.MustCompile(`(?s)(map\[string\]interface ?\{\}|&resource\.Resource)\{.*`), "an object"},
 }
 

@@ -45,12 +45,23 @@ var kustomizationFiles = konfig.RecognizedKustomizationFileNames()
 type tree struct {
 	ctx  context.Context // kustomize's file system has no place for one, and a tree lives as long as its call
 	fsys FileSystem
-	// files are those read so far: at the top the kustomization file with the spec.
-	files map[string][]byte
-	input int
-	stats map[string]stat
+	// files are those read so far: at the top the kustomization file with the spec, which is overlaid.
+	files    map[string][]byte
+	overlaid string
+	// topSize is what the file has without the spec; zero: there is none.
+	topSize int64
+	// counted is what of a file's size is in input.
+	counted map[string]int64
+	input   int64
+	stats   map[string]stat
+	// parsed are the kustomization files among them.
+	parsed map[string]parsed
 	// failure is the first error that is not kustomize's to judge: it would try the next thing, or blame another.
 	failure error
+	// reader, if there is one, may know the files that a scan comes to.
+	reader reader
+	// reads counts how often a file was asked for, and scanned how often of that for a scan alone.
+	reads, scanned map[string]int
 	// schemaChanged is set when a kustomization file names a schema: kustomize would keep it.
 	schemaChanged bool
 }
@@ -58,7 +69,7 @@ type tree struct {
 var _ filesys.FileSystem = (*tree)(nil)
 
 func newTree(ctx context.Context, fsys FileSystem) *tree {
-	return &tree{ctx: ctx, fsys: fsys, files: map[string][]byte{}, stats: map[string]stat{}}
+	return &tree{ctx: ctx, fsys: fsys, files: map[string][]byte{}, counted: map[string]int64{}, reads: map[string]int{}, scanned: map[string]int{}, stats: map[string]stat{}, parsed: map[string]parsed{}}
 }
 
 func (t *tree) fail(err error) error {
@@ -120,6 +131,7 @@ func (t *tree) ReadFile(name string) ([]byte, error) {
 	if !ok {
 		return nil, notExist("open", name)
 	}
+	t.reads[inside]++
 	if data, known := t.files[inside]; known {
 		return data, nil
 	}
@@ -130,8 +142,8 @@ func (t *tree) ReadFile(name string) ([]byte, error) {
 		}
 		return nil, t.check(err)
 	}
-	if t.input += len(data); t.input > MaxInput {
-		return nil, t.fail(fmt.Errorf("%w: with %s the build reads more than %d bytes", fleet.ErrInvalid, inside, MaxInput))
+	if err := t.count(inside, int64(len(data))); err != nil {
+		return nil, err
 	}
 	if isKustomization(inside) {
 		if err := t.inspect(inside, data); err != nil {
@@ -140,6 +152,39 @@ func (t *tree) ReadFile(name string) ([]byte, error) {
 	}
 	t.files[inside] = data
 	return data, nil
+}
+
+// count adds a file to the input of the build, once. What it is said to have may be less than is read of it.
+func (t *tree) count(name string, size int64) error {
+	more := size - t.counted[name]
+	if more <= 0 {
+		return nil
+	}
+	t.counted[name] = size
+	if t.input += more; t.input > MaxInput {
+		return t.fail(fmt.Errorf("%w: with %s the build reads more than %d bytes", fleet.ErrInvalid, name, MaxInput))
+	}
+	return nil
+}
+
+// Digest returns the digest of what ReadFile returns, if that is known without reading it. Who asks for it has no need to
+// read the file, which is input to the build nevertheless.
+func (t *tree) Digest(name string) (fleet.Digest, bool) {
+	inside, ok := relative(name)
+	if !ok {
+		return fleet.Digest{}, false
+	}
+	if inside == t.overlaid {
+		return fleet.DigestOf(t.files[inside]), true
+	}
+	digest, known := digestOf(t.fsys, inside)
+	if !known {
+		return fleet.Digest{}, false
+	}
+	if info, err := t.stat(name); err != nil || t.count(inside, info.Size()) != nil {
+		return fleet.Digest{}, false
+	}
+	return digest, true
 }
 
 // IsDir implements filesys.FileSystem.

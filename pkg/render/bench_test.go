@@ -11,13 +11,17 @@ import (
 	"flotilla.dev/flotilla/pkg/render"
 )
 
-func BenchmarkBuild(b *testing.B) {
+// BenchmarkUnchanged is a build of the tree that was built before.
+func BenchmarkUnchanged(b *testing.B) {
 	for _, objects := range []int{4, 100, 1000} {
 		for _, overlay := range []bool{false, true} {
 			b.Run(fmt.Sprintf("objects=%d/overlay=%t", objects, overlay), func(b *testing.B) {
 				pool := start(b, render.Config{Workers: 1})
 				job := newJob("a", workloads(objects, overlay))
 				job.Path = "app"
+				if _, err := pool.Build(b.Context(), job); err != nil {
+					b.Fatal(err)
+				}
 				for b.Loop() {
 					if result, err := pool.Build(b.Context(), job); err != nil || len(result.Objects) != objects {
 						b.Fatalf("%d objects, %v", len(result.Objects), err)
@@ -25,6 +29,48 @@ func BenchmarkBuild(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// BenchmarkChanged is a build of a tree of which one file of 1,000 is another than at the build before.
+func BenchmarkChanged(b *testing.B) {
+	for _, overlay := range []bool{false, true} {
+		b.Run(fmt.Sprintf("overlay=%t", overlay), func(b *testing.B) {
+			pool := start(b, render.Config{Workers: 1, JobsPerWorker: 1 << 30})
+			files := workloads(1000, overlay)
+			changed := "base/d500.yaml"
+			original := files[changed]
+			job := newJob("a", files)
+			job.Path = "app"
+			if _, err := pool.Build(b.Context(), job); err != nil {
+				b.Fatal(err)
+			}
+			for n := 0; b.Loop(); n++ {
+				b.StopTimer()
+				files[changed] = strings.Replace(original, "replicas: 2", fmt.Sprintf("replicas: %d", n), 1)
+				job := newJob("a", files)
+				job.Path = "app"
+				b.StartTimer()
+				if result, err := pool.Build(b.Context(), job); err != nil || len(result.Objects) != 1000 {
+					b.Fatalf("%d objects, %v", len(result.Objects), err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkAsk is what it takes a worker to learn of 1,000 files: their digests alone, and their contents too.
+func BenchmarkAsk(b *testing.B) {
+	for _, hook := range []string{"digests", "contents"} {
+		b.Run(hook, func(b *testing.B) {
+			pool := start(b, render.Config{Workers: 1, JobsPerWorker: 1 << 30})
+			job := newJob("a", workloads(1000, false))
+			for b.Loop() {
+				if _, err := pool.BuildHook(b.Context(), job, hook); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

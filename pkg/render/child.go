@@ -6,15 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"os"
-	"path"
 	"runtime/debug"
 	"time"
 
 	"flotilla.dev/flotilla/pkg/artifact"
 	"flotilla.dev/flotilla/pkg/build"
+	"flotilla.dev/flotilla/pkg/build/cache"
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
@@ -23,8 +22,9 @@ const variable = "FLOTILLA_RENDER_WORKER"
 
 // settings are what a worker is started with.
 type settings struct {
-	Memory int64         `json:"memory"`
-	CPU    time.Duration `json:"cpu"`
+	Memory     int64         `json:"memory"`
+	CPU        time.Duration `json:"cpu"`
+	CheckEvery int           `json:"checkEvery"`
 }
 
 // The worker's ends of the pipes.
@@ -40,7 +40,8 @@ const maxStack = 64 << 20
 var hooks map[string]func(build.FileSystem) ([][]byte, error)
 
 // Main must be called first in main, and in TestMain of packages whose tests use a Pool. In a process that was started
-// as a worker it serves builds until the pool is done with it, and does not return; in any other it does nothing.
+// as a worker it serves builds until the pool is done with it, and does not return; in any other it does nothing. So a
+// worker has none of what the program makes for itself, only what packages do when they are loaded, which is some 5 ms.
 func Main() {
 	value, isWorker := os.LookupEnv(variable)
 	if !isWorker {
@@ -63,8 +64,8 @@ func Main() {
 		fmt.Fprintln(os.Stderr, "render worker: no pipes")
 		os.Exit(2)
 	}
-	warm()
-	c := child{in: in, out: out, settings: s}
+	c := newChild(in, out, s)
+	c.warm()
 	if err := c.serve(); !errors.Is(err, io.EOF) {
 		fmt.Fprintln(os.Stderr, "render worker:", err)
 		os.Exit(2)
@@ -79,7 +80,7 @@ func (noNetwork) RoundTrip(*http.Request) (*http.Response, error) {
 }
 
 // warm makes kustomize load what it loads once, before a build waits for it.
-func warm() {
+func (c *child) warm() {
 	contents := map[string]string{
 		"kustomization.yaml": "namePrefix: a-\nresources: [a.yaml]\npatches: [{patch: '{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}, spec: {replicas: 1}}'}]\n",
 		"a.yaml":             "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {template: {spec: {containers: [{name: a}]}}}\n",
@@ -92,7 +93,11 @@ func warm() {
 		tree.Files = append(tree.Files, artifact.File{Path: name, Digest: fleet.DigestOf(data)})
 	}
 	fsys := artifact.NewFS(&tree, func(digest fleet.Digest) ([]byte, error) { return blobs[digest], nil })
-	if _, err := build.Build(context.Background(), fsys, ".", fleet.BuildSpec{}); err != nil {
+	_, err := build.Build(context.Background(), fsys, ".", fleet.BuildSpec{})
+	if err == nil {
+		_, err = c.builder.Build(context.Background(), fsys, ".", fleet.BuildSpec{})
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "render worker: warm up:", err) // a real build will tell
 	}
 }
@@ -102,6 +107,49 @@ type child struct {
 	in       io.Reader
 	out      io.Writer
 	settings settings
+	// contents are those of files that were read, so that they need not be asked for again: most of a tree is what it was
+	// at the commit before.
+	contents *cache.Cache[fleet.Digest, []byte]
+	builder  *build.Builder
+	jobs     int
+	files    *files // of the job
+	made     bool   // the pool has what was built, which kustomize repeats
+}
+
+// Parts of a worker's memory, as one in so many, that the builder may keep things in between builds, and that contents
+// may have.
+const (
+	cacheShare   = 4
+	contentShare = 16
+)
+
+func newChild(in io.Reader, out io.Writer, s settings) *child {
+	c := &child{in: in, out: out, settings: s, contents: cache.New[fleet.Digest, []byte](s.Memory / contentShare)}
+	c.builder = build.NewBuilder(build.Options{CacheBytes: s.Memory / cacheShare, CheckEvery: s.CheckEvery, Kustomizing: c.kustomizing, Checking: c.checking})
+	return c
+}
+
+// kustomizing has the pool know how a build is made that may not come to its end. That it cannot be told shows at the
+// result, too.
+func (c *child) kustomizing(plan *build.Plan, out build.Output) { _ = c.tell(plan, out) }
+
+// checking has the pool have what was built, before kustomize repeats it.
+func (c *child) checking(plan *build.Plan, out build.Output) {
+	if c.files == nil {
+		return // it is warming up
+	}
+	c.made = errors.Join(c.tell(plan, out), c.files.tell(), send(c.out, msgMade, encodeObjects(out.Objects))) == nil
+}
+
+func (c *child) tell(plan *build.Plan, out build.Output) error {
+	if c.files == nil {
+		return nil
+	}
+	payload, err := outcomeOf(plan, out).encode()
+	if err != nil {
+		return err
+	}
+	return send(c.out, msgOutcome, payload)
 }
 
 // serve answers jobs until the pool closes the pipe, which is io.EOF.
@@ -120,7 +168,13 @@ func (c *child) serve() error {
 		if err := limitJob(c.settings.CPU); err != nil {
 			return err
 		}
-		kind, payload = encodeResult(c.run(t))
+		fsys := newFiles(c)
+		c.files, c.made = fsys, false
+		kind, payload = encodeResult(c.run(fsys, t))
+		c.jobs++
+		if err := fsys.tell(); err != nil {
+			return err
+		}
 		if err := send(c.out, kind, payload); err != nil {
 			return err
 		}
@@ -128,17 +182,54 @@ func (c *child) serve() error {
 	}
 }
 
-func (c *child) run(t task) ([][]byte, error) {
+func (c *child) run(fsys *files, t task) ([][]byte, error) {
+	if len(t.Distrust) > 0 {
+		c.builder.Distrust(t.Distrust...)
+	}
 	if t.Hook != "" {
 		if hook := hooks[t.Hook]; hook != nil {
-			return hook(c)
+			return hook(fsys)
 		}
 		return nil, fmt.Errorf("no hook %q", t.Hook)
 	}
-	return build.Build(context.Background(), c, t.Path, t.Spec)
+	ctx := context.Background() // whoever does not want to wait kills the process
+	plan, err := c.builder.Plan(ctx, fsys, t.Path, t.Spec)
+	if err != nil {
+		return nil, err
+	}
+	if plan.Schema && c.jobs > 0 {
+		return nil, errAlone
+	}
+	begin := build.Output{Way: plan.Class, Reason: plan.Why()}
+	if err := c.tell(plan, begin); err != nil {
+		return nil, err
+	}
+	out, err := c.builder.Run(ctx, plan)
+	if out.Way != "" {
+		err = errors.Join(err, c.tell(plan, out))
+	}
+	if err == nil && c.made && out.Difference == nil {
+		return nil, errSame
+	}
+	return out.Objects, located(plan, err)
+}
+
+// located names the place of a schema that ends a build by a panic: kustomize names none then. Of other panics it is not
+// known what file they are about.
+func located(plan *build.Plan, err error) error {
+	if isPanic(err) && plan.Schema && plan.Field == "openapi" {
+		return fmt.Errorf("%s: openapi: %w", plan.File, err)
+	}
+	return err
 }
 
 func encodeResult(objects [][]byte, err error) (kind byte, payload []byte) {
+	switch {
+	case errors.Is(err, errAlone):
+		return msgAlone, nil
+	case errors.Is(err, errSame):
+		return msgSame, nil
+	}
 	var encrypted *build.EncryptedError
 	if errors.As(err, &encrypted) {
 		if files, err := json.Marshal(encrypted.Files); err == nil {
@@ -161,79 +252,4 @@ func encodeError(err error) []byte {
 	}
 	text := err.Error()
 	return append([]byte{kind}, text[:min(len(text), maxRequest-1)]...)
-}
-
-// ask sends a request for a path and returns the answer.
-func (c *child) ask(kind byte, name string) ([]byte, error) {
-	if len(name) > maxRequest {
-		return nil, fs.ErrNotExist
-	}
-	if err := send(c.out, kind, []byte(name)); err != nil {
-		return nil, err
-	}
-	got, payload, err := receive(c.in, maxToWorker)
-	if err != nil || got != msgAnswer || len(payload) == 0 {
-		return nil, fmt.Errorf("answer %q: %w", got, errors.Join(errMalformed, err))
-	}
-	switch payload[0] {
-	case answerFound:
-		return payload[1:], nil
-	case answerAbsent:
-		return nil, fs.ErrNotExist
-	}
-	return nil, errors.New("the file could not be had")
-}
-
-// ReadFile implements build.FileSystem.
-func (c *child) ReadFile(name string) ([]byte, error) {
-	data, err := c.ask(msgRead, name)
-	if err != nil {
-		return nil, &fs.PathError{Op: "read", Path: name, Err: err}
-	}
-	return data, nil
-}
-
-// ReadDir implements build.FileSystem.
-func (c *child) ReadDir(name string) ([]fs.DirEntry, error) {
-	data, err := c.ask(msgList, name)
-	if err != nil {
-		return nil, &fs.PathError{Op: "readdir", Path: name, Err: err}
-	}
-	var entries []fs.DirEntry
-	for len(data) > 0 {
-		isDir := data[0] == 'd'
-		text, rest, err := takeText(data[1:])
-		if err != nil {
-			return nil, err
-		}
-		entries, data = append(entries, fs.FileInfoToDirEntry(info{string(text), isDir})), rest
-	}
-	return entries, nil
-}
-
-// Stat implements build.FileSystem.
-func (c *child) Stat(name string) (fs.FileInfo, error) {
-	data, err := c.ask(msgStat, name)
-	if err != nil {
-		return nil, &fs.PathError{Op: "stat", Path: name, Err: err}
-	}
-	return info{path.Base(name), len(data) > 0 && data[0] == 'd'}, nil
-}
-
-type info struct {
-	name  string
-	isDir bool
-}
-
-func (i info) Name() string       { return i.name }
-func (i info) Size() int64        { return 0 }
-func (i info) ModTime() time.Time { return time.Time{} }
-func (i info) IsDir() bool        { return i.isDir }
-func (i info) Sys() any           { return nil }
-
-func (i info) Mode() fs.FileMode {
-	if i.isDir {
-		return fs.ModeDir | 0o755
-	}
-	return 0o644
 }

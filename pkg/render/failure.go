@@ -18,13 +18,18 @@ import (
 )
 
 // limitError says that a build cannot be made within its limits, or at all: the same input will fail again.
-type limitError struct{ why string }
+type limitError struct {
+	why  string
+	time bool // it is one of time: another worker would not be faster
+	// unsure says that it may not be the input's doing.
+	unsure bool
+}
 
 func (e *limitError) Error() string { return e.why }
 func (e *limitError) Unwrap() error { return fleet.ErrInvalid }
 
 func overMemory(config Config) error {
-	return &limitError{fmt.Sprintf("it needs more memory than the %d MiB that a build may use", config.Memory>>20)}
+	return &limitError{why: fmt.Sprintf("it needs more memory than the %d MiB that a build may use", config.Memory>>20)}
 }
 
 // inputError is an error that a worker reported of the input.
@@ -63,6 +68,12 @@ func decodeEncrypted(payload []byte) error {
 	return &build.EncryptedError{Files: files}
 }
 
+// errAlone is the result of a build that wants a worker of its own, and had one that served others before.
+var errAlone = errors.New("the build is for a fresh render worker")
+
+// errSame is the result of a build that was told before kustomize repeated it, and came to the same.
+var errSame = errors.New("the build is as it was told")
+
 // brokenError says that there is no more talking to the worker.
 type brokenError struct{ err error }
 
@@ -81,7 +92,7 @@ const exitTime = 5 * time.Second
 func (w *worker) postMortem(broken error, heard bool) error {
 	var protocol *protocolError
 	if errors.As(broken, &protocol) {
-		return &limitError{"it crashed: " + protocol.why}
+		return &limitError{why: "it crashed: " + protocol.why}
 	}
 	select {
 	case <-w.exited:
@@ -100,16 +111,19 @@ func (w *worker) postMortem(broken error, heard bool) error {
 		switch {
 		case strings.Contains(line, "out of memory"), strings.Contains(line, "cannot allocate memory"):
 			return overMemory(w.config)
+		case strings.Contains(line, "pthread_create failed"), strings.Contains(line, "failed to create new OS thread"):
+			// For want of memory, unless the machine has no more threads to give: then no other worker starts either.
+			return &limitError{why: overMemory(w.config).Error(), unsure: true}
 		case strings.Contains(line, "stack overflow"), strings.Contains(line, "stack exceeds"):
-			return &limitError{"it is nested too deep"}
+			return &limitError{why: "it is nested too deep"}
 		case line == overCPU:
-			return &limitError{fmt.Sprintf("it used more than %s of processor time", w.config.CPU)}
+			return &limitError{why: fmt.Sprintf("it used more than %s of processor time", w.config.CPU), time: true}
 		}
 	}
 	if killed(w.command.ProcessState) {
 		return fmt.Errorf("the render worker was killed from outside: %w", broken)
 	}
-	return &limitError{"it crashed: " + why}
+	return &limitError{why: "it crashed: " + why}
 }
 
 // overCPU is what a worker prints when its processor time is over.

@@ -14,6 +14,8 @@ func executable() (string, error) { return os.Executable() }
 
 func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{} }
 
+func killGroup(int) {}
+
 func killed(*os.ProcessState) bool { return false }
 
 func limit(settings) error { return nil }

@@ -12,8 +12,11 @@ import (
 
 type metrics struct {
 	builds  *prometheus.CounterVec
+	ways    *prometheus.CounterVec
+	checks  *prometheus.CounterVec
 	seconds prometheus.Histogram
 	queue   prometheus.Histogram
+	again   prometheus.Counter
 	workers prometheus.Counter
 	spawn   prometheus.Histogram
 }
@@ -24,11 +27,21 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		builds: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "flotilla_render_builds_total", Help: "Builds by how they ended: ok, invalid, limit, canceled, error.",
 		}, []string{"result"}),
+		ways: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "flotilla_render_ways_total",
+			Help: "Builds by how they were made, or were to be: plain, engine, kustomize or encrypted (by clusters), with the cause in a word of those by kustomize; kept: as an earlier one of the same input.",
+		}, []string{"way", "cause"}),
+		checks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "flotilla_render_checks_total", Help: "Builds that kustomize repeated, by whether it came to the same or a different output; skipped: it should have, but the build is too large or kustomize did not come to the end within its limits.",
+		}, []string{"result"}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "flotilla_render_build_seconds", Help: "Time that a build took in its worker.", Buckets: buckets,
 		}),
 		queue: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "flotilla_render_queue_seconds", Help: "Time that a build waited for a worker.", Buckets: buckets,
+		}),
+		again: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "flotilla_render_builds_again_total", Help: "Builds that failed in a worker and were tried again in a fresh one.",
 		}),
 		workers: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "flotilla_render_workers_started_total", Help: "Worker processes started.",
@@ -37,8 +50,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "flotilla_render_spawn_seconds", Help: "Time to start a worker process.", Buckets: buckets,
 		}),
 	}
+	for _, result := range []string{checkSame, checkDifferent, checkSkipped} { // that there was none is worth knowing
+		m.checks.WithLabelValues(result)
+	}
 	if reg != nil {
-		reg.MustRegister(m.builds, m.seconds, m.queue, m.workers, m.spawn)
+		reg.MustRegister(m.builds, m.ways, m.checks, m.seconds, m.queue, m.again, m.workers, m.spawn)
 	}
 	return m
 }
@@ -50,7 +66,18 @@ func (m *metrics) started(took time.Duration) {
 
 func (m *metrics) waited(took time.Duration) { m.queue.Observe(took.Seconds()) }
 
-func (m *metrics) built(err error, took time.Duration) {
+// Results of a check.
+const (
+	checkSame      = "same"
+	checkDifferent = "different"
+	checkSkipped   = "skipped"
+)
+
+func (m *metrics) built(made Result, err error, took time.Duration) {
+	if errors.Is(err, errAlone) {
+		return // it is built in another worker
+	}
+	m.made(made.outcome)
 	m.seconds.Observe(took.Seconds())
 	var limit *limitError
 	result := "ok"
@@ -66,4 +93,23 @@ func (m *metrics) built(err error, took time.Duration) {
 		result = "error"
 	}
 	m.builds.WithLabelValues(result).Inc()
+}
+
+func (m *metrics) made(o outcome) {
+	way := string(o.Way)
+	switch {
+	case way == "":
+		return // it did not come so far
+	case o.Found:
+		way = "kept"
+	}
+	m.ways.WithLabelValues(way, o.Cause).Inc()
+	switch {
+	case o.Difference != nil:
+		m.checks.WithLabelValues(checkDifferent).Inc()
+	case o.Checked:
+		m.checks.WithLabelValues(checkSame).Inc()
+	case o.Skipped:
+		m.checks.WithLabelValues(checkSkipped).Inc()
+	}
 }

@@ -179,11 +179,19 @@ func TestABuildOverALimitEndsAndSaysWhich(t *testing.T) {
 		"exit":    {render.Config{}, []string{"crashed: exit status 0"}},
 		"recurse": {render.Config{}, []string{"nested too deep"}},
 		"flood":   {render.Config{}, []string{"crashed: it asked for more than 4000 files"}},
+		"peeks":   {render.Config{}, []string{"crashed: it asked for more than 4000 files"}},
 		"huge":    {render.Config{}, []string{"crashed: it sent a message 'O' of 4294967295 bytes"}},
 		"garbage": {render.Config{}, []string{"crashed: it sent a malformed message"}},
 
-		"wrong path": {render.Config{}, []string{"crashed: it sent a malformed message"}},
-		"no path":    {render.Config{}, []string{"crashed: it sent a malformed message"}},
+		"wrong path":      {render.Config{}, []string{"crashed: it sent a malformed message"}},
+		"odd path":        {render.Config{}, []string{"crashed: it sent a malformed message"}},
+		"long names":      {render.Config{}, []string{"crashed: the names of the files that it asked for have more than 4194304 bytes"}},
+		"questions":       {render.Config{}, []string{"crashed: it asked more than 30000 times for files"}},
+		"same as nothing": {render.Config{}, []string{"crashed: it sent a malformed message"}},
+		"alone":           {render.Config{}, []string{"crashed: it had a fresh worker"}},
+		"odd way":         {render.Config{}, []string{"crashed: it sent a malformed message"}},
+		"odd input":       {render.Config{}, []string{"crashed: it sent a malformed message"}},
+		"no path":         {render.Config{}, []string{"crashed: it sent a malformed message"}},
 	} {
 		t.Run(hook, func(t *testing.T) {
 			t.Parallel()
@@ -204,17 +212,98 @@ func TestABuildOverALimitEndsAndSaysWhich(t *testing.T) {
 	}
 }
 
-func TestAnAliasBombEndsWithinItsMemory(t *testing.T) {
+// The sizes are the tree's: a worker does not read what it holds or need not read.
+func TestABuildThatReadsTooMuchIsRefused(t *testing.T) {
 	t.Parallel()
-	pool := start(t, render.Config{Memory: 192 << 20, CPU: 10 * time.Second})
-	bomb := configMap("a") + "data:\n  a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n"
-	for i := 1; i < 9; i++ {
-		bomb += fmt.Sprintf("  a%d: &a%d [%s]\n", i, i, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d,", i-1), 10), ","))
+	pool := start(t, render.Config{Workers: 1})
+	large := strings.Repeat("# "+strings.Repeat("x", 1022), 10<<10) // 10 MiB
+	const list = "resources: [a.yaml, b.yaml, c.yaml]\n"
+	files := map[string]string{"a.yaml": configMap("a") + large, "b.yaml": configMap("b") + large, "c.yaml": configMap("c")}
+	for name, tc := range map[string]struct{ kustomization, path string }{
+		"plain": {list, "."}, "engine": {list + "namePrefix: x-\n", "."}, "many files": {"resources: [many]\n", "."}, "scanned": {"", "."},
+	} {
+		all := maps.Clone(files)
+		if all["kustomization.yaml"] = tc.kustomization; tc.kustomization == "" {
+			delete(all, "kustomization.yaml")
+		}
+		if name == "many files" {
+			all["many/kustomization.yaml"] = list
+			for i := range 10_001 {
+				all[fmt.Sprintf("many/f%05d", i)] = "1"
+			}
+			for _, file := range []string{"a.yaml", "b.yaml", "c.yaml"} {
+				all["many/"+file] = all[file]
+				delete(all, file)
+			}
+		}
+		result, err := pool.Build(t.Context(), newJob("a", all))
+		if !errors.Is(err, fleet.ErrInvalid) || !strings.Contains(err.Error(), "the build reads more than 20971520 bytes") {
+			t.Errorf("%s: %d objects, error %v, want one of the bound", name, len(result.Objects), err)
+		}
 	}
-	job := newJob("a", map[string]string{"kustomization.yaml": "namePrefix: x-\nresources: [a.yaml]\n", "a.yaml": bomb})
-	if result, err := pool.Build(t.Context(), job); !errors.Is(err, fleet.ErrInvalid) {
-		t.Errorf("%d objects, error %v; want an invalid error", len(result.Objects), err)
+}
+
+func TestABuildWithoutMemoryForAThreadIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	pool := start(t, render.Config{Memory: 192 << 20, Metrics: registry})
+	_, err := pool.BuildHook(t.Context(), newJob("a", map[string]string{"a.yaml": configMap("a")}), "no thread")
+	if !errors.Is(err, fleet.ErrInvalid) || !strings.Contains(err.Error(), "more memory than the 192 MiB") {
+		t.Errorf("error %v, want that of a build with too little memory", err)
 	}
+	if got, want := counts(t, registry), map[string]float64{"limit": 2}; !maps.Equal(got, want) {
+		t.Errorf("counted %v, want %v", got, want)
+	}
+}
+
+func TestABuildThatCrashesAFreshWorkerIsNotTriedAgain(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	pool := start(t, render.Config{Workers: 1, Metrics: registry})
+	if _, err := pool.BuildHook(t.Context(), newJob("a", map[string]string{"a.yaml": configMap("a")}), "panic"); !errors.Is(err, fleet.ErrInvalid) {
+		t.Errorf("error %v, want an invalid one", err)
+	}
+	if got, want := counts(t, registry), map[string]float64{"limit": 1}; !maps.Equal(got, want) {
+		t.Errorf("counted %v, want %v", got, want)
+	}
+}
+
+// What a worker holds of earlier builds may be why it had too little memory for this one.
+func TestABuildThatCrashesAUsedWorkerIsTriedAgainInAFreshOne(t *testing.T) {
+	t.Parallel()
+	for hook, again := range map[string]float64{"panic": 2, "bomb": 2, "spin": 1} {
+		t.Run(hook, func(t *testing.T) {
+			t.Parallel()
+			registry := prometheus.NewRegistry()
+			pool := start(t, render.Config{Workers: 1, Memory: 192 << 20, CPU: time.Second, Metrics: registry})
+			pidOf(t, pool, "a")
+			if _, err := pool.BuildHook(t.Context(), newJob("a", map[string]string{"a.yaml": configMap("a")}), hook); !errors.Is(err, fleet.ErrInvalid) {
+				t.Errorf("error %v, want an invalid one", err)
+			}
+			if got, want := counts(t, registry), map[string]float64{"ok": 1, "limit": again}; !maps.Equal(got, want) {
+				t.Errorf("counted %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+func TestAWorkersOwnProcessesEndWithIt(t *testing.T) {
+	t.Parallel()
+	pool := start(t, render.Config{Workers: 1, Wall: 2 * time.Second})
+	result, err := pool.BuildHook(t.Context(), newJob("a", map[string]string{"a.yaml": configMap("a")}), "breed")
+	if err == nil || !strings.Contains(err.Error(), "longer than 2s") {
+		t.Fatal(err)
+	}
+	for _, input := range result.Inputs {
+		if text, is := strings.CutPrefix(input, "pid/"); is && text != "" {
+			eventually(t, "process "+text+" ends", func() bool {
+				status, err := os.ReadFile("/proc/" + text + "/stat")
+				return err != nil || bytes.Contains(status, []byte(") Z "))
+			})
+			return
+		}
+	}
+	t.Errorf("no process was started: inputs %q", result.Inputs)
 }
 
 func TestAWorkerSeesNothingButItsTree(t *testing.T) {
@@ -302,7 +391,7 @@ func TestStoppingThePoolEndsBuildsAndWorkers(t *testing.T) {
 
 func TestManyBuildsAtOnceGetTheirOwnResults(t *testing.T) {
 	t.Parallel()
-	pool := start(t, render.Config{Workers: 2})
+	pool := start(t, render.Config{Workers: 2, Idle: 1})
 	var group sync.WaitGroup
 	for i := range 24 {
 		group.Go(func() {
@@ -314,7 +403,7 @@ func TestManyBuildsAtOnceGetTheirOwnResults(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if n := len(pool.Workers()); n > 4 {
+	if n := len(pool.Workers()); n > 3 { // the one used last, a spare one, and one that starts
 		t.Errorf("%d workers are kept", n)
 	}
 }
@@ -336,7 +425,7 @@ func TestWhatAWorkerPrintsIsLoggedAndBounded(t *testing.T) {
 
 func TestNewRefusesSettingsThatCannotWork(t *testing.T) {
 	t.Parallel()
-	for _, config := range []render.Config{{Workers: -1}, {Memory: 1 << 20}, {CPU: time.Millisecond}, {Wall: -1}, {JobsPerWorker: -1}} {
+	for _, config := range []render.Config{{Workers: -1}, {Memory: 1 << 20}, {CPU: time.Millisecond}, {Wall: -1}, {Idle: -1}, {JobsPerWorker: -1}} {
 		if _, err := render.New(config); !errors.Is(err, fleet.ErrInvalid) {
 			t.Errorf("%+v: %v, want it refused", config, err)
 		}
@@ -362,6 +451,12 @@ func start(t testing.TB, config render.Config) *render.Pool {
 	if err != nil {
 		t.Fatal(err)
 	}
+	runPool(t, pool)
+	return pool
+}
+
+func runPool(t testing.TB, pool *render.Pool) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- pool.Run(ctx) }()
@@ -371,7 +466,21 @@ func start(t testing.TB, config render.Config) *render.Pool {
 			t.Errorf("Run: %v", err)
 		}
 	})
-	return pool
+}
+
+// eventually returns when it is so.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	late := time.After(time.Minute)
+	for !is() {
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatalf("not within a minute: %s", what)
+		}
+	}
 }
 
 func pidOf(t *testing.T, pool *render.Pool, tenant string) int {

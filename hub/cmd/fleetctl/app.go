@@ -39,6 +39,8 @@ type app struct {
 	flags globalFlags
 	// given are the global flags that the person set, on the command line or by environment.
 	given map[string]bool
+	// outputByEnv says that only the environment asks for a format: a command without it passes over that.
+	outputByEnv bool
 
 	narrating sync.Mutex
 	// asked are the changes that were asked of the hub: an interrupt does not stop them.

@@ -18,7 +18,7 @@ func newBuildCommand(a *app) *cobra.Command {
 
 func newBuildKustomizationCommand(a *app) *cobra.Command {
 	var flags localFlags
-	var secrets bool
+	var secrets, explain bool
 	cmd := &cobra.Command{
 		Use:     "ks NAME --path DIR",
 		Aliases: []string{"kustomization"},
@@ -26,10 +26,16 @@ func newBuildKustomizationCommand(a *app) *cobra.Command {
 		Long: "Build a local directory as the hub would build the Kustomization from it: with the build fields of its spec on top, as\n" +
 			"declared at the hub or in a file. No cluster is asked: variables are put in, values are decrypted and a Placement's\n" +
 			"patches are applied in each cluster, as fleetctl diff shows.\n\n" +
-			"Values of Secrets are masked, unless --show-secrets. What SOPS has encrypted stays as it is then.",
+			"Values of Secrets are masked, unless --show-secrets. What SOPS has encrypted stays as it is then.\n\n" +
+			"With --explain it prints no objects, but which way the hub builds this tree and why: plain and engine cost what changed,\n" +
+			"kustomize grows with the square of the number of objects, encrypted is built in each cluster. -o wide lists the files\n" +
+			"that the build reads. A commit builds nothing that changes none of them, adds none to a directory that is built without\n" +
+			"a kustomization.yaml, and none at a path that the build looks for in vain; -o json has those among the inputs.",
 		Example: `  fleetctl build ks podinfo --path ./deploy/overlays/prod
-  fleetctl build ks podinfo --path ./deploy --kustomization-file podinfo.yaml --show-secrets | kubectl apply --dry-run=server -f -`,
-		Args: between(1, 1),
+  fleetctl build ks podinfo --path ./deploy --kustomization-file podinfo.yaml --show-secrets | kubectl apply --dry-run=server -f -
+  fleetctl build ks podinfo --path ./deploy/overlays/prod --explain`,
+		Annotations: outputs("wide", "json", "yaml"),
+		Args:        between(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.settings(); err != nil {
 				return err
@@ -43,6 +49,12 @@ func newBuildKustomizationCommand(a *app) *cobra.Command {
 				return usagef(cmd, "%s: it is built once for every cluster: leave @%s out", r, r.cluster)
 			case flags.path == "":
 				return usagef(cmd, "--path is missing: the local directory to build")
+			case a.flags.output != "" && !a.outputByEnv && !explain:
+				return usagef(cmd, "-o %s: objects are printed as YAML; --explain has it", a.flags.output)
+			case explain && secrets:
+				return usagef(cmd, "--explain prints no objects: leave --show-secrets out")
+			case explain:
+				return a.runExplainBuild(cmd.Context(), r, flags)
 			}
 			return a.runBuild(cmd.Context(), r, flags, secrets)
 		},
@@ -54,6 +66,7 @@ func newBuildKustomizationCommand(a *app) *cobra.Command {
 		},
 	}
 	flags.add(cmd)
+	cmd.Flags().BoolVar(&explain, "explain", false, "say which way the tree is built and why, in place of its objects")
 	cmd.Flags().BoolVar(&secrets, "show-secrets", false, "do not mask the values of Secrets")
 	return cmd
 }

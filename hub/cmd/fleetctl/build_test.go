@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -66,4 +68,61 @@ func TestBuildOfEncryptedFilesSaysWhoCanMakeIt(t *testing.T) {
 		}
 		b.fails(exitUsage, []string{"token.yaml", "set spec.decryption"}, append(command, "--path", dir, "--kustomization-file", plain)...)
 	}
+}
+
+func TestBuildExplainsWhichWayATreeTakesAndWhy(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t)
+	dir := b.tree()
+	explain := func(args ...string) result {
+		t.Helper()
+		return b.ok(append([]string{"build", "ks", "app", "--path", dir, "--explain", "--kustomization-file", b.write("ks.yaml", ksApp)}, args...)...)
+	}
+	r := explain()
+	wantTexts(t, "engine", r.stdout, "Class:     engine\n", "Why:       overlays/prod/kustomization.yaml: namePrefix: ", "Built by:  engine\n", "Objects:   2\n", "Files:     4\n")
+	if strings.Contains(r.stdout, "canary") || strings.Contains(r.stdout, "base/app.yaml") || strings.Contains(r.stdout, "Because") {
+		t.Errorf("it says too much:\n%s", r.stdout)
+	}
+	wantTexts(t, "wide", explain("-o", "wide").stdout, "  base/app.yaml\n  base/kustomization.yaml\n  base/secret.yaml\n  overlays/prod/kustomization.yaml\n")
+	var document struct {
+		Class, File, Field, BuiltBy, Key string
+		Objects                          int
+		Files, Inputs                    []string
+	}
+	if err := json.Unmarshal([]byte(explain("-o", "json").stdout), &document); err != nil {
+		t.Fatal(err)
+	}
+	if document.Class != "engine" || document.BuiltBy != "engine" || document.File != "overlays/prod/kustomization.yaml" || document.Field != "namePrefix" || document.Objects != 2 ||
+		!strings.HasPrefix(document.Key, "sha256:") || len(document.Files) != 4 || !slices.Contains(document.Inputs, "base/kustomization.yml") {
+		t.Errorf("document %+v", document)
+	}
+
+	b.write("tree/overlays/prod/kustomization.yaml", "resources: [../../base]\ncrds: [crd.json]\n")
+	b.write("tree/overlays/prod/crd.json", "{}")
+	wantTexts(t, "kustomize", explain().stdout, "Class:     kustomize\n", "Why:       overlays/prod/kustomization.yaml: crds: only kustomize itself builds this field\n", "Built by:  kustomize\n", "Objects:   2\n")
+
+	b.write("tree/overlays/prod/kustomization.yaml", "resources: [../../base]\n")
+	b.write("tree/base/app.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: app\n  annotations: &a {x: y}\n  labels: *a\n")
+	wantTexts(t, "plain", explain().stdout, "Class:     plain\n", "Built by:  ")
+
+	b.write("tree/overlays/prod/kustomization.yaml", "resources: [../../base]\nsecretGenerator: [{name: x, envs: [x.env]}]\n")
+	b.write("tree/overlays/prod/x.env", "PASSWORD=ENC[AES256_GCM,data:eA==,type:str]\nsops_mac=ENC[AES256_GCM,data:eA==,type:str]\n")
+	decrypting := b.write("decrypting.yaml", strings.Replace(ksApp, "path: ./deploy,", "path: ./deploy, decryption: {provider: sops},", 1))
+	wantTexts(t, "encrypted", b.ok("build", "ks", "app", "--path", dir, "--explain", "--kustomization-file", decrypting).stdout,
+		"Class:     encrypted\n", "Why:       overlays/prod/x.env: encrypted with SOPS", "Built by:  each cluster\n", "Files:     5\n")
+	for _, output := range []string{"wide", "json"} { // the hub refuses it
+		r := b.fails(exitUsage, []string{"overlays/prod/x.env: encrypted with SOPS; set spec.decryption"},
+			"build", "ks", "app", "--path", dir, "--explain", "--kustomization-file", b.write("ks.yaml", ksApp), "-o", output)
+		want := map[string]string{"wide": "Built by:  nobody, until spec.decryption is set\n", "json": "\"class\": \"encrypted\""}[output]
+		wantTexts(t, "encrypted, but not said so, "+output, r.stdout, want)
+	}
+
+	b.write("tree/overlays/prod/kustomization.yaml", "resources: ['https://example.com/x']\n")
+	with := []string{"build", "ks", "app", "--path", dir, "--kustomization-file", b.write("ks.yaml", ksApp)}
+	b.fails(exitUsage, []string{"overlays/prod/kustomization.yaml: resources: https://example.com/x: remote"}, append(with, "--explain")...)
+	b.fails(exitUsage, []string{"--explain has it"}, append(with, "-o", "json")...)
+	b.write("tree/overlays/prod/kustomization.yaml", "resources: []\n")
+	b.env["FLOTILLA_OUTPUT"] = "json" // which is for commands that have it
+	b.ok(with...)
+	b.fails(exitUsage, []string{"leave --show-secrets out"}, append(with, "--explain", "--show-secrets")...)
 }

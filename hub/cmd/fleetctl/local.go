@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"flotilla.dev/flotilla/pkg/build"
+	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/flux"
 	"flotilla.dev/flotilla/pkg/resource"
 )
@@ -38,29 +39,39 @@ type kustomization struct {
 // buildLocal builds a local directory as the hub builds the Kustomization's, and returns that and the objects, one YAML
 // document each.
 func (a *app) buildLocal(ctx context.Context, r ref, flags localFlags) (declared kustomization, documents [][]byte, err error) {
+	declared, err = a.withLocal(ctx, r, flags, func(spec fleet.BuildSpec, fsys build.FileSystem, dir string) error {
+		out, err := build.NewBuilder(build.Options{}).Build(ctx, fsys, dir, spec)
+		documents = out.Objects
+		return err
+	})
+	return declared, documents, err
+}
+
+// withLocal has f build the local directory, and returns what declares it.
+func (a *app) withLocal(ctx context.Context, r ref, flags localFlags, f func(spec fleet.BuildSpec, fsys build.FileSystem, dir string) error) (declared kustomization, err error) {
 	if r.kind.Name != resource.Kustomization.Name {
-		return declared, nil, refuse("%s: only a Kustomization is built from a directory", r)
+		return declared, refuse("%s: only a Kustomization is built from a directory", r)
 	}
 	root, dir, err := flags.place()
 	if err != nil {
-		return declared, nil, err
+		return declared, err
 	}
 	if declared, err = a.declaredKustomization(ctx, r, flags); err != nil {
-		return declared, nil, err
+		return declared, err
 	}
 	files, err := os.OpenRoot(root)
 	if err != nil {
-		return declared, nil, refuse("--root: %s", err)
+		return declared, refuse("--root: %s", err)
 	}
 	defer files.Close()
 	fsys, isTree := files.FS().(build.FileSystem)
 	if !isTree {
-		return declared, nil, errors.New("this machine's file system cannot be built from")
+		return declared, errors.New("this machine's file system cannot be built from")
 	}
-	if documents, err = build.Build(ctx, fsys, dir, declared.BuildSpec); err != nil {
-		return declared, nil, buildFailure(r, declared.Kustomization, flags, err)
+	if err := f(declared.BuildSpec, fsys, dir); err != nil {
+		return declared, buildFailure(r, declared.Kustomization, flags, err)
 	}
-	return declared, documents, nil
+	return declared, nil
 }
 
 // buildFailure is why a local directory cannot be built.

@@ -96,7 +96,8 @@ func (a *app) prepare(cmd *cobra.Command) error {
 	if err := checkDryRun(cmd); err != nil {
 		return err
 	}
-	return a.checkOutput(cmd, slices.Contains(fromEnv, "output"))
+	a.outputByEnv = slices.Contains(fromEnv, "output")
+	return a.checkOutput(cmd, a.outputByEnv)
 }
 
 // checkOutput refuses a format that cmd does not have; one that only the environment asks for is passed over.

@@ -53,6 +53,7 @@ func serveCommand() *cobra.Command {
 	flags.StringSliceVar(&s.config.Hosts, "host", nil, "names and addresses to issue the server certificate for")
 	flags.StringVar(&s.config.ReadyFile, "ready-file", "", "write the real addresses here, as JSON, once everything listens")
 	flags.Int64Var(&s.config.RenderMemory, "render-memory", 512<<20, "memory of one build, in bytes")
+	flags.IntVar(&s.config.CheckBuilds, "check-builds", 100, "have kustomize itself repeat one in so many builds, of up to 2,000 objects, that it did not make, and use its output where it is another; 0: none")
 	flags.BoolVar(&s.config.DenyPrivateSources, "deny-private-sources", false, "refuse sources at loopback and private addresses")
 	flags.StringSliceVar(&s.allow, "allow-sources", nil, "address ranges that --deny-private-sources does not refuse")
 	flags.BoolVar(&s.config.AllowCrossNamespaceRefs, "allow-cross-namespace-refs", false, "let Kustomizations be built from sources of other namespaces")

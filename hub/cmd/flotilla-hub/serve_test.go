@@ -40,6 +40,19 @@ func TestReferencesAcrossNamespacesAreBlockedUnlessTheHubIsToldOtherwise(t *test
 	}
 }
 
+func TestBuildsAreCheckedUnlessTheHubIsToldOtherwise(t *testing.T) {
+	t.Parallel()
+	for want, args := range map[string][]string{"100": nil, "0": {"--check-builds=0"}} {
+		h := serve(t, t.TempDir(), append(args, "--database-url", lab.TestDatabase(t))...)
+		if log, line := h.stderr.String(), "config.checkBuilds="+want+" "; !strings.Contains(log, line) {
+			t.Errorf("with %v the log does not say %s:\n%s", args, line, log)
+		}
+		if err := h.end(t, syscall.SIGTERM); err != nil {
+			t.Errorf("the hub ended with %v", err)
+		}
+	}
+}
+
 func TestFirstStartPrintsAnAdminTokenAndThePinThatTheLogRepeats(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

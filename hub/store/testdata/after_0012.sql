@@ -1,0 +1,1 @@
+INSERT INTO distrusted_shape (namespace, builder, shape) VALUES ('apps', 'builder', sha256('shape'));
