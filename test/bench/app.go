@@ -65,14 +65,19 @@ func (a *app) declare(ctx context.Context, commit string) error {
 	return a.settle(ctx, commit)
 }
 
-// write puts the files of objects in place.
+// write puts the files of objects in place, and the kustomization files.
 func (a *app) write(c *corpus, numbers []int) error {
+	for name, content := range c.kustomizations() {
+		if err := a.repo.Write(name, content); err != nil {
+			return err
+		}
+	}
 	for _, i := range numbers {
 		file, err := c.file(i)
 		if err != nil {
 			return err
 		}
-		if err := a.repo.Write("deploy/"+c.name(i)+".yaml", file); err != nil {
+		if err := a.repo.Write(c.dir()+"/"+c.name(i)+".yaml", file); err != nil {
 			return err
 		}
 	}

@@ -74,21 +74,29 @@ func phasesOf(requests lab.Requests, s shape) (p phases) {
 	return p
 }
 
+// commits are what commits took until they were applied, the same less the hub's build, and the build, in seconds.
+type commits struct{ whole, apart, builds sample }
+
+func (c *commits) note(d delivery) {
+	took := d.applied.Sub(d.pushed)
+	c.whole = append(c.whole, took.Seconds())
+	c.apart = append(c.apart, max(0, took-d.build).Seconds())
+	c.builds = append(c.builds, d.build.Seconds())
+}
+
 // one times commits that change one object.
 func (b *bench) one(ctx context.Context) error {
 	random := rand.New(rand.NewPCG(1, 0))
-	var whole, apart, spoke, builds, calls sample
+	var took commits
+	var spoke, calls sample
 	sorts := map[string]sample{}
 	for i := range b.settings.commits {
 		d, err := b.app.deliver(ctx, b.corpus, []int{random.IntN(b.settings.objects)})
 		if err != nil {
 			return fmt.Errorf("commit %d: %w", i+1, err)
 		}
-		took := d.applied.Sub(d.pushed)
-		whole = append(whole, took.Seconds())
-		apart = append(apart, max(0, took-d.build).Seconds())
+		took.note(d)
 		spoke = append(spoke, d.applied.Sub(d.received).Seconds())
-		builds = append(builds, d.build.Seconds())
 		made := d.requests.Where(func(r lab.Request) bool { return r.Resource != "leases" })
 		calls = append(calls, float64(len(made)))
 		for what, n := range countRequests(made) {
@@ -96,9 +104,9 @@ func (b *bench) one(ctx context.Context) error {
 		}
 	}
 	name := fmt.Sprintf("1 of %d changed", b.settings.objects)
-	b.add(figureOf(name+", push to applied", seconds, whole, "by reconcile --with-source, from the push's return"))
-	b.add(figureOf(name+", less build", seconds, apart, "the same less the hub's time of its build").upTo(0.250))
-	b.add(figureOf(name+", build", seconds, builds, "by the hub's metric"))
+	b.add(figureOf(name+", push to applied", seconds, took.whole, "by reconcile --with-source, from the push's return"))
+	b.add(figureOf(name+", less build", seconds, took.apart, "the same less the hub's time of its build").upTo(0.250))
+	b.add(figureOf(name+", build", seconds, took.builds, "by the hub's metric"))
 	b.add(figureOf(name+", spoke", seconds, spoke, "desired state accepted until seen in the cluster"))
 	b.add(figureOf(name+", API calls", count, calls, "the spoke's, until the app is ready again, its Lease apart").upTo(10))
 	for _, what := range slices.Sorted(maps.Keys(sorts)) {

@@ -18,7 +18,9 @@ type corpus struct {
 	namespace string
 	versions  []int
 	fillers   []string
-	marks     []marks // empty: the objects have none
+	// overlaid says that Git has them as a base, which an overlay gives their namespace and prefix.
+	overlaid bool
+	marks    []marks // empty: the objects have none
 }
 
 // marks are labels and annotations that an object has besides those of its shape.
@@ -40,6 +42,9 @@ func marksOf(live []unstructured.Unstructured, size int, name func(int) string) 
 	return all, nil
 }
 
+// prefix is what the overlay puts before names.
+const prefix = "over-"
+
 // fillerWords make a ConfigMap about 600 bytes long, as YAML.
 const fillerWords = 30
 
@@ -59,12 +64,19 @@ func newCorpus(s shape, namespace string, size int) *corpus {
 func (c *corpus) name(i int) string { return fmt.Sprintf("c%05d", i) }
 
 // key names the object in a view.
-func (c *corpus) key(i int) string { return c.shape.kind + "/" + c.name(i) }
+func (c *corpus) key(i int) string {
+	if c.overlaid {
+		return c.shape.kind + "/" + prefix + c.name(i)
+	}
+	return c.shape.kind + "/" + c.name(i)
+}
 
 func (c *corpus) object(i int) map[string]any {
 	object := c.shape.object(c.name(i), strconv.Itoa(c.versions[i]), c.fillers[i])
 	metadata := object["metadata"].(map[string]any)
-	metadata["namespace"] = c.namespace
+	if !c.overlaid {
+		metadata["namespace"] = c.namespace
+	}
 	if len(c.marks) > 0 {
 		addMissing(metadata, "labels", c.marks[i].labels)
 		addMissing(metadata, "annotations", c.marks[i].annotations)
@@ -89,6 +101,31 @@ func addMissing(metadata map[string]any, field string, values map[string]string)
 func (c *corpus) file(i int) (string, error) {
 	text, err := yaml.Marshal(c.object(i))
 	return string(text), err
+}
+
+// dir is where in Git the files are.
+func (c *corpus) dir() string {
+	if c.overlaid {
+		return "base"
+	}
+	return "deploy"
+}
+
+// kustomizations are the kustomization files, by path; none, where a directory is read as it stands.
+func (c *corpus) kustomizations() map[string]string {
+	if !c.overlaid {
+		return nil
+	}
+	var base strings.Builder
+	base.WriteString("resources:\n")
+	for i := range c.versions {
+		fmt.Fprintf(&base, "- %s.yaml\n", c.name(i))
+	}
+	return map[string]string{
+		"base/kustomization.yaml": base.String(),
+		"deploy/kustomization.yaml": "resources: [../base]\nnamespace: " + c.namespace + "\nnamePrefix: " + prefix + "\nlabels: [{pairs: {team: bench}}]\n" +
+			"images: [{name: registry.example.com/team/" + c.name(0) + ", newTag: 1.2.4}]\n",
+	}
 }
 
 // body is the object as an apply sends it.

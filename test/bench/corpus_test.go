@@ -47,6 +47,36 @@ func TestChangeGivesNewVersionsToThoseObjectsOnly(t *testing.T) {
 	}
 }
 
+// What an overlay makes of the objects is known by the keys of a view.
+func TestOverlaidObjectsAreABaseWithoutNamespace(t *testing.T) {
+	t.Parallel()
+	c := newCorpus(shapes[1], "space", 2)
+	c.overlaid = true
+	if object := c.object(1); !cmp.Equal(object["metadata"].(map[string]any)["namespace"], nil) || c.key(1) != "Deployment/over-c00001" || c.dir() != "base" {
+		t.Errorf("%v is %s in %s", object["metadata"], c.key(1), c.dir())
+	}
+	for path, want := range map[string]map[string]any{
+		"base/kustomization.yaml": {"resources": []any{"c00000.yaml", "c00001.yaml"}},
+		"deploy/kustomization.yaml": {
+			"resources": []any{"../base"}, "namespace": "space", "namePrefix": "over-",
+			"labels": []any{map[string]any{"pairs": map[string]any{"team": "bench"}}},
+			"images": []any{map[string]any{"name": "registry.example.com/team/c00000", "newTag": "1.2.4"}},
+		},
+	} {
+		var got map[string]any
+		if err := yaml.Unmarshal([]byte(c.kustomizations()[path]), &got); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", path, diff)
+		}
+	}
+	c.overlaid = false
+	if files := c.kustomizations(); len(files) > 0 {
+		t.Errorf("without overlay there are %v", files)
+	}
+}
+
 // The bare loop's objects are those that the cluster has of the app, but for who applied them.
 func TestBodyHasTheMarksOfTheLiveObjectAndItsOwnVersion(t *testing.T) {
 	t.Parallel()

@@ -7,6 +7,7 @@
 //	rest     what the spoke asks of the API server, and takes of the CPU, when nothing changes
 //	drift    from an edit by hand to its revert, of six kinds
 //	memory   of the hub, its children and the spoke
+//	overlay  a commit that changes one object of a base under an overlay
 //
 // It reads /proc, so it is for Linux.
 package main
@@ -77,7 +78,7 @@ func parseSettings(args []string) (settings, error) {
 	flags.IntVar(&s.objects, "objects", 1000, "how many objects the app has")
 	flags.IntVar(&s.foreign, "foreign", 20_000, "rest, memory: how many objects of the same kind are nobody's")
 	flags.IntVar(&s.rounds, "rounds", 6, "all: how often the commit and the bare loop are timed")
-	flags.IntVar(&s.commits, "commits", 20, "one: how often the commit is timed")
+	flags.IntVar(&s.commits, "commits", 20, "one, overlay: how often the commit is timed")
 	flags.IntVar(&s.edits, "edits", 200, "drift: how many edits by hand, each of another object")
 	flags.DurationVar(&s.rest, "rest", time.Minute, "rest: how long requests are counted")
 	flags.StringVar(&s.kind, "kind", "", "run with one kind of object: "+strings.Join(shapeNames(), ", "))

@@ -27,6 +27,7 @@ func TestRunMeasuresEveryRow(t *testing.T) {
 				"all 4 changed, push to applied", "all 4 changed, spoke", "all 4 changed, spoke without dry-run", "all 4 changed, bare loop",
 				"1 of 4 changed, push to applied", "1 of 4 changed, less build", "1 of 4 changed, build", "1 of 4 changed, API calls",
 				"rest, object reads and writes", "rest, API calls", "rest, spoke's CPU",
+				"1 of 4 changed under an overlay, push to applied", "1 of 4 changed under an overlay, build",
 				"memory, hub", "memory, hub's builds", "memory, hub's private Postgres", "memory, spoke",
 			}
 			if of.kind == shapes[0].kind {
