@@ -13,16 +13,11 @@ import (
 )
 
 func newBuildCommand(a *app) *cobra.Command {
-	return newGroup("build", "Build locally what the hub builds", newBuildKustomizationCommand(a))
-}
-
-func newBuildKustomizationCommand(a *app) *cobra.Command {
 	var flags localFlags
 	var secrets, explain bool
 	cmd := &cobra.Command{
-		Use:     "ks NAME --path DIR",
-		Aliases: []string{"kustomization"},
-		Short:   "Build a local directory as the hub would build the Kustomization from it",
+		Use:   "build ks/NAME --path DIR",
+		Short: "Build a local directory as the hub would build the Kustomization from it",
 		Long: "Build a local directory as the hub would build the Kustomization from it: with the build fields of its spec on top, as\n" +
 			"declared at the hub or in a file. No cluster is asked: variables are put in, values are decrypted and a Placement's\n" +
 			"patches are applied in each cluster, as fleetctl diff shows.\n\n" +
@@ -31,20 +26,21 @@ func newBuildKustomizationCommand(a *app) *cobra.Command {
 			"kustomize grows with the square of the number of objects, encrypted is built in each cluster. -o wide lists the files\n" +
 			"that the build reads. A commit builds nothing that changes none of them, adds none to a directory that is built without\n" +
 			"a kustomization.yaml, and none at a path that the build looks for in vain; -o json has those among the inputs.",
-		Example: `  fleetctl build ks podinfo --path ./deploy/overlays/prod
-  fleetctl build ks podinfo --path ./deploy --kustomization-file podinfo.yaml --show-secrets | kubectl apply --dry-run=server -f -
-  fleetctl build ks podinfo --path ./deploy/overlays/prod --explain`,
+		Example: `  fleetctl build ks/podinfo --path ./deploy/overlays/prod
+  fleetctl build ks/podinfo --path ./deploy --kustomization-file podinfo.yaml --show-secrets | kubectl apply --dry-run=server -f -
+  fleetctl build ks/podinfo --path ./deploy/overlays/prod --explain`,
 		Annotations: outputs("wide", "json", "yaml"),
-		Args:        between(1, 1),
+		Args:        between(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.settings(); err != nil {
-				return err
-			}
-			r, err := a.newRef(cmd, resource.Kustomization, args[0])
+			refs, err := a.parseRefs(cmd, args)
 			if err != nil {
 				return err
 			}
-			switch {
+			switch r := refs[0]; {
+			case len(refs) > 1:
+				return usagef(cmd, "%s is an argument too many", refs[1])
+			case r.kind.Name != resource.Kustomization.Name:
+				return usagef(cmd, "%s: only a Kustomization is built", r)
 			case r.cluster != "":
 				return usagef(cmd, "%s: it is built once for every cluster: leave @%s out", r, r.cluster)
 			case flags.path == "":
@@ -54,16 +50,11 @@ func newBuildKustomizationCommand(a *app) *cobra.Command {
 			case explain && secrets:
 				return usagef(cmd, "--explain prints no objects: leave --show-secrets out")
 			case explain:
-				return a.runExplainBuild(cmd.Context(), r, flags)
+				return a.runExplainBuild(cmd.Context(), refs[0], flags)
 			}
-			return a.runBuild(cmd.Context(), r, flags, secrets)
+			return a.runBuild(cmd.Context(), refs[0], flags, secrets)
 		},
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
-			if len(args) > 0 || a.prepare(cmd) != nil || a.settings() != nil {
-				return nil, cobra.ShellCompDirectiveNoFileComp
-			}
-			return a.completeNames(cmd, "ks", "", typed)
-		},
+		ValidArgsFunction: a.completeObjects(oneRef),
 	}
 	flags.add(cmd)
 	cmd.Flags().BoolVar(&explain, "explain", false, "say which way the tree is built and why, in place of its objects")

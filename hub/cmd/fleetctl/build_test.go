@@ -21,7 +21,7 @@ func TestBuildShowsWhatTheHubWouldBuildWithSecretsMasked(t *testing.T) {
 	b := newFleet(t)
 	dir := b.tree()
 	file := b.write("ks.yaml", gitApp+"---\n"+strings.Replace(ksApp, "path: ./deploy,", "path: ./deploy, namePrefix: x-, targetNamespace: apps,", 1))
-	r := b.ok("build", "ks", "app", "--path", dir)
+	r := b.ok("build", "ks/app", "--path", dir)
 	wantTexts(t, "stdout", r.stdout, "name: prod-app\n", "name: prod-s\n", "password: '***'", "other: '***'", "a: ${VARIABLE}")
 	if strings.Contains(r.stdout, "canary") || strings.Contains(r.stdout, "Y2FuYXJ5") {
 		t.Errorf("a Secret's values are shown:\n%s", r.stdout)
@@ -51,6 +51,9 @@ func TestBuildRefusesWhatCannotBeBuilt(t *testing.T) {
 	} {
 		b.fails(test.code, []string{test.want}, append([]string{"build", "ks"}, test.args...)...)
 	}
+	b.fails(exitUsage, []string{"only a Kustomization"}, "build", "gitrepository/app", "--path", dir)
+	b.fails(exitUsage, []string{"an argument too many"}, "build", "ks", "app", "other", "--path", dir)
+	b.fails(exitUsage, []string{"ks/other", "an argument too many"}, "build", "ks/app", "ks/other", "--path", dir)
 }
 
 func TestBuildOfEncryptedFilesSaysWhoCanMakeIt(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 
 // readers are the commands that change nothing at the hub.
 var readers = []string{
-	"get", "describe", "status", "events", "diff", "tree", "trace", "history", "build ks", "debug", "api-resources", "wait", "prune show", "cluster list", "version", "help",
+	"get", "describe", "status", "events", "diff", "tree", "trace", "history", "build", "debug", "api-resources", "wait", "prune show", "cluster list", "version", "help",
 	"config view", "config get-contexts", "config use-context", "config set-context", "config delete-context",
 	"completion bash", "completion zsh", "completion fish", "completion powershell", "exit-codes",
 }
