@@ -120,3 +120,17 @@ func newJob(tenant string, files map[string]string) render.Job {
 func configMap(name string) string {
 	return "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: " + name + "\n"
 }
+
+// endless is a job with these fields whose build, once it is planned, waits for a file until it is ended.
+func endless(fields string) render.Job {
+	job := newJob("a", map[string]string{"kustomization.yaml": "resources: [a.yaml]\n" + fields, "crd.json": "{}", "a.yaml": configMap("a")})
+	blob, held := job.Blob, fleet.DigestOf([]byte(configMap("a")))
+	job.Blob = func(ctx context.Context, digest fleet.Digest) ([]byte, error) {
+		if digest == held { // the plan does not read it
+			<-ctx.Done()
+			return nil, context.Cause(ctx)
+		}
+		return blob(ctx, digest)
+	}
+	return job
+}

@@ -104,16 +104,7 @@ func TestABuildThatDoesNotEndSaysHowItWasToBeMade(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	pool := start(t, render.Config{Workers: 1, Wall: 500 * time.Millisecond, Metrics: registry})
 	for fields, way := range map[string]build.Class{"crds: [crd.json]\n": build.ClassKustomize, "namePrefix: p-\n": build.ClassEngine} {
-		job := newJob("a", map[string]string{"kustomization.yaml": "resources: [a.yaml]\n" + fields, "crd.json": "{}", "a.yaml": configMap("a")})
-		blob, held := job.Blob, fleet.DigestOf([]byte(configMap("a")))
-		job.Blob = func(ctx context.Context, digest fleet.Digest) ([]byte, error) {
-			if digest == held { // the plan does not read it
-				<-ctx.Done()
-				return nil, context.Cause(ctx)
-			}
-			return blob(ctx, digest)
-		}
-		result, err := pool.Build(t.Context(), job)
+		result, err := pool.Build(t.Context(), endless(fields))
 		if !errors.Is(err, fleet.ErrInvalid) || result.Way != way || !strings.Contains(result.Reason, fields[:4]) {
 			t.Errorf("%s: by %s, because of %q: %v", fields, result.Way, result.Reason, err)
 		}

@@ -1,7 +1,6 @@
 package render_test
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -17,16 +16,7 @@ func TestABuildByKustomizeOverItsTimeSaysWhyItIsSlow(t *testing.T) {
 	t.Parallel()
 	for fields, slow := range map[string]bool{"crds: [crd.json]\n": true, "namePrefix: p-\n": false} {
 		pool := start(t, render.Config{Wall: 300 * time.Millisecond})
-		job := newJob("a", map[string]string{"kustomization.yaml": "resources: [a.yaml]\n" + fields, "crd.json": "{}", "a.yaml": configMap("a")})
-		blob, held := job.Blob, fleet.DigestOf([]byte(configMap("a")))
-		job.Blob = func(ctx context.Context, digest fleet.Digest) ([]byte, error) {
-			if digest == held { // the plan does not read it
-				<-ctx.Done()
-				return nil, context.Cause(ctx)
-			}
-			return blob(ctx, digest)
-		}
-		_, err := pool.Build(t.Context(), job)
+		_, err := pool.Build(t.Context(), endless(fields))
 		if !errors.Is(err, fleet.ErrInvalid) || !strings.Contains(err.Error(), "longer than 300ms") {
 			t.Fatalf("%s: error %v, want that of a build that took too long", fields, err)
 		}
