@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"flotilla.dev/flotilla/pkg/build"
+	"flotilla.dev/flotilla/pkg/build/buildtest"
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/sops"
 )
@@ -121,13 +122,13 @@ func TestABuildThatNeedsDecryptionHasLookedAtAllItsInputs(t *testing.T) {
 		"other/x.yaml": "",
 	}
 	spec := fleet.BuildSpec{Components: []string{"../none"}, IgnoreMissingComponents: true}
-	stopped := build.NewRecorder(tree(files))
+	stopped := buildtest.NewRecorder(tree(files))
 	var encrypted *build.EncryptedError
 	if _, err := build.Build(t.Context(), stopped, "app", spec); !errors.As(err, &encrypted) {
 		t.Fatalf("error %v, want an EncryptedError", err)
 	}
 	files["app/s.env"] = "A=b\n" // decrypted
-	whole := build.NewRecorder(tree(files))
+	whole := buildtest.NewRecorder(tree(files))
 	want, err := build.Build(t.Context(), whole, "app", spec)
 	if err != nil {
 		t.Fatal(err)

@@ -5,72 +5,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"io/fs"
-	"maps"
-	"slices"
 	"strings"
-	"sync"
 
 	"flotilla.dev/flotilla/pkg/artifact"
 	"flotilla.dev/flotilla/pkg/build/engine"
 	"flotilla.dev/flotilla/pkg/fleet"
 )
-
-// Recorder is a FileSystem that remembers what was looked at in another.
-type Recorder struct {
-	fsys   FileSystem
-	mu     sync.Mutex
-	inputs map[string]bool
-}
-
-// NewRecorder returns the recorder of the file system.
-func NewRecorder(fsys FileSystem) *Recorder {
-	return &Recorder{fsys: fsys, inputs: map[string]bool{}}
-}
-
-// Inputs returns what was looked at, sorted: paths that were read or asked for, whether there or not, and directories
-// that were listed, with a slash at the end.
-func (r *Recorder) Inputs() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Sorted(maps.Keys(r.inputs))
-}
-
-// Len is the number of inputs so far.
-func (r *Recorder) Len() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.inputs)
-}
-
-func (r *Recorder) note(input string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.inputs[input] = true
-}
-
-// ReadFile implements FileSystem.
-func (r *Recorder) ReadFile(name string) ([]byte, error) {
-	r.note(name)
-	return r.fsys.ReadFile(name)
-}
-
-// ReadDir implements FileSystem.
-func (r *Recorder) ReadDir(name string) ([]fs.DirEntry, error) {
-	r.note(name + "/")
-	return r.fsys.ReadDir(name)
-}
-
-// Stat implements FileSystem.
-func (r *Recorder) Stat(name string) (fs.FileInfo, error) {
-	r.note(name)
-	return r.fsys.Stat(name)
-}
-
-// Digest implements Digester, where the other does.
-func (r *Recorder) Digest(name string) (fleet.Digest, bool) {
-	r.note(name)
-	return digestOf(r.fsys, name)
-}
 
 // Digester is a FileSystem that knows the digest of a file's content without reading it. It says false of what is no
 // file, and may say so of any.

@@ -9,6 +9,7 @@ import (
 
 	"flotilla.dev/flotilla/pkg/artifact"
 	"flotilla.dev/flotilla/pkg/build"
+	"flotilla.dev/flotilla/pkg/build/buildtest"
 	"flotilla.dev/flotilla/pkg/build/engine"
 	"flotilla.dev/flotilla/pkg/fleet"
 )
@@ -23,7 +24,7 @@ func TestKeyChangesExactlyWithWhatTheBuildLookedAt(t *testing.T) {
 		"plain.yaml":              configMap("p"),
 		"other/b.yaml":            configMap("b"),
 	}
-	recorder := build.NewRecorder(tree(files))
+	recorder := buildtest.NewRecorder(tree(files))
 	if _, err := build.Build(t.Context(), recorder, "app", fleet.BuildSpec{}); err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +60,7 @@ func TestKeyChangesExactlyWithWhatTheBuildLookedAt(t *testing.T) {
 func TestKeyOfAScannedDirectoryChangesWithItsListing(t *testing.T) {
 	t.Parallel()
 	files := map[string]string{"app/a.yaml": configMap("a"), "app/sub/b.yaml": configMap("b"), "c.yaml": ""}
-	recorder := build.NewRecorder(tree(files))
+	recorder := buildtest.NewRecorder(tree(files))
 	if _, err := build.Build(t.Context(), recorder, "app", fleet.BuildSpec{}); err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ type looks struct {
 	at   map[string]int // by input
 }
 
-// look is at one input, as Recorder has them.
+// look is at one input.
 type look struct {
 	input string
 	// read says that the content was read, and not only asked for what is there.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"flotilla.dev/flotilla/pkg/build"
+	"flotilla.dev/flotilla/pkg/build/buildtest"
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
@@ -63,7 +64,7 @@ func TestAnIgnoredComponentIsAnInput(t *testing.T) {
 	t.Parallel()
 	files := map[string]string{"app/a.yaml": configMap("a")}
 	spec := fleet.BuildSpec{Components: []string{"../part"}, IgnoreMissingComponents: true}
-	recorder := build.NewRecorder(tree(files))
+	recorder := buildtest.NewRecorder(tree(files))
 	if objects, err := build.Build(t.Context(), recorder, "app", spec); err != nil || len(objects) != 1 {
 		t.Fatalf("objects %q, error %v", objects, err)
 	}

@@ -187,7 +187,7 @@ func checkLooks(t interface {
 	if err != nil {
 		return
 	}
-	recorder := build.NewRecorder(tree(files))
+	recorder := buildtest.NewRecorder(tree(files))
 	_, err = build.Build(context.Background(), recorder, "app", spec)
 	looks := recorder.Inputs()
 	for _, look := range looks {
@@ -261,7 +261,7 @@ func TestAPlanFoundByThoseBeforeIsTheOneThatWouldBeMade(t *testing.T) {
 			if digests {
 				fsys = failingRead{failing{MapFS: tree(files)}}
 			}
-			recorder := build.NewRecorder(fsys)
+			recorder := buildtest.NewRecorder(fsys)
 			want, failure := build.NewPlan(context.Background(), fsys, "app", spec)
 			got, err := builder.Plan(context.Background(), recorder, "app", spec)
 			if (err == nil) != (failure == nil) {

@@ -11,6 +11,7 @@ import (
 
 	"flotilla.dev/flotilla/pkg/artifact"
 	"flotilla.dev/flotilla/pkg/build"
+	"flotilla.dev/flotilla/pkg/build/buildtest"
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
@@ -50,7 +51,7 @@ func TestSubtreeBuildsWhatTheSourceDoes(t *testing.T) {
 				}
 				return nil, nil
 			}
-			looked := build.NewRecorder(artifact.NewFS(whole, blob))
+			looked := buildtest.NewRecorder(artifact.NewFS(whole, blob))
 			_, err = build.Build(t.Context(), looked, dir, spec)
 			var encrypted *build.EncryptedError
 			if !errors.As(err, &encrypted) {

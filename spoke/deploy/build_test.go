@@ -14,6 +14,7 @@ import (
 
 	"flotilla.dev/flotilla/pkg/artifact"
 	"flotilla.dev/flotilla/pkg/build"
+	"flotilla.dev/flotilla/pkg/build/buildtest"
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/manifest"
 	"flotilla.dev/flotilla/pkg/render"
@@ -51,7 +52,7 @@ func treeOf(t testing.TB, files map[string]string) (*artifact.Tree, func(fleet.D
 func (b *bundle) subtree(files map[string]string) deploy.Target {
 	b.Helper()
 	tree, blob := treeOf(b, files)
-	looked := build.NewRecorder(artifact.NewFS(tree, blob))
+	looked := buildtest.NewRecorder(artifact.NewFS(tree, blob))
 	_, err := build.Build(b.Context(), looked, "deploy", fleet.BuildSpec{})
 	encrypted := (*build.EncryptedError)(nil)
 	if !errors.As(err, &encrypted) {
