@@ -2,7 +2,6 @@ package lab
 
 import (
 	"context"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"net"
@@ -13,27 +12,32 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"time"
 )
 
 // GitServer serves repositories over HTTP on loopback, with Git's own server program. Protocol version 2, pushes,
 // shallow fetches and fetches of any commit by its hash work as they do on the big hosts. It is safe for concurrent
 // use.
 type GitServer struct {
+	*Site
 	dir       string
 	workspace *workspace // nil when the directory is the caller's
 	backend   *cgi.Handler
-	port      int
 
-	mu     sync.Mutex
-	http   *http.Server // nil while down
-	served chan struct{}
-	repos  map[string]*gitRepo
+	mu    sync.Mutex
+	repos map[string]*gitRepo
+}
+
+// GitConfig says how a GitServer is reached.
+type GitConfig struct {
+	SiteConfig
+	// Dir is an empty directory, made when absent; empty: a temporary one that Stop removes.
+	Dir string
 }
 
 // gitRepo is what the server knows of one repository.
 type gitRepo struct {
 	user, password string // both empty: anybody may read and push
+	token          string // a bearer's, in place of user and password
 	traffic        GitTraffic
 }
 
@@ -48,20 +52,23 @@ type GitTraffic struct {
 	Fetches int
 	// Pushes are received packs.
 	Pushes int
-	// Denied are requests without the right user and password.
+	// Denied are requests without the right user and password, or token.
 	Denied int
 }
 
-// StartGitServer serves an empty directory, made when absent; empty: a temporary one that Stop removes.
-func StartGitServer(dir string) (*GitServer, error) {
-	s := &GitServer{dir: dir, repos: map[string]*gitRepo{}}
-	if err := s.start(); err != nil {
+// StartGitServer serves a directory to all, see GitConfig.
+func StartGitServer(dir string) (*GitServer, error) { return StartGit(GitConfig{Dir: dir}) }
+
+// StartGit serves the repositories that NewRepo makes.
+func StartGit(config GitConfig) (*GitServer, error) {
+	s := &GitServer{dir: config.Dir, repos: map[string]*gitRepo{}}
+	if err := s.start(config.SiteConfig); err != nil {
 		return nil, fmt.Errorf("start Git server: %w", errors.Join(err, s.Stop()))
 	}
 	return s, nil
 }
 
-func (s *GitServer) start() error {
+func (s *GitServer) start(config SiteConfig) error {
 	program, err := gitBackend()
 	if err != nil {
 		return err
@@ -83,7 +90,8 @@ func (s *GitServer) start() error {
 		Dir:  s.dir,
 		Env:  append(gitEnv(), "GIT_PROJECT_ROOT="+s.dir, "GIT_HTTP_EXPORT_ALL=1"),
 	}
-	return s.Up()
+	s.Site, err = startSite(config, s)
+	return err
 }
 
 // gitBackend finds the program that is Git's side of an HTTP server.
@@ -99,49 +107,17 @@ func gitBackend() (string, error) {
 	return program, nil
 }
 
-// Up begins to listen, after Down on the same port as before.
-func (s *GitServer) Up() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.http != nil {
-		return nil
-	}
-	listener, port, err := listen(s.port)
-	if err != nil {
-		return err
-	}
-	s.port = port
-	server := &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = server.Serve(listener) // ends by Close only
-	}()
-	s.http, s.served = server, served
-	return nil
-}
-
-// Down refuses connections, and breaks those that are open.
-func (s *GitServer) Down() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.http == nil {
-		return
-	}
-	_ = s.http.Close()
-	<-s.served
-	s.http = nil
-}
-
 // Stop ends the server and removes a temporary directory. It may be called more than once.
 func (s *GitServer) Stop() error {
-	s.Down()
-	if s.workspace == nil {
-		return nil
+	var err error
+	if s.Site != nil {
+		err = s.Site.Stop()
 	}
-	w := s.workspace
-	s.workspace = nil
-	return w.remove()
+	if s.workspace != nil {
+		err = errors.Join(err, s.workspace.remove())
+		s.workspace = nil
+	}
+	return err
 }
 
 // NewRepo makes an empty bare repository whose default branch is main, and returns its URL. A repository that a server
@@ -161,31 +137,32 @@ func (s *GitServer) NewRepo(name string) (url string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.repos[name] = &gitRepo{}
-	return s.url(name), nil
+	return s.URL(name), nil
 }
 
 // Protect asks for a user and a password from now on.
 func (s *GitServer) Protect(name, user, password string) error {
+	return s.protect(name, func(r *gitRepo) { r.user, r.password, r.token = user, password, "" })
+}
+
+// ProtectByToken asks for a bearer's token from now on.
+func (s *GitServer) ProtectByToken(name, token string) error {
+	return s.protect(name, func(r *gitRepo) { r.user, r.password, r.token = "", "", token })
+}
+
+func (s *GitServer) protect(name string, change func(*gitRepo)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	repo, ok := s.repos[name]
 	if !ok {
 		return fmt.Errorf("no repository %s", name)
 	}
-	repo.user, repo.password = user, password
+	change(repo)
 	return nil
 }
 
 // URL is where a repository is, whether the server is up or down. It holds no password.
-func (s *GitServer) URL(name string) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.url(name)
-}
-
-func (s *GitServer) url(name string) string {
-	return "http://" + loopback(s.port) + "/" + name + ".git"
-}
+func (s *GitServer) URL(name string) string { return s.Site.URL() + "/" + name + ".git" }
 
 // Path is the bare repository's directory.
 func (s *GitServer) Path(name string) string { return filepath.Join(s.dir, name+".git") }
@@ -233,12 +210,13 @@ func (s *GitServer) authorised(name string, r *http.Request) bool {
 	s.mu.Lock()
 	repo := *s.repos[name]
 	s.mu.Unlock()
-	if repo.user == "" && repo.password == "" {
+	switch {
+	case repo.token != "":
+		return r.Header.Get("Authorization") == "Bearer "+repo.token
+	case repo.user == "" && repo.password == "":
 		return true
 	}
-	user, password, _ := r.BasicAuth()
-	return subtle.ConstantTimeCompare([]byte(user), []byte(repo.user)) == 1 &&
-		subtle.ConstantTimeCompare([]byte(password), []byte(repo.password)) == 1
+	return basicAuth(r, repo.user, repo.password)
 }
 
 func (s *GitServer) count(name string, change func(*GitTraffic)) {

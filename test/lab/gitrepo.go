@@ -17,7 +17,8 @@ type Repo struct {
 	Dir string
 }
 
-// Clone makes a working copy of a server's repository in a directory, which must be absent or empty, on branch main.
+// Clone makes a working copy of a server's repository in a directory, which must be absent or empty, on branch main. It
+// goes past TLS, and past tokens: there the working copy reads and pushes on the disk.
 func (s *GitServer) Clone(ctx context.Context, name, dir string) (*Repo, error) {
 	s.mu.Lock()
 	repo, ok := s.repos[name]
@@ -25,8 +26,11 @@ func (s *GitServer) Clone(ctx context.Context, name, dir string) (*Repo, error) 
 		s.mu.Unlock()
 		return nil, fmt.Errorf("no repository %s", name)
 	}
-	remote, err := url.Parse(s.url(name))
-	if repo.user != "" || repo.password != "" {
+	remote, err := url.Parse(s.URL(name))
+	switch {
+	case s.Site.config.Authority != nil || repo.token != "":
+		remote = &url.URL{Path: s.Path(name)}
+	case repo.user != "" || repo.password != "":
 		remote.User = url.UserPassword(repo.user, repo.password)
 	}
 	s.mu.Unlock()
@@ -47,6 +51,22 @@ func (r *Repo) Write(path, content string) error {
 		return err
 	}
 	return os.WriteFile(file, []byte(content), 0o644)
+}
+
+// AddSubmodule puts another repository, at one of its commits, below a path: what .gitmodules says, and the commit. The
+// next Commit records it.
+func (r *Repo) AddSubmodule(ctx context.Context, path, url, commit string) error {
+	for key, value := range map[string]string{"path": path, "url": url} {
+		if _, err := r.Git(ctx, "config", "--file", ".gitmodules", "submodule."+path+"."+key, value); err != nil {
+			return err
+		}
+	}
+	// An empty directory is a submodule that was not fetched; none would be one that was removed.
+	if err := os.MkdirAll(filepath.Join(r.Dir, filepath.FromSlash(path)), 0o755); err != nil {
+		return err
+	}
+	_, err := r.Git(ctx, "update-index", "--add", "--cacheinfo", "160000,"+commit+","+path)
+	return err
 }
 
 // Remove takes a file or a whole directory away.

@@ -46,12 +46,16 @@ func (f *Fleet) startHub(ctx context.Context) error {
 
 // Login has fleetctl use the hub's newest admin token: a hub on an emptied database makes another one.
 func (f *Fleet) Login(ctx context.Context) error {
-	ready, err := f.readHubFile()
+	ready, err := readHubFile(readyFileIn(f.file("hub")))
 	if err != nil {
 		return err
 	}
+	return f.login(ctx, f.hub.admin, ready)
+}
+
+func (f *Fleet) login(ctx context.Context, admin string, ready hubFile) error {
 	context := []string{"config", "set-context", f.config.Name,
-		"--hub", f.hub.admin, "--ca-pin", ready.CAPin, "--token-file", f.adminTokenFile()}
+		"--hub", admin, "--ca-pin", ready.CAPin, "--token-file", f.adminTokenFile()}
 	if f.config.Namespace != "" {
 		context = append(context, "--namespace", f.config.Namespace)
 	}
@@ -78,11 +82,14 @@ func (f *Fleet) placeHub(ctx context.Context, env []string) error {
 	}
 }
 
-func (f *Fleet) hubProgram(env []string) *Program {
+func (f *Fleet) hubProgram(env []string) *Program { return f.hubProgramAt(env, f.file("hub"), f.hub) }
+
+func (f *Fleet) hubProgramAt(env []string, dir string, at hubAddresses) *Program {
+	ready := readyFileIn(dir)
 	args := []string{
-		"serve", "--data-dir", f.file("hub"),
-		"--spoke-listen", f.hub.spoke, "--admin-listen", f.hub.admin, "--http-listen", f.hub.http,
-		"--ready-file", f.readyFile(), "--admin-token-file", f.adminTokenFile(),
+		"serve", "--data-dir", dir,
+		"--spoke-listen", at.spoke, "--admin-listen", at.admin, "--http-listen", at.http,
+		"--ready-file", ready, "--admin-token-file", f.adminTokenFile(),
 	}
 	return &Program{
 		name: "hub",
@@ -90,17 +97,17 @@ func (f *Fleet) hubProgram(env []string) *Program {
 		args: append(args, f.config.HubArgs...),
 		env:  env,
 		log:  f.file("log/hub.log"),
-		http: f.hub.http,
+		http: at.http,
 		prepare: func() error {
-			if err := os.Remove(f.readyFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
+			if err := os.Remove(ready); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return err
 			}
 			return nil
 		},
 		ready: func(_ context.Context, pid int) error {
-			ready, err := f.readHubFile()
-			if err == nil && ready.PID != pid {
-				err = fmt.Errorf("%s is of process %d, not %d", f.readyFile(), ready.PID, pid)
+			written, err := readHubFile(ready)
+			if err == nil && written.PID != pid {
+				err = fmt.Errorf("%s is of process %d, not %d", ready, written.PID, pid)
 			}
 			return err
 		},
@@ -117,12 +124,26 @@ func (f *Fleet) PrivatePostgresPID() (int, error) {
 	return strconv.Atoi(first)
 }
 
-func (f *Fleet) readyFile() string { return f.file("hub/ready.json") }
+// AdminAccess is what a client of the hub's admin API needs: its address, the pin of its authority and the administrator's
+// token. It is for requests that fleetctl would not make.
+func (f *Fleet) AdminAccess() (address, caPin, token string, err error) {
+	ready, err := readHubFile(readyFileIn(f.file("hub")))
+	if err != nil {
+		return "", "", "", err
+	}
+	content, err := os.ReadFile(f.adminTokenFile())
+	return f.hub.admin, ready.CAPin, strings.TrimSpace(string(content)), err
+}
+
+// HubURL is where the hub serves HTTP: webhooks, metrics and probes.
+func (f *Fleet) HubURL() string { return "http://" + f.hub.http }
+
+func readyFileIn(dir string) string { return filepath.Join(dir, "ready.json") }
 
 func (f *Fleet) adminTokenFile() string { return f.file("hub/admin-token") }
 
-func (f *Fleet) readHubFile() (hubFile, error) {
-	content, err := os.ReadFile(f.readyFile())
+func readHubFile(path string) (hubFile, error) {
+	content, err := os.ReadFile(path)
 	if err != nil {
 		return hubFile{}, err
 	}

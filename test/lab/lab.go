@@ -1,5 +1,6 @@
 // Package lab starts the real parts that Flotilla works with, on loopback, for tests, benchmarks and the demo: Kubernetes
-// clusters, Postgres, Git servers, and a podlet that makes workloads run or fail.
+// clusters, Postgres, the servers that sources come from (Git, OCI registries, S3, Helm repositories) and a podlet that
+// makes workloads run or fail.
 //
 // Nothing is left behind: every process started here dies with the one that started it, on Linux even by SIGKILL, and
 // directories of dead processes are swept by the next one. A part that is missing is an error, never a reason to skip.

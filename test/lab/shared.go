@@ -93,15 +93,17 @@ func TestCluster(t testing.TB) *Cluster {
 // TestGit is a Git server of the test's own, stopped when the test ends.
 func TestGit(t testing.TB) *GitServer {
 	t.Helper()
-	server, err := StartGitServer(filepath.Join(t.TempDir(), "git"))
+	return TestGitAt(t, SiteConfig{})
+}
+
+// TestGitAt is TestGit, reached as the site says.
+func TestGitAt(t testing.TB, config SiteConfig) *GitServer {
+	t.Helper()
+	server, err := StartGit(GitConfig{SiteConfig: config, Dir: filepath.Join(t.TempDir(), "git")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	stopAfter(t, server.Stop)
 	return server
 }
 
