@@ -20,8 +20,13 @@ type Config struct {
 	DataDir string
 	// DatabaseURL of Postgres 15 or later; empty: a private one in DataDir.
 	DatabaseURL string
-	// KeyFile holds the 32 bytes that sealing, CA and signing keys derive from; default hub.key in DataDir.
-	KeyFile string
+	// KeyFile holds the 32 bytes that sealing, CA and signing keys derive from; default hub.key in DataDir. In its place may
+	// stand Key, which is those bytes in hexadecimal digits or base64, or KeySecret, which is NAMESPACE/NAME[/KEY] of a
+	// Kubernetes Secret, read by Kubeconfig (empty: by the account of the Pod).
+	KeyFile, Key, KeySecret, Kubeconfig string
+	// Blobs is the object storage that keeps the bytes of blobs (store.ParseObjects); empty: the database. Its credential is
+	// BlobsAccessKey and BlobsSecretKey, or the two lines of BlobsCredentialFile.
+	Blobs, BlobsAccessKey, BlobsSecretKey, BlobsCredentialFile string
 	// TrustDomain of the clusters' identities; default flotilla.local.
 	TrustDomain string
 	// SpokeListen is for spokes (default :8443), AdminListen for fleetctl (:9443), HTTPListen for metrics and probes
@@ -48,13 +53,20 @@ type Config struct {
 	// AllowCrossNamespaceRefs lets Apps be built from sources of other namespaces. Every replica has to say the same.
 	AllowCrossNamespaceRefs bool
 
+	// TrustedRootFile is Sigstore's trusted_root.json for keyless signatures of Sources that name none of their own; empty:
+	// such Sources have to.
+	TrustedRootFile string
+
 	Log *slog.Logger
 }
 
 // withDefaults fills what is zero.
 func (c Config) withDefaults() Config {
+	if c.Key == "" && c.KeySecret == "" && c.KeyFile == "" {
+		c.KeyFile = filepath.Join(c.DataDir, "hub.key")
+	}
 	for field, value := range map[*string]string{
-		&c.KeyFile: filepath.Join(c.DataDir, "hub.key"), &c.TrustDomain: identity.DefaultTrustDomain,
+		&c.TrustDomain: identity.DefaultTrustDomain,
 		&c.SpokeListen: ":8443", &c.AdminListen: ":9443", &c.HTTPListen: ":8080",
 	} {
 		if *field == "" {
@@ -73,7 +85,7 @@ func (c Config) withDefaults() Config {
 // Validate reports every problem at once.
 func (c Config) Validate() error {
 	c = c.withDefaults()
-	var errs []error
+	errs := append(c.keyProblems(), c.blobsProblems()...)
 	if c.DataDir == "" {
 		errs = append(errs, errors.New("--data-dir is required"))
 	}
@@ -120,12 +132,12 @@ func (c Config) LogValue() slog.Value {
 		database = "given by URL"
 	}
 	return slog.GroupValue(
-		slog.String("dataDir", c.DataDir), slog.String("database", database), slog.String("keyFile", c.KeyFile),
+		slog.String("dataDir", c.DataDir), slog.String("database", database), slog.String("key", keyPlaceOf(c).String()), slog.String("blobs", c.Blobs),
 		slog.String("trustDomain", c.TrustDomain), slog.String("spokeListen", c.SpokeListen),
 		slog.String("adminListen", c.AdminListen), slog.String("httpListen", c.HTTPListen),
 		slog.String("spokeAddress", c.SpokeAddress), slog.Any("hosts", c.Hosts), slog.Int64("renderMemory", c.RenderMemory),
 		slog.Int("checkBuilds", c.CheckBuilds),
 		slog.Bool("denyPrivateSources", c.DenyPrivateSources), slog.Any("allowSources", c.AllowSources),
-		slog.Bool("allowCrossNamespaceRefs", c.AllowCrossNamespaceRefs),
+		slog.Bool("allowCrossNamespaceRefs", c.AllowCrossNamespaceRefs), slog.String("trustedRoot", c.TrustedRootFile),
 	)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -13,10 +14,12 @@ import (
 
 	"flotilla.dev/flotilla/hub/api"
 	"flotilla.dev/flotilla/hub/auth"
+	"flotilla.dev/flotilla/hub/hook"
 	"flotilla.dev/flotilla/hub/release"
 	"flotilla.dev/flotilla/hub/rollout"
 	"flotilla.dev/flotilla/hub/session"
 	"flotilla.dev/flotilla/hub/source"
+	"flotilla.dev/flotilla/hub/source/git"
 	"flotilla.dev/flotilla/hub/store"
 	"flotilla.dev/flotilla/hub/web"
 	"flotilla.dev/flotilla/pkg/identity"
@@ -50,9 +53,7 @@ func Run(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
-	fleet, err := store.Open(ctx, store.Config{
-		URL: database.url, Sealer: root, KeyFingerprint: root.Fingerprint(), CrossNamespaceRefs: config.AllowCrossNamespaceRefs, Log: config.Log,
-	})
+	fleet, err := store.Open(ctx, config.store(database.url, root))
 	if err != nil {
 		return err
 	}
@@ -83,16 +84,23 @@ func assemble(config Config, root identity.Root, fleet *store.Store, listeners *
 	if err != nil {
 		return nil, err
 	}
-	git, err := source.NewGit(source.GitConfig{
-		Dir: filepath.Join(config.DataDir, "mirrors"), Store: fleet.Blobs(), Log: log, Metrics: registry,
-		Addresses: source.Addresses{DenyPrivate: config.DenyPrivateSources, Allow: config.AllowSources},
+	metrics := source.NewMetrics(registry)
+	network := source.NewNetwork(source.NetworkConfig{
+		Addresses: source.Addresses{DenyPrivate: config.DenyPrivateSources, Allow: config.AllowSources}, Metrics: metrics,
 	})
+	mirrors, err := git.New(git.Config{
+		Dir: filepath.Join(config.DataDir, "mirrors"), Store: fleet.Blobs(), Network: network, Metrics: metrics, Registry: registry, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	kinds, err := fetchers(config, fleet, network, metrics, mirrors)
 	if err != nil {
 		return nil, err
 	}
 	toRelease, _ := fleet.Watch(store.TopicObjects, store.TopicSources, store.TopicApps)
 	releases := release.New(release.Config{
-		Store: fleet, Blobs: fleet.Blobs(), Fetcher: git, Builder: builder, Name: root.MAC, CrossNamespaceRefs: config.AllowCrossNamespaceRefs,
+		Store: fleet, Blobs: fleet.Blobs(), Fetcher: source.Measured(kinds, metrics), Builder: builder, Name: root.MAC, CrossNamespaceRefs: config.AllowCrossNamespaceRefs,
 		Wake: toRelease, Log: log, Metrics: registry,
 	})
 	toRoll, _ := fleet.Watch(store.TopicObjects, store.TopicSources, store.TopicApps, store.TopicReports)
@@ -102,18 +110,22 @@ func assemble(config Config, root identity.Root, fleet *store.Store, listeners *
 		Watch: func(cluster string) (run.Wake, func()) { return fleet.Watch(store.TopicCluster(cluster)) },
 	})
 	admin := api.New(api.Config{
-		Store: fleet, Caller: auth.Caller, Pin: root.Authority().Pin(), SpokeAddress: joinAddress, CrossNamespaceRefs: config.AllowCrossNamespaceRefs,
+		Store: fleet, Blobs: fleet.Blobs(), Caller: auth.Caller, Pin: root.Authority().Pin(), SpokeAddress: joinAddress, CrossNamespaceRefs: config.AllowCrossNamespaceRefs,
 		Version: telemetry.Version(), Schema: store.SchemaVersion(), Log: log,
 		Watch: func() (run.Wake, func()) {
 			return fleet.Watch(store.TopicObjects, store.TopicSources, store.TopicApps, store.TopicReports)
 		},
 		WatchEvents: func() (run.Wake, func()) { return fleet.Watch(store.TopicEvents) },
 	})
-	site := web.New(web.Config{Metrics: registry, Ready: fleet.Ping, Trouble: func() string { return troubleWith(builder.Health()) }, Log: log})
+	hooks := hook.New(hook.Config{
+		Store: fleet, Client: network.Client(source.ClientConfig{Limit: keysLimit}), CrossNamespaceRefs: config.AllowCrossNamespaceRefs,
+		Log: log, Metrics: registry,
+	})
+	site := web.New(web.Config{Metrics: registry, Hooks: hooks, Ready: fleet.Ping, Trouble: func() string { return troubleWith(builder.Health()) }, Log: log})
 	return []run.Named{
 		{Name: "store", Task: fleet.Run},
 		{Name: "retention", Task: func(ctx context.Context) error { return fleet.Retain(ctx, time.Hour) }},
-		{Name: "mirrors", Task: func(ctx context.Context) error { return retainMirrors(ctx, fleet, git, log) }},
+		{Name: "mirrors", Task: func(ctx context.Context) error { return retainMirrors(ctx, fleet, mirrors, log) }},
 		{Name: "builds", Task: builder.Run},
 		{Name: "releases", Task: releases.Run},
 		{Name: "rollouts", Task: rollouts.Run},
@@ -127,6 +139,11 @@ func assemble(config Config, root identity.Root, fleet *store.Store, listeners *
 		}},
 		{Name: "HTTP", Task: func(ctx context.Context) error { return site.Serve(ctx, listeners.http) }},
 	}, nil
+}
+
+// keysLimit bounds what an issuer of callers' tokens may answer.
+func keysLimit(*http.Request) (bytes int64, problem string) {
+	return 1 << 20, "its answer has more than 1 MiB; keys take a few KiB"
 }
 
 // longWait is how long a build may wait for a worker before it is a trouble: longer than any build takes, which is three

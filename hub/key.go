@@ -11,10 +11,33 @@ import (
 	"flotilla.dev/flotilla/pkg/identity"
 )
 
-// loadKey reads the key file; one is made only beside an empty database, since a new key beside an old database would
-// lose all that is sealed in it.
+// keyPlace is where the hub's key is, outside of the database.
+type keyPlace interface {
+	// load returns the key; fleet.ErrNotFound when there is none.
+	load(ctx context.Context) (identity.Root, error)
+	// create makes one where there is none.
+	create(ctx context.Context) (identity.Root, error)
+	// String says which place it is, and wayOut how to name another.
+	String() string
+	wayOut() string
+}
+
+// keyPlaceOf is the place that the configuration names.
+func keyPlaceOf(config Config) keyPlace {
+	switch {
+	case config.Key != "":
+		return environmentKey(config.Key)
+	case config.KeySecret != "":
+		return secretKey{reference: config.KeySecret, kubeconfig: config.Kubeconfig}
+	}
+	return fileKey(config.KeyFile)
+}
+
+// loadKey reads the key; one is made only beside an empty database, since a new key beside an old database would lose all
+// that is sealed in it.
 func loadKey(ctx context.Context, config Config, url string) (identity.Root, error) {
-	root, err := identity.LoadKey(config.KeyFile)
+	place := keyPlaceOf(config)
+	root, err := place.load(ctx)
 	if !errors.Is(err, fleet.ErrNotFound) {
 		return root, err
 	}
@@ -23,11 +46,33 @@ func loadKey(ctx context.Context, config Config, url string) (identity.Root, err
 		return root, err
 	}
 	if !empty {
-		return root, fmt.Errorf("key file %s: %w: the database holds a hub: bring its key file back (--key-file), or start with an empty database", config.KeyFile, fleet.ErrNotFound)
+		return root, fmt.Errorf("%s: %w: the database holds a hub: bring its key back (%s), or start with an empty database", place, fleet.ErrNotFound, place.wayOut())
 	}
-	config.Log.Warn("made a new key file: keep a copy outside of this machine; without it what is sealed in the database is lost", "path", config.KeyFile)
-	return identity.CreateKey(config.KeyFile)
+	config.Log.Warn("made a new key: keep a copy elsewhere; without it what is sealed in the database is lost", "place", place.String())
+	return place.create(ctx)
 }
+
+// fileKey is the key in a file.
+type fileKey string
+
+func (f fileKey) load(context.Context) (identity.Root, error)   { return identity.LoadKey(string(f)) }
+func (f fileKey) create(context.Context) (identity.Root, error) { return identity.CreateKey(string(f)) }
+func (f fileKey) String() string                                { return "key file " + string(f) }
+func (f fileKey) wayOut() string                                { return "--key-file" }
+
+// environmentKey is the key in FLOTILLA_KEY. It is there, or another place is meant.
+type environmentKey string
+
+func (e environmentKey) load(context.Context) (identity.Root, error) {
+	root, err := identity.ParseKey(string(e))
+	if err != nil {
+		return root, fmt.Errorf("FLOTILLA_KEY: %w", err)
+	}
+	return root, nil
+}
+func (e environmentKey) create(ctx context.Context) (identity.Root, error) { return e.load(ctx) }
+func (e environmentKey) String() string                                    { return "FLOTILLA_KEY" }
+func (e environmentKey) wayOut() string                                    { return "FLOTILLA_KEY" }
 
 // AddAdminToken makes another admin token for the hub whose data the configuration names, and on request ends all others.
 func AddAdminToken(ctx context.Context, config Config, revokeOthers bool) error {
@@ -59,9 +104,9 @@ func openBeside(ctx context.Context, config Config) (s *store.Store, root identi
 	if err != nil {
 		return nil, root, nil, err
 	}
-	root, err = identity.LoadKey(config.KeyFile)
+	root, err = keyPlaceOf(config).load(ctx)
 	if err == nil {
-		s, err = store.Open(ctx, store.Config{URL: database.url, Sealer: root, KeyFingerprint: root.Fingerprint(), Log: config.Log})
+		s, err = store.Open(ctx, config.store(database.url, root))
 	}
 	if err != nil {
 		database.close()

@@ -5,22 +5,22 @@ import (
 	"log/slog"
 	"time"
 
-	"flotilla.dev/flotilla/hub/source"
+	"flotilla.dev/flotilla/hub/source/git"
 	"flotilla.dev/flotilla/hub/store"
 	"flotilla.dev/flotilla/pkg/run"
 )
 
-// retainMirrors removes from disk, at once and each hour, the mirrors of upstreams that no Source has meant for a day,
+// retainMirrors removes from disk, at once and each hour, the mirrors of remotes that no Source has meant for a day,
 // until ctx ends.
-func retainMirrors(ctx context.Context, fleet *store.Store, git *source.Git, log *slog.Logger) error {
+func retainMirrors(ctx context.Context, fleet *store.Store, mirrors *git.Git, log *slog.Logger) error {
 	return run.Every(ctx, time.Hour, nil, func(ctx context.Context) {
-		upstreams, err := fleet.UpstreamIDs(ctx)
-		ids := make([]string, len(upstreams))
-		for i, id := range upstreams {
-			ids[i] = id.String()
+		remotes, err := fleet.Remotes(ctx)
+		names := make([]string, len(remotes))
+		for i, remote := range remotes {
+			names[i] = remote.String()
 		}
 		if err == nil {
-			err = git.Retain(ctx, ids)
+			err = mirrors.Retain(ctx, names)
 		}
 		if err != nil && ctx.Err() == nil {
 			log.Error("mirrors not retained", "err", err)

@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"flotilla.dev/flotilla/hub/source"
+	"flotilla.dev/flotilla/hub/source/git"
 	"flotilla.dev/flotilla/hub/store"
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/flux"
 	"flotilla.dev/flotilla/pkg/identity"
 	"flotilla.dev/flotilla/pkg/resource"
 	"flotilla.dev/flotilla/test/lab"
@@ -46,11 +48,16 @@ func TestMirrorOfAnUpstreamThatNobodyNamesGoesFromDisk(t *testing.T) {
 	if err := repo.Push(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	git, err := source.NewGit(source.GitConfig{Dir: dir, Store: s.Blobs(), Log: log})
+	metrics := source.NewMetrics(nil)
+	mirrors, err := git.New(git.Config{Dir: dir, Store: s.Blobs(), Network: source.NewNetwork(source.NetworkConfig{Metrics: metrics}), Metrics: metrics, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
-	object, err := resource.Decode(fmt.Appendf(nil, `{"apiVersion":"source.toolkit.fluxcd.io/v1","kind":"GitRepository","metadata":{"name":"app","namespace":"apps"},"spec":{"interval":"1m","url":%q}}`, url))
+	object, err := resource.Decode(fmt.Appendf(nil, `{"apiVersion":"source.toolkit.fluxcd.io/v1","kind":"GitRepository","metadata":{"name":"app","namespace":"apps"},"spec":{"interval":"1m","url":%q,"ref":{"branch":"main"}}}`, url))
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, err := resource.Spec[flux.GitRepository](object)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,17 +65,17 @@ func TestMirrorOfAnUpstreamThatNobodyNamesGoesFromDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	named, other := fleet.DigestOf([]byte("named")), fleet.DigestOf([]byte("other"))
-	if err := s.BindSource(t.Context(), "GitRepository", "apps", "app", 1, named, "", ""); err != nil {
+	if err := s.BindSource(t.Context(), fleet.Meant{Kind: "GitRepository", Namespace: "apps", Name: "app", Generation: 1, Upstream: named, Remote: named}); err != nil {
 		t.Fatal(err)
 	}
 	fetch := func(id fleet.Digest) {
 		t.Helper()
-		upstream := source.Upstream{ID: id.String(), URL: url, Ref: source.Ref{Branch: "main"}}
-		revision, err := git.Resolve(t.Context(), upstream)
+		upstream := source.Upstream{ID: id.String(), Remote: id.String(), Kind: object.Kind, URL: url, Spec: spec}
+		found, err := mirrors.Resolve(t.Context(), upstream)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := git.Fetch(t.Context(), upstream, revision); err != nil {
+		if _, err := mirrors.Fetch(t.Context(), upstream, found); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -80,7 +87,7 @@ func TestMirrorOfAnUpstreamThatNobodyNamesGoesFromDisk(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- retainMirrors(ctx, s, git, log) }()
+	go func() { done <- retainMirrors(ctx, s, mirrors, log) }()
 	lab.Eventually(t, time.Minute, "one mirror is left", func() error {
 		left, err := os.ReadDir(dir)
 		if err == nil && len(left) != 1 {

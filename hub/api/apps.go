@@ -11,7 +11,7 @@ import (
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
 
-// apps serves what one does to Apps and Sources besides declaring them.
+// apps serves what one does to Apps, Sources and Receivers besides declaring them.
 type apps struct {
 	adminv1.UnimplementedAppsServiceServer
 	*Server
@@ -33,6 +33,9 @@ func (s *apps) Reconcile(ctx context.Context, req *adminv1.ReconcileRequest) (*a
 	if err := refuseSuspended(object); err != nil {
 		return nil, err
 	}
+	if isStatic(object) {
+		return nil, fmt.Errorf("%s: %w: it is of type oci, of which nothing is fetched: reconcile its HelmCharts", object, fleet.ErrInvalid)
+	}
 	if req.GetCluster() != "" {
 		return s.reconcileInstance(ctx, kind, object, req)
 	}
@@ -43,6 +46,9 @@ func (s *apps) Reconcile(ctx context.Context, req *adminv1.ReconcileRequest) (*a
 			return nil, err
 		}
 		source = &spec.SourceRef
+		if _, err := reconcilable(source.Kind); err != nil {
+			return nil, fmt.Errorf("%s: its source: %w", object, err)
+		}
 		if denied := source.Denied(req.GetNamespace()); denied != nil && !s.CrossNamespaceRefs {
 			return nil, fmt.Errorf("%s: %w: %w", object, fleet.ErrConflict, denied)
 		}
@@ -120,8 +126,12 @@ func (s *apps) Resume(ctx context.Context, req *adminv1.ResumeRequest) (*adminv1
 // reconcilable returns the kind of that name when there is something to reconcile in it.
 func reconcilable(name string) (resource.Kind, error) {
 	kind, err := kindOf(name)
-	if err == nil && !kind.App && kind.Category != "sources" {
-		err = fmt.Errorf("kind %s: %w: only Apps and Sources are reconciled", name, fleet.ErrInvalid)
+	switch {
+	case err != nil:
+	case kind.Name == resource.ExternalArtifact.Name:
+		err = fmt.Errorf("kind %s: %w: what it has is pushed, so there is nothing to ask for: push again", name, fleet.ErrInvalid)
+	case !kind.Reconcilable():
+		err = fmt.Errorf("kind %s: %w: only Apps, Sources and Receivers are reconciled", name, fleet.ErrInvalid)
 	}
 	return kind, err
 }

@@ -31,7 +31,7 @@ func TestReconcileWithSourcePassesTheRequestOnOnceTheSourceWasLookedAt(t *testin
 	if got := requested(); got != "" {
 		t.Errorf("passed on before the source was looked at: %q", got)
 	}
-	if err := b.BindSource(b.ctx, "GitRepository", "apps", "app", 1, fleet.DigestOf([]byte("u")), "", ""); err != nil {
+	if err := b.BindSource(b.ctx, fleet.Meant{Kind: "GitRepository", Namespace: "apps", Name: "app", Generation: 1, Upstream: fleet.DigestOf([]byte("u")), Remote: fleet.DigestOf([]byte("u"))}); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.SourceHandled(b.ctx, "GitRepository", "apps", "app", resp.GetRequestedAt()); err != nil {
@@ -99,4 +99,24 @@ func TestReconcileInAMisspeltClusterBlamesTheCluster(t *testing.T) {
 	request.Cluster = "dev-1"
 	_, err = b.apps.Reconcile(b.ctx, request)
 	wantCode(t, err, codes.NotFound, "Kustomization/apps/app@dev-1: not found")
+}
+
+func TestReconcileOfWhatIsNeverFetchedIsRefusedWithWhatToDo(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.apply(`{"apiVersion":"source.toolkit.fluxcd.io/v1","kind":"ExternalArtifact","metadata":{"name":"app","namespace":"apps"},"spec":{}}`)
+	b.apply(`{"apiVersion":"source.toolkit.fluxcd.io/v1","kind":"HelmRepository","metadata":{"name":"app","namespace":"apps"},"spec":{"url":"oci://registry.example.com/charts","type":"oci"}}`)
+	b.apply(strings.Replace(ksYAML, `"kind":"GitRepository"`, `"kind":"ExternalArtifact"`, 1))
+	for _, test := range []struct {
+		request *adminv1.ReconcileRequest
+		want    string
+	}{
+		{&adminv1.ReconcileRequest{Kind: "ExternalArtifact", Namespace: "apps", Name: "app"}, "what it has is pushed"},
+		{&adminv1.ReconcileRequest{Kind: "HelmRepository", Namespace: "apps", Name: "app"}, "reconcile its HelmCharts"},
+		{&adminv1.ReconcileRequest{Kind: "Kustomization", Namespace: "apps", Name: "app", WithSource: true}, "what it has is pushed"},
+	} {
+		if _, err := b.apps.Reconcile(b.ctx, test.request); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: error %v, want %q", test.request.GetKind(), err, test.want)
+		}
+	}
 }

@@ -64,7 +64,7 @@ func TestSourceIsNotReadyForWhatItMeantBefore(t *testing.T) {
 	}
 	bind := func(upstream string) {
 		t.Helper()
-		if err := b.BindSource(b.ctx, "GitRepository", "apps", "app", 1, fleet.DigestOf([]byte(upstream)), "", ""); err != nil {
+		if err := b.BindSource(b.ctx, fleet.Meant{Kind: "GitRepository", Namespace: "apps", Name: "app", Generation: 1, Upstream: fleet.DigestOf([]byte(upstream)), Remote: fleet.DigestOf([]byte(upstream))}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -67,7 +67,7 @@ func newBundleThat(t *testing.T, crossing bool) *bundle {
 	watch := func() (run.Wake, func()) {
 		return s.Watch(store.TopicObjects, store.TopicSources, store.TopicApps, store.TopicReports)
 	}
-	server := api.New(api.Config{Store: s, Caller: auth.Caller, Watch: watch, Pin: root.Authority().Pin(), SpokeAddress: "hub:8443", CrossNamespaceRefs: crossing, Version: "v1", Log: log,
+	server := api.New(api.Config{Store: s, Blobs: s.Blobs(), Caller: auth.Caller, Watch: watch, Pin: root.Authority().Pin(), SpokeAddress: "hub:8443", CrossNamespaceRefs: crossing, Version: "v1", Log: log,
 		WatchEvents: func() (run.Wake, func()) { return s.Watch(store.TopicEvents) }})
 	guard := auth.New(s)
 	served := rpctest.Serve(t, rpc.ServerConfig{Name: "admin", Log: log, Authorize: guard.Authorize}, server.Register)
@@ -189,6 +189,7 @@ type shown struct {
 		} `json:"fleet"`
 		Matched            []string `json:"matched"`
 		UnknownAssignments []string `json:"unknownAssignments"`
+		Artifact           struct{ Revision string }
 	} `json:"status"`
 }
 

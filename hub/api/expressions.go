@@ -8,12 +8,31 @@ import (
 	"flotilla.dev/flotilla/pkg/resource"
 )
 
-// checkExpressions refuses an App with an expression that does not compile, by its name. It is no part of
+// checkExpressions refuses an App or Receiver with an expression that does not compile, by its name. It is no part of
 // resource.Decode: fleetctl, which starts in no time, does not carry the compiler.
 func checkExpressions(o *resource.Object) error {
-	if o.Kind != resource.Kustomization.Name {
-		return nil
+	var err error
+	switch o.Kind {
+	case resource.Kustomization.Name:
+		err = checkAppExpressions(o)
+	case resource.Receiver.Name:
+		err = checkReceiverExpressions(o)
 	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", o, err)
+	}
+	return nil
+}
+
+func checkReceiverExpressions(o *resource.Object) error {
+	spec, err := resource.Spec[flux.Receiver](o)
+	if err != nil {
+		return err
+	}
+	return expr.CheckReceiver(spec)
+}
+
+func checkAppExpressions(o *resource.Object) error {
 	spec, err := resource.Spec[flux.Kustomization](o)
 	if err != nil {
 		return err
@@ -22,8 +41,5 @@ func checkExpressions(o *resource.Object) error {
 	for i, d := range spec.DependsOn {
 		readyExprs[i] = d.ReadyExpr
 	}
-	if err := expr.Check(spec.HealthCheckExprs, readyExprs); err != nil {
-		return fmt.Errorf("%s: %w", o, err)
-	}
-	return nil
+	return expr.Check(spec.HealthCheckExprs, readyExprs)
 }

@@ -37,25 +37,33 @@ func (s *hub) Version(ctx context.Context, _ *adminv1.VersionRequest) (*adminv1.
 func (s *hub) Status(ctx context.Context, _ *adminv1.StatusRequest) (*adminv1.StatusResponse, error) {
 	resp := &adminv1.StatusResponse{HubVersion: s.Config.Version}
 	for _, part := range []struct {
-		kind   resource.Kind
+		kinds  []resource.Kind
 		counts **adminv1.Counts
-	}{{resource.Cluster, &resp.Clusters}, {resource.GitRepository, &resp.Sources}, {resource.Kustomization, &resp.Apps}} {
-		objects, _, err := s.show(ctx, selection{kind: part.kind})
+	}{{[]resource.Kind{resource.Cluster}, &resp.Clusters}, {resource.FindKinds(resource.Sources), &resp.Sources}, {[]resource.Kind{resource.Kustomization}, &resp.Apps}} {
+		var all []*resource.Object
+		for _, kind := range part.kinds {
+			objects, _, err := s.show(ctx, selection{kind: kind})
+			if err != nil {
+				return nil, err
+			}
+			objects = slices.DeleteFunc(objects, isStatic) // of which there is nothing to say
+			all = append(all, objects...)
+			if kind.Category == resource.Sources {
+				resp.Troubles = append(resp.Troubles, notReady(objects)...)
+			}
+		}
+		var err error
+		if *part.counts, err = countReady(all); err != nil {
+			return nil, err
+		}
+	}
+	for _, kind := range []resource.Kind{resource.Receiver, resource.Placement} {
+		objects, _, err := s.show(ctx, selection{kind: kind})
 		if err != nil {
 			return nil, err
 		}
-		if *part.counts, err = countReady(objects); err != nil {
-			return nil, err
-		}
-		if part.kind.Name == resource.GitRepository.Name {
-			resp.Troubles = append(resp.Troubles, notReady(objects)...)
-		}
+		resp.Troubles = append(resp.Troubles, notReady(objects)...)
 	}
-	placements, _, err := s.show(ctx, selection{kind: resource.Placement})
-	if err != nil {
-		return nil, err
-	}
-	resp.Troubles = append(resp.Troubles, notReady(placements)...)
 	instances, _, err := s.Store.Instances(ctx, fleet.InstanceQuery{Kind: resource.Kustomization.Name})
 	if err != nil {
 		return nil, err

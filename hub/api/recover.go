@@ -67,23 +67,28 @@ func (s *hub) planRecovery(ctx context.Context) (*adminv1.RecoverResponse, error
 type recovery struct {
 	// started is when the recovery began: what was resolved before may be of the older database.
 	started   time.Time
-	sources   map[string]*resource.Object // by "namespace/name"
-	states    map[string]fleet.SourceState
+	sources   map[fleet.Key]*resource.Object
+	states    map[fleet.Key]fleet.SourceState
 	apps      []*resource.Object
 	built     map[fleet.Key]fleet.AppState
 	instances []fleet.Instance
 }
 
 func (s *hub) readRecovery(ctx context.Context, started time.Time) (r recovery, err error) {
-	r = recovery{started: started, sources: map[string]*resource.Object{}}
-	sources, _, err := s.Store.Objects(ctx, resource.Query{Kind: resource.GitRepository.Name})
-	if err != nil {
-		return r, err
+	r = recovery{started: started, sources: map[fleet.Key]*resource.Object{}}
+	for _, kind := range resource.Kinds() {
+		if kind.Category != resource.Sources {
+			continue
+		}
+		sources, _, err := s.Store.Objects(ctx, resource.Query{Kind: kind.Name})
+		if err != nil {
+			return r, err
+		}
+		for _, o := range sources {
+			r.sources[o.Key()] = o
+		}
 	}
-	for _, o := range sources {
-		r.sources[o.Metadata.Namespace+"/"+o.Metadata.Name] = o
-	}
-	if r.states, err = s.Store.SourceStates(ctx, resource.GitRepository.Name); err != nil {
+	if r.states, err = s.Store.Sources(ctx); err != nil {
 		return r, err
 	}
 	if r.apps, _, err = s.Store.Objects(ctx, resource.Query{Kind: resource.Kustomization.Name}); err != nil {
@@ -99,7 +104,7 @@ func (s *hub) readRecovery(ctx context.Context, started time.Time) (r recovery, 
 // resolved is how many Sources are looked at.
 func (r recovery) resolved() (n uint32) {
 	for _, o := range r.sources {
-		if refuseSuspended(o) == nil {
+		if refuseSuspended(o) == nil && o.Kind != resource.ExternalArtifact.Name && !isStatic(o) {
 			n++
 		}
 	}
@@ -140,14 +145,14 @@ func (r recovery) appBlocked(o *resource.Object) string {
 	if spec.Suspend || state.Release.IsZero() {
 		return ""
 	}
-	name := spec.SourceRef.NamespaceFor(o.Metadata.Namespace) + "/" + spec.SourceRef.Name
-	source, declared := r.sources[name]
-	switch at := r.states[name]; {
+	key := spec.SourceRef.Key(o.Metadata.Namespace)
+	source, declared := r.sources[key]
+	switch at := r.states[key]; {
 	case !declared:
-		return fmt.Sprintf("%s: its %s/%s is not declared: apply it, or suspend the %s", o, spec.SourceRef.Kind, name, o.Kind)
+		return fmt.Sprintf("%s: its %s is not declared: apply it, or suspend the %s", o, key.Words(), o.Kind)
 	case refuseSuspended(source) != nil:
 		return fmt.Sprintf("%s: what its %s is at is not known, for that is suspended: resume it, or suspend the %s too", o, source, o.Kind)
-	case at.CheckedAt.Before(r.started) || at.Reason != "":
+	case source.Kind != resource.ExternalArtifact.Name && at.CheckedAt.Before(r.started) || at.Reason != "":
 		return fmt.Sprintf("%s: its %s could not be resolved yet: mend it, or suspend the %s: %s", o, source, o.Kind, strings.TrimSpace(at.Reason+" "+at.Message))
 	case state.Reason != "":
 		return fmt.Sprintf("%s could not be built from %s: mend it, or suspend it: %s", o, state.Attempted, state.Message)

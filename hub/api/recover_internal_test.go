@@ -33,14 +33,14 @@ func TestRecoveryWaitsForWhatMayGoBack(t *testing.T) {
 		want   string // empty: the epoch is raised
 	}{
 		"all anew":          {func(*recovery) {}, ""},
-		"not looked at yet": {func(r *recovery) { r.states["apps/app"] = fleet.SourceState{} }, "GitRepository/apps/app could not be resolved yet"},
+		"not looked at yet": {func(r *recovery) { r.states[appSource] = fleet.SourceState{} }, "GitRepository/apps/app could not be resolved yet"},
 		"cannot be looked at": {func(r *recovery) {
-			state := r.states["apps/app"]
+			state := r.states[appSource]
 			state.Reason, state.Message = "GitOperationFailed", "no route"
-			r.states["apps/app"] = state
+			r.states[appSource] = state
 		}, "suspend the Kustomization: GitOperationFailed no route"},
-		"suspended source": {func(r *recovery) { r.sources["apps/app"] = decoded(t, source, true) }, "resume it, or suspend the Kustomization too"},
-		"source is gone":   {func(r *recovery) { delete(r.sources, "apps/app") }, "GitRepository/apps/app is not declared"},
+		"suspended source": {func(r *recovery) { r.sources[appSource] = decoded(t, source, true) }, "resume it, or suspend the Kustomization too"},
+		"source is gone":   {func(r *recovery) { delete(r.sources, appSource) }, "GitRepository/apps/app is not declared"},
 		"broken commit": {func(r *recovery) {
 			state := r.built[key]
 			state.Attempted, state.Reason, state.Message = "main@sha1:2", fleet.ReasonBuildFailed, "no such path"
@@ -61,14 +61,14 @@ func TestRecoveryWaitsForWhatMayGoBack(t *testing.T) {
 			r.apps[0] = decoded(t, app, true)
 			r.instances[0].Assignment.Suspend = true
 			r.instances[0].Assignment.Release.Manifest = fleet.DigestOf([]byte("old"))
-			r.states["apps/app"] = fleet.SourceState{}
+			r.states[appSource] = fleet.SourceState{}
 		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := recovery{
-				started: started, sources: map[string]*resource.Object{"apps/app": decoded(t, source, false)}, apps: []*resource.Object{decoded(t, app, false)},
-				states:    map[string]fleet.SourceState{"apps/app": {SourceStatus: fleet.SourceStatus{Revision: "main@sha1:2", CheckedAt: started.Add(time.Second)}}},
+				started: started, sources: map[fleet.Key]*resource.Object{appSource: decoded(t, source, false)}, apps: []*resource.Object{decoded(t, app, false)},
+				states:    map[fleet.Key]fleet.SourceState{appSource: {SourceStatus: fleet.SourceStatus{Revision: "main@sha1:2", CheckedAt: started.Add(time.Second)}}},
 				built:     map[fleet.Key]fleet.AppState{key: {AppStatus: fleet.AppStatus{Revision: "main@sha1:2", Attempted: "main@sha1:2", Release: release.Digest()}}},
 				instances: []fleet.Instance{{Cluster: "prod-1", Assignment: fleet.Assignment{App: key, State: fleet.Active, Release: release}}},
 			}
@@ -79,3 +79,5 @@ func TestRecoveryWaitsForWhatMayGoBack(t *testing.T) {
 		})
 	}
 }
+
+var appSource = fleet.Key{Home: fleet.HubHome, Kind: "GitRepository", Namespace: "apps", Name: "app"}

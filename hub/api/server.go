@@ -21,7 +21,9 @@ type Store interface {
 	EndInstance(ctx context.Context, by fleet.Caller, app fleet.Key, cluster string, remove bool, order fleet.Order) (fleet.Impact, error)
 	Object(ctx context.Context, kind, namespace, name string) (*resource.Object, error)
 	Objects(ctx context.Context, q resource.Query) ([]*resource.Object, fleet.Horizon, error)
+	Sources(ctx context.Context) (map[fleet.Key]fleet.SourceState, error)
 	SourceStates(ctx context.Context, kind string) (map[string]fleet.SourceState, error)
+	ReceiverStates(ctx context.Context, namespace, name string) (map[string]fleet.ReceiverState, error)
 	AppStates(ctx context.Context) (map[fleet.Key]fleet.AppState, error)
 	Instances(ctx context.Context, q fleet.InstanceQuery) ([]fleet.Instance, fleet.Horizon, error)
 	GoneInstances(ctx context.Context, q fleet.InstanceQuery) ([]fleet.GoneInstance, error)
@@ -35,6 +37,7 @@ type Store interface {
 	RequestInstance(ctx context.Context, by fleet.Caller, app fleet.Key, cluster string, dryRun bool) (fleet.LookRequest, error)
 	Suspend(ctx context.Context, by fleet.Caller, kind, namespace, name string, dryRun bool) (*resource.Object, []string, error)
 	Resume(ctx context.Context, by fleet.Caller, kind, namespace, name string, dryRun bool) (*resource.Object, fleet.LookRequest, error)
+	PushArtifact(ctx context.Context, by fleet.Caller, object *resource.Object, pushed fleet.Pushed, dryRun bool) (*resource.Object, resource.Change, error)
 	ApprovePrune(ctx context.Context, by fleet.Caller, app fleet.Key, cluster string, digest fleet.Digest, order fleet.Order) ([]string, error)
 	Ask(ctx context.Context, by fleet.Caller, cluster string, ask fleet.Ask, within time.Duration) (fleet.Question, error)
 	Answer(ctx context.Context, question fleet.Question) ([]byte, error)
@@ -49,6 +52,7 @@ type Store interface {
 // Config is what a Server needs.
 type Config struct {
 	Store Store
+	Blobs Blobs
 	// Caller is who makes a call.
 	Caller func(ctx context.Context) fleet.Caller
 	// Watch returns a wake-up for whatever the services show; WatchEvents one for events.
@@ -83,6 +87,7 @@ func (s *Server) Register(server *grpc.Server) {
 	adminv1.RegisterEventsServiceServer(server, &events{Server: s})
 	adminv1.RegisterPrunesServiceServer(server, &prunes{Server: s})
 	adminv1.RegisterQuestionsServiceServer(server, &questions{Server: s})
+	adminv1.RegisterArtifactsServiceServer(server, newArtifacts(s))
 	adminv1.RegisterHubServiceServer(server, &hub{Server: s})
 }
 

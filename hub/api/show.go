@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/flux"
 	"flotilla.dev/flotilla/pkg/resource"
 )
 
@@ -35,26 +36,47 @@ func (s *Server) show(ctx context.Context, sel selection) ([]*resource.Object, f
 		return nil, 0, err
 	}
 	switch sel.kind.Name {
-	case resource.GitRepository.Name:
-		err = s.addSourceStatus(ctx, objects)
 	case resource.Kustomization.Name:
 		err = s.addAppStatus(ctx, sel, objects)
+	case resource.Receiver.Name:
+		err = s.addReceiverStatus(ctx, sel, objects)
 	case resource.Cluster.Name:
 		err = s.addClusterStatus(ctx, objects)
 	case resource.Placement.Name:
 		err = s.addPlacementStatus(ctx, objects)
 	}
+	if sel.kind.Category == resource.Sources {
+		err = s.addSourceStatus(ctx, sel.kind, objects)
+	}
 	return objects, seen, err
 }
 
-func (s *Server) addSourceStatus(ctx context.Context, objects []*resource.Object) error {
-	states, err := s.Store.SourceStates(ctx, resource.GitRepository.Name)
+func (s *Server) addSourceStatus(ctx context.Context, kind resource.Kind, objects []*resource.Object) error {
+	states, err := s.Store.SourceStates(ctx, kind.Name)
 	if err != nil {
 		return err
 	}
 	for _, o := range objects {
 		state := states[o.Metadata.Namespace+"/"+o.Metadata.Name]
 		if err := setStatus(o, statusOfSource(o, state), state.Version); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Server) addReceiverStatus(ctx context.Context, sel selection, objects []*resource.Object) error {
+	states, err := s.Store.ReceiverStates(ctx, sel.namespace, sel.name)
+	if err != nil {
+		return err
+	}
+	for _, o := range objects {
+		spec, err := resource.Spec[flux.Receiver](o)
+		if err != nil {
+			return err
+		}
+		state := states[o.Metadata.Namespace+"/"+o.Metadata.Name]
+		if err := setStatus(o, statusOfReceiver(o, spec, state), state.Version); err != nil {
 			return err
 		}
 	}

@@ -17,17 +17,22 @@ type condition struct {
 	LastTransitionTime time.Time             `json:"lastTransitionTime"`
 }
 
-// The types of conditions. Reconciling, Stalled, FetchFailed and PruneHeld are there while they are True, as in Flux.
+// The types of conditions. Reconciling, Stalled, PruneHeld and what failed of a Source are there while they are True, as in
+// Flux; SourceVerified where that is asked for.
 const (
-	ready             = "Ready"
-	reconciling       = "Reconciling"
-	stalled           = "Stalled"
-	healthy           = "Healthy"
-	pruneHeld         = "PruneHeld"
-	artifactInStorage = "ArtifactInStorage"
-	fetchFailed       = "FetchFailed"
-	connected         = "Connected"
-	safeMode          = "SafeMode"
+	ready              = "Ready"
+	reconciling        = "Reconciling"
+	stalled            = "Stalled"
+	healthy            = "Healthy"
+	pruneHeld          = "PruneHeld"
+	artifactInStorage  = "ArtifactInStorage"
+	sourceVerified     = "SourceVerified"
+	fetchFailed        = "FetchFailed"
+	storageFailed      = "StorageOperationFailed"
+	includeUnavailable = "IncludeUnavailable"
+	buildFailed        = "BuildFailed"
+	connected          = "Connected"
+	safeMode           = "SafeMode"
 )
 
 // Reasons of the hub's own for what it knows nothing more of.

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"encoding/json"
+	"regexp"
 	"testing"
 	"time"
 
@@ -29,6 +30,8 @@ func (b *bundle) status(kind, namespace, name string, into any) {
 	}
 }
 
+var times = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`)
+
 // conditionList is what a status says of its conditions, "Type Status Reason: message" each, times left out.
 type conditionList []string
 
@@ -40,7 +43,7 @@ func (l *conditionList) UnmarshalJSON(data []byte) error {
 	}
 	err := json.Unmarshal(data, &conditions)
 	for _, c := range conditions {
-		*l = append(*l, c.Type+" "+c.Status+" "+c.Reason+": "+c.Message)
+		*l = append(*l, c.Type+" "+c.Status+" "+c.Reason+": "+times.ReplaceAllString(c.Message, "TIME"))
 	}
 	return err
 }
@@ -60,9 +63,9 @@ func TestStatusOfASourceIsFluxs(t *testing.T) {
 		LastHandledReconcileAt string
 	}
 	upstream, tree := fleet.DigestOf([]byte("upstream")), fleet.DigestOf([]byte("tree"))
-	bind := func(id fleet.Digest, reason, message string) {
+	bind := func(id fleet.Digest, reason, message, failure string) {
 		t.Helper()
-		if err := b.BindSource(b.ctx, "GitRepository", "apps", "app", 1, id, reason, message); err != nil {
+		if err := b.BindSource(b.ctx, fleet.Meant{Kind: "GitRepository", Namespace: "apps", Name: "app", Generation: 1, Upstream: id, Remote: id, Reason: reason, Message: message, Failure: failure}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -78,6 +81,7 @@ func TestStatusOfASourceIsFluxs(t *testing.T) {
 	}
 	stored := artifact{Revision: "main@sha1:1", Digest: tree.String()}
 	const good = "True Succeeded: stored artifact for revision 'main@sha1:1'"
+	const stale = "; what is deployed is main@sha1:1, fetched TIME, stale since TIME"
 	for _, step := range []struct {
 		name   string
 		change func()
@@ -85,11 +89,16 @@ func TestStatusOfASourceIsFluxs(t *testing.T) {
 	}{
 		{"nobody looked", func() {}, sourceStatus{ObservedGeneration: -1, Conditions: conditionList{
 			"Ready Unknown Progressing: waiting to be fetched", "Reconciling True Progressing: waiting to be fetched"}}},
-		{"its Secret is missing", func() { bind(fleet.Digest{}, "AuthenticationFailed", "Secret/apps/git is not given to the hub") },
+		{"its Secret is missing", func() {
+			bind(fleet.Digest{}, "AuthenticationFailed", "Secret/apps/git is not given to the hub", "auth")
+		},
 			sourceStatus{ObservedGeneration: 1, Conditions: conditionList{
-				"Ready False AuthenticationFailed: Secret/apps/git is not given to the hub", "FetchFailed True AuthenticationFailed: Secret/apps/git is not given to the hub",
-				"Stalled True AuthenticationFailed: Secret/apps/git is not given to the hub"}}},
-		{"bound", func() { bind(upstream, "", "") }, sourceStatus{ObservedGeneration: 1, Conditions: conditionList{
+				"Ready False AuthenticationFailed: Secret/apps/git is not given to the hub", "Reconciling True ProgressingWithRetry: Secret/apps/git is not given to the hub",
+				"FetchFailed True AuthenticationFailed: Secret/apps/git is not given to the hub"}}},
+		{"it is made of itself", func() { bind(fleet.Digest{}, "InvalidSpec", "it is made of itself", "invalid") },
+			sourceStatus{ObservedGeneration: 1, Conditions: conditionList{
+				"Ready False InvalidSpec: it is made of itself", "FetchFailed True InvalidSpec: it is made of itself", "Stalled True InvalidSpec: it is made of itself"}}},
+		{"bound", func() { bind(upstream, "", "", "") }, sourceStatus{ObservedGeneration: 1, Conditions: conditionList{
 			"Ready Unknown Progressing: waiting to be fetched", "Reconciling True Progressing: waiting to be fetched"}}},
 		{"fetched", func() { look(fleet.Looked{Revision: "main@sha1:1", Tree: tree}) },
 			sourceStatus{ObservedGeneration: 1, Artifact: &stored, Conditions: conditionList{"Ready " + good, "ArtifactInStorage " + good}}},
@@ -100,13 +109,14 @@ func TestStatusOfASourceIsFluxs(t *testing.T) {
 		}, sourceStatus{ObservedGeneration: 1, Artifact: &stored, LastHandledReconcileAt: "now", Conditions: conditionList{"Ready " + good, "ArtifactInStorage " + good}}},
 		{"away", func() { look(fleet.Looked{Reason: "GitOperationFailed", Message: "refused"}) },
 			sourceStatus{ObservedGeneration: 1, Artifact: &stored, LastHandledReconcileAt: "now", Conditions: conditionList{
-				"Ready False GitOperationFailed: refused", "FetchFailed True GitOperationFailed: refused", "ArtifactInStorage " + good}}},
+				"Ready False GitOperationFailed: refused" + stale, "Reconciling True ProgressingWithRetry: refused" + stale,
+				"FetchFailed True GitOperationFailed: refused" + stale, "ArtifactInStorage " + good}}},
 		{"never to work", func() {
 			look(fleet.Looked{Reason: "GitOperationFailed", Message: "not a name of a branch", Terminal: true})
 		},
 			sourceStatus{ObservedGeneration: 1, Artifact: &stored, LastHandledReconcileAt: "now", Conditions: conditionList{
-				"Ready False GitOperationFailed: not a name of a branch", "FetchFailed True GitOperationFailed: not a name of a branch",
-				"Stalled True GitOperationFailed: not a name of a branch", "ArtifactInStorage " + good}}},
+				"Ready False GitOperationFailed: not a name of a branch" + stale, "FetchFailed True GitOperationFailed: not a name of a branch" + stale,
+				"Stalled True GitOperationFailed: not a name of a branch" + stale, "ArtifactInStorage " + good}}},
 	} {
 		began := time.Now().Truncate(time.Microsecond)
 		step.change()

@@ -112,7 +112,7 @@ func TestStatusNamesWhatIsNotReadyBesidesApps(t *testing.T) {
 	b := newBundle(t)
 	b.running()
 	b.apply(strings.Replace(gitYAML, `"name":"app"`, `"name":"broken"`, 1))
-	if err := b.BindSource(b.ctx, "GitRepository", "apps", "broken", 1, fleet.Digest{}, "AuthenticationFailed", "no Secret"); err != nil {
+	if err := b.BindSource(b.ctx, fleet.Meant{Kind: "GitRepository", Namespace: "apps", Name: "broken", Generation: 1, Reason: "AuthenticationFailed", Message: "no Secret"}); err != nil {
 		t.Fatal(err)
 	}
 	b.apply(placementYAML("lacking", `{"apps":[{"kind":"Kustomization","name":"none"}],"clusters":{"names":["prod-1"]}}`))

@@ -75,7 +75,7 @@ func TestTransitionTimeMovesWithTheStatusOnly(t *testing.T) {
 		moved []string
 	}{
 		{"bind", func() {
-			if err := b.BindSource(b.ctx, "GitRepository", "apps", "app", 1, upstream, "", ""); err != nil {
+			if err := b.BindSource(b.ctx, fleet.Meant{Kind: "GitRepository", Namespace: "apps", Name: "app", Generation: 1, Upstream: upstream, Remote: upstream}); err != nil {
 				t.Fatal(err)
 			}
 		}, nil},

@@ -31,6 +31,7 @@ var methods = map[string]bool{
 	adminv1.PrunesService_Show_FullMethodName:       true,
 	adminv1.PrunesService_Approve_FullMethodName:    true,
 	adminv1.QuestionsService_Ask_FullMethodName:     true,
+	adminv1.ArtifactsService_Push_FullMethodName:    true,
 	adminv1.HubService_Version_FullMethodName:       true,
 	adminv1.HubService_Status_FullMethodName:        true,
 	adminv1.HubService_Recover_FullMethodName:       true,

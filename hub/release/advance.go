@@ -32,7 +32,7 @@ func (l *Loop) start(ctx context.Context, apps []declaredApp) {
 		}
 	}
 	for blob, apps := range on {
-		l.begin(ctx, nobody, func() bool { return l.advance(ctx, blob, apps) }, lookup(blob))
+		l.begin(ctx, l.turns, nobody, func() bool { return l.advance(ctx, blob, apps) }, lookup(blob))
 	}
 }
 
@@ -42,7 +42,7 @@ func buildOf(app declaredApp) any { return buildAttempt(attempt(app)) }
 type buildAttempt fleet.Digest
 
 func (l *Loop) startBuild(ctx context.Context, app declaredApp) {
-	l.begin(ctx, app.Key.Namespace, func() bool { return l.build(ctx, app) }, app.Key, buildOf(app))
+	l.begin(ctx, l.turns, app.Key.Namespace, func() bool { return l.build(ctx, app) }, app.Key, buildOf(app))
 }
 
 // advance brings Apps on one Tree to the Revision of their Source whose builds are known, and begins the builds of the

@@ -117,7 +117,7 @@ func (l *Loop) failed(ctx context.Context, app declaredApp, input *inputError) e
 // event warns of an App.
 func (l *Loop) event(ctx context.Context, app fleet.Key, reason, message string) {
 	event := fleet.FleetEvent{Kind: app.Kind, Namespace: app.Namespace, Name: app.Name, Warning: true, Reason: reason, Message: message}
-	if err := l.Store.AddEvent(ctx, event); err != nil {
+	if err := l.Store.AddEvents(ctx, []fleet.FleetEvent{event}); err != nil {
 		l.Log.Error("event not stored", "app", app.String(), "err", err)
 	}
 }

@@ -195,7 +195,7 @@ func TestBuildReadsItsFilesSeveralAtATime(t *testing.T) {
 	b.applyGit("app", "")
 	b.applyApp("app", "deploy")
 	b.eventually("app", at(hash))
-	if reads, bytes := counter.counts(); reads > 5 || bytes > 1<<20 {
+	if reads, bytes := counter.counts(); reads > 7 || bytes > 1<<20 {
 		t.Errorf("%d reads of %d bytes together for 400 files", reads, bytes)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"flotilla.dev/flotilla/hub/release"
 	"flotilla.dev/flotilla/hub/source"
+	"flotilla.dev/flotilla/hub/source/git"
 	"flotilla.dev/flotilla/hub/store"
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/identity"
@@ -112,12 +113,13 @@ func (b *bundle) replica(change func(*release.Config)) *replica {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	git, err := source.NewGit(source.GitConfig{Dir: b.t.TempDir(), Store: s.Blobs(), Log: log, Metrics: r.registry})
+	metrics := source.NewMetrics(r.registry)
+	mirrors, err := git.New(git.Config{Dir: b.t.TempDir(), Store: s.Blobs(), Network: source.NewNetwork(source.NetworkConfig{Metrics: metrics}), Metrics: metrics, Registry: r.registry, Log: log})
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	wake, _ := s.Watch(store.TopicObjects, store.TopicSources, store.TopicApps)
-	config := release.Config{Store: s, Blobs: s.Blobs(), Fetcher: git, Builder: builder, Name: b.root.MAC, CrossNamespaceRefs: b.crossing, Wake: wake, Log: log, Metrics: r.registry}
+	config := release.Config{Store: s, Blobs: s.Blobs(), Fetcher: source.Measured(source.Kinds{"GitRepository": mirrors}, metrics), Builder: builder, Name: b.root.MAC, CrossNamespaceRefs: b.crossing, Wake: wake, Log: log, Metrics: r.registry}
 	if change != nil {
 		change(&config)
 	}

@@ -6,12 +6,12 @@ import (
 	"testing"
 )
 
-func TestCredentialOfADeletedSecretIsForgotten(t *testing.T) {
+func TestContentOfADeletedSecretIsForgotten(t *testing.T) {
 	t.Parallel()
 	l := New(Config{})
-	l.credentials["apps/given"], l.credentials["apps/deleted"] = readCredential{version: "1"}, readCredential{version: "1"}
-	l.forgetCredentials(&view{secrets: map[string]string{"apps/given": "2"}})
-	if left := slices.Collect(maps.Keys(l.credentials)); !slices.Equal(left, []string{"apps/given"}) {
+	l.secrets["apps/given"], l.secrets["apps/deleted"] = readSecret{version: "1"}, readSecret{version: "1"}
+	l.forgetSecrets(&view{secrets: map[string]string{"apps/given": "2"}})
+	if left := slices.Collect(maps.Keys(l.secrets)); !slices.Equal(left, []string{"apps/given"}) {
 		t.Errorf("kept are those of %v", left)
 	}
 }

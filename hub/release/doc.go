@@ -12,11 +12,12 @@
 // of the other proceeds alike from one look to the next, and comes to the same Manifest. So a build is known by its
 // recipe (builder, path, build fields of the spec) and by what is in the Tree of what it looked at.
 //
-// It is kept what an App's last build with each of its last few recipes looked at. For a new Revision that is looked up in
-// the new Tree: a build that is known is not made again, whatever else the commit touched. Is it not known, what earlier
+// What an App's last build with each of its last few recipes looked at is kept. For a new Revision that is looked up in
+// the new Tree: a build that is known is not made again, whatever else the commit touched. If it is not known, what earlier
 // builds looked at is looked up, too, so that a commit that goes back to older files is found built, and at last it is
 // made. Only where builds have looked at something else more than sixteen times since, or at so much that what they looked
-// at takes more than 2 MiB an App, may it be made again; as it comes to the same Manifest, it is the same Release. All of this is in the database: any replica finds what another one has built.
+// at takes more than 2 MiB an App, may it be made again; as it comes to the same Manifest, it is the same Release. All of
+// this is in the database: any replica finds what another one has built.
 //
 // Builds are shared within a namespace only. A namespace is a tenant, and a builder that a tenant's input got hold of
 // must not make another tenant's Manifest.
@@ -27,6 +28,20 @@
 //
 // Failures are not kept so: an App that does not build is tried at each Revision.
 //
-// A bad Source or App stops no other: each upstream is looked at by a goroutine of its own, and what went wrong is
-// stored with it. The last good state stays.
+// # Conversations
+//
+// An upstream is what Sources with the same spec and the same credential share, whatever those are called and whatever
+// namespace they are of. Upstreams at the same URL with the same credential have one remote. When one of them is due, a
+// replica takes all of the remote that do not back off, and asks about them in one conversation: where one list does for
+// all, as with Git, a thousand Sources cost no more than one. What fails for the remote is not tried for each of them.
+// The replica that asked last, whose mirror is warm, asks again, unless it is gone or is late.
+//
+// A Source that is made of others has what their upstreams are at as inputs, and is due when those moved. A Source that
+// names no Secret is asked for with what the administrator's Credentials give its namespace for its URL.
+//
+// Conversations have turns apart from those of builds, shared out among namespaces, and remotes that failed last have few
+// of their own: what hangs holds up neither builds nor Sources that are well.
+//
+// A bad Source or App stops no other, and what went wrong is stored with it. The last good state stays, and it is stored
+// since when it may not be what upstream has.
 package release

@@ -26,12 +26,14 @@ type Store interface {
 	Objects(ctx context.Context, q resource.Query) ([]*resource.Object, fleet.Horizon, error)
 	SecretData(ctx context.Context, namespace, name string) (map[string][]byte, error)
 
-	SourceStates(ctx context.Context, kind string) (map[string]fleet.SourceState, error)
-	BindSource(ctx context.Context, kind, namespace, name string, generation int64, upstream fleet.Digest, reason, message string) error
+	Sources(ctx context.Context) (map[fleet.Key]fleet.SourceState, error)
+	BindSource(ctx context.Context, meant fleet.Meant) error
 	ClaimUpstreams(ctx context.Context, limit int, busy []fleet.Digest) ([]fleet.UpstreamState, error)
+	KeepClaims(ctx context.Context, remotes []fleet.Digest) error
 	MakeDue(ctx context.Context, upstream fleet.Digest) error
 	Postpone(ctx context.Context, upstream fleet.Digest, pause time.Duration) error
 	ForgetTree(ctx context.Context, treeBlob fleet.Digest) error
+	SaveChecked(ctx context.Context, checked []fleet.Checked) error
 	SaveLook(ctx context.Context, upstream fleet.Digest, look fleet.Looked, next time.Duration) error
 	SourceHandled(ctx context.Context, kind, namespace, name, requestedAt string) error
 
@@ -47,15 +49,15 @@ type Store interface {
 	ReleasedAll(ctx context.Context, built []fleet.Built) (isNew map[fleet.Key]bool, err error)
 	Released(ctx context.Context, generation int64, revision fleet.Revision, release fleet.Release) (isNew bool, err error)
 	NotReleased(ctx context.Context, app fleet.Key, failure fleet.BuildFailure) error
-	AddEvent(ctx context.Context, event fleet.FleetEvent) error
+	AddEvents(ctx context.Context, events []fleet.FleetEvent) error
 }
 
 // Blobs is the blob store.
 type Blobs interface {
-	artifact.Store
+	artifact.Keeper
 	// GetAll returns several blobs. Is one of them not stored, it is fleet.ErrNotFound.
 	GetAll(ctx context.Context, digests []fleet.Digest) (map[fleet.Digest][]byte, error)
-	// PutWhole stores the encoding of a Tree or Manifest, with which its parts are kept.
+	// PutWhole stores the encoding of a Manifest, with which its parts are kept.
 	PutWhole(ctx context.Context, whole []byte, parts []fleet.Digest) error
 }
 
@@ -82,9 +84,15 @@ type Config struct {
 	Metrics prometheus.Registerer
 	// Period between looks without a wake-up; default 1 s, since that is how Sources become due.
 	Period time.Duration
-	// Parallel is how many upstreams are looked at, or Apps built, at a time; default 8. For namespaces of which none is
-	// there are as many more: one whose upstreams are slow, or whose builds are long, holds up no other.
+	// Parallel is how many Apps are built at a time; default 8. For namespaces of which none is there are as many more: one
+	// whose builds are long holds up no other.
 	Parallel int
+	// Conversations is how many remotes are asked at a time; default 128, and as many more in the same way. Those of which
+	// no upstream was looked at well last have an eighth of that to themselves. Fetches is how many bring something; default 8.
+	Conversations int
+	Fetches       int
+	// Renew is how often claims are renewed of what conversations that last are about; default 3 min.
+	Renew time.Duration
 }
 
 // Loop makes Releases.
@@ -95,18 +103,23 @@ type Loop struct {
 	// turns bound the goroutines, shared out among namespaces, and busy names what they are at, so that nothing is begun
 	// twice.
 	turns *run.Turns
-	group sync.WaitGroup
-	mu    sync.Mutex
-	busy  map[any]bool
-	trees *trees
+	// talks are the turns of conversations with remotes, and suspects those with remotes that failed last.
+	talks, suspects *run.Turns
+	fetches         *run.Turns
+	group           sync.WaitGroup
+	mu              sync.Mutex
+	busy            map[any]bool
+	trees           *trees
 	// objects are what printed documents came to.
 	objects *cache.Cache[fleet.Digest, manifest.Object]
 	// troubles of the hub with Apps.
 	troubles map[fleet.Key]*trouble
 	// differed are shapes by namespace that are to be distrusted, and not stored yet.
 	differed map[string][]fleet.Digest
-	// credentials by Secret, as last read.
-	credentials map[string]readCredential
+	// secrets by "namespace/name", as last read.
+	secrets map[string]readSecret
+	// renewed is when claims were; only look uses it.
+	renewed time.Time
 	// asked are reconcile requests by Source that were seen and not served yet; only look uses it.
 	asked map[string]asked
 }
@@ -115,8 +128,12 @@ type Loop struct {
 func New(config Config) *Loop {
 	config.Period = cmp.Or(config.Period, time.Second)
 	config.Parallel = cmp.Or(config.Parallel, 8)
-	return &Loop{Config: config, metrics: newMetrics(config.Metrics), turns: run.NewTurns(config.Parallel, config.Parallel), busy: map[any]bool{},
-		trees: &trees{blobs: config.Blobs}, objects: cache.New[fleet.Digest, manifest.Object](objectBytes), troubles: map[fleet.Key]*trouble{}, differed: map[string][]fleet.Digest{}, credentials: map[string]readCredential{}, asked: map[string]asked{}}
+	config.Renew = cmp.Or(config.Renew, 3*time.Minute)
+	config.Conversations, config.Fetches = cmp.Or(config.Conversations, 128), cmp.Or(config.Fetches, 8)
+	suspects := max(config.Conversations/8, 1)
+	return &Loop{Config: config, metrics: newMetrics(config.Metrics), turns: run.NewTurns(config.Parallel, config.Parallel),
+		talks: run.NewTurns(config.Conversations, config.Conversations), suspects: run.NewTurns(suspects, suspects), fetches: run.NewTurns(config.Fetches, config.Fetches), busy: map[any]bool{},
+		trees: &trees{blobs: config.Blobs}, objects: cache.New[fleet.Digest, manifest.Object](objectBytes), troubles: map[fleet.Key]*trouble{}, differed: map[string][]fleet.Digest{}, secrets: map[string]readSecret{}, asked: map[string]asked{}}
 }
 
 // objectBytes bounds what is kept of objects.
@@ -144,28 +161,57 @@ func (l *Loop) look(ctx context.Context) error {
 		l.Wake.Set() // look again, with what is bound now
 		return err
 	}
-	err = errors.Join(err, l.serve(ctx, view))
-	due, claimErr := l.Store.ClaimUpstreams(ctx, l.Parallel, l.lookingAt())
-	for _, upstream := range due {
-		l.begin(ctx, view.tenantOf(upstream), func() bool { return l.lookAt(ctx, view, upstream) }, upstream.ID)
-	}
+	err = errors.Join(err, l.serve(ctx, view), l.refresh(ctx, view))
+	claimErr := l.claim(ctx, view)
+	l.metrics.census.take(view)
 	l.forgetTroubles(view)
-	l.forgetCredentials(view)
+	l.forgetSecrets(view)
 	l.start(ctx, view.behind())
 	return errors.Join(err, claimErr)
 }
 
-// lookingAt are the upstreams that are being looked at.
-func (l *Loop) lookingAt() []fleet.Digest {
+// claim begins the conversations that are due.
+func (l *Loop) claim(ctx context.Context, v *view) error {
+	busy := l.talkingTo()
+	if len(busy) > 0 && time.Since(l.renewed) >= l.Renew {
+		if err := l.Store.KeepClaims(ctx, busy); err != nil {
+			return err
+		}
+		l.renewed = time.Now()
+	}
+	room := 2*l.Conversations - len(busy)
+	if room <= 0 {
+		return nil
+	}
+	claimed, err := l.Store.ClaimUpstreams(ctx, room, busy)
+	if err != nil {
+		return err
+	}
+	byRemote := map[fleet.Digest][]fleet.UpstreamState{}
+	for _, u := range claimed {
+		byRemote[u.Remote] = append(byRemote[u.Remote], u)
+	}
+	for remote, upstreams := range byRemote {
+		turns, party := l.talks, v.tenantOf(upstreams)
+		if !slices.ContainsFunc(upstreams, func(u fleet.UpstreamState) bool { return u.Failures == 0 }) {
+			turns, party = l.suspects, party+" failing"
+		}
+		l.begin(ctx, turns, party, func() bool { return l.converse(ctx, v, party, upstreams) }, remote)
+	}
+	return nil
+}
+
+// talkingTo are the remotes of which upstreams are being looked at.
+func (l *Loop) talkingTo() []fleet.Digest {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var ids []fleet.Digest
+	var remotes []fleet.Digest
 	for about := range l.busy {
-		if id, isUpstream := about.(fleet.Digest); isUpstream {
-			ids = append(ids, id)
+		if remote, is := about.(fleet.Digest); is {
+			remotes = append(remotes, remote)
 		}
 	}
-	return ids
+	return remotes
 }
 
 // isBusy reports whether one of these is being worked at.
@@ -175,9 +221,9 @@ func (l *Loop) isBusy(about ...any) bool {
 	return slices.ContainsFunc(about, func(a any) bool { return l.busy[a] })
 }
 
-// begin runs f for a namespace in a goroutine, unless something that it is about is being worked at, and looks again when
-// f says so.
-func (l *Loop) begin(ctx context.Context, namespace string, f func() (again bool), about ...any) {
+// begin runs f in a goroutine when it is the party's turn, unless something that it is about is being worked at, and looks
+// again when f says so.
+func (l *Loop) begin(ctx context.Context, turns *run.Turns, party string, f func() (again bool), about ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if slices.ContainsFunc(about, func(a any) bool { return l.busy[a] }) {
@@ -198,32 +244,11 @@ func (l *Loop) begin(ctx context.Context, namespace string, f func() (again bool
 				l.Wake.Set()
 			}
 		}()
-		done, err := l.turns.Take(ctx, namespace)
+		done, err := turns.Take(ctx, party)
 		if err != nil {
 			return // stopping
 		}
 		defer done()
 		again = f()
 	})
-}
-
-type metrics struct {
-	builds   *prometheus.CounterVec
-	releases prometheus.Counter
-	duration prometheus.Histogram
-}
-
-func newMetrics(registry prometheus.Registerer) *metrics {
-	m := &metrics{
-		builds: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "flotilla_hub_builds_total", Help: "Kustomizations whose build was wanted, by what it took: built, found (kept from before), failed, or postponed by a failure of the hub."}, []string{"result"}),
-		releases: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "flotilla_hub_releases_total", Help: "Releases that were new for their App."}),
-		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "flotilla_hub_build_seconds", Help: "Time of one build.", Buckets: prometheus.ExponentialBuckets(0.01, 2, 14)}),
-	}
-	if registry != nil {
-		registry.MustRegister(m.builds, m.releases, m.duration)
-	}
-	return m
 }

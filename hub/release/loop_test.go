@@ -140,7 +140,7 @@ func TestClaimWhoseLookWasNotSavedIsTakenAgainByItsReplica(t *testing.T) {
 	if _, _, _, err := one.ApplyObject(t.Context(), admin, o, fleet.Order{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := one.BindSource(t.Context(), "GitRepository", "apps", "app", 1, id, "", ""); err != nil {
+	if err := one.BindSource(t.Context(), fleet.Meant{Kind: "GitRepository", Namespace: "apps", Name: "app", Generation: 1, Upstream: id, Remote: id}); err != nil {
 		t.Fatal(err)
 	}
 	for i, step := range []struct {

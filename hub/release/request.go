@@ -28,9 +28,9 @@ func (l *Loop) serve(ctx context.Context, v *view) error {
 	return errors.Join(errs...)
 }
 
-func (l *Loop) serveSource(ctx context.Context, v *view, s declaredSource) error {
-	request := s.object.Metadata.Annotations[flux.RequestedAtAnnotation]
-	if request == "" || request == s.state.HandledReconcileAt || s.spec.Suspend {
+func (l *Loop) serveSource(ctx context.Context, v *view, s *declaredSource) error {
+	request := s.requestedAt()
+	if s.pushed || s.spec.static || request == "" || request == s.state.HandledReconcileAt || s.spec.suspend {
 		delete(l.asked, s.name())
 		return nil
 	}
@@ -53,10 +53,30 @@ func (l *Loop) serveSource(ctx context.Context, v *view, s declaredSource) error
 	return l.Store.SourceHandled(ctx, s.object.Kind, m.Namespace, m.Name, request)
 }
 
+// requestedAt is the newest reconcile request of the Source.
+func (s *declaredSource) requestedAt() string {
+	return s.object.Metadata.Annotations[flux.RequestedAtAnnotation]
+}
+
+// refresh makes those due whose inputs moved since they were looked at.
+func (l *Loop) refresh(ctx context.Context, v *view) error {
+	var errs []error
+	for id, sources := range v.active {
+		s := sources[0]
+		if len(s.spec.inputs) == 0 || s.state.Claimed || s.meaning == nil || s.meaning.err != nil || s.state.SeenInputs == inputsOf(s.meaning.upstream) {
+			continue
+		}
+		if err := l.Store.MakeDue(ctx, id); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", s.object, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // building reports whether an App on the Source is behind.
-func (v *view) building(s declaredSource) bool {
+func (v *view) building(s *declaredSource) bool {
 	for _, app := range v.apps {
-		if app.source != nil && app.source.name() == s.name() && app.isBehind() {
+		if app.source == s && app.isBehind() {
 			return true
 		}
 	}

@@ -119,12 +119,12 @@ func (g *gatedFetcher) close() (entered <-chan struct{}, leave chan struct{}) {
 	return g.entered, g.leave
 }
 
-func (g *gatedFetcher) Resolve(ctx context.Context, u source.Upstream) (fleet.Revision, error) {
+func (g *gatedFetcher) Resolve(ctx context.Context, u source.Upstream) (source.Found, error) {
 	g.mu.Lock()
 	entered, leave := g.entered, g.leave
 	g.entered, g.leave = nil, nil
 	g.mu.Unlock()
-	revision, err := g.Fetcher.Resolve(ctx, u)
+	found, err := g.Fetcher.Resolve(ctx, u)
 	if entered != nil {
 		close(entered)
 		select {
@@ -132,7 +132,7 @@ func (g *gatedFetcher) Resolve(ctx context.Context, u source.Upstream) (fleet.Re
 		case <-ctx.Done():
 		}
 	}
-	return revision, err
+	return found, err
 }
 
 func TestActiveSourceMovesWithoutTheSuspendedOneOfTheSameUpstream(t *testing.T) {
@@ -215,14 +215,14 @@ func TestSecretThatIsMissingOrIncompleteIsToldInTheLogAndOnceAsAnEvent(t *testin
 	b.eventuallySource("app", saying("is not given to the hub"))
 	b.replica(logging) // both see what follows
 	b.apply(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"git","namespace":"apps"},"stringData":{"username":"user"}}`)
-	b.eventuallySource("app", saying("it has no key password"))
+	b.eventuallySource("app", saying("the Secret has username, and no password"))
 	b.applyGit("witness", "")
 	b.reconcile("witness") // they have looked again
 	events, _, err := b.Events(t.Context(), fleet.EventQuery{Kind: "GitRepository", Name: "app"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	wants := []string{"Secret/apps/git is not given to the hub", "Secret/apps/git: invalid: it has no key password"}
+	wants := []string{"Secret/apps/git is not given to the hub", "the Secret has username, and no password"}
 	if len(events) != len(wants) {
 		t.Fatalf("events %+v, want %d", events, len(wants))
 	}
@@ -257,16 +257,23 @@ func (l *testLog) text() string {
 	return l.buffer.String()
 }
 
-func TestSecretWithAKeyThatIsNotReadIsRefusedByName(t *testing.T) {
+func TestSecretWhoseKeysDoNotGoTogetherIsRefusedByTheirNames(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
 	hash := b.push(map[string]string{"deploy/a.yaml": fmt.Sprintf(configMap, "a", "1")})
-	keys := []string{"bearerToken", "tls.crt", "tls.key", "caFile", "certFile", "keyFile", "identity", "known_hosts", "githubAppID", "githubAppPrivateKey"}
-	for _, key := range keys {
-		name := strings.ToLower(strings.NewReplacer("_", "-", ".", "-").Replace(key))
+	for key, want := range map[string]string{
+		"bearerToken": "the Secret has bearerToken and username", "tls.crt": "one of tls.crt and tls.key", "ca.crt": "ca.crt of the Secret holds no certificate",
+		"githubAppID": "set spec.provider to github",
+	} {
+		name := strings.ToLower(strings.ReplaceAll(key, ".", "-"))
 		b.apply(fmt.Sprintf(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":%q,"namespace":"apps"},"stringData":{"username":"user","password":"any",%q:"any"}}`, name, key))
 		b.applyGit(name, fmt.Sprintf(`,"secretRef":{"name":%q}`, name))
-		b.eventuallySource(name, saying("AuthenticationFailed spec.secretRef: Secret/apps/"+name+": invalid: key "+key+" is not supported yet"))
+		b.eventuallySource(name, func(s fleet.SourceState) error {
+			if s.Reason != "AuthenticationFailed" || !strings.Contains(s.Message, want) {
+				return fmt.Errorf("it says %s %q, not %q", s.Reason, s.Message, want)
+			}
+			return nil
+		})
 	}
 	b.apply(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"unknown","namespace":"apps"},"stringData":{"username":"user","password":"any","note":"any"}}`)
 	b.applyGit("unknown", `,"secretRef":{"name":"unknown"}`)

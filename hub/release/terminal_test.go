@@ -20,6 +20,7 @@ func TestSourceThatCanNeverWorkIsTerminal(t *testing.T) {
 	}{
 		"authority": {`"ref":{"branch":"main"},"secretRef":{"name":"broken"}`, true},
 		"absent":    {`"ref":{"branch":"not-there"}`, false},
+		"secret":    {`"ref":{"branch":"main"},"secretRef":{"name":"not-there"}`, false},
 	} {
 		b.apply(fmt.Sprintf(`{"apiVersion":"source.toolkit.fluxcd.io/v1","kind":"GitRepository","metadata":{"name":%q,"namespace":"apps"},"spec":{"interval":"10m","url":%q,%s}}`,
 			name, b.server.URL("app"), test.spec))

@@ -33,11 +33,7 @@ func (t *trees) get(ctx context.Context, blob fleet.Digest) (*artifact.Tree, err
 	if tree := t.known(blob); tree != nil {
 		return tree, nil
 	}
-	raw, err := t.blobs.Get(ctx, blob)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errArtifact, err)
-	}
-	tree, err := artifact.Decode(raw)
+	tree, err := artifact.Load(ctx, t.blobs, blob)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errArtifact, err)
 	}
@@ -70,4 +66,13 @@ func (t *trees) hold(taken heldTree) {
 		keep--
 	}
 	t.held = slices.Delete(t.held, 0, keep)
+}
+
+// keepTree stores a Tree, and returns the digest of its root.
+func (l *Loop) keepTree(ctx context.Context, tree *artifact.Tree) (fleet.Digest, error) {
+	nodes := tree.Nodes()
+	if err := l.Blobs.PutNodes(ctx, nodes); err != nil {
+		return fleet.Digest{}, err
+	}
+	return nodes[len(nodes)-1].Digest, nil
 }

@@ -11,31 +11,70 @@ import (
 
 // view is all that one look at the store shows.
 type view struct {
-	sources []declaredSource
-	active  map[fleet.Digest][]declaredSource // those that are not suspended, by upstream
+	sources []*declaredSource
+	byKey   map[fleet.Key]*declaredSource
+	active  map[fleet.Digest][]*declaredSource // those that are not suspended, by upstream
 	apps    []declaredApp
 	secrets map[string]string // versions of Secrets by "namespace/name"
+
+	credentials []declaredCredential        // by name
+	accounts    map[string]*resource.Object // ServiceAccounts by "namespace/name"
 }
 
-// tenantOf is the namespace that an upstream is looked at for, of those whose Sources have it.
-func (v *view) tenantOf(upstream fleet.UpstreamState) string {
-	for _, source := range v.active[upstream.ID] {
-		return source.object.Metadata.Namespace
+// tenantOf is a namespace that a remote is asked for, of those whose Sources it is the remote of.
+func (v *view) tenantOf(upstreams []fleet.UpstreamState) string {
+	for _, upstream := range upstreams {
+		for _, source := range v.active[upstream.ID] {
+			return source.object.Metadata.Namespace
+		}
 	}
 	return nobody
 }
 
-// declaredSource is a GitRepository with what is stored of it.
+// declaredSource is a Source with what is stored of it.
 type declaredSource struct {
 	object *resource.Object
-	spec   flux.GitRepository
+	spec   sourceSpec
+	// pushed: what it has is not fetched.
+	pushed bool
 	state  fleet.SourceState
 	bound  bool
+	// meaning is nil until it was worked out.
+	meaning *meaning
 }
 
-// name is "namespace/name".
-func (s declaredSource) name() string {
-	return s.object.Metadata.Namespace + "/" + s.object.Metadata.Name
+// name is "Kind/namespace/name".
+func (s *declaredSource) name() string { return s.object.String() }
+
+// keeps reports whether others are made of what the Source is at, not its upstream: it is suspended, or as in Flux there is
+// nothing yet of what it means now, or something stands in the way of asking. Of a HelmRepository an index is of no use
+// without its server.
+func (s *declaredSource) keeps() bool {
+	if s.spec.suspend {
+		return true
+	}
+	lacks := s.state.Latest.TreeBlob.IsZero() || s.meaning != nil && s.meaning.err != nil
+	return lacks && !s.state.TreeBlob.IsZero() && s.object.Kind != resource.HelmRepository.Name
+}
+
+// at is what others are made of.
+func (s *declaredSource) at() fleet.Fetched {
+	if s.keeps() {
+		return fleet.Fetched{Revision: s.state.Revision, Tree: s.state.Tree, TreeBlob: s.state.TreeBlob}
+	}
+	return s.state.Latest
+}
+
+// fixedInputs name what a Source's inputs are at that do not move with their upstreams.
+func (v *view) fixedInputs(s *declaredSource) []fleet.Digest {
+	var fixed []fleet.Digest
+	for _, ref := range s.spec.inputs {
+		key := fleet.Key{Home: fleet.HubHome, Kind: ref.kind, Namespace: s.object.Metadata.Namespace, Name: ref.name}
+		if in := v.byKey[key]; in != nil && in.keeps() {
+			fixed = append(fixed, named(in.state.Tree.Bytes(), []byte(in.state.Revision)))
+		}
+	}
+	return fixed
 }
 
 // declaredApp is a Kustomization with what is stored of it and of its Source.
@@ -50,7 +89,7 @@ type declaredApp struct {
 
 // read looks at everything that is declared.
 func (l *Loop) read(ctx context.Context) (*view, error) {
-	v := &view{active: map[fleet.Digest][]declaredSource{}, secrets: map[string]string{}}
+	v := &view{byKey: map[fleet.Key]*declaredSource{}, active: map[fleet.Digest][]*declaredSource{}, secrets: map[string]string{}, accounts: map[string]*resource.Object{}}
 	secrets, _, err := l.Store.Objects(ctx, resource.Query{Kind: resource.Secret.Name})
 	if err != nil {
 		return nil, err
@@ -58,26 +97,45 @@ func (l *Loop) read(ctx context.Context) (*view, error) {
 	for _, secret := range secrets {
 		v.secrets[secret.Metadata.Namespace+"/"+secret.Metadata.Name] = secret.Metadata.ResourceVersion
 	}
-	repositories, _, err := l.Store.Objects(ctx, resource.Query{Kind: resource.GitRepository.Name})
-	if err != nil {
+	if err := l.readCredentials(ctx, v); err != nil {
 		return nil, err
 	}
-	states, err := l.Store.SourceStates(ctx, resource.GitRepository.Name)
-	if err != nil {
+	if err := l.readSources(ctx, v); err != nil {
 		return nil, err
-	}
-	for _, object := range repositories {
-		s := declaredSource{object: object}
-		if s.spec, err = resource.Spec[flux.GitRepository](object); err != nil {
-			return nil, err
-		}
-		s.state, s.bound = states[s.name()]
-		v.sources = append(v.sources, s)
-		if !s.state.Upstream.IsZero() && !s.spec.Suspend {
-			v.active[s.state.Upstream] = append(v.active[s.state.Upstream], s)
-		}
 	}
 	return v, l.readApps(ctx, v)
+}
+
+func (l *Loop) readSources(ctx context.Context, v *view) error {
+	// What is stored is read first: a state that is older than the object says so by its generation.
+	states, err := l.Store.Sources(ctx)
+	if err != nil {
+		return err
+	}
+	for _, kind := range resource.Kinds() {
+		if kind.Category != resource.Sources {
+			continue
+		}
+		objects, _, err := l.Store.Objects(ctx, resource.Query{Kind: kind.Name})
+		if err != nil {
+			return err
+		}
+		for _, object := range objects {
+			s := &declaredSource{object: object, pushed: fetchedKinds[kind.Name] == nil}
+			if !s.pushed {
+				if s.spec, err = specOf(object); err != nil {
+					return err
+				}
+			}
+			s.state, s.bound = states[object.Key()]
+			v.sources = append(v.sources, s)
+			v.byKey[object.Key()] = s
+			if !s.state.Upstream.IsZero() && !s.spec.suspend {
+				v.active[s.state.Upstream] = append(v.active[s.state.Upstream], s)
+			}
+		}
+	}
+	return nil
 }
 
 func (l *Loop) readApps(ctx context.Context, v *view) error {
@@ -89,10 +147,6 @@ func (l *Loop) readApps(ctx context.Context, v *view) error {
 	if err != nil {
 		return err
 	}
-	byName := map[string]*declaredSource{}
-	for i := range v.sources {
-		byName[v.sources[i].name()] = &v.sources[i]
-	}
 	for _, object := range objects {
 		app := declaredApp{Key: object.Key(), object: object, state: states[object.Key()]}
 		if app.spec, err = resource.Spec[flux.Kustomization](object); err != nil {
@@ -102,7 +156,7 @@ func (l *Loop) readApps(ctx context.Context, v *view) error {
 			app.denied = ref.Denied(app.Key.Namespace)
 		}
 		if app.denied == nil {
-			app.source = byName[app.spec.SourceRef.NamespaceFor(app.Key.Namespace)+"/"+app.spec.SourceRef.Name]
+			app.source = v.byKey[app.spec.SourceRef.Key(app.Key.Namespace)]
 		}
 		v.apps = append(v.apps, app)
 	}
@@ -151,6 +205,8 @@ func (a declaredApp) lacks() *inputError {
 		return &inputError{fleet.ReasonAccessDenied, a.denied}
 	case a.source == nil:
 		return &inputError{reasonNoSource, fmt.Errorf("%s: %w", ref, fleet.ErrNotFound)}
+	case a.source.pushed && a.source.state.TreeBlob.IsZero():
+		return &inputError{reasonNoSource, fmt.Errorf("%s: nothing was pushed yet", ref)}
 	case a.source.state.TreeBlob.IsZero():
 		return &inputError{reasonNoSource, fmt.Errorf("%s: nothing was fetched yet", ref)}
 	}

@@ -40,22 +40,31 @@ var (
 	}
 )
 
-// addressError is a connection that the policy forbids.
-type addressError struct{ addr netip.Addr }
+// addressError is a connection that the policy forbids: to an address, or to a host that some read as one and others as a
+// name.
+type addressError struct {
+	addr netip.Addr
+	host string
+}
 
-func (e *addressError) Error() string { return fmt.Sprintf("its address %s is not allowed", e.addr) }
+func (e *addressError) Error() string {
+	if e.host != "" {
+		return fmt.Sprintf("its host %.100q is a number, which may stand for any address", e.host)
+	}
+	return fmt.Sprintf("its address %s is not allowed", e.addr)
+}
 
 // Check says whether a connection to the address is allowed.
 func (a Addresses) Check(addr netip.Addr) error {
 	plain := addr.Unmap().WithZone("")
 	if a.forbids(plain) {
-		return &addressError{addr}
+		return &addressError{addr: addr}
 	}
 	for prefix, at := range translated {
 		if prefix.Contains(plain) && plain != netip.IPv6Loopback() {
 			bytes := plain.As16()
 			if inner, _ := netip.AddrFromSlice(bytes[at : at+4]); a.forbids(inner) {
-				return &addressError{addr}
+				return &addressError{addr: addr}
 			}
 		}
 	}

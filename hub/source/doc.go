@@ -1,11 +1,13 @@
-// Package source asks upstreams what they hold and fetches it: a [Fetcher] resolves an [Upstream] to a Revision and
-// brings that Revision as a Tree, whose files are blobs in the store.
+// Package source asks upstreams what they hold and fetches it: a [Fetcher] resolves an [Upstream] to what is [Found] and
+// brings that as an [Artifact], a Tree whose files are blobs in the store.
 //
-// [Git] keeps a bare mirror of every upstream on disk. What does not change costs one request (the list of the
-// upstream's refs); what changes costs the objects that the mirror lacks. A mirror is only a cache: it is thrown away
-// when it is damaged, too large, or of no more use.
+// Each kind of source has a package below this one, and verify, beside them, looks at the signatures of what registries
+// hold. What they share is here: [Network] (connections, and all that bounds them), [TLSConfig] and [ProxyURL] (what Secrets
+// say of a connection), [Writer] (files into the store), [Error] and [Upstream.Explain] (what went wrong, in words for
+// people). [Kinds] is the Fetcher of all kinds, and [Measured] one whose calls are counted. Kinds do not import each other.
 //
 // Everything an upstream sends is taken for hostile: it is bounded in bytes, objects, entries and time, and nothing but
 // plain files below plain paths comes out. Where the hub may connect to is the administrator's decision ([Addresses]),
-// checked on the resolved address of every connection.
+// checked on the resolved address of every connection. A host has few conversations at a time, and is left alone for as
+// long as it asks for.
 package source

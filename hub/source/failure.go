@@ -6,18 +6,17 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/transport"
-	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
-
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/flux"
 )
 
 // Kind says what went wrong, in one word for metrics and conditions.
@@ -32,13 +31,16 @@ const (
 	KindConnect    Kind = "connect"    // no connection: refused, name not found, network
 	KindTimeout    Kind = "timeout"
 	KindTLS        Kind = "tls"
-	KindAddress    Kind = "address"  // the policy forbids the address
-	KindRedirect   Kind = "redirect" // to another host
-	KindServer     Kind = "server"   // an answer that is none, or an error of the server's
-	KindLimit      Kind = "limit"    // larger than a source may be
-	KindContent    Kind = "content"  // what no Tree can hold
-	KindStore      Kind = "store"    // the blob store or the mirror's disk
-	KindCanceled   Kind = "canceled" // by the caller
+	KindAddress    Kind = "address"   // the policy forbids the address
+	KindRedirect   Kind = "redirect"  // to another host
+	KindServer     Kind = "server"    // an answer that is none, or an error of the server's
+	KindBusy       Kind = "busy"      // the host asked to be left alone for a while
+	KindLimit      Kind = "limit"     // larger than a source may be
+	KindSignature  Kind = "signature" // a signature that is asked for is missing or wrong
+	KindInput      Kind = "input"     // another Source that it is made of
+	KindContent    Kind = "content"   // what no Tree can hold
+	KindStore      Kind = "store"     // the blob store or the mirror's disk
+	KindCanceled   Kind = "canceled"  // by the caller
 )
 
 // Error is a failure worded for people: what failed, where and what to do; never a credential, never an upstream's
@@ -49,17 +51,22 @@ type Error struct {
 	URL string
 	// Text says what happened and what to do.
 	Text string
+	// Reason is Flux's for the condition, where it has a finer one than the Kind says; empty: it has none.
+	Reason string
+	// RetryAfter is when upstream wants to be asked again; zero: it did not say.
+	RetryAfter time.Duration
+	// Cause, where a caller may have to know it (a context's end, the store's error).
+	Cause error
 
 	sentinel error
-	cause    error
 }
 
 func (e *Error) Error() string { return e.URL + ": " + e.Text }
 
-// Unwrap gives the sentinel, and the cause where a caller may have to know it (a context's end, the store's error).
+// Unwrap gives the sentinel and the Cause.
 func (e *Error) Unwrap() []error {
 	var out []error
-	for _, err := range []error{e.sentinel, e.cause} {
+	for _, err := range []error{e.sentinel, e.Cause} {
 		if err != nil {
 			out = append(out, err)
 		}
@@ -81,138 +88,129 @@ func KindOf(err error) Kind {
 
 var sentinels = map[Kind]error{
 	KindInvalid: fleet.ErrInvalid, KindAuth: fleet.ErrDenied, KindRepository: fleet.ErrNotFound, KindRef: fleet.ErrNotFound,
-	KindAddress: fleet.ErrDenied, KindLimit: fleet.ErrInvalid, KindContent: fleet.ErrInvalid,
+	KindAddress: fleet.ErrDenied, KindSignature: fleet.ErrDenied, KindLimit: fleet.ErrInvalid, KindContent: fleet.ErrInvalid,
 }
 
-// fail is an Error of the upstream.
-func (u Upstream) fail(kind Kind, format string, args ...any) *Error {
-	return &Error{Kind: kind, URL: redact(u.URL), Text: fmt.Sprintf(format, args...), sentinel: sentinels[kind]}
+// Fail is an Error of the upstream.
+func (u Upstream) Fail(kind Kind, format string, args ...any) *Error {
+	return &Error{Kind: kind, URL: Redact(u.URL), Text: fmt.Sprintf(format, args...), sentinel: sentinels[kind]}
 }
 
-// explain words an error that came out of a conversation with the upstream. ctx is the caller's; limited the one with
-// the upstream's timeout.
-func (u Upstream) explain(ctx, limited context.Context, err error) error {
+// Explain words an error that came out of a conversation with upstream, and is nil for what a kind has to word. ctx is
+// the caller's; limited the one with the upstream's timeout.
+func (u Upstream) Explain(ctx, limited context.Context, err error) *Error {
 	var known *Error
+	var large *TooLargeError
 	switch {
 	case errors.As(err, &known):
 		return known
 	case ctx.Err() != nil:
-		failure := u.fail(KindCanceled, "the fetch was called off")
-		failure.cause = context.Cause(ctx)
+		failure := u.Fail(KindCanceled, "the fetch was called off")
+		failure.Cause = context.Cause(ctx)
 		return failure
+	case errors.As(err, &large):
+		return u.Fail(KindLimit, "%s", large)
 	}
-	var disk *diskError
-	if errors.As(err, &disk) {
-		return storeError(u, err)
+	return u.explainConnection(limited, err)
+}
+
+// StoreError is a failure of the hub's own disk or blob store.
+func (u Upstream) StoreError(err error) *Error {
+	failure := u.Fail(KindStore, "the hub could not keep what it fetched; it is tried again")
+	failure.Cause = err
+	return failure
+}
+
+// addressField names the field that says where upstream is. A chart is where its repository is.
+func (u Upstream) addressField() string {
+	switch u.Kind {
+	case "Bucket":
+		return "spec.endpoint"
+	case "HelmChart":
+		return "spec.url of its HelmRepository"
 	}
-	if failure := u.explainConnection(limited, err); failure != nil {
-		return failure
+	return "spec.url"
+}
+
+// trustField names the field whose Secret says whom to trust and what to show in TLS.
+func (u Upstream) trustField() string {
+	switch u.Kind {
+	case "GitRepository":
+		return "spec.secretRef"
+	case "HelmChart":
+		return "spec.certSecretRef of its HelmRepository"
 	}
-	if failure := u.explainAnswer(err); failure != nil {
-		return failure
+	return "spec.certSecretRef"
+}
+
+// withoutTLS says how a source without TLS is declared.
+func (u Upstream) withoutTLS() string {
+	bucket, _ := u.Spec.(flux.Bucket)
+	switch {
+	case u.Kind == "OCIRepository", u.Kind == "Bucket" && bucket.Provider != flux.BucketAzure:
+		return "should spec.insecure be true?"
+	case u.Kind == "HelmChart" && strings.HasPrefix(u.URL, "oci://"):
+		return "should spec.insecure of its HelmRepository be true?"
 	}
-	return u.fail(KindServer, "the server's answer was not understood; is this the address of a Git repository?")
+	return "should " + u.addressField() + " begin with http://?"
 }
 
 func (u Upstream) explainConnection(limited context.Context, err error) *Error {
 	var (
-		address   *addressError
-		redirect  *redirectError
-		stalled   *stalledError
-		dns       *net.DNSError
-		unknown   x509.UnknownAuthorityError
-		verify    *tls.CertificateVerificationError
-		hostname  x509.HostnameError
-		invalid   x509.CertificateInvalidError
-		record    tls.RecordHeaderError
-		timeout   net.Error
-		unwrapped = unwrap(err)
+		address  *addressError
+		redirect *redirectError
+		stalled  *stalledError
+		dns      *net.DNSError
+		unknown  x509.UnknownAuthorityError
+		verify   *tls.CertificateVerificationError
+		hostname x509.HostnameError
+		invalid  x509.CertificateInvalidError
+		record   tls.RecordHeaderError
+		op       *net.OpError
+		proxy    *proxyError
+		request  *url.Error
+		timeout  net.Error
 	)
-	is := func(target any) bool { return errors.As(err, target) || errors.As(unwrapped, target) }
+	is := func(target any) bool { return errors.As(err, target) }
 	switch {
 	case is(&address):
-		return u.fail(KindAddress, "%s; an administrator of the hub decides which addresses sources may have", address)
+		return u.Fail(KindAddress, "%s; an administrator of the hub decides which addresses sources may have", address)
+	case is(&proxy) && proxy.status == http.StatusProxyAuthRequired:
+		return u.Fail(KindAuth, "the proxy wants another user and password; correct the Secret that spec.proxySecretRef names")
+	case is(&proxy):
+		return u.Fail(KindConnect, "the proxy does not connect to it (%d, %s); may it?", proxy.status, http.StatusText(proxy.status))
+	case is(&op) && op.Op == "proxyconnect" && limited.Err() == nil:
+		return u.Fail(KindConnect, "the proxy cannot be reached; check address in the Secret that spec.proxySecretRef names")
+	case is(&redirect) && redirect.loop:
+		return u.Fail(KindRedirect, "%s; check %s", redirect, u.addressField())
 	case is(&redirect):
-		return u.fail(KindRedirect, "%s; write the repository's present address into spec.url", redirect)
+		return u.Fail(KindRedirect, "%s; write its present address into %s", redirect, u.addressField())
 	case is(&stalled):
-		return u.fail(KindTimeout, "%s; it is tried again", stalled)
+		return u.Fail(KindTimeout, "%s; it is tried again", stalled)
 	case is(&dns) && !dns.IsTimeout:
-		return u.fail(KindConnect, "the name %s is not known; check spec.url", dns.Name)
+		return u.Fail(KindConnect, "the name %s is not known; check %s", dns.Name, u.addressField())
 	case is(&unknown), is(&verify) && errors.As(verify.Err, &unknown):
-		return u.fail(KindTLS, "the server's certificate is from an unknown authority; give it as ca.crt in the Secret")
+		return u.Fail(KindTLS, "the server's certificate is from an unknown authority; give it as ca.crt in the Secret of %s", u.trustField())
 	case is(&hostname):
-		return u.fail(KindTLS, "the server's certificate is for another name; check spec.url")
+		return u.Fail(KindTLS, "the server's certificate is for another name; check %s", u.addressField())
 	case is(&invalid):
-		return u.fail(KindTLS, "the server's certificate is not valid (expired, or not for servers)")
+		return u.Fail(KindTLS, "the server's certificate is not valid (expired, or not for servers)")
 	case is(&verify):
-		return u.fail(KindTLS, "the server's certificate could not be verified")
-	case is(&record), strings.Contains(unwrapped.Error(), "server gave HTTP response to HTTPS client"):
-		return u.fail(KindTLS, "the server does not speak TLS; should spec.url begin with http://?")
-	case limited.Err() != nil, is(&timeout) && timeout.Timeout(), errors.Is(unwrapped, os.ErrDeadlineExceeded):
-		return u.fail(KindTimeout, "no answer within %s; is it reachable from the hub, and is spec.timeout long enough?", u.timeout())
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(unwrapped, syscall.ECONNREFUSED):
-		return u.fail(KindConnect, "the connection was refused: nothing listens at that address; it is tried again")
-	case errors.Is(unwrapped, syscall.EHOSTUNREACH), errors.Is(unwrapped, syscall.ENETUNREACH):
-		return u.fail(KindConnect, "the host cannot be reached from the hub; it is tried again")
-	case errors.Is(unwrapped, syscall.ECONNRESET), errors.Is(unwrapped, syscall.EPIPE):
-		return u.fail(KindConnect, "the connection broke; it is tried again")
+		return u.Fail(KindTLS, "the server's certificate could not be verified")
+	case is(&record), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
+		return u.Fail(KindTLS, "the server does not speak TLS; %s", u.withoutTLS())
+	case strings.Contains(err.Error(), "remote error: tls: "):
+		return u.Fail(KindTLS, "the server ended TLS: it may want a certificate that it knows; give it as tls.crt and tls.key in the Secret of %s", u.trustField())
+	case strings.Contains(err.Error(), "http2: client conn could not be established"): // which hides the same
+		return u.Fail(KindConnect, "the server broke off as soon as TLS was agreed on; if it wants a certificate, give it as tls.crt and tls.key in the Secret of %s", u.trustField())
+	case limited.Err() != nil, is(&timeout) && timeout.Timeout(), errors.Is(err, os.ErrDeadlineExceeded):
+		return u.Fail(KindTimeout, "no answer within %s; is it reachable from the hub, and is spec.timeout long enough?", u.TimeLimit())
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return u.Fail(KindConnect, "the connection was refused: nothing listens at that address; it is tried again")
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return u.Fail(KindConnect, "the host cannot be reached from the hub; it is tried again")
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), is(&request) && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)):
+		return u.Fail(KindConnect, "the connection broke; it is tried again")
 	}
 	return nil
-}
-
-func (u Upstream) explainAnswer(err error) *Error {
-	var status *githttp.Err
-	var large *tooLargeError
-	var pack *packError
-	switch {
-	case errors.As(err, &pack):
-		return u.fail(KindServer, "the server sent objects that are malformed; it is tried again")
-	case errors.As(err, &large):
-		return u.fail(KindLimit, "%s", large)
-	case errors.Is(err, transport.ErrAuthenticationRequired) && u.anonymous():
-		missing := "the source has none; name a Secret in spec.secretRef"
-		if u.Credential != nil {
-			missing = "the Secret that spec.secretRef names has none; add the keys username and password"
-		}
-		return u.fail(KindAuth, "it wants a user and a password, and %s (some servers say so of a repository that is not there)", missing)
-	case errors.Is(err, transport.ErrAuthenticationRequired):
-		return u.fail(KindAuth, "the user or the password is wrong; correct the Secret")
-	case errors.Is(err, transport.ErrAuthorizationFailed):
-		return u.fail(KindAuth, "the credential may not read it; give that user the right, or another Secret")
-	case errors.Is(err, transport.ErrRepositoryNotFound):
-		return u.fail(KindRepository, "there is no such repository, or the credential may not see it; check spec.url")
-	case errors.Is(err, transport.ErrEmptyRemoteRepository):
-		return u.fail(KindRef, "%s not found: the repository is empty", u.Ref)
-	case errors.As(unwrap(err), &status):
-		code := status.StatusCode()
-		return u.fail(KindServer, "the server answered %d (%s); it is tried again", code, http.StatusText(code))
-	}
-	return nil
-}
-
-// unwrap reaches what go-git's errors hold, which have no Unwrap.
-func unwrap(err error) error {
-	for {
-		var unexpected *plumbing.UnexpectedError
-		var permanent *plumbing.PermanentError
-		switch {
-		case errors.As(err, &unexpected):
-			err = unexpected.Err
-		case errors.As(err, &permanent):
-			err = permanent.Err
-		default:
-			return err
-		}
-	}
-}
-
-func (u Upstream) anonymous() bool {
-	return u.Credential == nil || (u.Credential.Username == "" && u.Credential.Password == "")
-}
-
-func (u Upstream) timeout() time.Duration {
-	if u.Timeout > 0 {
-		return u.Timeout
-	}
-	return defaultTimeout
 }

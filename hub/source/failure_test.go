@@ -1,335 +1,81 @@
 package source_test
 
 import (
-	"encoding/pem"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
-	"fmt"
-	"io"
-	"log"
+	"net"
 	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/netip"
 	"net/url"
-	"strings"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"flotilla.dev/flotilla/hub/source"
-	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/flux"
 )
 
-func TestFailuresSayWhatWhereAndWhatToDo(t *testing.T) {
+func TestErrorsNameTheFieldOfTheKind(t *testing.T) {
 	t.Parallel()
-	for name, tc := range map[string]struct {
-		arrange  func(*testing.T, *bundle, *source.Upstream)
-		kind     source.Kind
-		sentinel error
+	var (
+		git    = source.Upstream{Kind: "GitRepository", URL: "https://a/b", Spec: flux.GitRepository{}}
+		image  = source.Upstream{Kind: "OCIRepository", URL: "oci://a/b", Spec: flux.OCIRepository{}}
+		bucket = source.Upstream{Kind: "Bucket", URL: "https://a/b", Spec: flux.Bucket{}}
+		azure  = source.Upstream{Kind: "Bucket", URL: "https://a/b", Spec: flux.Bucket{Provider: flux.BucketAzure}}
+		index  = source.Upstream{Kind: "HelmRepository", URL: "https://a/b", Spec: flux.HelmRepository{}}
+		chart  = source.Upstream{Kind: "HelmChart", URL: "https://a/b", Spec: flux.HelmChart{}}
+		pulled = source.Upstream{Kind: "HelmChart", URL: "oci://a/b", Spec: flux.HelmChart{}}
+	)
+	authority := &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}
+	plain := tls.RecordHeaderError{Msg: "no TLS"}
+	unknown := &net.DNSError{Name: "a", IsNotFound: true}
+	wanted := errors.New("remote error: tls: certificate required")
+	elsewhere := redirected(t, "https://c/d")
+	for _, tc := range []struct {
+		upstream source.Upstream
+		err      error
 		want     string
 	}{
-		"no credential": {
-			func(t *testing.T, b *bundle, u *source.Upstream) { b.protect("anna", "correct-horse") },
-			source.KindAuth, fleet.ErrDenied, "the source has none; name a Secret in spec.secretRef",
-		},
-		"a Secret without a user": {
-			func(t *testing.T, b *bundle, u *source.Upstream) {
-				b.protect("anna", "correct-horse")
-				u.Credential = &source.Credential{}
-			},
-			source.KindAuth, fleet.ErrDenied, "the Secret that spec.secretRef names has none; add the keys username and password",
-		},
-		"wrong password": {
-			func(t *testing.T, b *bundle, u *source.Upstream) {
-				b.protect("anna", "correct-horse")
-				u.Credential = &source.Credential{Username: "anna", Password: "hunter2"}
-			},
-			source.KindAuth, fleet.ErrDenied, "the user or the password is wrong; correct the Secret",
-		},
-		"no such repository": {
-			func(t *testing.T, b *bundle, u *source.Upstream) { u.URL = strings.Replace(u.URL, "/repo", "/none", 1) },
-			source.KindRepository, fleet.ErrNotFound, "no such repository",
-		},
-		"no such branch": {
-			func(t *testing.T, b *bundle, u *source.Upstream) { u.Ref = source.Ref{Branch: "none"} },
-			source.KindRef, fleet.ErrNotFound, "branch none not found; check spec.ref",
-		},
-		"no such tag": {
-			func(t *testing.T, b *bundle, u *source.Upstream) { u.Ref = source.Ref{Tag: "none"} },
-			source.KindRef, fleet.ErrNotFound, "tag none not found",
-		},
-		"no master": {
-			func(t *testing.T, b *bundle, u *source.Upstream) { u.Ref = source.Ref{} },
-			source.KindRef, fleet.ErrNotFound, "branch master not found",
-		},
-		"no such commit": {
-			func(t *testing.T, b *bundle, u *source.Upstream) { u.Ref = source.Ref{Commit: strings.Repeat("a", 40)} },
-			source.KindRef, fleet.ErrNotFound, "commit " + strings.Repeat("a", 40) + " not found",
-		},
-		"no such commit, and none by hash": {
-			func(t *testing.T, b *bundle, u *source.Upstream) {
-				b.server("config", "uploadpack.allowAnySHA1InWant", "false")
-				u.Ref = source.Ref{Commit: strings.Repeat("a", 40)}
-			},
-			source.KindRef, fleet.ErrNotFound, "not found",
-		},
-		"server down": { // a port that nothing has, unlike one that was let go
-			func(t *testing.T, b *bundle, u *source.Upstream) { u.URL = "http://127.0.0.1:1/repo.git" },
-			source.KindConnect, nil, "the connection was refused",
-		},
-		"unknown name": {
-			func(t *testing.T, b *bundle, u *source.Upstream) { u.URL = "http://no-such-host.invalid/repo.git" },
-			source.KindConnect, nil, "the name no-such-host.invalid is not known",
-		},
-		"no answer": {
-			func(t *testing.T, b *bundle, u *source.Upstream) {
-				u.URL, u.Timeout = serve(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), 100*time.Millisecond
-			},
-			source.KindTimeout, nil, "no answer within 100ms",
-		},
-		"half an answer": {
-			func(t *testing.T, b *bundle, u *source.Upstream) {
-				u.URL = serve(t, func(w http.ResponseWriter, r *http.Request) {
-					w.Header().Set("Content-Length", "1000")
-					_, _ = fmt.Fprint(w, "001e# service=git-upload-pack\n0000")
-				})
-			},
-			source.KindServer, nil, "not understood",
-		},
-		"no Git": {
-			func(t *testing.T, b *bundle, u *source.Upstream) {
-				u.URL = serve(t, func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, "<html>hello</html>") })
-			},
-			source.KindServer, nil, "is this the address of a Git repository?",
-		},
-		"broken server": {
-			func(t *testing.T, b *bundle, u *source.Upstream) {
-				u.URL = serve(t, func(w http.ResponseWriter, r *http.Request) { http.Error(w, "stack trace", http.StatusBadGateway) })
-			},
-			source.KindServer, nil, "the server answered 502 (Bad Gateway)",
-		},
-		"forbidden": {
-			func(t *testing.T, b *bundle, u *source.Upstream) {
-				u.URL = serve(t, func(w http.ResponseWriter, r *http.Request) { http.Error(w, "secret", http.StatusForbidden) })
-			},
-			source.KindAuth, fleet.ErrDenied, "may not read it",
-		},
-		"unknown authority": {
-			func(t *testing.T, b *bundle, u *source.Upstream) { u.URL = serveTLS(t, b).URL + "/repo.git" },
-			source.KindTLS, nil, "give it as ca.crt in the Secret",
-		},
-		"plain text where TLS is expected": {
-			func(t *testing.T, b *bundle, u *source.Upstream) {
-				u.URL = strings.Replace(u.URL, "http://", "https://", 1)
-			},
-			source.KindTLS, nil, "does not speak TLS",
-		},
-		"another scheme": {
-			func(t *testing.T, b *bundle, u *source.Upstream) { u.URL = "file:///etc" },
-			source.KindInvalid, fleet.ErrInvalid, "is not http or https",
-		},
-		"password in the URL": {
-			func(t *testing.T, b *bundle, u *source.Upstream) {
-				u.URL = strings.Replace(u.URL, "//", "//anna:hunter2@", 1)
-			},
-			source.KindInvalid, fleet.ErrInvalid, "give them in a Secret",
-		},
-		"an option as a branch": {
-			func(t *testing.T, b *bundle, u *source.Upstream) { u.Ref = source.Ref{Branch: "--upload-pack=x"} },
-			source.KindInvalid, fleet.ErrInvalid, "is not a name of a branch",
-		},
-		"half a commit": {
-			func(t *testing.T, b *bundle, u *source.Upstream) { u.Ref = source.Ref{Commit: "abc"} },
-			source.KindInvalid, fleet.ErrInvalid, "40 hex digits",
-		},
-		"no certificate as ca.crt": {
-			func(t *testing.T, b *bundle, u *source.Upstream) {
-				u.Credential = &source.Credential{CAFile: []byte("x")}
-			},
-			source.KindInvalid, fleet.ErrInvalid, "ca.crt of the Secret",
-		},
+		{git, authority, "the server's certificate is from an unknown authority; give it as ca.crt in the Secret of spec.secretRef"},
+		{image, authority, "the server's certificate is from an unknown authority; give it as ca.crt in the Secret of spec.certSecretRef"},
+		{bucket, authority, "the server's certificate is from an unknown authority; give it as ca.crt in the Secret of spec.certSecretRef"},
+		{index, authority, "the server's certificate is from an unknown authority; give it as ca.crt in the Secret of spec.certSecretRef"},
+		{chart, authority, "the server's certificate is from an unknown authority; give it as ca.crt in the Secret of spec.certSecretRef of its HelmRepository"},
+		{git, wanted, "the server ended TLS: it may want a certificate that it knows; give it as tls.crt and tls.key in the Secret of spec.secretRef"},
+		{git, plain, "the server does not speak TLS; should spec.url begin with http://?"},
+		{image, plain, "the server does not speak TLS; should spec.insecure be true?"},
+		{bucket, plain, "the server does not speak TLS; should spec.insecure be true?"},
+		{azure, plain, "the server does not speak TLS; should spec.endpoint begin with http://?"},
+		{chart, plain, "the server does not speak TLS; should spec.url of its HelmRepository begin with http://?"},
+		{pulled, plain, "the server does not speak TLS; should spec.insecure of its HelmRepository be true?"},
+		{git, unknown, "the name a is not known; check spec.url"},
+		{bucket, unknown, "the name a is not known; check spec.endpoint"},
+		{git, x509.HostnameError{Certificate: &x509.Certificate{}}, "the server's certificate is for another name; check spec.url"},
+		{bucket, elsewhere, "it redirects to https://c, which is not followed; write its present address into spec.endpoint"},
+		{chart, elsewhere, "it redirects to https://c, which is not followed; write its present address into spec.url of its HelmRepository"},
+		{git, inCircles(t), "it redirects to itself over and over; check spec.url"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := newBundle(t)
-			b.push(map[string]string{"a.yaml": "1"})
-			u := b.upstream(source.Ref{Branch: "main"})
-			tc.arrange(t, b, &u)
-			err := b.try(u)
-			if err == nil || source.KindOf(err) != tc.kind || !strings.Contains(err.Error(), tc.want) {
-				t.Fatalf("%s error %v; want %s with %q", source.KindOf(err), err, tc.kind, tc.want)
-			}
-			if tc.sentinel != nil && !errors.Is(err, tc.sentinel) {
-				t.Errorf("error %v is no %v", err, tc.sentinel)
-			}
-			for _, secret := range []string{"hunter2", "correct-horse", "stack trace", "secret\n"} {
-				if strings.Contains(err.Error(), secret) {
-					t.Errorf("error %q shows too much", err)
-				}
-			}
-			var failure *source.Error
-			if tc.kind != source.KindInvalid && (!errors.As(err, &failure) || !strings.HasPrefix(err.Error(), u.URL+": ")) {
-				t.Errorf("error %q does not begin with the URL", err)
-			}
-		})
-	}
-}
-
-func TestGitAuthenticates(t *testing.T) {
-	t.Parallel()
-	b := newBundle(t)
-	b.push(map[string]string{"a.yaml": "1"})
-	b.protect("anna", "correct-horse")
-	u := b.upstream(source.Ref{Branch: "main"})
-	u.Credential = &source.Credential{Username: "anna", Password: "correct-horse"}
-	if got := b.fetch(u); got["a.yaml"] != "1" {
-		t.Errorf("tree %v, want a.yaml: 1", got)
-	}
-}
-
-func TestGitTrustsTheSecretsAuthority(t *testing.T) {
-	t.Parallel()
-	b := newBundle(t)
-	b.push(map[string]string{"a.yaml": "1"})
-	server := serveTLS(t, b)
-	u := b.upstream(source.Ref{Branch: "main"})
-	u.URL = server.URL + "/repo.git"
-	u.Credential = &source.Credential{CAFile: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})}
-	if got := b.fetch(u); got["a.yaml"] != "1" {
-		t.Errorf("tree %v, want a.yaml: 1", got)
-	}
-}
-
-func TestACredentialGoesNowhereElse(t *testing.T) {
-	t.Parallel()
-	var trapped atomic.Int64
-	trap := serve(t, func(w http.ResponseWriter, r *http.Request) { trapped.Add(1) })
-	b := newBundle(t)
-	u := b.upstream(source.Ref{Branch: "main"})
-	u.Credential = &source.Credential{Username: "anna", Password: "hunter2"}
-	u.URL = serve(t, func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, trap+r.URL.Path+"?"+r.URL.RawQuery, http.StatusMovedPermanently)
-	})
-	err := b.try(u)
-	if source.KindOf(err) != source.KindRedirect || !strings.Contains(err.Error(), trap) {
-		t.Errorf("error %v, want one about the redirect to %s", err, trap)
-	}
-	if trapped.Load() != 0 {
-		t.Error("another server was asked")
-	}
-}
-
-func TestARedirectAtTheSameHostIsFollowed(t *testing.T) {
-	t.Parallel()
-	b := newBundle(t)
-	b.push(map[string]string{"a.yaml": "1"})
-	target, err := url.Parse(b.url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: target.Scheme, Host: target.Host})
-	u := b.upstream(source.Ref{Branch: "main"})
-	u.URL = serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if rest, old := strings.CutPrefix(r.URL.Path, "/old.git"); old {
-			http.Redirect(w, r, "/repo.git"+rest+"?"+r.URL.RawQuery, http.StatusFound)
-			return
-		}
-		proxy.ServeHTTP(w, r)
-	}) + "/old.git"
-	if got := b.fetch(u); got["a.yaml"] != "1" {
-		t.Errorf("tree %v, want a.yaml: 1", got)
-	}
-}
-
-func TestAForbiddenAddressIsNotConnectedTo(t *testing.T) {
-	t.Parallel()
-	b := newBundle(t)
-	b.push(map[string]string{"a.yaml": "1"})
-	strict := b.newGit(source.GitConfig{Dir: t.TempDir(), Addresses: source.Addresses{DenyPrivate: true}})
-	before := b.lab.Traffic("repo")
-	_, err := strict.Resolve(t.Context(), b.upstream(source.Ref{Branch: "main"}))
-	if source.KindOf(err) != source.KindAddress || !errors.Is(err, fleet.ErrDenied) || !strings.Contains(err.Error(), "127.0.0.1 is not allowed") {
-		t.Errorf("error %v, want that the address is not allowed", err)
-	}
-	if b.lab.Traffic("repo") != before {
-		t.Error("the server was asked")
-	}
-	allowed := b.newGit(source.GitConfig{Dir: t.TempDir(), Addresses: source.Addresses{DenyPrivate: true, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}})
-	if _, err := allowed.Resolve(t.Context(), b.upstream(source.Ref{Branch: "main"})); err != nil {
-		t.Errorf("an exception: %v", err)
-	}
-}
-
-func TestAddressPolicy(t *testing.T) {
-	t.Parallel()
-	never := []string{
-		"169.254.169.254", "169.254.0.1", "fe80::1", "fe80::1%eth0", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1",
-		"::a9fe:a9fe", "100.100.100.200", "168.63.129.16", "fd00:ec2::254", "fd20:ce::254", "192.0.0.192", "0.0.0.0", "0.1.2.3", "::", "224.0.0.1",
-		"ff02::1", "255.255.255.255", "64:ff9b::6464:64c8", "::ffff:0.0.0.0",
-	}
-	private := []string{
-		"127.0.0.1", "127.1.2.3", "::1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "fd12::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::",
-		"198.18.0.1", "::7f00:1",
-	}
-	public := []string{"140.82.121.3", "2606:50c0:8000::154", "172.32.0.1", "100.128.0.1", "64:ff9b::8c52:7903"}
-	for _, tc := range []struct {
-		addresses []string
-		open      bool
-		strict    bool
-	}{{never, false, false}, {private, true, false}, {public, true, true}} {
-		for _, text := range tc.addresses {
-			addr := netip.MustParseAddr(text)
-			if err := (source.Addresses{}).Check(addr); (err == nil) != tc.open {
-				t.Errorf("%s by default: %v, want allowed %t", text, err, tc.open)
-			}
-			if err := (source.Addresses{DenyPrivate: true}).Check(addr); (err == nil) != tc.strict {
-				t.Errorf("%s with DenyPrivate: %v, want allowed %t", text, err, tc.strict)
-			}
+		failure := tc.upstream.Explain(t.Context(), t.Context(), tc.err)
+		if failure == nil || failure.Text != tc.want {
+			t.Errorf("%s, %v: %v, want %q", tc.upstream.Kind, tc.err, failure, tc.want)
 		}
 	}
-	allow := source.Addresses{DenyPrivate: true, Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("169.254.0.0/16")}}
-	if allow.Check(netip.MustParseAddr("10.1.2.3")) != nil || allow.Check(netip.MustParseAddr("169.254.169.254")) == nil || allow.Check(netip.MustParseAddr("192.168.0.1")) == nil {
-		t.Error("exceptions must open what they name, and never the metadata service")
-	}
 }
 
-func TestNewGitRefusesWhatCannotWork(t *testing.T) {
-	t.Parallel()
-	if _, err := source.NewGit(source.GitConfig{}); !errors.Is(err, fleet.ErrInvalid) {
-		t.Errorf("error %v, want it refused", err)
-	}
-}
-
-func (b *bundle) protect(user, password string) {
-	b.t.Helper()
-	if err := b.lab.Protect("repo", user, password); err != nil {
-		b.t.Fatal(err)
-	}
-}
-
-// try resolves and fetches, and returns the error of either.
-func (b *bundle) try(u source.Upstream) error {
-	revision, err := b.fetcher.Resolve(b.t.Context(), u)
+// redirected is the error of an answer that redirects there.
+func redirected(t *testing.T, to string) error {
+	t.Helper()
+	err := source.Redirected(&http.Response{StatusCode: http.StatusFound, Header: http.Header{"Location": {to}}})
 	if err == nil {
-		_, err = b.fetcher.Fetch(b.t.Context(), u, revision)
+		t.Fatal("a redirect is none")
 	}
 	return err
 }
 
-// serve answers with the function, on loopback, until the test ends.
-func serve(t *testing.T, answer http.HandlerFunc) string {
+func inCircles(t *testing.T) error {
 	t.Helper()
-	server := httptest.NewServer(answer)
-	t.Cleanup(server.Close)
-	return server.URL
-}
-
-// serveTLS puts TLS before the bundle's server.
-func serveTLS(t *testing.T, b *bundle) *httptest.Server {
-	t.Helper()
-	server := httptest.NewUnstartedServer(b.lab)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	return server
+	again := &http.Request{URL: &url.URL{Scheme: "https", Host: "a"}}
+	err := source.SameHost(again, []*http.Request{again, again, again, again, again, again})
+	if err == nil {
+		t.Fatal("it goes on in circles")
+	}
+	return err
 }

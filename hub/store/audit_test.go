@@ -66,6 +66,10 @@ func TestEveryChangeByAPersonIsAudited(t *testing.T) {
 			_, err := b.ApprovePrune(ctx, admin, appKey, "", held, fleet.Order{Confirm: &one})
 			return err
 		}},
+		{"PushArtifact", "push", "ExternalArtifact/apps/pushed", "main@sha1:1", func(ctx context.Context, b *bundle) error {
+			b.push("main@sha1:1", "tree", nil)
+			return nil
+		}},
 		{"Ask", "ask", "Cluster/prod-1", "tree of Kustomization/apps/app", func(ctx context.Context, b *bundle) error {
 			_, err := b.Ask(ctx, admin, "prod-1", fleet.Ask{What: fleet.AskTree, App: appKey}, time.Minute)
 			return err

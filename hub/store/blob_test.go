@@ -23,6 +23,11 @@ func TestBlobsAreAStore(t *testing.T) {
 	artifacttest.RunStore(t, func(t *testing.T) artifact.Store { return newBundle(t).Blobs() })
 }
 
+func TestBlobsAreAKeeper(t *testing.T) {
+	t.Parallel()
+	artifacttest.RunKeeper(t, func(t *testing.T) artifact.Keeper { return newBundle(t).Blobs() })
+}
+
 // connection opens a connection beside the Store's.
 func (b *bundle) connection() *pgx.Conn {
 	b.t.Helper()

@@ -27,6 +27,9 @@ func (s *Store) DeleteObject(ctx context.Context, by fleet.Caller, d resource.De
 		if err := s.endObject(ctx, tx, object, d); err != nil {
 			return err
 		}
+		if err := s.bindReceivers(ctx, tx, d.Kind, d.Namespace, d.Name); err != nil {
+			return err
+		}
 		if impact, err = settleImpact(ctx, tx, object, object, d.Order); err != nil {
 			return err
 		}
@@ -37,8 +40,7 @@ func (s *Store) DeleteObject(ctx context.Context, by fleet.Caller, d resource.De
 
 func (s *Store) endObject(ctx context.Context, tx pgx.Tx, object *resource.Object, d resource.Deletion) error {
 	var deletion []byte
-	switch object.Kind {
-	case resource.GitRepository.Name:
+	if kind, _ := resource.KindOf(object.Kind); kind.Category == resource.Sources {
 		if err := s.refuseInUse(ctx, tx, object); err != nil {
 			return err
 		}
@@ -46,6 +48,8 @@ func (s *Store) endObject(ctx context.Context, tx pgx.Tx, object *resource.Objec
 		if _, err := tx.Exec(ctx, forget, d.Kind, d.Namespace, d.Name); err != nil {
 			return explain("forget "+object.String(), err)
 		}
+	}
+	switch object.Kind {
 	case resource.Kustomization.Name:
 		spec, err := resource.Spec[flux.Kustomization](object)
 		if err != nil {
@@ -61,6 +65,10 @@ func (s *Store) endObject(ctx context.Context, tx pgx.Tx, object *resource.Objec
 		if _, err := tx.Exec(ctx, `DELETE FROM app WHERE key = $1`, object.Key().String()); err != nil {
 			return explain("forget "+object.String(), err)
 		}
+	case resource.Receiver.Name:
+		if err := forgetReceiver(ctx, tx, d.Namespace, d.Name); err != nil {
+			return err
+		}
 	case resource.Cluster.Name:
 		return s.endCluster(ctx, tx, object, d.Now)
 	}
@@ -70,12 +78,16 @@ func (s *Store) endObject(ctx context.Context, tx pgx.Tx, object *resource.Objec
 	return explain("delete "+object.String(), err)
 }
 
-// refuseInUse refuses to delete a Source that Apps are built from, naming them. An App that may not have it does not
-// count: nobody could keep the Source of another namespace by naming it.
+// refuseInUse refuses to delete a Source that Apps are built from or other Sources are made of, naming them. An App that
+// may not have it does not count: nobody could keep the Source of another namespace by naming it.
 func (s *Store) refuseInUse(ctx context.Context, tx pgx.Tx, object *resource.Object) error {
-	const query = `SELECT 'Kustomization/' || o.namespace || '/' || o.name
-		FROM (VALUES ($1::text, $2::text, $3::text)) AS s (kind, namespace, name) JOIN object o ON ` + isSource + `
-		WHERE o.home = $4 AND o.kind = 'Kustomization' AND o.deleted_at IS NULL AND ($5 OR s.namespace = o.namespace) ORDER BY 1`
+	const query = `SELECT o.kind || '/' || o.namespace || '/' || o.name
+		FROM (VALUES ($1::text, $2::text, $3::text)) AS s (kind, namespace, name) JOIN object o ON
+			o.kind = 'Kustomization' AND ` + isSource + ` AND ($5 OR s.namespace = o.namespace)
+			OR o.kind = 'HelmChart' AND ` + isSource + ` AND s.namespace = o.namespace
+			OR o.kind = 'GitRepository' AND s.kind = 'GitRepository' AND s.namespace = o.namespace AND s.name <> o.name
+				AND o.spec -> 'include' @> jsonb_build_array(jsonb_build_object('repository', jsonb_build_object('name', s.name)))
+		WHERE o.home = $4 AND o.deleted_at IS NULL ORDER BY 1`
 	m := object.Metadata
 	rows, err := tx.Query(ctx, query, object.Kind, m.Namespace, m.Name, fleet.HubHome, s.crossNamespace)
 	if err != nil {

@@ -41,12 +41,24 @@ func storeEvents(ctx context.Context, tx pgx.Tx, cluster, name string, last int6
 
 // AddEvent stores an event of the hub.
 func (s *Store) AddEvent(ctx context.Context, event fleet.FleetEvent) error {
-	return s.transact(ctx, System, action{verb: "store an event"}, func(tx pgx.Tx) error {
-		if event.At.IsZero() {
-			event.At = time.Now()
+	return s.AddEvents(ctx, []fleet.FleetEvent{event})
+}
+
+// AddEvents stores events of the hub at once.
+func (s *Store) AddEvents(ctx context.Context, events []fleet.FleetEvent) error {
+	if len(events) == 0 {
+		return nil
+	}
+	return s.transact(ctx, System, action{verb: "store events"}, func(tx pgx.Tx) error {
+		var batch pgx.Batch
+		for _, e := range events {
+			if e.At.IsZero() {
+				e.At = time.Now()
+			}
+			batch.Queue(insertOfEvent, valuesOf(e)...)
 		}
-		if err := insertEvent(ctx, tx, event); err != nil {
-			return err
+		if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+			return explain("store events", err)
 		}
 		return publish(ctx, tx, TopicEvents)
 	})
@@ -55,14 +67,19 @@ func (s *Store) AddEvent(ctx context.Context, event fleet.FleetEvent) error {
 // maxEventMessage bounds what is kept of a message, in bytes.
 const maxEventMessage = 4096
 
+const insertOfEvent = `INSERT INTO event (at, warning, reason, message, kind, namespace, name, cluster, object)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+
 func insertEvent(ctx context.Context, tx pgx.Tx, e fleet.FleetEvent) error {
-	const insert = `INSERT INTO event (at, warning, reason, message, kind, namespace, name, cluster, object)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+	_, err := tx.Exec(ctx, insertOfEvent, valuesOf(e)...)
+	return explain("store an event", err)
+}
+
+func valuesOf(e fleet.FleetEvent) []any {
 	if len(e.Message) > maxEventMessage {
 		e.Message = strings.ToValidUTF8(e.Message[:maxEventMessage], "")
 	}
-	_, err := tx.Exec(ctx, insert, e.At, e.Warning, e.Reason, e.Message, e.Kind, e.Namespace, e.Name, e.Cluster, e.Object)
-	return explain("store an event", err)
+	return []any{e.At, e.Warning, e.Reason, e.Message, e.Kind, e.Namespace, e.Name, e.Cluster, e.Object}
 }
 
 // Events returns the newest matching events, oldest first, and the horizon of the read.

@@ -171,7 +171,7 @@ func TestLookAtAnUpstreamThatFindsNothingNewChangesNoSource(t *testing.T) {
 	s := openStore(t)
 	id := fleet.DigestOf([]byte("upstream"))
 	s.exec(t, `INSERT INTO object (home, kind, namespace, name) VALUES ('hub', 'GitRepository', 'apps', 'app')`)
-	if err := s.BindSource(t.Context(), "GitRepository", "apps", "app", 1, id, "", ""); err != nil {
+	if err := s.BindSource(t.Context(), fleet.Meant{Kind: "GitRepository", Namespace: "apps", Name: "app", Generation: 1, Upstream: id, Remote: id}); err != nil {
 		t.Fatal(err)
 	}
 	look := func() fleet.SourceState {

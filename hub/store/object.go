@@ -53,6 +53,9 @@ func (s *Store) ApplyObject(ctx context.Context, by fleet.Caller, object *resour
 		if change == resource.Unchanged {
 			return nil
 		}
+		if err := s.bindReceivers(ctx, tx, object.Kind, object.Metadata.Namespace, object.Metadata.Name); err != nil {
+			return err
+		}
 		return publish(ctx, tx, TopicObjects)
 	})
 	if err != nil {
@@ -105,11 +108,18 @@ func sameRelease(a, b *resource.Object) bool {
 	})
 }
 
+// accountSpec is what a ServiceAccount's spec column holds.
+type accountSpec struct {
+	ImagePullSecrets []flux.SecretRef `json:"imagePullSecrets,omitempty"`
+}
+
 // storedSpec is what the spec column holds.
 func storedSpec(o *resource.Object) (json.RawMessage, error) {
 	switch {
 	case o.Kind == resource.Secret.Name:
 		return json.Marshal(secretSpec{Type: o.Type})
+	case o.Kind == resource.ServiceAccount.Name:
+		return json.Marshal(accountSpec{ImagePullSecrets: o.ImagePullSecrets})
 	case len(o.Spec) == 0:
 		return json.RawMessage("{}"), nil
 	}
@@ -191,10 +201,15 @@ func scanObject(row pgx.CollectableRow) (*resource.Object, error) {
 	o.APIVersion = kind.APIVersion
 	m.CreationTimestamp = &created
 	o.Gone, o.UnplacedAt = deleted, orZero(unplaced)
-	if kind.Name == resource.Secret.Name {
+	switch kind.Name {
+	case resource.Secret.Name:
 		var spec secretSpec
 		err = json.Unmarshal(o.Spec, &spec)
 		o.Type, o.Spec = spec.Type, nil
+	case resource.ServiceAccount.Name:
+		var spec accountSpec
+		err = json.Unmarshal(o.Spec, &spec)
+		o.ImagePullSecrets, o.Spec = spec.ImagePullSecrets, nil
 	}
 	return &o, err
 }

@@ -34,6 +34,9 @@ func (s *Store) RequestReconcile(ctx context.Context, by fleet.Caller, kind, nam
 		if err := annotate(ctx, tx, kind, namespace, name, marks); err != nil {
 			return err
 		}
+		if err := s.bindReceivers(ctx, tx, kind, namespace, name); err != nil {
+			return err
+		}
 		if request.Clusters, err = clustersOf(ctx, tx, object.Key()); err != nil {
 			return err
 		}

@@ -12,8 +12,9 @@ import (
 	"flotilla.dev/flotilla/pkg/run"
 )
 
-// rule bounds one table. Its statement deletes what is past the bound. One with parameters goes through a large table
-// in stretches: it looks at the next $2 rows after key $1, and returns the key of the last one and how many it deleted.
+// rule bounds one table. Its statement deletes what is past the bound. One with parameters goes through the large table of
+// blobs in stretches: it looks at the next $2 rows after key $1, and returns the key of the last one, how many it deleted,
+// and the digests and names of those whose bytes are objects.
 type rule struct {
 	table string
 	why   string
@@ -105,8 +106,10 @@ var retention = []rule{
 				AND NOT EXISTS (SELECT FROM upstream WHERE tree_blob = b.digest)
 				AND NOT EXISTS (SELECT FROM source WHERE tree_blob = b.digest)
 			ORDER BY b.digest FOR UPDATE OF b SKIP LOCKED),
-		deleted AS (DELETE FROM blob b USING dead WHERE b.digest = dead.digest RETURNING b.digest)
-		SELECT coalesce((SELECT digest FROM stretch ORDER BY digest DESC LIMIT 1), ''), (SELECT count(*) FROM deleted)`},
+		deleted AS (DELETE FROM blob b USING dead WHERE b.digest = dead.digest RETURNING b.digest, b.object),
+		elsewhere AS (SELECT digest, object FROM deleted WHERE object <> '' ORDER BY digest)
+		SELECT coalesce((SELECT digest FROM stretch ORDER BY digest DESC LIMIT 1), ''), (SELECT count(*) FROM deleted),
+			(SELECT coalesce(array_agg(digest), '{}') FROM elsewhere), (SELECT coalesce(array_agg(object), '{}') FROM elsewhere)`},
 }
 
 // gone says in SQL that nothing is left of an App: neither its declaration nor a cluster that has it.
@@ -123,6 +126,7 @@ var unbounded = map[string]string{
 	"cluster":        "a row a declared Cluster",
 	"admin_token":    "a row a token that a person made and nobody ended",
 	"placement":      "a row a declared Placement",
+	"receiver":       "a row a declared Receiver",
 	"assignment":     "a row an App and cluster it is placed on",
 	"assignment_pin": "four rows an Assignment",
 	"blob_chunk":     "goes with its blob",
@@ -151,6 +155,9 @@ func (s *Store) retain(ctx context.Context) error {
 		if err != nil {
 			errs = append(errs, err)
 		}
+	}
+	if err := s.sweepObjects(ctx); err != nil {
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
@@ -181,9 +188,14 @@ func (s *Store) applyInStretches(ctx context.Context, r rule) (deleted int64, er
 	for last := []byte{}; ; {
 		var next []byte
 		var rows int64
+		var digests [][]byte
+		var names []string
 		err := s.transact(ctx, System, action{verb: "retain", object: r.table}, func(tx pgx.Tx) error {
-			return explain("delete", tx.QueryRow(ctx, r.sql, last, stretch).Scan(&next, &rows))
+			return explain("delete", tx.QueryRow(ctx, r.sql, last, stretch).Scan(&next, &rows, &digests, &names))
 		})
+		if err == nil {
+			s.removeObjects(ctx, places(digests, names))
+		}
 		inPass += rows
 		switch {
 		case err != nil:

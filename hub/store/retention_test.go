@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
+	"flotilla.dev/flotilla/pkg/artifact"
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/test/lab"
 )
@@ -23,6 +24,7 @@ type noSeal struct{}
 
 func (noSeal) Seal(plaintext, _ []byte) []byte       { return plaintext }
 func (noSeal) Open(sealed, _ []byte) ([]byte, error) { return sealed, nil }
+func (noSeal) MAC(data []byte) fleet.Digest          { return fleet.DigestOf(data) }
 
 func openStore(t *testing.T) *Store {
 	t.Helper()
@@ -393,4 +395,45 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	if err := migrate(t.Context(), s.pool.Config().ConnConfig); err == nil || !strings.Contains(err.Error(), "start a newer hub") {
 		t.Errorf("error %v", err)
 	}
+}
+
+// A Tree's root keeps its leaves' files from the sweep, over all the nodes between; and when it goes, so do they.
+func TestTheSweepKeepsWhatARootReaches(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	files := make([]artifact.File, 2000)
+	contents := map[fleet.Digest][]byte{}
+	for i := range files {
+		content := fmt.Append(nil, "content ", i)
+		files[i] = artifact.File{Path: fmt.Sprint("file ", i), Digest: fleet.DigestOf(content), Size: int64(len(content))}
+		contents[files[i].Digest] = content
+	}
+	tree, err := artifact.NewTree(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodes := tree.Nodes()
+	if err := errors.Join(s.Blobs().Put(t.Context(), contents), s.Blobs().PutNodes(t.Context(), nodes)); err != nil {
+		t.Fatal(err)
+	}
+	root := nodes[len(nodes)-1].Digest
+	s.exec(t, `INSERT INTO build (key, manifest) VALUES ('k', $1)`, root.Bytes())
+	sweep := func() int {
+		t.Helper()
+		s.exec(t, `UPDATE blob SET used_at = now() - interval '2 days'`)
+		if err := s.retain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return s.count(t, `blob`)
+	}
+	if left := sweep(); left != len(files)+len(nodes) {
+		t.Errorf("%d blobs are left of a tree in use, want %d", left, len(files)+len(nodes))
+	}
+	s.exec(t, `DELETE FROM build`)
+	for range 5 { // each takes what nothing names any more
+		if sweep() == 0 {
+			return
+		}
+	}
+	t.Error("something is left of a tree that nothing names")
 }

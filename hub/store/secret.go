@@ -42,11 +42,23 @@ func (s *Store) openSecret(ctx context.Context, q querier, namespace, name strin
 	if err := q.QueryRow(ctx, query, fleet.HubHome, namespace, name).Scan(&sealed); err != nil {
 		return content, explain(doing, err)
 	}
+	content.Data, err = s.unsealed(namespace, name, sealed)
+	return content, err
+}
+
+// unsealed is the content of a Secret; without a name there is none.
+func (s *Store) unsealed(namespace, name string, sealed []byte) (map[string][]byte, error) {
+	if name == "" {
+		return nil, nil
+	}
+	doing := "read Secret/" + namespace + "/" + name
 	plain, err := s.sealer.Open(sealed, secretPurpose(namespace, name))
 	if err != nil {
-		return content, explain(doing, err)
+		return nil, explain(doing, err)
 	}
-	return content, explain(doing, json.Unmarshal(plain, &content))
+	var content secretContent
+	err = json.Unmarshal(plain, &content)
+	return content.Data, explain(doing, err)
 }
 
 // sealSecret returns the sealed content of a Secret, and whether it is what is stored already; other kinds have none. A

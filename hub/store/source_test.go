@@ -19,7 +19,7 @@ func (b *bundle) bind(upstream fleet.Digest) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if err := b.BindSource(b.t.Context(), "GitRepository", "apps", "app", o.Metadata.Generation, upstream, "", ""); err != nil {
+	if err := b.BindSource(b.t.Context(), fleet.Meant{Kind: "GitRepository", Namespace: "apps", Name: "app", Generation: o.Metadata.Generation, Upstream: upstream, Remote: upstream}); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -140,7 +140,7 @@ func TestSourceThatIsGoneIsNotBound(t *testing.T) {
 	if _, err := b.DeleteObject(t.Context(), admin, resource.Deletion{Kind: "GitRepository", Namespace: "apps", Name: "app"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.BindSource(t.Context(), "GitRepository", "apps", "app", 1, upstreamID, "", ""); err != nil {
+	if err := b.BindSource(t.Context(), fleet.Meant{Kind: "GitRepository", Namespace: "apps", Name: "app", Generation: 1, Upstream: upstreamID, Remote: upstreamID}); err != nil {
 		t.Fatal(err)
 	}
 	if states, err := b.SourceStates(t.Context(), "GitRepository"); err != nil || len(states) != 0 {

@@ -15,10 +15,12 @@ import (
 	"flotilla.dev/flotilla/pkg/run"
 )
 
-// Sealer encrypts what must not be read from the database, bound to the row it stands in.
+// Sealer encrypts what must not be read from the database, bound to the row it stands in, and names what is looked up by
+// it.
 type Sealer interface {
 	Seal(plaintext, aad []byte) []byte
 	Open(sealed, aad []byte) ([]byte, error)
+	MAC(data []byte) fleet.Digest
 }
 
 // Config is what a Store needs.
@@ -31,6 +33,8 @@ type Config struct {
 	Log            *slog.Logger
 	// CrossNamespaceRefs lets Apps be built from Sources of other namespaces.
 	CrossNamespaceRefs bool
+	// Objects is the storage that keeps the bytes of blobs; nil: the database does.
+	Objects *Objects
 	// MaxConnections of the pool; default 20.
 	MaxConnections int32
 	// Patience is how long a connection may leave a ping unanswered before it is given up, and how long the one that
@@ -45,6 +49,9 @@ type Store struct {
 	log     *slog.Logger
 	replica string
 	id      string
+	// content keeps new blobs. objects is it, or nil: of older ones some may be in either, as their rows say.
+	content content
+	objects *objects
 	// patience and crossNamespace as in Config.
 	patience       time.Duration
 	crossNamespace bool
@@ -53,9 +60,30 @@ type Store struct {
 	flush    run.Wake
 }
 
-// Open connects to the database, migrates it, and checks that it belongs to the key: fleet.ErrConflict when it does
-// not. The caller closes the Store.
+// Open connects to the database, migrates it, and checks that it belongs to the key and to the object storage:
+// fleet.ErrConflict when it does not. The caller closes the Store.
 func Open(ctx context.Context, config Config) (*Store, error) {
+	s, err := open(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	if config.Objects != nil {
+		opened, err := openObjects(*config.Objects)
+		if err != nil {
+			s.Close()
+			return nil, err
+		}
+		s.content, s.objects = opened, opened
+	}
+	if err := s.bindContent(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// open opens a Store that keeps blobs in the database, wherever they are.
+func open(ctx context.Context, config Config) (*Store, error) {
 	poolConfig, err := pgxpool.ParseConfig(config.URL)
 	if err != nil {
 		return nil, fmt.Errorf("database URL: %w: it does not parse", fleet.ErrInvalid) // pgx's text may hold the password
@@ -77,7 +105,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	s := &Store{
 		pool: pool, sealer: config.Sealer, log: config.Log, replica: uuid.NewString(), flush: run.NewWake(),
 		patience: poolConfig.PingTimeout, crossNamespace: config.CrossNamespaceRefs,
-		watchers: watchers{topics: map[string][]run.Wake{}},
+		watchers: watchers{topics: map[string][]run.Wake{}}, content: chunks{},
 	}
 	if err := s.claim(ctx, config.KeyFingerprint); err != nil {
 		pool.Close()

@@ -19,6 +19,9 @@ func (s *Store) Suspend(ctx context.Context, by fleet.Caller, kind, namespace, n
 		if err := setSuspend(ctx, tx, act, kind, namespace, name, true); err != nil {
 			return err
 		}
+		if err := s.bindReceivers(ctx, tx, kind, namespace, name); err != nil {
+			return err
+		}
 		if stored, err = getObject(ctx, tx, kind, namespace, name); err != nil {
 			return err
 		}
@@ -41,6 +44,9 @@ func (s *Store) Resume(ctx context.Context, by fleet.Caller, kind, namespace, na
 			return err
 		}
 		if err := annotate(ctx, tx, kind, namespace, name, requestMarks(request)); err != nil {
+			return err
+		}
+		if err := s.bindReceivers(ctx, tx, kind, namespace, name); err != nil {
 			return err
 		}
 		if stored, err = getObject(ctx, tx, kind, namespace, name); err != nil {

@@ -1,4 +1,4 @@
-// Package web is what the hub serves over HTTP: metrics and probes.
+// Package web is what the hub serves over HTTP: metrics, probes and webhooks.
 package web
 
 import (
@@ -25,10 +25,12 @@ type Config struct {
 	Ready func(ctx context.Context) error
 	// Trouble says what does not go well though the hub can work; empty: nothing. Nil: nothing ever.
 	Trouble func() string
-	Log     *slog.Logger
+	// Hooks take what is posted below /hook/.
+	Hooks Hooks
+	Log   *slog.Logger
 }
 
-// Site serves /metrics, /healthz (the process lives) and /readyz (its database answers). The latter tells of a trouble
+// Site serves webhooks, /metrics, /healthz (the process lives) and /readyz (its database answers). The latter tells of a trouble
 // beside, and is ready nevertheless: clusters are to reach a hub that cannot build for a while.
 type Site struct {
 	Config
@@ -52,13 +54,14 @@ const (
 	stopTimeout    = 2 * time.Second
 )
 
+// maxHeader bounds the headers of a request.
+const maxHeader = 64 << 10
+
 // Serve serves until ctx ends.
 func (s *Site) Serve(ctx context.Context, listener net.Listener) error {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", telemetry.Handler(s.Metrics))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { s.say(w, http.StatusOK, "ok") })
-	mux.HandleFunc("GET /readyz", s.readyz)
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: requestTimeout, ReadTimeout: requestTimeout, WriteTimeout: 3 * requestTimeout}
+	server := &http.Server{
+		Handler: s.Handler(), ReadHeaderTimeout: requestTimeout, ReadTimeout: requestTimeout, WriteTimeout: 3 * requestTimeout, MaxHeaderBytes: maxHeader,
+	}
 	return run.All(ctx,
 		run.Named{Name: "serve", Task: func(context.Context) error {
 			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -73,6 +76,16 @@ func (s *Site) Serve(ctx context.Context, listener net.Listener) error {
 			return server.Shutdown(stopping)
 		}},
 	)
+}
+
+// Handler is what Serve serves.
+func (s *Site) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", telemetry.Handler(s.Metrics))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { s.say(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.HandleFunc(hookPrefix, s.hook)
+	return mux
 }
 
 func (s *Site) readyz(w http.ResponseWriter, r *http.Request) {

@@ -16,7 +16,7 @@ type Memory struct {
 	blobs map[fleet.Digest][]byte
 }
 
-var _ Store = (*Memory)(nil)
+var _ Keeper = (*Memory)(nil)
 
 // Put implements Store.
 func (m *Memory) Put(ctx context.Context, blobs map[fleet.Digest][]byte) error {
@@ -78,4 +78,41 @@ func (m *Memory) Len() int {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return len(m.blobs)
+}
+
+// PutNodes implements Keeper.
+func (m *Memory) PutNodes(ctx context.Context, nodes []Node) error {
+	blobs := make(map[fleet.Digest][]byte, len(nodes))
+	for _, node := range nodes {
+		blobs[node.Digest] = node.Data
+	}
+	var needed []fleet.Digest
+	for _, node := range nodes {
+		for _, part := range node.Parts {
+			if blobs[part] == nil {
+				needed = append(needed, part)
+			}
+		}
+	}
+	missing, err := m.Missing(ctx, needed)
+	if err != nil {
+		return err
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("put nodes: %w: blob %s, which one needs, is not stored", fleet.ErrNotFound, missing[0])
+	}
+	return m.Put(ctx, blobs)
+}
+
+// Kept implements Keeper.
+func (m *Memory) Kept(ctx context.Context, nodes []Node) (map[fleet.Digest]bool, error) {
+	kept := map[fleet.Digest]bool{}
+	for _, node := range nodes {
+		missing, err := m.Missing(ctx, append([]fleet.Digest{node.Digest}, node.Parts...))
+		if err != nil {
+			return nil, err
+		}
+		kept[node.Digest] = len(missing) == 0
+	}
+	return kept, nil
 }

@@ -19,31 +19,33 @@ const (
 // system could read as more: no empty, "." or ".." part, no backslash, NUL or other control character, no drive.
 // Its errors wrap fleet.ErrInvalid.
 func CheckPath(path string) error {
-	why := ""
-	switch {
-	case path == "":
-		why = "it is empty"
-	case len(path) > MaxPath:
-		why = fmt.Sprintf("it is longer than %d bytes", MaxPath)
-		path = path[:MaxName] + "..."
-	case path[0] == '/' || (len(path) > 1 && path[1] == ':'):
-		why = "it is absolute"
-	case strings.Count(path, "/") >= MaxDepth:
-		why = fmt.Sprintf("it is more than %d directories deep", MaxDepth)
-	case !utf8.ValidString(path) || strings.ContainsFunc(path, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' }):
-		why = "it has a backslash or characters that are not text"
-	default:
-		for part := range strings.SplitSeq(path, "/") {
-			switch {
-			case part == "" || part == "." || part == "..":
-				why = fmt.Sprintf("it has the part %q", part)
-			case len(part) > MaxName:
-				why = fmt.Sprintf("a part of it is longer than %d bytes", MaxName)
-			}
-		}
-	}
-	if why != "" {
-		return fmt.Errorf("%w: path %q: %s", fleet.ErrInvalid, path, why)
+	if why := flaw(path); why != "" {
+		return fmt.Errorf("%w: path %q: %s", fleet.ErrInvalid, cut(path), why)
 	}
 	return nil
+}
+
+// flaw says what is wrong with a path, and nothing of a good one.
+func flaw(path string) string {
+	switch {
+	case path == "":
+		return "it is empty"
+	case len(path) > MaxPath:
+		return fmt.Sprintf("it is longer than %d bytes", MaxPath)
+	case path[0] == '/' || (len(path) > 1 && path[1] == ':'):
+		return "it is absolute"
+	case strings.Count(path, "/") >= MaxDepth:
+		return fmt.Sprintf("it is more than %d directories deep", MaxDepth)
+	case !utf8.ValidString(path) || strings.ContainsFunc(path, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' }):
+		return "it has a backslash or characters that are not text"
+	}
+	for part := range strings.SplitSeq(path, "/") {
+		switch {
+		case part == "" || part == "." || part == "..":
+			return fmt.Sprintf("it has the part %q", part)
+		case len(part) > MaxName:
+			return fmt.Sprintf("a part of it is longer than %d bytes", MaxName)
+		}
+	}
+	return ""
 }

@@ -18,3 +18,14 @@ type Store interface {
 	// Get returns a blob, verified. One that is not stored is fleet.ErrNotFound.
 	Get(ctx context.Context, digest fleet.Digest) ([]byte, error)
 }
+
+// Keeper is a Store that keeps what others need as long as these: a Tree, by its nodes.
+type Keeper interface {
+	Store
+	// PutNodes stores the nodes that it lacks, and records what they need: their parts, which must be stored or among the
+	// nodes before them, are kept as long as they are. One whose parts are not stored is an error, and nothing is recorded.
+	PutNodes(ctx context.Context, nodes []Node) error
+	// Kept returns which of the nodes are stored with all of their parts, and refreshes the time of these nodes: their
+	// parts can be named without being put or asked for again.
+	Kept(ctx context.Context, nodes []Node) (map[fleet.Digest]bool, error)
+}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/types"
+	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/ext"
 
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -41,9 +42,18 @@ func parse(text string) (*expression, error) {
 // check compiles an expression over variables that are objects of any content. As in Flux it has to be a boolean by its
 // form: `dep.status.ready == true`, not `dep.status.ready`.
 func check(text string, variables ...string) (*expression, error) {
+	e, output, err := declare(text, variables)
+	if err == nil && !output.IsExactType(cel.BoolType) {
+		err = fmt.Errorf("%w: is of type %s and has to be a boolean: compare it, as in `x == true`", fleet.ErrInvalid, output)
+	}
+	return e, err
+}
+
+// declare compiles an expression of any type over variables that are objects of any content.
+func declare(text string, variables []string) (*expression, *cel.Type, error) {
 	base, err := environment()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var declared []cel.EnvOption
 	for _, name := range variables {
@@ -51,9 +61,17 @@ func check(text string, variables ...string) (*expression, error) {
 	}
 	env, err := base.Extend(declared...)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return compile(env, env.Compile, text)
+	var output *cel.Type
+	e, err := compile(env, func(text string) (*cel.Ast, *cel.Issues) {
+		ast, issues := env.Compile(text)
+		if issues.Err() == nil {
+			output = ast.OutputType()
+		}
+		return ast, issues
+	}, text)
+	return e, output, err
 }
 
 // environment is that of Flux's expressions (fluxcd/pkg/runtime/cel).
@@ -85,9 +103,6 @@ func compile(env *cel.Env, read func(string) (*cel.Ast, *cel.Issues), text strin
 		at := found[0].Location
 		return nil, fmt.Errorf("%w: does not compile as CEL: line %d, column %d: %s", fleet.ErrInvalid, at.Line(), at.Column()+1, found[0].Message)
 	}
-	if ast.IsChecked() && !ast.OutputType().IsExactType(cel.BoolType) {
-		return nil, fmt.Errorf("%w: is of type %s and has to be a boolean: compare it, as in `x == true`", fleet.ErrInvalid, ast.OutputType())
-	}
 	program, err := env.Program(ast,
 		cel.EvalOptions(cel.OptOptimize),
 		cel.InterruptCheckFrequency(100), // as Kubernetes
@@ -117,13 +132,22 @@ func (e *expression) tellable(err error) error {
 	return errors.New("its evaluation fails; the error is not told, as it may quote the object")
 }
 
-// isTrue evaluates the expression.
-func (e *expression) isTrue(variables map[string]any) (bool, error) {
+// value evaluates the expression.
+func (e *expression) value(variables map[string]any) (ref.Val, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), maxTime)
 	defer cancel()
 	value, _, err := e.program.ContextEval(ctx, variables)
 	if err != nil {
-		return false, e.tellable(err)
+		return nil, e.tellable(err)
+	}
+	return value, nil
+}
+
+// isTrue evaluates the expression, which has to come to a boolean.
+func (e *expression) isTrue(variables map[string]any) (bool, error) {
+	value, err := e.value(variables)
+	if err != nil {
+		return false, err
 	}
 	result, is := value.(types.Bool)
 	if !is {

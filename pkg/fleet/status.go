@@ -16,6 +16,14 @@ type SourceStatus struct {
 	Reason   string
 	Message  string
 	Terminal bool
+	// Failure is the kind of what went wrong, in one word (hub/source has them). Waiting: what it is made of is only not
+	// there yet.
+	Failure string
+	Waiting bool
+	// StaleSince is since when what was fetched may not be what upstream has, as that could not be asked; zero: it could.
+	StaleSince time.Time
+	// Detail is of what was fetched.
+	Detail ArtifactDetail
 	// ReadySince is when it last became ready, or failed, or neither (zero: it was never either); StoredSince since when
 	// there is a Tree.
 	ReadySince  time.Time
@@ -113,10 +121,35 @@ type SourceState struct {
 	Upstream Digest
 	// TreeBlob is the digest of the Tree's encoding.
 	TreeBlob Digest
+	// Latest is what the upstream is at, which the Source may not have moved to.
+	Latest Fetched
+	// SeenInputs is what the inputs of the upstream were at when the last look at it began.
+	SeenInputs Digest
 	// Claimed: the upstream is being looked at.
 	Claimed bool
 	// Version grows with every change of any of it.
 	Version uint64
+}
+
+// Fetched is a Revision and its Tree, with the digest of the Tree's encoding. Zero: nothing was fetched.
+type Fetched struct {
+	Revision Revision
+	Tree     Digest
+	TreeBlob Digest
+}
+
+// Meant is which upstream a declared Source of a generation means.
+type Meant struct {
+	Kind, Namespace, Name string
+	Generation            int64
+	// Upstream is what is asked, and Remote whom the conversation is with; zero: none, for Reason.
+	Upstream Digest
+	Remote   Digest
+	// Reason, Message and Failure say what stands in the way; empty: nothing. Waiting: it is only not there yet.
+	Reason  string
+	Message string
+	Failure string
+	Waiting bool
 }
 
 // Looked is the outcome of one look at an upstream: what it is at, or with a Reason what went wrong.
@@ -124,16 +157,32 @@ type Looked struct {
 	Revision Revision
 	Tree     Digest
 	TreeBlob Digest
-	Reason   string
-	Message  string
+	Detail   ArtifactDetail
+	// Inputs names what of the inputs is in the artifact and not in the Revision; zero: nothing.
+	Inputs Digest
+	// SeenInputs is what the inputs were at when the look began.
+	SeenInputs Digest
+	Reason     string
+	Message    string
+	Failure    string
 	// Terminal: the spec can never work.
 	Terminal bool
+}
+
+// Checked is an upstream of which a look found that nothing has changed.
+type Checked struct {
+	ID         Digest
+	SeenInputs Digest
+	// Next is when it is due again.
+	Next time.Duration
 }
 
 // UpstreamState is what the hub's own loops know of an upstream, which is what the Sources with the same spec and
 // credential share.
 type UpstreamState struct {
 	ID Digest
+	// Remote is whom the conversation is with.
+	Remote Digest
 	// Looked is the last good look.
 	Looked
 	// Failures is how often in a row looking at it failed since.

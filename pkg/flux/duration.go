@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -12,6 +13,8 @@ type Duration struct {
 	time.Duration
 	// problem says why the text was not understood; validation reports it with the field's path.
 	problem string
+	// hours: the unit h is in the text, which a source's timeout may not have.
+	hours bool
 }
 
 var durationPattern = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`)
@@ -33,6 +36,6 @@ func (d *Duration) UnmarshalJSON(data []byte) error {
 		d.problem = fmt.Sprintf("%s is too long", data)
 		return nil
 	}
-	d.Duration = parsed
+	d.Duration, d.hours = parsed, strings.Contains(text, "h")
 	return nil
 }

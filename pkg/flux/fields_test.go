@@ -16,7 +16,15 @@ func TestEveryFieldOfASpecStandsInItsTable(t *testing.T) {
 	for _, test := range []struct {
 		spec  any
 		table []flux.Field
-	}{{flux.Kustomization{}, flux.KustomizationFields}, {flux.GitRepository{}, flux.GitRepositoryFields}} {
+	}{
+		{flux.Kustomization{}, flux.KustomizationFields},
+		{flux.GitRepository{}, flux.GitRepositoryFields},
+		{flux.OCIRepository{}, flux.OCIRepositoryFields},
+		{flux.Bucket{}, flux.BucketFields},
+		{flux.HelmRepository{}, flux.HelmRepositoryFields},
+		{flux.HelmChart{}, flux.HelmChartFields},
+		{flux.ExternalArtifact{}, flux.ExternalArtifactFields},
+	} {
 		kind := reflect.TypeOf(test.spec)
 		var taken, listed []string
 		for _, field := range reflect.VisibleFields(kind) {

@@ -1,10 +1,6 @@
 package flux
 
 import (
-	"fmt"
-	"net/url"
-	"regexp"
-	"strings"
 	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -13,109 +9,73 @@ import (
 // SourceAPIVersion is the API version of Flux's sources.
 const SourceAPIVersion = "source.toolkit.fluxcd.io/v1"
 
-// GitRepository is the spec of the source kind of that name.
+// GitRepository is the spec of the source kind of that name (Flux source.toolkit.fluxcd.io/v1).
 type GitRepository struct {
 	URL      string        `json:"url"`
 	Interval *Duration     `json:"interval"`
 	Timeout  *Duration     `json:"timeout,omitempty"`
 	Ref      *GitReference `json:"ref,omitempty"`
-	// SecretRef names a Secret of the same namespace, given to the hub, with username and password.
-	SecretRef *SecretRef `json:"secretRef,omitempty"`
-	Suspend   bool       `json:"suspend,omitempty"`
+	// SecretRef names a Secret of the same namespace, given to the hub.
+	SecretRef          *SecretRef `json:"secretRef,omitempty"`
+	Provider           string     `json:"provider,omitempty"`
+	ServiceAccountName string     `json:"serviceAccountName,omitempty"`
+	ProxySecretRef     *SecretRef `json:"proxySecretRef,omitempty"`
+	Verify             *GitVerify `json:"verify,omitempty"`
+	// Ignore holds patterns of .gitignore; they come after those of the repository's .sourceignore files.
+	Ignore            *string      `json:"ignore,omitempty"`
+	RecurseSubmodules bool         `json:"recurseSubmodules,omitempty"`
+	Include           []GitInclude `json:"include,omitempty"`
+	SparseCheckout    []string     `json:"sparseCheckout,omitempty"`
+	Suspend           bool         `json:"suspend,omitempty"`
 }
 
-// GitReference says what to check out: commit before tag before branch; none of them is branch master.
+// GitReference says what to check out: commit before name before semver before tag before branch; none of them is branch
+// master.
 type GitReference struct {
 	Branch string `json:"branch,omitempty"`
 	Tag    string `json:"tag,omitempty"`
+	SemVer string `json:"semver,omitempty"`
+	// Name of a ref such as refs/pull/1/head.
+	Name   string `json:"name,omitempty"`
 	Commit string `json:"commit,omitempty"`
 }
 
-// SecretRef names a Secret of the referrer's namespace.
+// GitVerify says which signatures a revision must have, by the public keys of which Secret.
+type GitVerify struct {
+	// Mode is HEAD (the default; also head), Tag or TagAndHEAD.
+	Mode      string    `json:"mode,omitempty"`
+	SecretRef SecretRef `json:"secretRef"`
+}
+
+// GitInclude copies what another GitRepository of the namespace has into this one.
+type GitInclude struct {
+	Repository SecretRef `json:"repository"`
+	FromPath   string    `json:"fromPath,omitempty"`
+	// ToPath is the repository's name unless set.
+	ToPath string `json:"toPath,omitempty"`
+}
+
+// SecretRef names an object of the referrer's namespace: a Secret, in most fields.
 type SecretRef struct {
 	Name string `json:"name"`
 }
 
 // GetTimeout is the time one conversation with the Git server may take: 60 s unless set.
-func (g GitRepository) GetTimeout() time.Duration {
-	if g.Timeout == nil {
+func (g GitRepository) GetTimeout() time.Duration { return timeoutOr60s(g.Timeout) }
+
+func timeoutOr60s(timeout *Duration) time.Duration {
+	if timeout == nil {
 		return time.Minute
 	}
-	return g.Timeout.Duration
+	return timeout.Duration
 }
 
-// Validate returns the FieldErrors of g.
-func (g GitRepository) Validate() error {
-	var fields fleet.Fields
-	fields.Require("spec.url", g.URL)
-	refuse(&fields, "spec.url", g.URL, URLProblem)
-	positive(&fields, "spec.interval", g.Interval, required)
-	positive(&fields, "spec.timeout", g.Timeout, optional)
-	if g.SecretRef != nil {
-		fields.Require("spec.secretRef.name", g.SecretRef.Name)
+// timeout checks the timeout of a source, which Flux takes without the unit h.
+func timeout(fields *fleet.Fields, d *Duration) {
+	positive(fields, "spec.timeout", d, optional)
+	if d != nil && d.hours {
+		fields.Refuse("spec.timeout", "may have the units ms, s and m, not h: write %dm", int(d.Duration/time.Minute))
 	}
-	if g.Ref != nil {
-		refuse(&fields, "spec.ref.commit", g.Ref.Commit, CommitProblem)
-		refuse(&fields, "spec.ref.branch", g.Ref.Branch, RefProblem)
-		refuse(&fields, "spec.ref.tag", g.Ref.Tag, RefProblem)
-	}
-	return fields.Err()
-}
-
-// refuse records the problem with a value that is given.
-func refuse(fields *fleet.Fields, path, value string, problem func(string) string) {
-	if value == "" {
-		return
-	}
-	if text := problem(value); text != "" {
-		fields.Refuse(path, "%s", text)
-	}
-}
-
-// URLProblem says what is wrong with the address of a Git repository, without what may be secret in it; empty: nothing.
-func URLProblem(address string) string {
-	parsed, err := url.Parse(address)
-	switch {
-	case err != nil:
-		return "is not a URL"
-	case parsed.Scheme == "ssh":
-		return "ssh is not supported yet (http and https are)"
-	case parsed.Scheme != "http" && parsed.Scheme != "https":
-		return fmt.Sprintf("scheme %q is not http or https", parsed.Scheme)
-	case parsed.Host == "":
-		return "names no host"
-	case parsed.User != nil:
-		return "holds credentials: give them in a Secret named by spec.secretRef"
-	case parsed.RawQuery != "" || parsed.ForceQuery || parsed.Fragment != "":
-		return "has a query or fragment, which the address of a repository cannot have"
-	}
-	return ""
-}
-
-var (
-	commitHash = regexp.MustCompile(`^[0-9a-f]{40}$`)
-	sha256Hash = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	// refName is the safe part of git check-ref-format: what may stand in a file name, a URL and a log.
-	refName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._/@+=-]{0,199}$`)
-)
-
-// CommitProblem says what is wrong with a commit's hash; empty: nothing.
-func CommitProblem(hash string) string {
-	switch {
-	case sha256Hash.MatchString(hash):
-		return "a commit hash of 64 hex digits is not supported yet (40 are)"
-	case !commitHash.MatchString(hash):
-		return fmt.Sprintf("%q is not a full commit hash of 40 hex digits", hash)
-	}
-	return ""
-}
-
-// RefProblem says what is wrong with the name of a branch or tag; empty: nothing.
-func RefProblem(name string) string {
-	if !refName.MatchString(name) || strings.Contains(name, "..") || strings.HasSuffix(name, ".lock") {
-		return fmt.Sprintf("%q is not a name of a branch or tag (letters, digits and . _ / @ + = - are supported)", name)
-	}
-	return ""
 }
 
 type presence bool

@@ -52,6 +52,11 @@ type SourceRef struct {
 // NamespaceFor is the namespace of the Source that an App of a namespace is built from.
 func (r SourceRef) NamespaceFor(app string) string { return cmp.Or(r.Namespace, app) }
 
+// Key is the Key of the Source that an App of a namespace is built from.
+func (r SourceRef) Key(app string) fleet.Key {
+	return fleet.Key{Home: fleet.HubHome, Kind: r.Kind, Namespace: r.NamespaceFor(app), Name: r.Name}
+}
+
 // In is "Kind/namespace/name" of the Source that an App of a namespace is built from.
 func (r SourceRef) In(app string) string {
 	return r.Kind + "/" + r.NamespaceFor(app) + "/" + r.Name

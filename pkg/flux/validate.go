@@ -46,12 +46,8 @@ func (k Kustomization) Validate(namespace string) error {
 
 func (r SourceRef) validate(fields *fleet.Fields) {
 	fields.Require("spec.sourceRef.name", r.Name)
-	switch {
-	case r.Kind == "":
-		fields.Require("spec.sourceRef.kind", "")
-	case r.Kind != "GitRepository":
-		fields.Refuse("spec.sourceRef.kind", "%q: not supported yet (GitRepository is)", r.Kind)
-	}
+	fields.Require("spec.sourceRef.kind", r.Kind)
+	oneOf(fields, "spec.sourceRef.kind", r.Kind, "GitRepository", "OCIRepository", "Bucket", "ExternalArtifact")
 	if r.APIVersion != "" && r.APIVersion != SourceAPIVersion {
 		fields.Refuse("spec.sourceRef.apiVersion", "%q is not %s", r.APIVersion, SourceAPIVersion)
 	}
@@ -98,9 +94,7 @@ func validateBuild(fields *fleet.Fields, b fleet.BuildSpec) {
 }
 
 func validateRelease(fields *fleet.Fields, r fleet.ReleaseSpec) {
-	if n := r.ServiceAccountName; n != "" && (len(n) > maxName || !namePattern.MatchString(n)) {
-		fields.Refuse("spec.serviceAccountName", "%q is not the name of a ServiceAccount: lower-case letters, digits, dashes and dots", n)
-	}
+	refuse(fields, "spec.serviceAccountName", r.ServiceAccountName, serviceAccountProblem)
 	for i, check := range r.HealthChecks {
 		at := fmt.Sprintf("spec.healthChecks[%d]", i)
 		fields.Require(at+".kind", check.Kind)
@@ -171,9 +165,7 @@ func validateTarget(fields *fleet.Fields, at string, target *fleet.PatchTarget) 
 	for _, field := range []struct{ name, pattern string }{
 		{"group", target.Group}, {"version", target.Version}, {"kind", target.Kind}, {"namespace", target.Namespace}, {"name", target.Name},
 	} {
-		if _, err := regexp.Compile(field.pattern); err != nil {
-			fields.Refuse(at+"."+field.name, "%q is not a regular expression", field.pattern)
-		}
+		pattern(fields, at+"."+field.name, field.pattern)
 	}
 }
 
@@ -194,4 +186,25 @@ func oneOf(fields *fleet.Fields, at, value string, values ...string) {
 		}
 		fields.Refuse(at, "%q is not %s", value, text)
 	}
+}
+
+// named wants a reference that is given to have a name.
+func named(fields *fleet.Fields, path string, ref *SecretRef) {
+	if ref != nil {
+		fields.Require(path+".name", ref.Name)
+	}
+}
+
+// pattern refuses what is no regular expression.
+func pattern(fields *fleet.Fields, path, text string) {
+	if _, err := regexp.Compile(text); err != nil {
+		fields.Refuse(path, "%q is not a regular expression", text)
+	}
+}
+
+func serviceAccountProblem(name string) string {
+	if len(name) > maxName || !namePattern.MatchString(name) {
+		return fmt.Sprintf("%q is not the name of a ServiceAccount: lower-case letters, digits, dashes and dots", name)
+	}
+	return ""
 }

@@ -1,7 +1,6 @@
 package identity
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -54,8 +53,7 @@ func CreateKey(path string) (Root, error) {
 }
 
 func createKey(path string) (Root, error) {
-	secret := make([]byte, keySize)
-	_, _ = rand.Read(secret) // never fails
+	secret := NewKey()
 	root, err := newRoot(secret)
 	if err != nil {
 		return Root{}, err

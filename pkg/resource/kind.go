@@ -24,31 +24,70 @@ type Kind struct {
 	check func(*Object) error
 }
 
+// Sources is the category of what Apps are built from.
+const Sources = "sources"
+
 // The declared kinds.
 var (
 	GitRepository = Kind{
 		Name: "GitRepository", APIVersion: flux.SourceAPIVersion, Plural: "gitrepositories",
-		ShortNames: []string{"gitrepo"}, Namespaced: true, Category: "sources", check: checkGitRepository,
+		ShortNames: []string{"gitrepo"}, Namespaced: true, Category: Sources, check: valid[flux.GitRepository],
+	}
+	OCIRepository = Kind{
+		Name: "OCIRepository", APIVersion: flux.SourceAPIVersion, Plural: "ocirepositories",
+		ShortNames: []string{"ocirepo"}, Namespaced: true, Category: Sources, check: valid[flux.OCIRepository],
+	}
+	Bucket = Kind{
+		Name: "Bucket", APIVersion: flux.SourceAPIVersion, Plural: "buckets",
+		Namespaced: true, Category: Sources, check: valid[flux.Bucket],
+	}
+	HelmRepository = Kind{
+		Name: "HelmRepository", APIVersion: flux.SourceAPIVersion, Plural: "helmrepositories",
+		ShortNames: []string{"helmrepo"}, Namespaced: true, Category: Sources, check: valid[flux.HelmRepository],
+	}
+	HelmChart = Kind{
+		Name: "HelmChart", APIVersion: flux.SourceAPIVersion, Plural: "helmcharts",
+		ShortNames: []string{"hc"}, Namespaced: true, Category: Sources, check: valid[flux.HelmChart],
+	}
+	ExternalArtifact = Kind{
+		Name: "ExternalArtifact", APIVersion: flux.SourceAPIVersion, Plural: "externalartifacts",
+		ShortNames: []string{"ea"}, Namespaced: true, Category: Sources, check: valid[flux.ExternalArtifact],
 	}
 	Kustomization = Kind{
 		Name: "Kustomization", APIVersion: flux.KustomizeAPIVersion, Plural: "kustomizations",
 		ShortNames: []string{"ks"}, Namespaced: true, App: true, check: checkKustomization,
 	}
+	Receiver = Kind{
+		Name: "Receiver", APIVersion: flux.NotificationAPIVersion, Plural: "receivers", Namespaced: true, check: valid[flux.Receiver],
+	}
 	Placement = Kind{
 		Name: "Placement", APIVersion: fleet.APIVersion, Plural: "placements",
-		ShortNames: []string{"pl"}, Namespaced: true, check: checkPlacement,
+		ShortNames: []string{"pl"}, Namespaced: true, check: valid[fleet.Placement],
 	}
 	Cluster = Kind{
 		Name: "Cluster", APIVersion: fleet.APIVersion, Plural: "clusters",
-		ShortNames: []string{"cl"}, check: checkCluster,
+		ShortNames: []string{"cl"}, check: valid[fleet.Cluster],
 	}
 	Secret = Kind{
 		Name: "Secret", APIVersion: "v1", Plural: "secrets", Namespaced: true, check: checkSecret,
 	}
+	ServiceAccount = Kind{
+		Name: "ServiceAccount", APIVersion: "v1", Plural: "serviceaccounts", ShortNames: []string{"sa"}, Namespaced: true, check: checkServiceAccount,
+	}
+	Credential = Kind{
+		Name: "Credential", APIVersion: fleet.APIVersion, Plural: "credentials", ShortNames: []string{"cred"}, check: valid[fleet.Credential],
+	}
 )
 
 // Kinds returns every declared kind, in the order one applies them: what is referred to first.
-func Kinds() []Kind { return []Kind{Secret, GitRepository, Kustomization, Cluster, Placement} }
+func Kinds() []Kind {
+	return []Kind{
+		Secret, ServiceAccount, Credential, HelmRepository, GitRepository, OCIRepository, Bucket, HelmChart, ExternalArtifact, Kustomization, Receiver, Cluster, Placement,
+	}
+}
+
+// Reconcilable reports whether the kind does something by itself, that can be asked for, suspended and resumed.
+func (k Kind) Reconcilable() bool { return k.App || k.Category == Sources || k.Name == Receiver.Name }
 
 // KindOf returns the kind of that exact name.
 func KindOf(name string) (Kind, bool) {
@@ -67,7 +106,7 @@ func FindKinds(word string) []Kind {
 	var found []Kind
 	for _, kind := range Kinds() {
 		names := append([]string{strings.ToLower(kind.Name), kind.Plural}, kind.ShortNames...)
-		if kind.Category == "sources" {
+		if kind.Category == Sources {
 			names = append(names, "sources", "source", "src")
 		}
 		if slices.Contains(names, word) {

@@ -14,6 +14,7 @@ import (
 	kjson "sigs.k8s.io/json"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/flux"
 )
 
 // Object is a declared object.
@@ -29,6 +30,12 @@ type Object struct {
 	Type       string            `json:"type,omitempty"`
 	Data       map[string][]byte `json:"data,omitempty"`
 	StringData map[string]string `json:"stringData,omitempty"`
+
+	// ImagePullSecrets of a ServiceAccount. Its other two fields are of Pods, and taken in so that the YAML that a cluster has
+	// can be applied: they have no effect at the hub, which does not keep them.
+	ImagePullSecrets             []flux.SecretRef  `json:"imagePullSecrets,omitempty"`
+	Secrets                      []json.RawMessage `json:"secrets,omitempty"`
+	AutomountServiceAccountToken *bool             `json:"automountServiceAccountToken,omitempty"`
 
 	// UnplacedAt is when a Placement last let go of an App; zero: none did.
 	UnplacedAt time.Time `json:"-"`
@@ -66,7 +73,8 @@ func (o *Object) Key() fleet.Key {
 
 // Decode reads a declared object from JSON and validates it. Every problem is reported, each naming the object and
 // the field; a field or kind that Flotilla does not take is "not supported yet", a field possibly misspelt. Errors wrap
-// fleet.ErrInvalid. kubectl's copy of the object among the annotations is dropped.
+// fleet.ErrInvalid. kubectl's copy of the object among the annotations is dropped, and so is on a Secret the URL of a
+// webhook: both may hold what is secret.
 func Decode(data []byte) (*Object, error) {
 	var o Object
 	strict, err := kjson.UnmarshalStrict(data, &o)
@@ -81,11 +89,24 @@ func Decode(data []byte) (*Object, error) {
 		return nil, fmt.Errorf("%s %s: %w: kind %s of %s is not supported yet", o.Kind, o.Metadata.Name, fleet.ErrInvalid, o.Kind, o.APIVersion)
 	}
 	delete(o.Metadata.Annotations, fleet.LastAppliedAnnotation)
+	if kind.Name == Secret.Name {
+		delete(o.Metadata.Annotations, flux.WebhookAnnotation)
+	}
 	var fields fleet.Fields
 	refuseUnknown(&fields, "", strict)
 	o.Metadata.validate(&fields, kind)
 	if kind.Name != Secret.Name && (o.Data != nil || o.StringData != nil || o.Type != "") {
 		fields.Refuse("data", "only a Secret has type, data and stringData")
+	}
+	if kind.Name != ServiceAccount.Name {
+		for _, own := range []struct {
+			field string
+			set   bool
+		}{{"imagePullSecrets", o.ImagePullSecrets != nil}, {"secrets", o.Secrets != nil}, {"automountServiceAccountToken", o.AutomountServiceAccountToken != nil}} {
+			if own.set {
+				fields.Refuse(own.field, "only a ServiceAccount has them")
+			}
+		}
 	}
 	if err := kind.check(&o); err != nil {
 		fields = append(fields, err)

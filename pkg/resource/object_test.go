@@ -9,6 +9,15 @@ import (
 	"flotilla.dev/flotilla/pkg/resource"
 )
 
+func TestServiceAccountOfAClusterIsTakenAsItIs(t *testing.T) {
+	t.Parallel()
+	o, err := resource.Decode([]byte(`{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"a","namespace":"apps"},"automountServiceAccountToken":false,
+		"secrets":[{"name":"a-token"},{"apiVersion":"v1","kind":"Secret","namespace":"apps","name":"b","fieldPath":"x"}],"imagePullSecrets":[{"name":"pull"}]}`))
+	if err != nil || len(o.ImagePullSecrets) != 1 {
+		t.Errorf("%+v, error %v", o, err)
+	}
+}
+
 func TestDecodeNamesTheFieldThatIsWrong(t *testing.T) {
 	t.Parallel()
 	const (
@@ -20,10 +29,17 @@ func TestDecodeNamesTheFieldThatIsWrong(t *testing.T) {
 		{"unknown field", ks + `{"interval":"1m","prune":true,"sourceRef":{"kind":"GitRepository","name":"a"},"postBuilt":{"substitute":{"a":"b"}}}}`, "Kustomization/apps/app: spec.postBuilt: not supported yet, or misspelt"},
 		{"a number for a variable", ks + `{"interval":"1m","prune":true,"sourceRef":{"kind":"GitRepository","name":"a"},"postBuild":{"substitute":{"a":1}}}}`, "Kustomization/apps/app: spec.postBuild.substitute: is a number and should be a string"},
 		{"text for a list", ks + `{"interval":"1m","prune":true,"sourceRef":{"kind":"GitRepository","name":"a"},"components":"a"}}`, "Kustomization/apps/app: spec.components: is a string and should be a list"},
-		{"nested field", git + `{"interval":"1m","url":"http://x/a","ref":{"semver":"1.x"}}}`, "GitRepository/apps/app: spec.ref.semver: not supported yet"},
+		{"nested field", git + `{"interval":"1m","url":"http://x/a","ref":{"semvers":"1.x"}}}`, "GitRepository/apps/app: spec.ref.semvers: not supported yet"},
 		{"dependency", strings.Replace(ks, `"namespace":"apps"`, `"namespace":"apps","annotations":{"fleet.flotilla.dev/depends-on":"HelmRelease/apps/db,GitRepository/apps/db"}`, 1) + `{"interval":"1m","prune":true,"sourceRef":{"kind":"GitRepository","name":"a"}}}`,
 			"Kustomization/apps/app: metadata.annotations[fleet.flotilla.dev/depends-on]: \"GitRepository/apps/db\" is not HelmRelease/NAMESPACE/NAME or Kustomization/NAMESPACE/NAME"},
 		{"rollout policy", pl + `{"apps":[{"kind":"Kustomization","name":"a"}],"clusters":{"names":["x"]},"rolloutPolicyRef":{"name":"p"}}}`, "spec.rolloutPolicyRef: not supported yet"},
+		{"spec of an account", `{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"a","namespace":"apps"},"spec":{"a":1}}`, "ServiceAccount/apps/a: spec: a ServiceAccount has no spec"},
+		{"unnamed pull secret", `{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"a","namespace":"apps"},"imagePullSecrets":[{"name":"x"},{}]}`, "imagePullSecrets[1].name: is required"},
+		{"pull secrets elsewhere", `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"a","namespace":"apps"},"stringData":{"a":"b"},"imagePullSecrets":[{"name":"x"}]}`, "imagePullSecrets: only a ServiceAccount has them"},
+		{"mountable secrets elsewhere", `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"a","namespace":"apps"},"stringData":{"a":"b"},"secrets":[{"name":"x"}]}`, "secrets: only a ServiceAccount has them"},
+		{"a token to mount elsewhere", `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"a","namespace":"apps"},"stringData":{"a":"b"},"automountServiceAccountToken":false}`, "automountServiceAccountToken: only a ServiceAccount has them"},
+		{"credential of a namespace", `{"apiVersion":"fleet.flotilla.dev/v1alpha1","kind":"Credential","metadata":{"name":"a","namespace":"apps"},"spec":{"urlPrefix":"https://x","namespaces":["*"],"provider":"aws"}}`, "metadata.namespace: a Credential has no namespace"},
+		{"source of charts", ks + `{"interval":"1m","prune":true,"sourceRef":{"kind":"HelmRepository","name":"a"}}}`, "spec.sourceRef.kind: \"HelmRepository\" is not GitRepository, OCIRepository, Bucket or ExternalArtifact"},
 		{"unknown kind", `{"apiVersion":"helm.toolkit.fluxcd.io/v2","kind":"HelmRelease","metadata":{"name":"a"}}`, "HelmRelease a: invalid: kind HelmRelease of helm.toolkit.fluxcd.io/v2 is not supported yet"},
 		{"missing interval", ks + `{"prune":true,"sourceRef":{"kind":"GitRepository","name":"a"}}}`, "spec.interval: is required"},
 		{"missing prune", ks + `{"interval":"1m","sourceRef":{"kind":"GitRepository","name":"a"}}}`, "spec.prune: is required"},

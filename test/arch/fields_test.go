@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,7 +16,8 @@ import (
 func TestEveryFieldIsProvedByATestThatIsThere(t *testing.T) {
 	t.Parallel()
 	known := map[string]map[string]bool{}
-	for _, field := range flux.KustomizationFields {
+	for _, field := range slices.Concat(flux.KustomizationFields, flux.GitRepositoryFields, flux.OCIRepositoryFields, flux.BucketFields, flux.HelmRepositoryFields,
+		flux.HelmChartFields, flux.ExternalArtifactFields, flux.ReceiverFields) {
 		tests := strings.Fields(field.Test)
 		if len(tests) == 0 {
 			t.Errorf("field %s names no test that proves it", field.Path)

@@ -30,7 +30,7 @@ func TestMakeHelpListsTheTargets(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
-	for _, target := range []string{"help", "build", "test", "demo", "bench", "generate", "lint", "verify"} {
+	for _, target := range []string{"help", "build", "test", "fuzz", "demo", "bench", "generate", "lint", "verify"} {
 		if !regexp.MustCompile(`(?m)^  make ` + target + ` +\S`).Match(output) {
 			t.Errorf("make help says nothing of %s:\n%s", target, output)
 		}
@@ -87,7 +87,7 @@ func TestReadmesTableIsTrueOfKindsAndFields(t *testing.T) {
 	for _, kind := range resource.Kinds() {
 		words = append(words, kind.Name)
 	}
-	for _, field := range append(append([]flux.Field{}, flux.KustomizationFields...), flux.GitRepositoryFields...) {
+	for _, field := range flux.KustomizationFields {
 		words = append(words, "`"+field.Path+"`")
 	}
 	for _, word := range words {

@@ -69,6 +69,11 @@ func (a *app) runApply(ctx context.Context, o applyOptions) error {
 		return err
 	}
 	defer h.close()
+	return a.applyDeclared(ctx, h, declared, o)
+}
+
+// applyDeclared asks the hub what declarations mean, has that confirmed, and stores them.
+func (a *app) applyDeclared(ctx context.Context, h *hub, declared []declaration, o applyOptions) error {
 	planned, err := a.planApply(ctx, h, declared)
 	if err != nil {
 		return err
@@ -182,7 +187,7 @@ func changeWord(change adminv1.Change) string {
 func readyGoals(declared []declaration) []goal {
 	var goals []goal
 	for _, d := range declared {
-		if d.kind.App || d.kind.Category == "sources" || d.kind.Name == "Placement" {
+		if d.kind.Reconcilable() || d.kind.Name == "Placement" {
 			goals = append(goals, goal{ref: d.ref, expect: []expectation{expectReady()}})
 		}
 	}

@@ -96,7 +96,7 @@ spec:
 apiVersion: source.toolkit.fluxcd.io/v1
 kind: GitRepository
 metadata: {name: app}
-spec: {url: "ssh://git/app", ref: {semver: 1.x}}
+spec: {url: "ssh://git/app", ref: {semvers: 1.x}}
 ---
 kind: [broken
 ---
@@ -108,7 +108,7 @@ metadata: {name: app}
 	b.fails(exitUsage, []string{
 		"Error: nothing was applied: 8 problems",
 		bad + `, document 1 (line 1): Kustomization/apps/app: spec.interval: "soon" is not a duration`,
-		bad + ", document 2 (line 8): GitRepository/apps/app: spec.ref.semver: not supported yet",
+		bad + ", document 2 (line 8): GitRepository/apps/app: spec.ref.semvers: not supported yet",
 		bad + ", document 3 (line 13): yaml: line 13: did not find expected ',' or ']'",
 		bad + ", document 4 (line 15): HelmRelease app: kind HelmRelease of helm.toolkit.fluxcd.io/v2 is not supported yet",
 		good + ", document 3 (line 14): GitRepository/apps/app: is given twice",

@@ -59,6 +59,7 @@ func newBuildCommand(a *app) *cobra.Command {
 	flags.add(cmd)
 	cmd.Flags().BoolVar(&explain, "explain", false, "say which way the tree is built and why, in place of its objects")
 	cmd.Flags().BoolVar(&secrets, "show-secrets", false, "do not mask the values of Secrets")
+	cmd.AddCommand(newBuildArtifactCommand(a))
 	return cmd
 }
 

@@ -58,11 +58,25 @@ func kindColumns(sample *object) (normal, wide []column) {
 		return clusterColumns()
 	case sample.Kind == resource.Placement.Name:
 		return placementColumns()
+	case sample.Kind == resource.Receiver.Name:
+		return []column{suspendedColumn, readyColumn, messageColumn}, []column{textColumn("TYPE", receiverType), ageColumn}
 	case sample.Kind == resource.Secret.Name:
 		return []column{textColumn("TYPE", func(o *object) string { return o.Type }), ageColumn}, nil
+	case sample.Kind == resource.Credential.Name:
+		return []column{textColumn("URL PREFIX", func(o *object) string { return credentialOf(o).URLPrefix }),
+			textColumn("NAMESPACES", func(o *object) string { return strings.Join(credentialOf(o).Namespaces, ",") }),
+			textColumn("PROVIDER", func(o *object) string { return credentialOf(o).Provider }), ageColumn}, nil
+	case sample.Kind == resource.ServiceAccount.Name:
+		return []column{ageColumn}, nil
 	}
 	return []column{revisionColumn, suspendedColumn, readyColumn, messageColumn},
 		[]column{textColumn("URL", sourceURL), ageColumn}
+}
+
+func receiverType(o *object) string {
+	var spec flux.Receiver
+	_ = json.Unmarshal(o.Spec, &spec) // the hub validated it; without it: none
+	return spec.Type
 }
 
 func textColumn(header string, cell func(*object) string) column {
@@ -186,10 +200,37 @@ func appSource(o *object) string {
 	return spec.SourceRef.Kind + "/" + spec.SourceRef.Name
 }
 
+// sourceURL is where a Source has what it has from.
 func sourceURL(o *object) string {
-	var spec flux.GitRepository
+	switch o.Kind {
+	case resource.Bucket.Name:
+		var spec flux.Bucket
+		_ = json.Unmarshal(o.Spec, &spec)
+		endpoint, _, _ := strings.Cut(spec.Endpoint, "?") // as it may have one at Azure
+		return strings.TrimSuffix(endpoint, "/") + "/" + spec.BucketName
+	case resource.HelmChart.Name:
+		var spec flux.HelmChart
+		_ = json.Unmarshal(o.Spec, &spec)
+		return spec.SourceRef.Kind + "/" + spec.SourceRef.Name + " " + spec.Chart
+	}
+	var spec flux.GitRepository // as the others' is
 	_ = json.Unmarshal(o.Spec, &spec)
-	return spec.URL
+	return withoutQuery(spec.URL)
+}
+
+// withoutQuery is a URL for a screen: the query of a HelmRepository's may be what lets in.
+func withoutQuery(address string) string {
+	before, _, queried := strings.Cut(address, "?")
+	if queried {
+		before += "?..."
+	}
+	return before
+}
+
+func credentialOf(o *object) fleet.Credential {
+	var spec fleet.Credential
+	_ = json.Unmarshal(o.Spec, &spec)
+	return spec
 }
 
 func placementOf(o *object) fleet.Placement {

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/status"
 	"sigs.k8s.io/yaml"
 
+	"flotilla.dev/flotilla/pkg/resource"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
 
@@ -239,7 +240,7 @@ func TestAPIResourcesListsEveryKind(t *testing.T) {
 	b := newBareBundle(t)
 	wantTexts(t, "stdout", b.ok("api-resources").stdout, "NAME", "kustomizations", "ks", "kustomize.toolkit.fluxcd.io/v1", "secrets")
 	wantTexts(t, "-o name", b.ok("api-resources", "-o", "name").stdout, "kustomizations.kustomize.toolkit.fluxcd.io\n", "secrets\n")
-	if document := parseJSON(t, b.ok("api-resources", "-o", "json").stdout); len(document["resources"].([]any)) != 5 {
+	if document := parseJSON(t, b.ok("api-resources", "-o", "json").stdout); len(document["resources"].([]any)) != len(resource.Kinds()) {
 		t.Errorf("-o json gives %v", document)
 	}
 	wantTexts(t, "-o wide", b.ok("api-resources", "-o", "wide").stdout, "CATEGORY")

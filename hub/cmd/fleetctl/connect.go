@@ -41,14 +41,15 @@ func dialHub(t target) (*grpc.ClientConn, error) {
 
 // hub is a connection to the admin API.
 type hub struct {
-	objects  adminv1.ObjectsServiceClient
-	apps     adminv1.AppsServiceClient
-	clusters adminv1.ClustersServiceClient
-	events   adminv1.EventsServiceClient
-	prunes   adminv1.PrunesServiceClient
-	asks     adminv1.QuestionsServiceClient
-	admin    adminv1.HubServiceClient
-	conn     *grpc.ClientConn
+	objects   adminv1.ObjectsServiceClient
+	apps      adminv1.AppsServiceClient
+	clusters  adminv1.ClustersServiceClient
+	events    adminv1.EventsServiceClient
+	prunes    adminv1.PrunesServiceClient
+	asks      adminv1.QuestionsServiceClient
+	admin     adminv1.HubServiceClient
+	artifacts adminv1.ArtifactsServiceClient
+	conn      *grpc.ClientConn
 }
 
 // connect returns the hub of the context. It connects when it is first used.
@@ -64,14 +65,15 @@ func (a *app) connect() (*hub, error) {
 	a.conn = conn
 	noted := noting{conn, &a.asked}
 	return &hub{
-		objects:  adminv1.NewObjectsServiceClient(noted),
-		apps:     adminv1.NewAppsServiceClient(noted),
-		clusters: adminv1.NewClustersServiceClient(noted),
-		events:   adminv1.NewEventsServiceClient(noted),
-		prunes:   adminv1.NewPrunesServiceClient(noted),
-		asks:     adminv1.NewQuestionsServiceClient(noted),
-		admin:    adminv1.NewHubServiceClient(noted),
-		conn:     conn,
+		objects:   adminv1.NewObjectsServiceClient(noted),
+		apps:      adminv1.NewAppsServiceClient(noted),
+		clusters:  adminv1.NewClustersServiceClient(noted),
+		events:    adminv1.NewEventsServiceClient(noted),
+		prunes:    adminv1.NewPrunesServiceClient(noted),
+		asks:      adminv1.NewQuestionsServiceClient(noted),
+		admin:     adminv1.NewHubServiceClient(noted),
+		artifacts: adminv1.NewArtifactsServiceClient(noted),
+		conn:      conn,
 	}, nil
 }
 

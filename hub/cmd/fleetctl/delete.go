@@ -65,7 +65,10 @@ func newDeleteCommand(a *app) *cobra.Command {
 
 // endOrder is the order in which one ends objects. An App comes before its Placement: were that gone first, the App's
 // objects would be left where they are, as the deletion table has it. What is referred to comes later.
-var endOrder = []resource.Kind{resource.Kustomization, resource.Placement, resource.GitRepository, resource.Secret, resource.Cluster}
+var endOrder = []resource.Kind{
+	resource.Receiver, resource.Kustomization, resource.Placement, resource.HelmChart, resource.ExternalArtifact, resource.Bucket, resource.OCIRepository,
+	resource.GitRepository, resource.HelmRepository, resource.Credential, resource.ServiceAccount, resource.Secret, resource.Cluster,
+}
 
 func endRank(kind resource.Kind) int {
 	return slices.IndexFunc(endOrder, func(k resource.Kind) bool { return k.Name == kind.Name })

@@ -125,7 +125,7 @@ func (a *app) printDescription(d *description) error {
 	a.describeMetadata(d.object)
 	a.describeStatus(d.object)
 	if len(d.object.Spec) > 0 && string(d.object.Spec) != "{}" {
-		spec, err := yaml.JSONToYAML(d.object.Spec)
+		spec, err := shownSpec(d.object)
 		if err != nil {
 			return fmt.Errorf("spec of %s: %w", d.object.ref(), err)
 		}
@@ -139,6 +139,22 @@ func (a *app) printDescription(d *description) error {
 		return err
 	}
 	return a.describeEvents(d.events)
+}
+
+// shownSpec is the spec as YAML for a screen, without the query of a HelmRepository's URL. -o yaml has all of it.
+func shownSpec(o *object) ([]byte, error) {
+	text, err := yaml.JSONToYAML(o.Spec)
+	if err != nil || o.Kind != resource.HelmRepository.Name {
+		return text, err
+	}
+	var spec map[string]any
+	if err := yaml.Unmarshal(text, &spec); err != nil {
+		return nil, err
+	}
+	if address, is := spec["url"].(string); is {
+		spec["url"] = withoutQuery(address)
+	}
+	return yaml.Marshal(spec)
 }
 
 func (a *app) describeMetadata(o *object) {

@@ -53,6 +53,7 @@ func newDiffCommand(a *app) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&flags.drift, "drift", false, "only what was applied and has become otherwise since")
 	flags.local.add(cmd)
+	cmd.AddCommand(newDiffArtifactCommand(a))
 	return cmd
 }
 

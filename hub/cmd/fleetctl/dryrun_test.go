@@ -1,9 +1,21 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"io"
+	"log"
+	"math/big"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/spf13/cobra"
 
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
@@ -11,7 +23,7 @@ import (
 
 // readers are the commands that change nothing at the hub.
 var readers = []string{
-	"get", "describe", "status", "events", "diff", "tree", "trace", "history", "build", "debug", "api-resources", "wait", "prune show", "cluster list", "version", "help",
+	"get", "describe", "status", "events", "diff", "tree", "trace", "history", "build", "debug", "api-resources", "wait", "prune show", "cluster list", "list artifacts", "pull artifact", "build artifact", "diff artifact", "export", "version", "help",
 	"config view", "config get-contexts", "config use-context", "config set-context", "config delete-context",
 	"completion bash", "completion zsh", "completion fish", "completion powershell", "exit-codes",
 }
@@ -29,11 +41,32 @@ func TestEveryChangeHasADryRunThatSendsNoneAndSaysTheSame(t *testing.T) {
 		{"resume", "ks/app", "kustomization.kustomize.toolkit.fluxcd.io/app resumed"},
 		{"prune approve", "ks/app@canary-1 --confirm=1", "kustomization.kustomize.toolkit.fluxcd.io/app@canary-1 approved sha256:55556666 in canary-1"},
 		{"cluster register", "eu-1", ""},
+		{"create receiver", "app --type github --secret-ref app --resource GitRepository/app", "receiver.notification.toolkit.fluxcd.io/app created"},
+		{"create secret receiver", "app --type github", "secret/app created"},
+		{"create source git", "new --url https://example.com/x --branch main", "gitrepository.source.toolkit.fluxcd.io/new created"},
+		{"create source oci", "new --url oci://example.com/x --tag 1", "ocirepository.source.toolkit.fluxcd.io/new created"},
+		{"create source helm", "new --url https://example.com/x", "helmrepository.source.toolkit.fluxcd.io/new created"},
+		{"create source chart", "new --source HelmRepository/x --chart x", "helmchart.source.toolkit.fluxcd.io/new created"},
+		{"create source bucket", "new --bucket-name new-bucket --endpoint example.com", "bucket.source.toolkit.fluxcd.io/new created"},
+		{"create source external", "new", "externalartifact.source.toolkit.fluxcd.io/new created"},
+		{"create secret git", "new --url https://example.com/x --username u --password p", "secret/new created"},
+		{"create secret helm", "new --username u --password p", "secret/new created"},
+		{"create secret oci", "new --url example.com --username u --password p", "secret/new created"},
+		{"create secret tls", "new --ca-crt-file CA", "secret/new created"},
+		{"create secret proxy", "new --address http://proxy:3128", "secret/new created"},
+		{"create secret githubapp", "new --app-id 1 --app-installation-id 2 --app-private-key FILE", "secret/new created"},
+		{"create secret notation", "new --ca-cert-file CA --trust-policy-file POLICY", "secret/new created"},
+		{"create credential", "new --url-prefix https://example.com/x --namespaces apps --secret-ref admin/x", "credential.fleet.flotilla.dev/new created"},
+		{"push artifact", "ea/new --path FILE --revision main@sha1:1", "externalartifact.source.toolkit.fluxcd.io/new created"},
+		{"push artifact", "oci://REGISTRY/app:v1 --path FILE --revision main@sha1:1 --source x", "oci://REGISTRY/app@sha256:"},
+		{"tag artifact", "oci://REGISTRY/app:v0 --tag v1", "REGISTRY/app:v1 tagged"},
 		{"hub recover", "", "prod-1, prod-2 left safe mode; 3 sources resolved anew"},
 	} {
 		t.Run(test.command+" "+test.args, func(t *testing.T) {
 			b := newHeld(t)
-			args := append(strings.Fields(test.command), strings.Fields(strings.Replace(test.args, "FILE", b.write("fleet.yaml", declared), 1))...)
+			b.ready()
+			put := b.putting()
+			args := append(strings.Fields(test.command), strings.Fields(put.Replace(test.args))...)
 			var dry []string
 			for _, arg := range args { // nobody is asked to confirm what does not happen
 				if !strings.HasPrefix(arg, "--confirm") {
@@ -52,8 +85,8 @@ func TestEveryChangeHasADryRunThatSendsNoneAndSaysTheSame(t *testing.T) {
 					t.Errorf("stdout does not say that it is a dry run: %q", line)
 				}
 			}
-			wantTexts(t, "stdout", r.stdout, test.want)
-			wantTexts(t, "stdout of the change itself", b.ok(args...).stdout, test.want)
+			wantTexts(t, "stdout", r.stdout, put.Replace(test.want))
+			wantTexts(t, "stdout of the change itself", b.ok(args...).stdout, put.Replace(test.want))
 		})
 		tested[test.command] = true
 	}
@@ -77,6 +110,51 @@ func TestEveryChangeHasADryRunThatSendsNoneAndSaysTheSame(t *testing.T) {
 	}
 	walk(newRootCommand(a))
 }
+
+// putting puts files of the test's, and a registry with the artifact app:v0, in the place of words that stand for them.
+func (b *bundle) putting() *strings.Replacer {
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	b.t.Cleanup(server.Close)
+	host := strings.TrimPrefix(server.URL, "http://")
+	b.ok("push", "artifact", "oci://"+host+"/app:v0", "--path", b.write("app.yaml", "a: 1\n"), "--revision", "main@sha1:1", "--source", "x")
+	return strings.NewReplacer("FILE", b.write("fleet.yaml", declared), "REGISTRY", host, "CA", b.write("ca.crt", testCA),
+		"POLICY", b.write("policy.json", `{"version":"1.0","trustPolicies":[{"name":"x"}]}`))
+}
+
+// ready makes every source ready as soon as it is declared.
+func (b *bundle) ready() {
+	b.hub.applied = func(r *adminv1.ApplyRequest) {
+		declared, err := identify(r.GetObject())
+		if err != nil || declared.kind.Category != "sources" && declared.kind.Name != "Receiver" {
+			return
+		}
+		var object map[string]any
+		if err := json.Unmarshal(r.GetObject(), &object); err != nil {
+			b.t.Error(err)
+		}
+		object["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": "True", "message": "stored artifact"}},
+			"artifact": map[string]any{"revision": "main@sha1:696f056d"}}
+		raw, err := json.Marshal(object)
+		if err != nil {
+			b.t.Error(err)
+		}
+		b.hub.store(objectKey{declared.kind.Name, declared.namespace, declared.name, ""}, raw, false)
+	}
+}
+
+// testCA is a certificate.
+var testCA = func() string {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true, NotAfter: time.Now().Add(time.Hour)}
+	raw, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		panic(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}))
+}()
 
 func TestDryRunTellsWhatItIsAbout(t *testing.T) {
 	t.Parallel()

@@ -45,6 +45,7 @@ type fakeHub struct {
 	deleted    func(*adminv1.DeleteRequest)    // runs after a Delete that is no dry run
 	orders     bool                            // a Delete of an instance that is not there is an order to its spoke
 	source     *adminv1.ReconcileResponse      // the Source a Reconcile answers with
+	pushes     []pushed                        // that came
 }
 
 type objectKey struct{ kind, namespace, name, cluster string }
@@ -73,6 +74,7 @@ func newFakeHub(t *testing.T, config rpc.ServerConfig) *fakeHub {
 		adminv1.RegisterEventsServiceServer(s, &fakeEvents{fakeHub: h})
 		adminv1.RegisterPrunesServiceServer(s, &fakePrunes{fakeHub: h})
 		adminv1.RegisterQuestionsServiceServer(s, &fakeQuestions{fakeHub: h})
+		adminv1.RegisterArtifactsServiceServer(s, &fakeArtifacts{fakeHub: h})
 		adminv1.RegisterHubServiceServer(s, &fakeAdmin{fakeHub: h})
 	})
 	return h

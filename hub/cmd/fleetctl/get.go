@@ -31,6 +31,7 @@ func newGetCommand(a *app) *cobra.Command {
 		Long: "List objects, or with -c or @CLUSTER, the instances that apps have in clusters.\n\n" +
 			"-l selects by the objects' own labels; an instance has those of its app. The clusters of an app are chosen with -c.",
 		Example: `  fleetctl get sources,ks -A             what is declared, in all namespaces
+  fleetctl get sources git               as Flux's client has it, too
   fleetctl get ks/podinfo@eu-1           how an app is in one cluster
   fleetctl get ks -c eu-1                what one cluster runs
   fleetctl get ks/podinfo -c '*'         how an app is in every cluster

@@ -128,6 +128,34 @@ func TestGetNeverPrintsTheContentOfASecret(t *testing.T) {
 	}
 }
 
+func TestTheQueryOfARepositoryIsOnNoScreen(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.hub.put(t, `
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: HelmRepository
+metadata: {name: charts, namespace: apps}
+spec: {interval: 1m, url: "https://charts.example.com/stable?sig=canary"}
+---
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: Bucket
+metadata: {name: objects, namespace: apps}
+spec: {interval: 1m, provider: azure, endpoint: "https://a.blob.core.windows.net/?sv=canary", bucketName: c}
+`)
+	for command, want := range map[string]string{
+		"get helmrepositories -o wide":   "https://charts.example.com/stable?...",
+		"get buckets -o wide":            "https://a.blob.core.windows.net/c",
+		"describe HelmRepository/charts": "url: https://charts.example.com/stable?...",
+	} {
+		if out := b.ok(strings.Fields(command)...).stdout; !strings.Contains(out, want) || strings.Contains(out, "canary") {
+			t.Errorf("%s prints\n%s\nwant %q, and no query", command, out, want)
+		}
+	}
+	if out := b.ok("get", "helmrepositories", "-o", "yaml").stdout; !strings.Contains(out, "?sig=canary") {
+		t.Errorf("-o yaml is not what was declared:\n%s", out)
+	}
+}
+
 func TestGetReadsEveryPage(t *testing.T) {
 	t.Parallel()
 	b := newFleet(t)
@@ -207,8 +235,8 @@ func TestWrongUsageExits2AndSaysWhatIsMeant(t *testing.T) {
 		{"config frobnicate", `unknown command "frobnicate" for "fleetctl config"`},
 		{"describe ks", `"ks" names no object`},
 		{"suspend ks/app@prod-1", "acts on the whole fleet"},
-		{"suspend cluster/prod-1", "sources and apps can be suspended"},
-		{"reconcile placement/app", "sources and apps can be reconciled"},
+		{"suspend cluster/prod-1", "sources, apps and receivers can be suspended"},
+		{"reconcile placement/app", "sources, apps and receivers can be reconciled"},
 		{"reconcile gitrepo/app --with-source", "--with-source is for apps"},
 		{"prune show cluster/prod-1", "only apps prune"},
 		{"wait ks/app --for=magic", "--for=magic is not ready"},
@@ -223,7 +251,7 @@ func TestWrongUsageExits2AndSaysWhatIsMeant(t *testing.T) {
 		{"events --since -1h", "--since -1h0m0s is not in the past"},
 		{"suspend ks/app --all", "--all means all of a kind: name none"},
 		{"suspend --all", "--all needs a kind"},
-		{"suspend placements --all", "sources and apps can be suspended"},
+		{"suspend placements --all", "sources, apps and receivers can be suspended"},
 		{"events --for ks/app -A", "--for ks/app and -A do not go together"},
 		{"events --for cluster/prod-1 -A", "--for cl/prod-1 and -A do not go together"},
 		{"events --types Loud", `--types "Loud" is not Warning`},

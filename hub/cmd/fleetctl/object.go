@@ -32,6 +32,7 @@ type objectStatus struct {
 	Artifact               *artifactStatus `json:"artifact"`
 	Fleet                  fleetStatus     `json:"fleet"`
 	Matched                []string        `json:"matched"`
+	WebhookPath            string          `json:"webhookPath"`
 	ClusterID              string          `json:"clusterID"`
 	LastSeen               string          `json:"lastSeen"`
 	SpokeVersion           string          `json:"spokeVersion"`

@@ -35,7 +35,7 @@ func newReconcileCommand(a *app) *cobra.Command {
 				case r.cluster == everyCluster:
 					return usagef(cmd, "%s: leave @* out", r)
 				case !reconcilable(r.kind):
-					return usagef(cmd, "%s: sources and apps can be reconciled", r)
+					return usagef(cmd, "%s: sources, apps and receivers can be reconciled", r)
 				case o.withSource && !r.kind.App:
 					return usagef(cmd, "%s: --with-source is for apps", r)
 				}
@@ -51,7 +51,7 @@ func newReconcileCommand(a *app) *cobra.Command {
 }
 
 // reconcilable reports whether the kind does anything by itself that one can ask for.
-func reconcilable(kind resource.Kind) bool { return kind.App || kind.Category == "sources" }
+func reconcilable(kind resource.Kind) bool { return kind.Reconcilable() }
 
 func (a *app) runReconcile(ctx context.Context, refs []ref, o reconcileOptions) error {
 	h, err := a.connect()
@@ -90,7 +90,9 @@ func (a *app) reconcileOne(ctx context.Context, h *hub, r ref, o reconcileOption
 	if err != nil {
 		return nil, err
 	}
-	a.say(symbolDone, "%s is at revision %s", r, printer.Revision(final.revision()))
+	if revision := final.revision(); revision != "" {
+		a.say(symbolDone, "%s is at revision %s", r, printer.Revision(revision))
+	}
 	return a.printStored(r, "reconciled", final.raw)
 }
 

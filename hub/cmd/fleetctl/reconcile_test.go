@@ -116,7 +116,7 @@ kustomization.kustomize.toolkit.fluxcd.io/second`)
 	}
 	r := b.ok("suspend", "sources", "--all", "-n", "empty")
 	want(t, "stdout", r.stdout, "")
-	wantTexts(t, "stderr", r.stderr, "No gitrepositories found in namespace empty")
+	wantTexts(t, "stderr", r.stderr, "No sources found in namespace empty")
 	for args, n := range map[string]int{"resume ks --all": 2, "resume ks --all -n other": 1, "suspend ks --all -n empty": 0} {
 		if items, ok := parseJSON(t, b.ok(append(strings.Fields(args), "-o", "json")...).stdout)["items"].([]any); !ok || len(items) != n {
 			t.Errorf("%s -o json gives %v", args, items)

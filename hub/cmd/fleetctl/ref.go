@@ -80,6 +80,7 @@ func (a *app) parseRefs(cmd *cobra.Command, args []string) ([]ref, error) {
 	if err := a.settings(); err != nil {
 		return nil, err
 	}
+	args = fluxWords(args)
 	if len(args) == 0 {
 		return nil, usagef(cmd, "%s", missingArguments(cmd))
 	}
@@ -146,6 +147,20 @@ func (a *app) newRef(cmd *cobra.Command, kind resource.Kind, text string) (ref, 
 		return ref{}, usagef(cmd, "a %s has no instance in a cluster: leave @%s out", kind.Name, cluster)
 	}
 	return r, nil
+}
+
+// fluxSources are the kinds of sources by the words that Flux's client has for them.
+var fluxSources = map[string]string{
+	"all": resource.Sources, "git": resource.GitRepository.Plural, "oci": resource.OCIRepository.Plural, "helm": resource.HelmRepository.Plural,
+	"chart": resource.HelmChart.Plural, "bucket": resource.Bucket.Plural, "external": resource.ExternalArtifact.Plural,
+}
+
+// fluxWords takes arguments as Flux's client has them, source git NAME, for what they are here: gitrepositories NAME.
+func fluxWords(args []string) []string {
+	if len(args) < 2 || args[0] != "source" && args[0] != "sources" || fluxSources[args[1]] == "" {
+		return args
+	}
+	return append([]string{fluxSources[args[1]]}, args[2:]...)
 }
 
 func isName(text string) bool {

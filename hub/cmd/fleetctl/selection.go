@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -24,6 +25,7 @@ func (a *app) parseSelection(cmd *cobra.Command, args []string, o getOptions) (s
 	if o.watchEvents && !(o.watch && a.flags.output == "json") {
 		return selection{}, usagef(cmd, "--output-watch-events needs -w and -o json")
 	}
+	args = fluxWords(args)
 	if len(args) > 1 || strings.Contains(args[0], "/") {
 		return a.parseNamedSelection(cmd, args, o)
 	}
@@ -133,7 +135,11 @@ func (a *app) chosen(ctx context.Context, h *hub, s selection) ([]ref, error) {
 func noneFound(queries []query) string {
 	var plurals []string
 	for _, q := range queries {
-		if plural := q.kind.Plural; len(plurals) == 0 || plurals[len(plurals)-1] != plural {
+		plural := q.kind.Plural
+		if q.kind.Category != "" && holdsAll(queries, q.kind.Category) {
+			plural = q.kind.Category
+		}
+		if !slices.Contains(plurals, plural) {
 			plurals = append(plurals, plural)
 		}
 	}
@@ -145,4 +151,11 @@ func noneFound(queries []query) string {
 		text += " in namespace " + namespace
 	}
 	return text
+}
+
+// holdsAll reports whether every kind of a category is asked for.
+func holdsAll(queries []query, category string) bool {
+	return !slices.ContainsFunc(resource.Kinds(), func(k resource.Kind) bool {
+		return k.Category == category && !slices.ContainsFunc(queries, func(q query) bool { return q.kind.Name == k.Name })
+	})
 }

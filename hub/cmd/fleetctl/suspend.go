@@ -45,7 +45,7 @@ func (a *app) parseReconcilable(cmd *cobra.Command, args []string, all bool) (se
 	}
 	for _, r := range refs {
 		if !reconcilable(r.kind) {
-			return selection{}, usagef(cmd, "%s: sources and apps can be suspended and resumed", r)
+			return selection{}, usagef(cmd, "%s: sources, apps and receivers can be suspended and resumed", r)
 		}
 	}
 	return selection{refs: refs}, fleetWide(cmd, refs)
@@ -56,6 +56,7 @@ func (a *app) parseAll(cmd *cobra.Command, args []string) (selection, error) {
 	if err := a.settings(); err != nil {
 		return selection{}, err
 	}
+	args = fluxWords(args)
 	if len(args) == 0 {
 		return selection{}, usagef(cmd, "--all needs a kind")
 	}
@@ -70,7 +71,7 @@ func (a *app) parseAll(cmd *cobra.Command, args []string) (selection, error) {
 		}
 		for _, kind := range kinds {
 			if !reconcilable(kind) {
-				return selection{}, usagef(cmd, "%s: sources and apps can be suspended and resumed", word)
+				return selection{}, usagef(cmd, "%s: sources, apps and receivers can be suspended and resumed", word)
 			}
 			s.queries = append(s.queries, query{kind: kind, namespace: a.namespace()})
 		}

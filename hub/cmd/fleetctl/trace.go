@@ -202,7 +202,7 @@ func (p *tracedPlace) fill(source *object) error {
 	if err := json.Unmarshal(source.Spec, &spec); err != nil {
 		return fmt.Errorf("read %s: %w", source.ref(), err)
 	}
-	p.URL = spec.URL
+	p.URL = withoutQuery(spec.URL)
 	for _, field := range []string{"commit", "name", "digest", "semver", "tag", "branch"} { // the first wins, as in Flux
 		if value := spec.Ref[field]; value != "" {
 			p.Ref = field + " " + value

@@ -266,3 +266,22 @@ func TestJoinCommandNamesTheHubAsSpokesReachIt(t *testing.T) {
 		})
 	}
 }
+
+func TestATrustedRootThatIsNoneIsRefusedAtTheStart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "trusted_root.json")
+	database := lab.TestDatabase(t)
+	for _, write := range []bool{false, true} {
+		if write {
+			if err := os.WriteFile(file, []byte("canary"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		said := refusal(t, nil, "serve", "--data-dir", dir, "--database-url", database, "--trusted-root", file,
+			"--spoke-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0")
+		if !strings.Contains(said, "--trusted-root") || strings.Contains(said, "canary") {
+			t.Errorf("the refusal is: %s", said)
+		}
+	}
+}

@@ -39,7 +39,7 @@ func RunStore(t *testing.T, open func(t *testing.T) artifact.Store) {
 
 func putGet(t *testing.T, s artifact.Store) {
 	data := blobs("a", "b", "")
-	must(t, s.Put(t.Context(), data))
+	mustBeNil(t, s.Put(t.Context(), data))
 	for digest, want := range data {
 		if got, err := s.Get(t.Context(), digest); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("Get: %q, %v; want %q", got, err, want)
@@ -56,7 +56,7 @@ func notFound(t *testing.T, s artifact.Store) {
 
 func missing(t *testing.T, s artifact.Store) {
 	a, b, c := fleet.DigestOf([]byte("a")), fleet.DigestOf([]byte("b")), fleet.DigestOf([]byte("c"))
-	must(t, s.Put(t.Context(), blobs("b")))
+	mustBeNil(t, s.Put(t.Context(), blobs("b")))
 	got, err := s.Missing(t.Context(), []fleet.Digest{c, b, a, c})
 	if err != nil || !slices.Equal(got, []fleet.Digest{c, a}) {
 		t.Errorf("Missing: %v, %v; want %v", got, err, []fleet.Digest{c, a})
@@ -75,13 +75,13 @@ func wrongDigest(t *testing.T, s artifact.Store) {
 }
 
 func putTwice(t *testing.T, s artifact.Store) {
-	must(t, s.Put(t.Context(), blobs("a")))
-	must(t, s.Put(t.Context(), blobs("a", "b")))
+	mustBeNil(t, s.Put(t.Context(), blobs("a")))
+	mustBeNil(t, s.Put(t.Context(), blobs("a", "b")))
 	putGet(t, s)
 }
 
 func nothing(t *testing.T, s artifact.Store) {
-	must(t, s.Put(t.Context(), nil))
+	mustBeNil(t, s.Put(t.Context(), nil))
 	if got, err := s.Missing(t.Context(), nil); err != nil || len(got) != 0 {
 		t.Errorf("Missing: %v, %v; want none", got, err)
 	}
@@ -90,7 +90,7 @@ func nothing(t *testing.T, s artifact.Store) {
 func aliasing(t *testing.T, s artifact.Store) {
 	data := []byte("mine")
 	digest := fleet.DigestOf(data)
-	must(t, s.Put(t.Context(), map[fleet.Digest][]byte{digest: data}))
+	mustBeNil(t, s.Put(t.Context(), map[fleet.Digest][]byte{digest: data}))
 	data[0] = 'X'
 	got, err := s.Get(t.Context(), digest)
 	if err != nil || string(got) != "mine" {
@@ -142,7 +142,7 @@ func content(t *testing.T, s artifact.Store) {
 	}
 	zeros := make([]byte, 1000)
 	data[fleet.DigestOf(zeros)] = zeros
-	must(t, s.Put(t.Context(), data))
+	mustBeNil(t, s.Put(t.Context(), data))
 	for digest, want := range data {
 		if got, err := s.Get(t.Context(), digest); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("Get of %d bytes: %d bytes, %v", len(want), len(got), err)
@@ -166,7 +166,7 @@ func keys(m map[fleet.Digest][]byte) []fleet.Digest {
 	return out
 }
 
-func must(t *testing.T, err error) {
+func mustBeNil(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,57 @@
+package hub
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"flotilla.dev/flotilla/hub/source"
+	"flotilla.dev/flotilla/hub/source/bucket"
+	"flotilla.dev/flotilla/hub/source/git"
+	"flotilla.dev/flotilla/hub/source/helm"
+	"flotilla.dev/flotilla/hub/source/oci"
+	"flotilla.dev/flotilla/hub/store"
+	"flotilla.dev/flotilla/pkg/resource"
+)
+
+// fetchers are what brings Sources, by kind.
+func fetchers(config Config, fleet *store.Store, network *source.Network, metrics *source.Metrics, mirrors *git.Git) (source.Kinds, error) {
+	trusted, err := trustedRoot(config)
+	if err != nil {
+		return nil, err
+	}
+	client, err := oci.NewClient(oci.ClientConfig{Network: network})
+	if err != nil {
+		return nil, err
+	}
+	registries, err := oci.New(oci.Config{
+		Client: client, Dir: filepath.Join(config.DataDir, "layers"), Store: fleet.Blobs(), Metrics: metrics, TrustedRoot: trusted, Log: config.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	buckets, err := bucket.New(bucket.Config{Store: fleet.Blobs(), Network: network, Metrics: metrics, Log: config.Log})
+	if err != nil {
+		return nil, err
+	}
+	charts, err := helm.New(helm.Config{Dir: filepath.Join(config.DataDir, "indexes"), Store: fleet.Blobs(), Network: network, Registry: registries, Metrics: metrics})
+	if err != nil {
+		return nil, err
+	}
+	return source.Kinds{
+		resource.GitRepository.Name: mirrors, resource.OCIRepository.Name: registries, resource.Bucket.Name: buckets,
+		resource.HelmRepository.Name: charts.Repositories(), resource.HelmChart.Name: charts.Charts(),
+	}, nil
+}
+
+// trustedRoot is whom keyless signatures are trusted by; nil: nobody, where a Source does not say.
+func trustedRoot(config Config) ([]byte, error) {
+	if config.TrustedRootFile == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(config.TrustedRootFile)
+	if err != nil {
+		return nil, fmt.Errorf("--trusted-root: %w", err)
+	}
+	return data, nil
+}

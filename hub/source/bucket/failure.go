@@ -1,0 +1,63 @@
+package bucket
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/url"
+
+	"flotilla.dev/flotilla/hub/source"
+)
+
+// explain words an error of a conversation. ctx is the caller's; limited the one with the upstream's timeout. s may be
+// nil.
+func (u upstream) explain(ctx, limited context.Context, s storage, err error) error {
+	var (
+		known   *source.Error
+		kept    *storeError
+		size    *sizeError
+		connect *url.Error
+	)
+	switch {
+	case errors.As(err, &known):
+		return known
+	case ctx.Err() == nil && errors.As(err, &kept):
+		return u.StoreError(err)
+	}
+	if failure := u.Explain(ctx, limited, err); failure != nil {
+		return failure
+	}
+	if s != nil {
+		if failure := s.explain(u, err); failure != nil {
+			return failure
+		}
+	}
+	switch {
+	case errors.As(err, &size):
+		return u.Fail(source.KindServer, "%s; it is tried again", size)
+	case errors.Is(err, errForeign):
+		return u.Fail(source.KindServer, "the server's answer is no list of a bucket: is spec.endpoint that of object storage, and spec.provider right?")
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &connect):
+		return u.Fail(source.KindConnect, "the connection broke; it is tried again")
+	}
+	return u.Fail(source.KindServer, "the server's answer was not understood: is spec.endpoint that of object storage, and spec.provider right?")
+}
+
+// busy is a failure of the server's, or the one that says for how long it asked to be left alone, if it did. Its own would
+// be told again at each try.
+func (b *Bucket) busy(u upstream, err error) error {
+	if kind := source.KindOf(err); kind == source.KindBusy || kind == source.KindServer {
+		if asked := b.config.Network.Busy(u.Upstream); asked != nil {
+			return asked
+		}
+	}
+	return err
+}
+
+// noCredential is what to do where reading without a credential was refused.
+func (u upstream) noCredential() string {
+	if u.spec.GetProvider() == "generic" {
+		return "name a Secret in spec.secretRef"
+	}
+	return "name a Secret in spec.secretRef, or have an administrator of the hub grant its identity to this URL and namespace (a Credential)"
+}

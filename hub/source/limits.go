@@ -1,0 +1,25 @@
+package source
+
+import (
+	"cmp"
+
+	"flotilla.dev/flotilla/pkg/artifact"
+)
+
+// Limits bound what an upstream may be.
+type Limits struct {
+	// Download is the bytes of one transfer.
+	Download int64
+	// Tree is the bytes of the files of a Tree together, File of each of them, Entries their number.
+	Tree    int64
+	File    int64
+	Entries int
+}
+
+// WithDefaults fills what is zero.
+func (l Limits) WithDefaults() Limits {
+	return Limits{
+		Download: cmp.Or(l.Download, 512<<20), Tree: cmp.Or(l.Tree, 256<<20), File: cmp.Or(l.File, 32<<20),
+		Entries: cmp.Or(l.Entries, artifact.MaxEntries),
+	}
+}

@@ -1,0 +1,196 @@
+package oci
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"flotilla.dev/flotilla/hub/source"
+)
+
+// authenticate does what an answer 401 asks for. Nothing has changed when there is nothing to log in with.
+func (r *Repository) authenticate(ctx context.Context, res *http.Response) (changed bool, err error) {
+	s := r.session
+	c := s.credential
+	if s.identity != nil {
+		if c, err = r.logIn(ctx); err != nil {
+			return false, err
+		}
+	}
+	wanted := challenges(res.Header.Values("WWW-Authenticate"))
+	if b, there := wanted["bearer"]; there {
+		token, err := r.token(ctx, b, c)
+		if err != nil {
+			return false, err
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.bearer, s.basic = token, false
+		return token.token != "", nil
+	}
+	if _, there := wanted["basic"]; !there || c.username == "" && c.password == "" {
+		return false, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.basic, s.bearer = true, bearer{}
+	return true, nil
+}
+
+// maxToken bounds a token service's answer.
+const maxToken = 1 << 20
+
+// token asks the service that the registry names for a token. That is a host of the registry's choosing, so it is reached by
+// the policy, and gets the credential over TLS alone.
+func (r *Repository) token(ctx context.Context, params map[string]string, c credential) (bearer, error) {
+	u := r.upstream
+	if c.token != "" {
+		return bearer{c.token, time.Now().Add(time.Hour), true}, nil
+	}
+	realm, err := url.Parse(params["realm"])
+	if err != nil || realm.Host == "" || realm.User != nil || realm.Scheme != "https" && realm.Scheme != "http" {
+		return bearer{}, u.Fail(source.KindServer, "the registry names no proper address of a service that gives tokens")
+	}
+	if realm.Scheme != "https" && !r.session.insecure {
+		return bearer{}, u.Fail(source.KindTLS, "the registry wants the credential to go to %s, in plain text; it is not sent (spec.insecure: true allows it)", short(realm.Host))
+	}
+	query := realm.Query()
+	if params["service"] != "" {
+		query.Set("service", params["service"])
+	}
+	// Never more than to pull from this repository, whatever the registry says.
+	scope := "repository:" + r.session.repository.RepositoryStr() + ":pull"
+	query.Set("scope", scope)
+	realm.Fragment = ""
+	ctx = withLimit(ctx, maxToken, "the token service's answer is too long")
+	var req *http.Request
+	if c.refresh != "" {
+		form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {c.refresh}, "service": {params["service"]}, "scope": {scope}, "client_id": {"flotilla"}}
+		req, err = http.NewRequestWithContext(ctx, http.MethodPost, realm.String(), strings.NewReader(form.Encode()))
+		if err == nil {
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
+	} else {
+		realm.RawQuery = query.Encode()
+		req, err = http.NewRequestWithContext(ctx, http.MethodGet, realm.String(), nil)
+		if err == nil && (c.username != "" || c.password != "") {
+			req.SetBasicAuth(c.username, c.password)
+		}
+	}
+	if err != nil {
+		return bearer{}, u.Fail(source.KindServer, "the registry names no proper address of a service that gives tokens")
+	}
+	req.Header.Set("User-Agent", "flotilla")
+	res, err := r.session.tokens.Do(req)
+	if err != nil {
+		return bearer{}, err
+	}
+	defer closing(res)
+	if res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden || res.StatusCode == http.StatusBadRequest {
+		denied := *res
+		denied.StatusCode = http.StatusUnauthorized
+		return bearer{}, r.refused(&denied)
+	}
+	if res.StatusCode != http.StatusOK {
+		return bearer{}, r.refused(res)
+	}
+	raw, err := io.ReadAll(res.Body)
+	if err != nil {
+		return bearer{}, err
+	}
+	return parseToken(u, raw)
+}
+
+// The life of a token: what the specification says where the answer does not, and what is believed.
+const (
+	tokenLife    = time.Minute
+	maxTokenLife = time.Hour
+	tokenMargin  = 10 * time.Second
+)
+
+func parseToken(u source.Upstream, raw []byte) (bearer, error) {
+	var answer struct {
+		Token       string `json:"token"`
+		AccessToken string `json:"access_token"`
+		ExpiresIn   int64  `json:"expires_in"`
+	}
+	bad := u.Fail(source.KindServer, "what the registry's token service answered is no token")
+	if json.Unmarshal(raw, &answer) != nil {
+		return bearer{}, bad
+	}
+	token := answer.Token
+	if token == "" {
+		token = answer.AccessToken
+	}
+	if !text(token) {
+		return bearer{}, bad
+	}
+	life := tokenLife
+	if answer.ExpiresIn > 0 {
+		life = time.Duration(min(answer.ExpiresIn, int64(maxTokenLife/time.Second))) * time.Second
+	}
+	return bearer{token, time.Now().Add(life - tokenMargin), true}, nil
+}
+
+// challenges are the parameters of each scheme that WWW-Authenticate names (RFC 9110, 11.6.1), schemes and names in lower
+// case.
+func challenges(values []string) map[string]map[string]string {
+	found := map[string]map[string]string{}
+	for _, value := range values {
+		var current map[string]string
+		for value = strings.TrimLeft(value, " \t,"); value != ""; value = strings.TrimLeft(value, " \t,") {
+			word, rest := token(value)
+			if word == "" {
+				break
+			}
+			if after := strings.TrimLeft(rest, " \t"); current != nil && strings.HasPrefix(after, "=") {
+				var text string
+				if text, value = quoted(strings.TrimLeft(after[1:], " \t")); text != "" {
+					current[strings.ToLower(word)] = text
+				}
+				continue
+			}
+			current = map[string]string{}
+			if _, there := found[strings.ToLower(word)]; !there {
+				found[strings.ToLower(word)] = current
+			}
+			value = rest
+		}
+	}
+	return found
+}
+
+// token takes a word off the front.
+func token(text string) (word, rest string) {
+	end := strings.IndexFunc(text, func(r rune) bool {
+		return !(r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || strings.ContainsRune("!#$%&'*+-.^_`|~", r))
+	})
+	if end < 0 {
+		return text, ""
+	}
+	return text[:end], text[end:]
+}
+
+// quoted takes a word, or one in quotes, off the front.
+func quoted(text string) (value, rest string) {
+	if !strings.HasPrefix(text, `"`) {
+		return token(text)
+	}
+	var out strings.Builder
+	for i := 1; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '"':
+			return out.String(), text[i+1:]
+		case c == '\\' && i+1 < len(text):
+			i++
+			out.WriteByte(text[i])
+		default:
+			out.WriteByte(c)
+		}
+	}
+	return out.String(), ""
+}

@@ -1,0 +1,88 @@
+package oci
+
+import (
+	"context"
+	"net/http"
+	"testing"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/oauth2"
+
+	"flotilla.dev/flotilla/hub/source"
+	"flotilla.dev/flotilla/pkg/flux"
+)
+
+// What tests put in the place of clouds.
+
+func NewECR(client *http.Client, endpoint string) Identity {
+	return &ecr{
+		client: client,
+		credentials: func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "canary"}, nil
+		},
+		endpoint: func(ecrRegistry) string { return endpoint },
+	}
+}
+
+func NewACR(client *http.Client, endpoint string) Identity {
+	return &acr{
+		client: client,
+		token: func(_ context.Context, at cloud.Configuration) (string, error) {
+			return "canary-of-" + at.Services[cloud.ResourceManager].Endpoint, nil
+		},
+		endpoint: func(string) string { return endpoint },
+	}
+}
+
+func NewGAR(token *oauth2.Token, err error) Identity {
+	return &gar{token: func(context.Context) (*oauth2.Token, error) { return token, err }}
+}
+
+// ECREndpoint is the API for a registry's host.
+func ECREndpoint(host string) (string, error) {
+	registry, err := parseECR(host)
+	return ecrEndpoint(registry), err
+}
+
+var (
+	ParseManifest     = parseManifest
+	ParseDockerConfig = func(data []byte, host, repository string) (found bool, err error) {
+		entries, err := parseDockerConfig(data)
+		if err != nil {
+			return false, err
+		}
+		chosen, found := choose(entries, host, repository)
+		if found {
+			_, err = chosen.credential()
+		}
+		return found, err
+	}
+	Challenges = challenges
+)
+
+// WithIdentity is a repository apps/podinfo that is logged in to, over plain HTTP, which nobody but a test can have.
+func WithIdentity(t *testing.T, identity Identity, host string) *Repository {
+	t.Helper()
+	client, err := NewClient(ClientConfig{Network: source.NewNetwork(source.NetworkConfig{Metrics: source.NewMetrics(nil)})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	address := "oci://" + host + "/apps/podinfo"
+	repository, err := client.Open(source.Upstream{Kind: "OCIRepository", URL: address}, Access{URL: address, Insecure: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	repository.session.identity = identity
+	return repository
+}
+
+// Forget makes a repository log in again.
+func Forget(r *Repository) { r.session.basic = false }
+
+// Layer, Platform and Metadata are a manifest's.
+func Layer(m *Manifest, s *flux.LayerSelector) (ocispec.Descriptor, error) { return m.layer(s) }
+func Platform(m *Manifest) (ocispec.Descriptor, error)                     { return m.platform() }
+func Metadata(m *Manifest) map[string]string                               { return m.metadata() }

@@ -1,0 +1,1 @@
+UPDATE source SET pushed_at = now();

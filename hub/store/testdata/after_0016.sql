@@ -1,0 +1,1 @@
+INSERT INTO blob (digest, size, object) VALUES ('stored elsewhere', 1, 'name');
