@@ -38,13 +38,26 @@ demo: ## Run a hub and three clusters on this machine until Ctrl-C; ARGS=--exit:
 test: setup ## Run every test, from units to a whole fleet with the built binaries
 	go test -vet=off -timeout 20m $(ARGS) ./...
 
+# What hostile input may reach has a target, which go test runs with its seeds alone. Each is given FUZZTIME here, two side
+# by side with a worker each: two dozen of them, as there are, take six minutes on two cores, beside what it takes to
+# compile them. ARGS is a pattern of packages and names: make fuzz ARGS=hub/hook.
+FUZZTIME ?= 30s
+
+.PHONY: fuzz
+fuzz: ## Fuzz whatever has a fuzz target, each for FUZZTIME=30s; ARGS chooses
+	@grep -rE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*\(' hub pkg spoke test | \
+		sed -E 's|^(.*)/[^/]*:func (Fuzz[A-Za-z0-9_]*).*|./\1 \2|' | grep -E -e '$(or $(ARGS),.)' | sort | \
+		xargs -P 2 -L 1 bash -c 'go test -vet=off -run "^$$" -fuzz "^$$2\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s -parallel 1 "$$1"' _
+
 # ARGS choose among the benchmarks of a fleet. Without them come those of builds first, beside kustomize's own, which takes
-# a minute and a half for 5,000 objects alone, and 5,000 random trees that have to be built as kustomize builds them.
+# a minute and a half for 5,000 objects alone, and 5,000 random trees that have to be built as kustomize builds them; then
+# a commit of one file in a large repository, beside Git's own fetch of it.
 .PHONY: bench
 bench: setup ## Print the benchmarks as tables
 ifndef ARGS
 	go test -vet=off -count=1 -timeout 20m -run '^$$' -bench AgainstKustomize -benchtime 1x ./pkg/build
 	go test -vet=off -count=1 -timeout 60m -run MakesOfAnyTreeWhatKustomizeMakes -v ./pkg/build -trees=5000
+	go test -vet=off -count=1 -timeout 20m -run '^$$' -bench OneFileChanged -benchtime 20x ./hub/source/git
 endif
 	go run ./test/bench $(ARGS)
 
