@@ -40,6 +40,8 @@ type kind struct {
 	proxy bool
 	// elsewhere: what is fetched may be at another host, which is followed without a credential, as registries and Helm repositories have it.
 	elsewhere bool
+	// signed: a request's signature is of the path that was asked for, so that no server redirects.
+	signed bool
 	// of is the kind that everything comes from, where that is another one; empty: itself.
 	of string
 }
@@ -49,11 +51,11 @@ var kinds = []kind{
 	{name: "GitRepository over SSH", start: startGitSSH, proxy: true},
 	{name: "OCIRepository", start: startOCI, http: true, header: true, proxy: true, elsewhere: true},
 	{name: "OCIRepository with tokens", start: startOCITokens, http: true, proxy: true, elsewhere: true},
-	{name: "Bucket", start: startBucket, http: true, proxy: true},
+	{name: "Bucket", start: startBucket, http: true, proxy: true, signed: true},
 	{name: "HelmRepository", start: startHelmRepository, http: true, elsewhere: true},
 	{name: "HelmChart over HTTP", start: startHelmChart, http: true, elsewhere: true},
 	{name: "HelmChart of a registry", start: startHelmChartOCI, http: true, elsewhere: true, questions: 2}, // the tags, and one of them
-	{name: "HelmChart of a Bucket", start: startHelmChartOfBucket, http: true, of: "Bucket"},
+	{name: "HelmChart of a Bucket", start: startHelmChartOfBucket, http: true, signed: true, of: "Bucket"},
 }
 
 // files hold a text. They come in another order each time that they are ranged over.
