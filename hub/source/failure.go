@@ -121,6 +121,17 @@ func (u Upstream) StoreError(err error) *Error {
 	return failure
 }
 
+// Shown is a text as it may be shown, whatever an upstream put into it: quoted where it has to be, and not too long.
+func Shown(text string) string {
+	if len(text) > maxShown {
+		text = text[:maxShown] + "..."
+	}
+	return strings.Trim(fmt.Sprintf("%q", text), `"`)
+}
+
+// maxShown is how many bytes of such a text there are.
+const maxShown = 200
+
 // addressField names the field that says where upstream is. A chart is where its repository is.
 func (u Upstream) addressField() string {
 	switch u.Kind {

@@ -177,7 +177,7 @@ func (w *walker) read(d *dir, name string, hash plumbing.Hash, limit int64) ([]b
 	if err := w.ctx.Err(); err != nil {
 		return nil, err
 	}
-	path := short(join(d.path, name))
+	path := source.Shown(join(d.path, name))
 	mirror, open := w.mirrors[d.module]
 	if !open {
 		return nil, errLost // of a submodule that was not entered: its directory was taken over

@@ -18,11 +18,11 @@ func inputOf(u source.Upstream, i int) (source.Input, error) {
 			continue
 		}
 		if input.Tree.IsZero() {
-			return input, unavailable(u, "NoArtifact", "spec.%s: GitRepository %s has no artifact yet; it is tried again when it has", field, short(input.Name))
+			return input, unavailable(u, "NoArtifact", "spec.%s: GitRepository %s has no artifact yet; it is tried again when it has", field, source.Shown(input.Name))
 		}
 		return input, nil
 	}
-	return source.Input{}, unavailable(u, "NotFound", "spec.%s: there is no GitRepository %s in the namespace", field, short(specOf(u).Include[i].Repository.Name))
+	return source.Input{}, unavailable(u, "NotFound", "spec.%s: there is no GitRepository %s in the namespace", field, source.Shown(specOf(u).Include[i].Repository.Name))
 }
 
 // unavailable is a failure with Flux's reason for it.
@@ -62,10 +62,10 @@ func (w *walker) include(root *dir) error {
 		}
 		from, found := tree.Sub(include.Origin())
 		if !found {
-			return unavailable(w.upstream, "CopyFailure", "%s.fromPath: GitRepository %s has no directory %s at %s", field, short(input.Name), short(include.Origin()), input.Revision)
+			return unavailable(w.upstream, "CopyFailure", "%s.fromPath: GitRepository %s has no directory %s at %s", field, source.Shown(input.Name), source.Shown(include.Origin()), input.Revision)
 		}
 		if taken(root, include.Target()) {
-			return w.upstream.Fail(source.KindContent, "%s.toPath: %s is there already; write a path that the repository does not have", field, short(include.Target()))
+			return w.upstream.Fail(source.KindContent, "%s.toPath: %s is there already; write a path that the repository does not have", field, source.Shown(include.Target()))
 		}
 		if len(w.included)+len(from.Files) > maxIncludedFiles {
 			return w.upstream.Fail(source.KindLimit, "its includes have more than %d files", maxIncludedFiles)

@@ -17,6 +17,8 @@ import (
 	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	"golang.org/x/crypto/ssh"
+
+	"flotilla.dev/flotilla/hub/source"
 )
 
 // trusted are the public keys that signatures may be of.
@@ -35,17 +37,17 @@ func readTrusted(secret map[string][]byte) (*trusted, error) {
 		data := secret[name]
 		switch {
 		case len(data) > maxKeys:
-			return nil, problem(fmt.Sprintf("%s of the Secret is larger than 1 MiB", short(name)))
+			return nil, problem(fmt.Sprintf("%s of the Secret is larger than 1 MiB", source.Shown(name)))
 		case strings.HasSuffix(name, ".asc"):
 			keys, err := openpgp.ReadArmoredKeyRing(bytes.NewReader(data))
 			if err != nil || len(keys) == 0 {
-				return nil, problem(fmt.Sprintf("%s of the Secret is not a PGP public key in armor, as gpg --export --armor prints it", short(name)))
+				return nil, problem(fmt.Sprintf("%s of the Secret is not a PGP public key in armor, as gpg --export --armor prints it", source.Shown(name)))
 			}
 			t.pgp = append(t.pgp, keys...)
 		case strings.HasSuffix(name, ".sshpub"):
 			keys, err := readSSHKeys(data)
 			if err != nil {
-				return nil, problem(fmt.Sprintf("%s of the Secret is not a list of SSH public keys, one a line", short(name)))
+				return nil, problem(fmt.Sprintf("%s of the Secret is not a list of SSH public keys, one a line", source.Shown(name)))
 			}
 			t.ssh = append(t.ssh, keys...)
 		}

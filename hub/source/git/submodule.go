@@ -30,7 +30,7 @@ func (m *module) enter(commit plumbing.Hash, at string, old *dir) (*dir, error) 
 		return nil, m.walker.upstream.Fail(source.KindLimit, "it has more than %d submodules", maxModules)
 	}
 	if m.depth >= maxModuleDepth {
-		return nil, m.walker.upstream.Fail(source.KindLimit, "submodule %s is the %dth in one another; %d are allowed", short(at), m.depth+1, maxModuleDepth)
+		return nil, m.walker.upstream.Fail(source.KindLimit, "submodule %s is the %dth in one another; %d are allowed", source.Shown(at), m.depth+1, maxModuleDepth)
 	}
 	u, err := m.submodule(commit, at)
 	if err != nil {
@@ -47,7 +47,7 @@ func (m *module) enter(commit plumbing.Hash, at string, old *dir) (*dir, error) 
 	case !errors.As(err, &failure):
 		errors.As(m.git.explain(m.ctx, m.ctx, u, err), &failure)
 	}
-	return nil, m.walker.upstream.Fail(failure.Kind, "submodule %s: %s", short(at), failure)
+	return nil, m.walker.upstream.Fail(failure.Kind, "submodule %s: %s", source.Shown(at), failure)
 }
 
 func (m *module) walkSubmodule(u source.Upstream, commit plumbing.Hash, at string, old *dir) (*dir, error) {
@@ -66,7 +66,7 @@ func (m *module) walkSubmodule(u source.Upstream, commit plumbing.Hash, at strin
 	}
 	found, err := object.GetCommit(mirror.storage, commit)
 	if err != nil {
-		return nil, &damageError{fmt.Errorf("submodule %s, commit %s: %w", short(at), commit, err)}
+		return nil, &damageError{fmt.Errorf("submodule %s, commit %s: %w", source.Shown(at), commit, err)}
 	}
 	m.mirrors[at] = mirror
 	inside := module{walker: m.walker, mirror: mirror, upstream: u, root: found.TreeHash, at: at, depth: m.depth + 1}
@@ -108,11 +108,11 @@ func (m *module) submodule(commit plumbing.Hash, at string) (source.Upstream, er
 	inside := strings.TrimPrefix(at, m.at+"/")
 	address, named := m.urls[inside]
 	if !named {
-		return source.Upstream{}, m.walker.upstream.Fail(source.KindContent, "submodule %s has no url in .gitmodules", short(at))
+		return source.Upstream{}, m.walker.upstream.Fail(source.KindContent, "submodule %s has no url in .gitmodules", source.Shown(at))
 	}
 	resolved, err := resolveModule(specOf(m.upstream).URL, address)
 	if err != nil {
-		return source.Upstream{}, m.walker.upstream.Fail(source.KindContent, "submodule %s: its url in .gitmodules %s", short(at), err)
+		return source.Upstream{}, m.walker.upstream.Fail(source.KindContent, "submodule %s: its url in .gitmodules %s", source.Shown(at), err)
 	}
 	spec := flux.GitRepository{URL: resolved, Interval: specOf(m.upstream).Interval, Ref: &flux.GitReference{Commit: commit.String()}}
 	u := source.Upstream{Kind: m.upstream.Kind, URL: resolved, Party: m.upstream.Party, Timeout: m.upstream.Timeout, Secrets: source.Secrets{}}
@@ -179,7 +179,7 @@ func resolveModule(base, address string) (string, error) {
 			return "", errors.New("follows from no URL")
 		}
 		if strings.Count(address, "../") > strings.Count(strings.Trim(parent.Path, "/"), "/")+1 {
-			return "", fmt.Errorf("%q leads above the server's root", short(address))
+			return "", fmt.Errorf("%q leads above the server's root", source.Shown(address))
 		}
 		parent.Path = path.Join("/", parent.Path, address)
 		address = parent.String()
@@ -195,7 +195,7 @@ func resolveModule(base, address string) (string, error) {
 		address = parsed.String()
 	}
 	if problem := flux.URLProblem(address); problem != "" {
-		return "", fmt.Errorf("%s (%q)", problem, short(source.Redact(address)))
+		return "", fmt.Errorf("%s (%q)", problem, source.Shown(source.Redact(address)))
 	}
 	return address, nil
 }

@@ -62,7 +62,7 @@ func (g *Git) verifyTag(ctx context.Context, u source.Upstream, state *upstream,
 		return "", "", gone(u)
 	}
 	if _, annotated := list.peeled[name]; !annotated {
-		return "", "", untrusted(u, "InvalidGitObject", "tag %s is not signed: it is a name for a commit and no more; spec.verify.mode asks for an annotated tag (git tag --sign)", short(tag))
+		return "", "", untrusted(u, "InvalidGitObject", "tag %s is not signed: it is a name for a commit and no more; spec.verify.mode asks for an annotated tag (git tag --sign)", source.Shown(tag))
 	}
 	hash := list.refs[name]
 	if m.storage.HasEncodedObject(hash) != nil {
@@ -75,7 +75,7 @@ func (g *Git) verifyTag(ctx context.Context, u source.Upstream, state *upstream,
 		return "", "", err
 	}
 	if key, err = verifyTagObject(keys, raw, tag, commit); err != nil {
-		return "", "", untrusted(u, "InvalidTagSignature", "tag %s: %s", short(tag), err)
+		return "", "", untrusted(u, "InvalidTagSignature", "tag %s: %s", source.Shown(tag), err)
 	}
 	return tag + "@" + "sha1:" + hash.String(), key, nil
 }
@@ -181,7 +181,7 @@ func verifyTagObject(keys *trusted, raw []byte, tag string, commit plumbing.Hash
 		return "", errors.New("what is signed is not of the commit that it is at")
 	}
 	if lines[2] != "tag "+tag {
-		return "", fmt.Errorf("what is signed is %s", short(lines[2]))
+		return "", fmt.Errorf("what is signed is %s", source.Shown(lines[2]))
 	}
 	return key, nil
 }

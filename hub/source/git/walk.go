@@ -86,17 +86,17 @@ func (m *module) walk(hash plumbing.Hash, path string, old *dir) (*dir, error) {
 		return old, nil
 	}
 	if strings.Count(path, "/") >= artifact.MaxDepth {
-		return nil, m.walker.upstream.Fail(source.KindContent, "%q is more than %d directories deep", short(path), artifact.MaxDepth)
+		return nil, m.walker.upstream.Fail(source.KindContent, "%q is more than %d directories deep", source.Shown(path), artifact.MaxDepth)
 	}
 	tree, err := object.GetTree(m.mirror.storage, hash)
 	if err != nil {
-		return nil, &damageError{fmt.Errorf("tree %s of %q: %w", hash, short(path), err)}
+		return nil, &damageError{fmt.Errorf("tree %s of %q: %w", hash, source.Shown(path), err)}
 	}
 	find := finder{d: old}
 	d := &dir{hash: hash, path: path, module: m.at, entries: make([]entry, 0, len(tree.Entries)), whole: true, seen: len(tree.Entries)}
 	for _, e := range tree.Entries {
 		if problem := nameProblem(e.Name); problem != "" {
-			return nil, m.walker.upstream.Fail(source.KindContent, "%q in %q %s: no Git makes that", short(e.Name), short(path), problem)
+			return nil, m.walker.upstream.Fail(source.KindContent, "%q in %q %s: no Git makes that", source.Shown(e.Name), source.Shown(path), problem)
 		}
 		next := entry{name: e.Name, hash: e.Hash, mode: e.Mode}
 		before := find.entry(e.Name)
@@ -164,7 +164,7 @@ func (w *walker) checkSparse(root *dir, directories []string) error {
 			}
 		}
 		if at == nil {
-			return w.upstream.Fail(source.KindContent, "the repository has no directory %q; check spec.sparseCheckout", short(path))
+			return w.upstream.Fail(source.KindContent, "the repository has no directory %q; check spec.sparseCheckout", source.Shown(path))
 		}
 	}
 	return nil
@@ -191,19 +191,11 @@ func (w *walker) warn(d *dir) {
 			w.warn(e.sub)
 		case isFile(e.mode):
 		case e.mode == filemode.Symlink:
-			w.warnings = append(w.warnings, "symbolic link "+short(join(d.path, e.name)))
+			w.warnings = append(w.warnings, "symbolic link "+source.Shown(join(d.path, e.name)))
 		case e.mode == filemode.Submodule:
-			w.warnings = append(w.warnings, "submodule "+short(join(d.path, e.name)))
+			w.warnings = append(w.warnings, "submodule "+source.Shown(join(d.path, e.name)))
 		default:
-			w.warnings = append(w.warnings, fmt.Sprintf("%s, of unknown mode %s", short(join(d.path, e.name)), e.mode))
+			w.warnings = append(w.warnings, fmt.Sprintf("%s, of unknown mode %s", source.Shown(join(d.path, e.name)), e.mode))
 		}
 	}
-}
-
-// short is a path as it may be shown, whatever an upstream put into it.
-func short(name string) string {
-	if len(name) > 200 {
-		name = name[:200] + "..."
-	}
-	return strings.Trim(fmt.Sprintf("%q", name), `"`)
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"flotilla.dev/flotilla/hub/source"
 	"flotilla.dev/flotilla/pkg/artifact"
 )
 
@@ -50,7 +51,7 @@ func (i *inspection) archive(ctx context.Context, data []byte, nesting int, keep
 		if inner {
 			found, err := i.archive(ctx, data, nesting+1+strings.Count(name, "/charts/"), nil)
 			if err != nil {
-				return inside(short(name), err)
+				return inside(source.Shown(name), err)
 			}
 			return subcharts.add(name, found.metadata)
 		}
@@ -78,9 +79,9 @@ func (i *inspection) walk(ctx context.Context, data []byte, take func(name strin
 		_, name, found := strings.Cut(file.Path, "/")
 		switch {
 		case !found:
-			return wrong("archive entry %q: it is not in the chart's directory", short(file.Path))
+			return wrong("archive entry %q: it is not in the chart's directory", source.Shown(file.Path))
 		case seen[name]:
-			return wrong("archive entry %q: the chart has it twice", short(file.Path))
+			return wrong("archive entry %q: the chart has it twice", source.Shown(file.Path))
 		}
 		seen[name] = true
 		return take(name, file.Size, file.Content)
@@ -144,12 +145,12 @@ func (s *subcharts) saw(name string) error {
 	}
 	if dir != "" && !s.dirs[dir] {
 		if strings.Count(dir, "/")/2 >= maxNesting {
-			return tooLarge("%s: more than %d charts are in one another", short(dir), maxNesting)
+			return tooLarge("%s: more than %d charts are in one another", source.Shown(dir), maxNesting)
 		}
 		s.dirs[dir] = true
 	}
 	if file, found := strings.CutPrefix(rest, "charts/"); found && !notAChart(file) && path.Ext(file) != ".prov" && !innerArchive(name) {
-		return wrong("%s is in charts/ and is no chart, which helm does not take; remove it, or name it in .helmignore", short(name))
+		return wrong("%s is in charts/ and is no chart, which helm does not take; remove it, or name it in .helmignore", source.Shown(name))
 	}
 	return nil
 }
@@ -184,9 +185,9 @@ func (s *subcharts) check(kept map[string][]byte) (*metadata, error) {
 	for _, dir := range slices.Sorted(maps.Keys(s.dirs)) {
 		file := kept[path.Join(dir, "Chart.yaml")]
 		if file == nil {
-			return nil, wrong("%s is in charts/ and has no Chart.yaml, which helm does not take", short(dir))
+			return nil, wrong("%s is in charts/ and has no Chart.yaml, which helm does not take", source.Shown(dir))
 		}
-		m, err := readMetadata(short(dir), file, kept[path.Join(dir, "requirements.yaml")])
+		m, err := readMetadata(source.Shown(dir), file, kept[path.Join(dir, "requirements.yaml")])
 		if err != nil {
 			return nil, err
 		}

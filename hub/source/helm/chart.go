@@ -104,7 +104,7 @@ func (c *chart) fetch(ctx, limited context.Context, version string) (*source.Art
 		return nil, err
 	}
 	if picked.version != version {
-		return nil, &problem{source.KindInput, fmt.Sprintf("its source has version %s now, no longer %s; it is tried again", short(picked.version), short(version))}
+		return nil, &problem{source.KindInput, fmt.Sprintf("its source has version %s now, no longer %s; it is tried again", source.Shown(picked.version), source.Shown(version))}
 	}
 	made, err := picked.build(ctx, limited)
 	if err != nil {

@@ -73,7 +73,7 @@ func (c *client) index() *url.URL {
 func (c *client) chart(reference string) (*url.URL, error) {
 	parsed, err := url.Parse(reference)
 	if err != nil {
-		return nil, wrong("index.yaml has %q for the address of a chart, which is no URL", short(source.Redact(reference)))
+		return nil, wrong("index.yaml has %q for the address of a chart, which is no URL", source.Shown(source.Redact(reference)))
 	}
 	if !parsed.IsAbs() {
 		directory := *c.base
@@ -82,7 +82,7 @@ func (c *client) chart(reference string) (*url.URL, error) {
 		parsed.RawQuery = c.base.RawQuery
 	}
 	if (parsed.Scheme != "http" && parsed.Scheme != "https") || parsed.Host == "" {
-		return nil, wrong("index.yaml has %q for the address of a chart, which is not of HTTP or HTTPS", short(source.Redact(reference)))
+		return nil, wrong("index.yaml has %q for the address of a chart, which is not of HTTP or HTTPS", source.Shown(source.Redact(reference)))
 	}
 	parsed.User = nil // a credential is the Secret's to give
 	return parsed, nil

@@ -68,11 +68,3 @@ func explain(ctx, limited context.Context, u source.Upstream, err error) error {
 func plain(err error) string {
 	return strings.TrimPrefix(err.Error(), fleet.ErrInvalid.Error()+": ")
 }
-
-// short is a text as it may be shown, whatever an upstream put into it.
-func short(text string) string {
-	if len(text) > 200 {
-		text = text[:200] + "..."
-	}
-	return strings.Trim(fmt.Sprintf("%q", text), `"`)
-}

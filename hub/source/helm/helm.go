@@ -92,7 +92,7 @@ func (h *Helm) artifact(ctx context.Context, name string, data []byte) (*source.
 	}
 	tree, err := artifact.NewTree([]artifact.File{{Path: name, Digest: digest, Size: int64(len(data))}})
 	if err != nil {
-		return nil, wrong("the file name %q: %s", short(name), plain(err))
+		return nil, wrong("the file name %q: %s", source.Shown(name), plain(err))
 	}
 	return &source.Artifact{Tree: tree, Detail: fleet.ArtifactDetail{Size: int64(len(data))}}, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"helm.sh/helm/v4/pkg/ignore"
 
+	"flotilla.dev/flotilla/hub/source"
 	"flotilla.dev/flotilla/pkg/artifact"
 )
 
@@ -27,10 +28,10 @@ func (d *directory) kept(ctx context.Context) ([]artifact.File, error) {
 	case err != nil:
 		return nil, err
 	case len(text) > maxIgnore, bytes.Count(text, []byte("\n"))*len(d.files.Files) > maxComparisons:
-		return nil, tooLarge("%s has too many patterns for the %d files of the chart", short(path.Join(d.at, ignore.HelmIgnore)), len(d.files.Files))
+		return nil, tooLarge("%s has too many patterns for the %d files of the chart", source.Shown(path.Join(d.at, ignore.HelmIgnore)), len(d.files.Files))
 	case text != nil:
 		if rules, err = ignore.Parse(bytes.NewReader(text)); err != nil {
-			return nil, wrong("%s: %s", short(path.Join(d.at, ignore.HelmIgnore)), short(err.Error()))
+			return nil, wrong("%s: %s", source.Shown(path.Join(d.at, ignore.HelmIgnore)), source.Shown(err.Error()))
 		}
 	}
 	rules.AddDefaults()

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/Masterminds/semver/v3"
+
+	"flotilla.dev/flotilla/hub/source"
 )
 
 // index is what charts there are, as far as it is needed to choose and to download one.
@@ -102,7 +104,7 @@ func (x *index) texts() map[uint64]release {
 // chart begins a chart, which is there once.
 func (p *indexParser) chart(name string) error {
 	if _, twice := p.index.charts[name]; twice {
-		return wrong("index.yaml has the chart %q twice", short(name))
+		return wrong("index.yaml has the chart %q twice", source.Shown(name))
 	}
 	if len(p.index.charts) >= maxCharts {
 		return tooLarge("index.yaml has more than %d charts", maxCharts)
@@ -200,7 +202,7 @@ func sha256Of(digest string) string {
 func (x *index) find(chart, want string) (release, error) {
 	releases, found := x.charts[chart]
 	if !found {
-		return release{}, wrong("index.yaml has no chart %q", short(chart))
+		return release{}, wrong("index.yaml has no chart %q", source.Shown(chart))
 	}
 	for _, r := range releases {
 		if want != "" && r.version == want {
@@ -212,7 +214,7 @@ func (x *index) find(chart, want string) (release, error) {
 	}
 	constraint, err := semver.NewConstraint(want)
 	if err != nil {
-		return release{}, wrong("%q is not a version or a range of versions", short(want))
+		return release{}, wrong("%q is not a version or a range of versions", source.Shown(want))
 	}
 	var best release
 	var highest *semver.Version
@@ -226,7 +228,7 @@ func (x *index) find(chart, want string) (release, error) {
 		}
 	}
 	if highest == nil {
-		return release{}, wrong("index.yaml has no version of the chart %q in the range %q (it has %d versions)", short(chart), short(want), len(releases))
+		return release{}, wrong("index.yaml has no version of the chart %q in the range %q (it has %d versions)", source.Shown(chart), source.Shown(want), len(releases))
 	}
 	return best, nil
 }

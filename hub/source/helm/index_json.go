@@ -3,6 +3,8 @@ package helm
 import (
 	"bytes"
 	"encoding/json"
+
+	"flotilla.dev/flotilla/hub/source"
 )
 
 // json reads an index in JSON, of which nothing is copied but the entry that is being read. The text is valid JSON.
@@ -32,15 +34,15 @@ func (p *indexParser) jsonChart(name string, value []byte) error {
 		return nil
 	}
 	if value[0] != '[' {
-		return wrong("index.yaml: the chart %q has no list of versions", short(name))
+		return wrong("index.yaml: the chart %q has no list of versions", source.Shown(name))
 	}
 	return elements(value, func(value []byte) error {
 		return p.part(name, value, func() (*entry, error) {
 			if len(value) > maxDocument {
-				return nil, tooLarge("index.yaml: a version of the chart %q has %d bytes; it may have %d", short(name), len(value), maxDocument)
+				return nil, tooLarge("index.yaml: a version of the chart %q has %d bytes; it may have %d", source.Shown(name), len(value), maxDocument)
 			}
 			if count(value) > maxNodes {
-				return nil, tooLarge("index.yaml: a version of the chart %q has more than %d values", short(name), maxNodes)
+				return nil, tooLarge("index.yaml: a version of the chart %q has more than %d values", source.Shown(name), maxNodes)
 			}
 			var e *entry
 			if json.Unmarshal(value, &e) != nil {
@@ -58,7 +60,7 @@ func members(object []byte, take func(key string, value []byte) error) error {
 		var key string
 		length := valueLength(rest)
 		if err := json.Unmarshal(rest[:length], &key); err != nil {
-			return wrong("index.yaml is not JSON: %s", short(err.Error()))
+			return wrong("index.yaml is not JSON: %s", source.Shown(err.Error()))
 		}
 		rest = bytes.TrimSpace(rest[length:])
 		rest = bytes.TrimSpace(rest[1:]) // the colon

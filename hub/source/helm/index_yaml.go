@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"sigs.k8s.io/yaml"
+
+	"flotilla.dev/flotilla/hub/source"
 )
 
 // errNotInParts is an index that is not written in lines as helm writes it.
@@ -164,7 +166,7 @@ func chartKey(text []byte) (string, error) {
 
 // yamlPart reads a version of the chart; nil: it is not valid.
 func yamlPart(chart string, text []byte) (*entry, error) {
-	if err := check("index.yaml: a version of the chart "+short(chart), text); err != nil {
+	if err := check("index.yaml: a version of the chart "+source.Shown(chart), text); err != nil {
 		return nil, err
 	}
 	var list []*entry

@@ -8,6 +8,8 @@ import (
 	"unicode"
 
 	"github.com/Masterminds/semver/v3"
+
+	"flotilla.dev/flotilla/hub/source"
 )
 
 // metadata is a Chart.yaml, as helm reads it.
@@ -65,14 +67,14 @@ func (m *metadata) problem(distinct bool) string {
 	case m.Name == "":
 		return "it has no name"
 	case m.Name == "." || m.Name == ".." || m.Name != path.Base(m.Name) || len(m.Name) > maxChartName:
-		return fmt.Sprintf("its name %q cannot be a chart's", short(m.Name))
+		return fmt.Sprintf("its name %q cannot be a chart's", source.Shown(m.Name))
 	case m.Version == "":
 		return "it has no version"
 	case m.Type != "" && m.Type != "application" && m.Type != "library":
-		return fmt.Sprintf("its type %q is not application or library", short(m.Type))
+		return fmt.Sprintf("its type %q is not application or library", source.Shown(m.Type))
 	}
 	if _, err := semver.NewVersion(m.Version); err != nil {
-		return fmt.Sprintf("its version %q is not a semantic version", short(m.Version))
+		return fmt.Sprintf("its version %q is not a semantic version", source.Shown(m.Version))
 	}
 	for _, who := range m.Maintainers {
 		if who == nil {
@@ -85,9 +87,9 @@ func (m *metadata) problem(distinct bool) string {
 		case d == nil:
 			return "it has an empty dependency"
 		case d.Alias != "" && !aliasPattern.MatchString(d.Alias):
-			return fmt.Sprintf("the alias %q of its dependency %q has more than letters, digits, _ and -", short(d.Alias), short(d.Name))
+			return fmt.Sprintf("the alias %q of its dependency %q has more than letters, digits, _ and -", source.Shown(d.Alias), source.Shown(d.Name))
 		case distinct && names[d.as()]:
-			return fmt.Sprintf("it has two dependencies with the name or alias %q", short(d.as()))
+			return fmt.Sprintf("it has two dependencies with the name or alias %q", source.Shown(d.as()))
 		}
 		names[d.as()] = true
 	}

@@ -52,7 +52,7 @@ func (n *needs) resolve(ctx, limited context.Context, m *metadata, present map[s
 		}
 		more, err := n.one(ctx, limited, d)
 		if err != nil {
-			return nil, inside(fmt.Sprintf("dependency %q", short(d.Name)), err)
+			return nil, inside(fmt.Sprintf("dependency %q", source.Shown(d.Name)), err)
 		}
 		if more != nil {
 			added = append(added, more)
@@ -74,7 +74,7 @@ func (n *needs) wanted(ctx context.Context, m *metadata) ([]*dependency, error) 
 		var lock struct {
 			Dependencies []*dependency `json:"dependencies"`
 		}
-		at := short(path.Join(n.dir.at, name))
+		at := source.Shown(path.Join(n.dir.at, name))
 		if err := decode(at, trimmed(text), &lock); err != nil {
 			return nil, err
 		}
@@ -106,7 +106,7 @@ func (n *needs) archive(ctx context.Context, d *dependency, data []byte) (additi
 		return nil, err
 	}
 	if found.Name != d.Name {
-		return nil, wrong("the chart's name is %q", short(found.Name))
+		return nil, wrong("the chart's name is %q", source.Shown(found.Name))
 	}
 	at := path.Join("charts", fileName(found.Name, found.Version))
 	if !n.take(at) {
@@ -130,17 +130,17 @@ func (n *needs) local(ctx context.Context, d *dependency) (addition, error) {
 	if d.Repository != "" {
 		parsed, err := url.Parse(d.Repository)
 		if err != nil {
-			return nil, wrong("the repository %q is not a path", short(d.Repository))
+			return nil, wrong("the repository %q is not a path", source.Shown(d.Repository))
 		}
 		at = path.Join(n.dir.at, parsed.Host, parsed.Path)
 	}
 	constraint, err := semver.NewConstraint(d.Version)
 	if err != nil {
-		return nil, wrong("%q is not a version or a range of versions", short(d.Version))
+		return nil, wrong("%q is not a version or a range of versions", source.Shown(d.Version))
 	}
 	if file, found := n.tree.Lookup(at); found {
 		if file.Size > n.look.limits.Chart {
-			return nil, tooLarge("%s has %d bytes; a chart may have %d", short(at), file.Size, n.look.limits.Chart)
+			return nil, tooLarge("%s has %d bytes; a chart may have %d", source.Shown(at), file.Size, n.look.limits.Chart)
 		}
 		data, err := n.chart.blob(ctx, file.Digest)
 		if err != nil {
@@ -158,7 +158,7 @@ func (n *needs) local(ctx context.Context, d *dependency) (addition, error) {
 	}
 	version, err := semver.NewVersion(m.Version)
 	if err != nil || !constraint.Check(version) {
-		return nil, wrong("%s has version %s, which is not in the range %q", short(at), short(m.Version), short(d.Version))
+		return nil, wrong("%s has version %s, which is not in the range %q", source.Shown(at), source.Shown(m.Version), source.Shown(d.Version))
 	}
 	return n.files(ctx, d, dir)
 }
@@ -171,7 +171,7 @@ func (n *needs) files(ctx context.Context, d *dependency, dir *directory) (addit
 	}
 	at := path.Join("charts", path.Base(d.as()))
 	if _, isThere := n.dir.files.Sub(at); isThere || !n.take(at) {
-		return nil, wrong("its place in the chart, %s, is another's", short(at))
+		return nil, wrong("its place in the chart, %s, is another's", source.Shown(at))
 	}
 	return func(ctx context.Context, out *packer) error {
 		for _, file := range files {
@@ -229,9 +229,9 @@ func (n *needs) repository(address string) (source.Upstream, error) {
 	wanted, ok := normal(address)
 	if !ok || (!strings.HasPrefix(wanted, "http://") && !strings.HasPrefix(wanted, "https://") && !strings.HasPrefix(wanted, "oci://")) {
 		if strings.HasPrefix(address, "@") || strings.HasPrefix(address, "alias:") {
-			return source.Upstream{}, wrong("the repository %q is an alias, which only the machine of who wrote it knows; write its URL", short(address))
+			return source.Upstream{}, wrong("the repository %q is an alias, which only the machine of who wrote it knows; write its URL", source.Shown(address))
 		}
-		return source.Upstream{}, wrong("the repository %q is not of http, https, oci or file", short(source.Redact(address)))
+		return source.Upstream{}, wrong("the repository %q is not of http, https, oci or file", source.Shown(source.Redact(address)))
 	}
 	for _, u := range n.chart.u.Repositories {
 		if has, _ := normal(repositorySpec(u).URL); has == wanted {

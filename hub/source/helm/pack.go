@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"path"
+
+	"flotilla.dev/flotilla/hub/source"
 )
 
 // packer makes a packaged chart. Its bytes follow from the names, contents and order of the files alone (and from this
@@ -34,7 +36,7 @@ func (p *packer) add(name string, data []byte) error {
 		_, err = p.tar.Write(data)
 	}
 	if err != nil {
-		return fmt.Errorf("pack %s: %w", short(name), err)
+		return fmt.Errorf("pack %s: %w", source.Shown(name), err)
 	}
 	return p.bounded()
 }

@@ -40,7 +40,7 @@ func newProvenance(verify *flux.OCIVerify, secret map[string][]byte) (*provenanc
 		}
 		keys, err := keyRing(secret[name])
 		if err != nil || len(keys) == 0 {
-			return nil, &problem{source.KindSignature, fmt.Sprintf("key %q of the Secret of spec.verify.secretRef holds no PGP public keys", short(name))}
+			return nil, &problem{source.KindSignature, fmt.Sprintf("key %q of the Secret of spec.verify.secretRef holds no PGP public keys", source.Shown(name))}
 		}
 		p.keys = append(p.keys, keys...)
 	}
@@ -77,14 +77,14 @@ func (p *provenance) check(chart, signed []byte, file, name, version string) (by
 	signatory := &helmprovenance.Signatory{KeyRing: p.keys}
 	found, err := signatory.Verify(chart, signed, file)
 	if err != nil {
-		return "", &problem{source.KindSignature, fmt.Sprintf("the provenance of %s is not by one of the keys of spec.verify.secretRef, or of another chart", short(file))}
+		return "", &problem{source.KindSignature, fmt.Sprintf("the provenance of %s is not by one of the keys of spec.verify.secretRef, or of another chart", source.Shown(file))}
 	}
 	if want := fileName(name, version); file != want {
-		return "", &problem{source.KindSignature, fmt.Sprintf("what is signed is %s, not %s", short(file), short(want))}
+		return "", &problem{source.KindSignature, fmt.Sprintf("what is signed is %s, not %s", source.Shown(file), source.Shown(want))}
 	}
 	fingerprint := fmt.Sprintf("%X", found.SignedBy.PrimaryKey.Fingerprint)
 	if identity := found.SignedBy.PrimaryIdentity(); identity != nil {
-		return fmt.Sprintf("%s (PGP key %s)", short(identity.Name), fingerprint), nil
+		return fmt.Sprintf("%s (PGP key %s)", source.Shown(identity.Name), fingerprint), nil
 	}
 	return "PGP key " + fingerprint, nil
 }

@@ -53,7 +53,7 @@ func (h *Helm) tag(ctx context.Context, u source.Upstream, chart, version string
 	found, err := h.config.Registry.Resolve(ctx, u)
 	var failure *source.Error
 	if errors.As(err, &failure) && failure.Kind == source.KindRef {
-		return found, u.Fail(source.KindRef, "the registry has no version of the chart %q in the range %q; correct spec.version", short(chart), short(cmp.Or(version, "*")))
+		return found, u.Fail(source.KindRef, "the registry has no version of the chart %q in the range %q; correct spec.version", source.Shown(chart), source.Shown(cmp.Or(version, "*")))
 	}
 	return found, err
 }
@@ -70,7 +70,7 @@ func (c *chart) registry(repository source.Upstream, chart, version string) (sou
 		spec.Provider = from.Provider
 	}
 	if why := flux.OCIURLProblem(spec.URL); why != "" {
-		return source.Upstream{}, &problem{source.KindInvalid, fmt.Sprintf("%s %s", short(source.Redact(spec.URL)), why)}
+		return source.Upstream{}, &problem{source.KindInvalid, fmt.Sprintf("%s %s", source.Shown(source.Redact(spec.URL)), why)}
 	}
 	secrets, err := registrySecrets(spec.URL, repository.Secrets)
 	if err != nil {
@@ -147,7 +147,7 @@ func (h *Helm) layer(ctx context.Context, u source.Upstream, found source.Found)
 		return nil, fleet.ArtifactDetail{}, err
 	}
 	if len(fetched.Tree.Files) != 1 {
-		return nil, fleet.ArtifactDetail{}, wrong("what %s has is no chart", short(string(found.Revision)))
+		return nil, fleet.ArtifactDetail{}, wrong("what %s has is no chart", source.Shown(string(found.Revision)))
 	}
 	if file := fetched.Tree.Files[0]; file.Size > h.config.Limits.Chart {
 		return nil, fleet.ArtifactDetail{}, tooLarge("the chart has %d bytes; it may have %d", file.Size, h.config.Limits.Chart)

@@ -69,7 +69,7 @@ func (c *chart) inputTree(ctx context.Context) (*artifact.Tree, error) {
 
 // release downloads a version of a chart from where the repository's index says it is.
 func (h *Helm) release(ctx, limited context.Context, repository source.Upstream, chart string, r release, verify *provenance) (data []byte, verified string, err error) {
-	name := fmt.Sprintf("chart %s %s", short(chart), short(r.version))
+	name := fmt.Sprintf("chart %s %s", source.Shown(chart), source.Shown(r.version))
 	if r.url == "" {
 		return nil, "", wrong("index.yaml does not say where the %s is", name)
 	}

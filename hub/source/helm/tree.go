@@ -46,7 +46,7 @@ func (c *chart) fromTree(ctx context.Context) (*picked, error) {
 // fromArchive picks a chart that is packaged in the tree.
 func (c *chart) fromArchive(ctx context.Context, tree *artifact.Tree, file artifact.File, mark string) (*picked, error) {
 	if file.Size > c.config.Limits.Chart {
-		return nil, tooLarge("%s has %d bytes; a chart may have %d", short(file.Path), file.Size, c.config.Limits.Chart)
+		return nil, tooLarge("%s has %d bytes; a chart may have %d", source.Shown(file.Path), file.Size, c.config.Limits.Chart)
 	}
 	data, err := c.blob(ctx, file.Digest)
 	if err != nil {
@@ -54,7 +54,7 @@ func (c *chart) fromArchive(ctx context.Context, tree *artifact.Tree, file artif
 	}
 	found, err := (&inspection{limits: c.config.Limits}).archive(ctx, data, 0, nil)
 	if err != nil {
-		return nil, inside(short(file.Path), err)
+		return nil, inside(source.Shown(file.Path), err)
 	}
 	version, err := c.marked(found.Version, mark)
 	if err != nil {
@@ -63,7 +63,7 @@ func (c *chart) fromArchive(ctx context.Context, tree *artifact.Tree, file artif
 	return &picked{version: version, build: func(_, limited context.Context) (*built, error) {
 		made, err := c.repack(limited, data, version, mark != "", func(name string) ([]byte, error) { return c.sourceFile(limited, tree, name) })
 		if err != nil {
-			return nil, inside(short(file.Path), err)
+			return nil, inside(source.Shown(file.Path), err)
 		}
 		return made, nil
 	}}, nil
@@ -82,7 +82,7 @@ func (c *chart) sourceFile(ctx context.Context, tree *artifact.Tree, name string
 	case !found:
 		return nil, nil
 	case file.Size > maxDocument:
-		return nil, tooLarge("%s has %d bytes; a YAML document may have %d", short(name), file.Size, maxDocument)
+		return nil, tooLarge("%s has %d bytes; a YAML document may have %d", source.Shown(name), file.Size, maxDocument)
 	}
 	data, err := c.blob(ctx, file.Digest)
 	if err == nil && data == nil {
@@ -101,11 +101,11 @@ type directory struct {
 
 func (c *chart) directory(tree *artifact.Tree, at string) (*directory, error) {
 	if at == ".." || strings.HasPrefix(at, "../") {
-		return nil, wrong("%q leaves the source", short(at))
+		return nil, wrong("%q leaves the source", source.Shown(at))
 	}
 	files, found := tree.Sub(at)
 	if !found {
-		return nil, &problem{source.KindContent, fmt.Sprintf("%s %s has nothing at %q; correct spec.chart, or look whether it is ignored", c.input.Kind, c.input.Name, short(at))}
+		return nil, &problem{source.KindContent, fmt.Sprintf("%s %s has nothing at %q; correct spec.chart, or look whether it is ignored", c.input.Kind, c.input.Name, source.Shown(at))}
 	}
 	return &directory{helm: c.Helm, at: at, files: files}, nil
 }
@@ -117,7 +117,7 @@ func (d *directory) read(ctx context.Context, name string) ([]byte, error) {
 	case !found:
 		return nil, nil
 	case file.Size > d.helm.config.Limits.File:
-		return nil, tooLarge("%s has %d bytes; a file of a chart may have %d; name it in .helmignore if it is not needed", short(path.Join(d.at, name)), file.Size, d.helm.config.Limits.File)
+		return nil, tooLarge("%s has %d bytes; a file of a chart may have %d; name it in .helmignore if it is not needed", source.Shown(path.Join(d.at, name)), file.Size, d.helm.config.Limits.File)
 	}
 	data, err := d.helm.blob(ctx, file.Digest)
 	if err == nil && data == nil {
@@ -137,9 +137,9 @@ func (d *directory) metadata(ctx context.Context) (*metadata, error) {
 		texts[name] = trimmed(data)
 	}
 	if texts["Chart.yaml"] == nil {
-		return nil, wrong("%s has no Chart.yaml, so it is no chart", short(d.at))
+		return nil, wrong("%s has no Chart.yaml, so it is no chart", source.Shown(d.at))
 	}
-	return readMetadata(short(d.at), texts["Chart.yaml"], texts["requirements.yaml"])
+	return readMetadata(source.Shown(d.at), texts["Chart.yaml"], texts["requirements.yaml"])
 }
 
 // trimmed is a file without the mark that some editors put before UTF-8.
@@ -157,18 +157,18 @@ func (d *directory) look(ctx context.Context, i *inspection) ([]artifact.File, m
 	for _, file := range files {
 		i.bytes += file.Size
 		if i.files++; i.files > i.limits.Files || i.bytes > i.limits.Unpacked {
-			return nil, nil, tooLarge("the chart %s has more than %d files or %d MiB; name what is not needed in .helmignore", short(d.at), i.limits.Files, i.limits.Unpacked>>20)
+			return nil, nil, tooLarge("the chart %s has more than %d files or %d MiB; name what is not needed in .helmignore", source.Shown(d.at), i.limits.Files, i.limits.Unpacked>>20)
 		}
 		if file.Size > i.limits.File {
 			_, err = d.read(ctx, file.Path)
 			return nil, nil, err
 		}
 		if err := d.lookAt(ctx, i, file, kept, &within); err != nil {
-			return nil, nil, inside(short(d.at), err)
+			return nil, nil, inside(source.Shown(d.at), err)
 		}
 	}
 	if _, err := within.check(kept); err != nil {
-		return nil, nil, inside(short(d.at), err)
+		return nil, nil, inside(source.Shown(d.at), err)
 	}
 	return files, within.names, nil
 }
@@ -187,7 +187,7 @@ func (d *directory) lookAt(ctx context.Context, i *inspection, file artifact.Fil
 	}
 	found, err := i.archive(ctx, data, 1, nil)
 	if err != nil {
-		return inside(short(file.Path), err)
+		return inside(source.Shown(file.Path), err)
 	}
 	return within.add(file.Path, found.metadata)
 }

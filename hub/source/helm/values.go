@@ -12,6 +12,7 @@ import (
 	"github.com/Masterminds/semver/v3"
 	"sigs.k8s.io/yaml"
 
+	"flotilla.dev/flotilla/hub/source"
 	"flotilla.dev/flotilla/pkg/flux"
 )
 
@@ -41,10 +42,10 @@ func mergeValues(spec flux.HelmChart, own []byte, read func(name string) ([]byte
 			if spec.IgnoreMissingValuesFiles {
 				continue
 			}
-			return values{}, wrong("there is no values file %q; correct spec.valuesFiles, or set spec.ignoreMissingValuesFiles", short(name))
+			return values{}, wrong("there is no values file %q; correct spec.valuesFiles, or set spec.ignoreMissingValuesFiles", source.Shown(name))
 		}
 		next := map[string]any{}
-		if err := decode(short(name), data, &next); err != nil {
+		if err := decode(source.Shown(name), data, &next); err != nil {
 			return values{}, err
 		}
 		merged = overlay(merged, next)
@@ -57,7 +58,7 @@ func mergeValues(spec flux.HelmChart, own []byte, read func(name string) ([]byte
 	if len(merged) > 0 {
 		var err error
 		if text, err = yaml.Marshal(merged); err != nil {
-			return values{}, wrong("the merged values files: %s", short(err.Error()))
+			return values{}, wrong("the merged values files: %s", source.Shown(err.Error()))
 		}
 	}
 	if bytes.Equal(text, own) {
@@ -124,11 +125,11 @@ func revise(version string, marks ...string) (string, error) {
 	}
 	parsed, err := semver.NewVersion(version)
 	if err != nil {
-		return "", wrong("the chart's version %q is not a semantic version", short(version))
+		return "", wrong("the chart's version %q is not a semantic version", source.Shown(version))
 	}
 	marked, err := parsed.SetMetadata(strings.Join(all, "."))
 	if err != nil {
-		return "", wrong("the chart's version cannot have %q in it", short(strings.Join(all, ".")))
+		return "", wrong("the chart's version cannot have %q in it", source.Shown(strings.Join(all, ".")))
 	}
 	return marked.String(), nil
 }

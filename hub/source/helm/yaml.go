@@ -5,6 +5,8 @@ import (
 
 	yamlv3 "go.yaml.in/yaml/v3"
 	"sigs.k8s.io/yaml"
+
+	"flotilla.dev/flotilla/hub/source"
 )
 
 // Bounds of a YAML document of strangers. A parser takes some hundred bytes of memory a node, so what is counted before
@@ -23,7 +25,7 @@ func decode(name string, data []byte, into any) error {
 		return err
 	}
 	if err := yaml.Unmarshal(data, into); err != nil {
-		return wrong("%s: %s", name, short(err.Error()))
+		return wrong("%s: %s", name, source.Shown(err.Error()))
 	}
 	return nil
 }
@@ -41,7 +43,7 @@ func check(name string, data []byte) error {
 	}
 	var document yamlv3.Node
 	if err := yamlv3.Unmarshal(data, &document); err != nil {
-		return wrong("%s is not YAML: %s", name, short(err.Error()))
+		return wrong("%s is not YAML: %s", name, source.Shown(err.Error()))
 	}
 	e := expansion{sizes: map[*yamlv3.Node]int{}}
 	if written, made := e.written(&document), e.made(&document); made > maxNodes || made > maxExpansion*written {

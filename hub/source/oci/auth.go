@@ -56,7 +56,7 @@ func (r *Repository) token(ctx context.Context, params map[string]string, c cred
 		return bearer{}, u.Fail(source.KindServer, "the registry names no proper address of a service that gives tokens")
 	}
 	if realm.Scheme != "https" && !r.session.insecure {
-		return bearer{}, u.Fail(source.KindTLS, "the registry wants the credential to go to %s, in plain text; it is not sent (spec.insecure: true allows it)", short(realm.Host))
+		return bearer{}, u.Fail(source.KindTLS, "the registry wants the credential to go to %s, in plain text; it is not sent (spec.insecure: true allows it)", source.Shown(realm.Host))
 	}
 	query := realm.Query()
 	if params["service"] != "" {

@@ -18,6 +18,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
+	"flotilla.dev/flotilla/hub/source"
 	hub "flotilla.dev/flotilla/hub/source/identity"
 )
 
@@ -46,7 +47,7 @@ func parseECR(host string) (ecrRegistry, error) {
 	}
 	parts := ecrHost.FindStringSubmatch(host)
 	if parts == nil {
-		return ecrRegistry{}, fmt.Errorf("%q is not a registry at AWS", short(host))
+		return ecrRegistry{}, fmt.Errorf("%q is not a registry at AWS", source.Shown(host))
 	}
 	return ecrRegistry{region: parts[2], domain: parts[3], fips: parts[1] != ""}, nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
+	"flotilla.dev/flotilla/hub/source"
 	hub "flotilla.dev/flotilla/hub/source/identity"
 )
 
@@ -35,7 +36,7 @@ const nobody = "00000000-0000-0000-0000-000000000000"
 // Login implements Identity.
 func (a *acr) Login(ctx context.Context, host string) (username, password string, until time.Time, err error) {
 	if !acrHost.MatchString(host) {
-		return "", "", time.Time{}, fmt.Errorf("%q is not a registry at Azure", short(host))
+		return "", "", time.Time{}, fmt.Errorf("%q is not a registry at Azure", source.Shown(host))
 	}
 	at := cloud.AzurePublic
 	switch {

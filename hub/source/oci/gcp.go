@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"flotilla.dev/flotilla/hub/source"
 	hub "flotilla.dev/flotilla/hub/source/identity"
 )
 
@@ -21,7 +22,7 @@ var garHost = regexp.MustCompile(`^(([a-z0-9-]+\.)*gcr\.io|[a-z0-9-]+-docker\.pk
 // Login implements Identity.
 func (g *gar) Login(ctx context.Context, host string) (username, password string, until time.Time, err error) {
 	if !garHost.MatchString(host) {
-		return "", "", time.Time{}, fmt.Errorf("%q is not a registry at Google Cloud", short(host))
+		return "", "", time.Time{}, fmt.Errorf("%q is not a registry at Google Cloud", source.Shown(host))
 	}
 	token, err := g.token(ctx)
 	if err != nil {

@@ -68,7 +68,7 @@ func parseManifest(raw []byte, contentType string) (*Manifest, error) {
 		m.MediaType, _, _ = strings.Cut(contentType, ";")
 	}
 	if !slices.Contains(manifestTypes, m.MediaType) {
-		return nil, fmt.Errorf("is of media type %q, which is not supported (OCI and Docker version 2 are); push it again by a recent tool", short(m.MediaType))
+		return nil, fmt.Errorf("is of media type %q, which is not supported (OCI and Docker version 2 are); push it again by a recent tool", source.Shown(m.MediaType))
 	}
 	return m, nil
 }
@@ -81,7 +81,7 @@ func (m *Manifest) platform() (ocispec.Descriptor, error) {
 		if p == nil || p.OS == "linux" && p.Architecture == "amd64" {
 			return d, nil
 		}
-		there = append(there, short(p.OS+"/"+p.Architecture))
+		there = append(there, source.Shown(p.OS+"/"+p.Architecture))
 	}
 	return ocispec.Descriptor{}, fmt.Errorf("is an index with nothing for linux/amd64; it has %s", list(there, "nothing"))
 }
@@ -93,7 +93,7 @@ func (m *Manifest) layer(selector *flux.LayerSelector) (ocispec.Descriptor, erro
 		if selector == nil || selector.MediaType == "" || selector.MediaType == d.MediaType {
 			return d, nil
 		}
-		if mediaType := short(d.MediaType); !slices.Contains(there, mediaType) {
+		if mediaType := source.Shown(d.MediaType); !slices.Contains(there, mediaType) {
 			there = append(there, mediaType)
 		}
 	}

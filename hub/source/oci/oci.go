@@ -239,7 +239,7 @@ func digestOf(u source.Upstream, revision fleet.Revision) (string, error) {
 	text := string(revision)
 	digest := text[strings.LastIndexByte(text, '@')+1:]
 	if !digestName.MatchString(digest) {
-		return "", u.Fail(source.KindInvalid, "revision %q has no digest", short(text))
+		return "", u.Fail(source.KindInvalid, "revision %q has no digest", source.Shown(text))
 	}
 	return digest, nil
 }

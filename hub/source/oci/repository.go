@@ -82,7 +82,7 @@ func (r *Repository) Digest(ctx context.Context, tag string, asOf time.Time) (st
 // Manifest returns the manifest of a tag or a digest. One of a digest is of that digest.
 func (r *Repository) Manifest(ctx context.Context, reference string) (*Manifest, error) {
 	if !tagName.MatchString(reference) && !digestName.MatchString(reference) {
-		return nil, r.upstream.Fail(source.KindInvalid, "%q is neither a tag nor a sha256 digest", short(reference))
+		return nil, r.upstream.Fail(source.KindInvalid, "%q is neither a tag nor a sha256 digest", source.Shown(reference))
 	}
 	res, err := r.do(ctx, http.MethodGet, "manifests/"+reference, manifestTypes, limit{maxManifest, fmt.Sprintf("its manifest has more than %d MiB", maxManifest>>20)})
 	if err != nil {
@@ -222,7 +222,7 @@ const maxReferrers = 100
 // Blob opens a blob. Its end is an error unless size and digest are those of the descriptor.
 func (r *Repository) Blob(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
 	if !digestName.MatchString(d.Digest.String()) {
-		return nil, r.upstream.Fail(source.KindContent, "the manifest names a blob by %q, which is not a sha256 digest", short(d.Digest.String()))
+		return nil, r.upstream.Fail(source.KindContent, "the manifest names a blob by %q, which is not a sha256 digest", source.Shown(d.Digest.String()))
 	}
 	if d.Size < 0 {
 		return nil, r.upstream.Fail(source.KindContent, "the manifest says that blob %s has %d bytes", d.Digest, d.Size)
@@ -283,14 +283,6 @@ func (v *verified) Read(p []byte) (int, error) {
 }
 
 func closing(res *http.Response) { _ = res.Body.Close() }
-
-// short is a text of an upstream's as it may be shown.
-func short(text string) string {
-	if len(text) > 200 {
-		text = text[:200] + "..."
-	}
-	return strings.Trim(fmt.Sprintf("%q", text), `"`)
-}
 
 func (s *session) head(tag string, asOf time.Time) (string, bool) {
 	s.mu.Lock()

@@ -166,7 +166,7 @@ func (c *check) claim(payload []byte) string {
 	case err != nil, signed.Critical.Type != "cosign container image signature" && signed.Critical.Type != signPredicate:
 		return "what is signed is no artifact"
 	case signed.Critical.Image.Digest != c.digest:
-		return "the signature is of another digest, " + short(signed.Critical.Image.Digest)
+		return "the signature is of another digest, " + source.Shown(signed.Critical.Image.Digest)
 	}
 	return ""
 }
@@ -186,11 +186,11 @@ func keysOf(u source.Upstream, secret map[string][]byte) (*keys, error) {
 		}
 		key, err := cryptoutils.UnmarshalPEMToPublicKey(secret[name])
 		if err != nil {
-			return nil, u.Fail(source.KindInvalid, "spec.verify.secretRef: %s of the Secret is not a public key in PEM form", short(name))
+			return nil, u.Fail(source.KindInvalid, "spec.verify.secretRef: %s of the Secret is not a public key in PEM form", source.Shown(name))
 		}
 		verifier, err := signature.LoadVerifier(key, crypto.SHA256)
 		if err != nil {
-			return nil, u.Fail(source.KindInvalid, "spec.verify.secretRef: the key %s of the Secret is of a kind that is not supported (ECDSA, RSA and Ed25519 are)", short(name))
+			return nil, u.Fail(source.KindInvalid, "spec.verify.secretRef: the key %s of the Secret is of a kind that is not supported (ECDSA, RSA and Ed25519 are)", source.Shown(name))
 		}
 		k.names = append(k.names, name)
 		k.verifiers[name] = verifier
@@ -202,7 +202,7 @@ func keysOf(u source.Upstream, secret map[string][]byte) (*keys, error) {
 }
 
 func (k *keys) expected() string {
-	return "one by a key of spec.verify.secretRef (" + short(strings.Join(k.names, ", ")) + ")"
+	return "one by a key of spec.verify.secretRef (" + source.Shown(strings.Join(k.names, ", ")) + ")"
 }
 
 func (k *keys) payload(_ *check, payload []byte, annotations map[string]string) (whose, why string) {

@@ -115,11 +115,3 @@ func (c *check) none(expected string) error {
 
 // absent tells that something is not in the registry from other errors.
 func absent(err error) bool { return errors.Is(err, fleet.ErrNotFound) }
-
-// short is a text from outside as it may be shown.
-func short(text string) string {
-	if len(text) > 200 {
-		text = text[:200] + "..."
-	}
-	return strings.Trim(fmt.Sprintf("%q", text), `"`)
-}

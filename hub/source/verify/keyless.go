@@ -69,7 +69,7 @@ func (k *keyless) expected() string {
 	}
 	var names []string
 	for _, identity := range k.identities {
-		names = append(names, fmt.Sprintf("subject %s of issuer %s", short(identity.Subject), short(identity.Issuer)))
+		names = append(names, fmt.Sprintf("subject %s of issuer %s", source.Shown(identity.Subject), source.Shown(identity.Issuer)))
 	}
 	return "a keyless one by " + strings.Join(names, " or by ")
 }
@@ -98,14 +98,14 @@ func judged(result *verify.VerificationResult, err error) (whose, why string) {
 	var identity *verify.ErrNoMatchingCertificateIdentity
 	switch {
 	case errors.As(err, &identity):
-		return "", "a signature is by another identity, " + short(mismatch(err))
+		return "", "a signature is by another identity, " + source.Shown(mismatch(err))
 	case err != nil:
 		return "", "a signature is not by the trusted root at its time, not in its log, or of another digest"
 	case result.Signature == nil || result.Signature.Certificate == nil:
 		return "", "a signature is by a key"
 	}
 	certificate := result.Signature.Certificate
-	return fmt.Sprintf("cosign keyless, %s of %s", short(certificate.SubjectAlternativeName), short(certificate.Issuer)), ""
+	return fmt.Sprintf("cosign keyless, %s of %s", source.Shown(certificate.SubjectAlternativeName), source.Shown(certificate.Issuer)), ""
 }
 
 // mismatch is what the certificate has where another was wanted.

@@ -52,7 +52,7 @@ func (v *Verifier) notation(ctx context.Context, c check, secrets source.Secrets
 	}
 	by, err := verifier.NewWithOptions(policy, trusted, nil, options)
 	if err != nil {
-		return "", u.Fail(source.KindInvalid, "spec.verify.secretRef: %s of the Secret is not a good trust policy: %s", policyFile, short(err.Error()))
+		return "", u.Fail(source.KindInvalid, "spec.verify.secretRef: %s of the Secret is not a good trust policy: %s", policyFile, source.Shown(err.Error()))
 	}
 	signatures := &signatures{check: &c}
 	_, outcomes, err := notation.Verify(ctx, by, signatures, notation.VerifyOptions{
@@ -84,7 +84,7 @@ func signer(outcome *notation.VerificationOutcome) string {
 	}
 	whose := "notation"
 	if chain := outcome.EnvelopeContent.SignerInfo.CertificateChain; len(chain) > 0 {
-		whose += ", " + short(chain[0].Subject.String())
+		whose += ", " + source.Shown(chain[0].Subject.String())
 	}
 	return whose
 }
@@ -156,7 +156,7 @@ func certificatesOf(u source.Upstream, secret map[string][]byte) (certificates, 
 		}
 		parsed, err := x509.ParseCertificates(raw)
 		if err != nil || len(parsed) == 0 {
-			return nil, u.Fail(source.KindInvalid, "spec.verify.secretRef: %s of the Secret holds no certificate", short(name))
+			return nil, u.Fail(source.KindInvalid, "spec.verify.secretRef: %s of the Secret holds no certificate", source.Shown(name))
 		}
 		found = append(found, parsed...)
 	}
