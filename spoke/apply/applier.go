@@ -155,7 +155,7 @@ func (a *Applier) patch(ctx context.Context, o Object, kind types.PatchType, bod
 		options.Force = &force
 	}
 	resource := a.client.Resource(o.Mapping.Resource).Namespace(o.Ref.Namespace)
-	again := kind == types.ApplyPatchType && len(o.ignored) == 0
+	again := kind == types.ApplyPatchType && len(o.ignored) == 0 && o.at == ""
 	return persist(ctx, again, func() (*metav1.PartialObjectMetadata, error) {
 		return resource.Patch(ctx, o.Ref.Name, kind, body, options)
 	})

@@ -79,3 +79,10 @@ func (o Object) Leaving(ignore Ignore) Object {
 	o.ignored = ignore.of(o.Ref)
 	return o
 }
+
+// At returns o so that it is applied to that version of what is there, and to no other: the error wraps fleet.ErrConflict.
+// O has to be Whole.
+func (o Object) At(resourceVersion string) Object {
+	o.at = resourceVersion
+	return o
+}

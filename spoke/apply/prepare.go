@@ -19,7 +19,9 @@ type Object struct {
 	Sealed bool
 	// ignored are the rules that leave fields of it to others.
 	ignored Ignore
-	data    []byte
+	// at is the only version of the object that the apply is for; empty: any.
+	at   string
+	data []byte
 }
 
 // defaultNamespace is where an object of a namespaced kind goes that names no namespace, as with Flux.

@@ -39,7 +39,10 @@ func (a *Applier) around(ctx context.Context, o Object, dryRun ...string) (*meta
 
 // body is what is sent of an object: where fields of it are left to others, around what is there, and for that only.
 func (a *Applier) body(ctx context.Context, o Object) ([]byte, error) {
-	if len(o.ignored) == 0 {
+	switch {
+	case o.at != "":
+		return o.pinned()
+	case len(o.ignored) == 0:
 		return o.data, nil
 	}
 	ctx, release, err := a.slot(ctx)
@@ -55,6 +58,16 @@ func (a *Applier) body(ctx context.Context, o Object) ([]byte, error) {
 		return nil, err
 	}
 	return a.reserve(o, live.Object, live.GetManagedFields())
+}
+
+// pinned is what is sent of an object for one version of what is there.
+func (o Object) pinned() ([]byte, error) {
+	payload, err := decode(o.data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: content: %w: %w", o.Ref, fleet.ErrInvalid, err)
+	}
+	pairs(payload["metadata"])["resourceVersion"] = o.at
+	return marshal(payload)
 }
 
 // reserve returns what is sent of an object that is there as live, and of no other version of it. A field that is left to others is not sent where

@@ -14,7 +14,6 @@ import (
 	"flotilla.dev/flotilla/pkg/manifest"
 	"flotilla.dev/flotilla/spoke/apply"
 	"flotilla.dev/flotilla/spoke/drift"
-	"flotilla.dev/flotilla/spoke/health"
 	"flotilla.dev/flotilla/spoke/inventory"
 )
 
@@ -50,7 +49,7 @@ func (e *Engine) correct(ctx context.Context, f drift.Finding) (drift.Correction
 	if skip, err := e.exempt(ctx, f, by, object, data); skip || err != nil {
 		return drift.Correction{Outcome: drift.Ignored}, e.blame(ctx, a, err)
 	}
-	meta, err := by.corrector.Apply(ctx, object, f.Live)
+	meta, found, err := e.settle(ctx, by.corrector, object, f)
 	if meta == nil && apply.Immutable(err) {
 		var live *metav1.PartialObjectMetadata
 		var leave bool
@@ -60,6 +59,7 @@ func (e *Engine) correct(ctx context.Context, f drift.Finding) (drift.Correction
 		case err == nil:
 			if err = e.clear(ctx, a, by.corrector, object, live, goneSoon); err == nil {
 				meta, err = by.corrector.Apply(ctx, object, nil)
+				found = ""
 			}
 		}
 	}
@@ -68,7 +68,7 @@ func (e *Engine) correct(ctx context.Context, f drift.Finding) (drift.Correction
 	}
 	// Saved with the next pass; until then the labels tell.
 	a.inventory().Edit(ref, func(entry *inventory.Entry) { entry.UID = string(meta.UID) })
-	wrote := f.Verdict == drift.Missing || e.wrote(ref, f.Known, f.Live, meta)
+	wrote := f.Verdict == drift.Missing || e.wrote(f, ref, meta, found)
 	if wrote {
 		e.health.Applied(ref, meta)
 		e.corrected(a, f.Ref, f.Live)
@@ -116,22 +116,6 @@ func (e *Engine) exempt(ctx context.Context, f drift.Finding, by *account, objec
 		return preview.Leave, err
 	}
 	return false, nil
-}
-
-// wrote reports whether an apply had to change the object. Its resourceVersion does not tell: status moves that too.
-func (e *Engine) wrote(ref fleet.ObjectRef, known drift.State, live, meta *metav1.PartialObjectMetadata) bool {
-	now := e.facts(meta)
-	switch {
-	case !known.Known():
-		return false
-	case known.UID != drift.UIDOf(now.UID), known.Time != now.Time:
-		return true
-	case live == nil:
-		return false
-	}
-	was := e.facts(live)
-	return was.Hash != now.Hash || was.Generation != now.Generation ||
-		health.Stateless(ref) && was.ResourceVersion != now.ResourceVersion
 }
 
 // corrected counts and tells a write that undid what others did.

@@ -233,7 +233,7 @@ func (p *pass) apply(ctx context.Context, s *step) error {
 	}
 	another := entry.UID != string(meta.UID)
 	wrote := s.op == write && (s.preview.Create || meta.ResourceVersion != s.preview.Version)
-	drifted := s.op == verify && (another || e.wrote(s.Ref, known, nil, meta))
+	drifted := s.op == verify && (another || e.wroteSince(known, meta))
 	end(meta, false)
 	entry.Ref, entry.UID, entry.Applied = s.Ref, string(meta.UID), s.Stamp
 	entry.Secret = s.origin.secret || entry.Secret && !another && !s.object.Whole()
