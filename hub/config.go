@@ -29,9 +29,9 @@ type Config struct {
 	Blobs, BlobsAccessKey, BlobsSecretKey, BlobsCredentialFile string
 	// TrustDomain of the clusters' identities; default flotilla.local.
 	TrustDomain string
-	// SpokeListen is for spokes (default :8443), AdminListen for fleetctl (:9443), HTTPListen for metrics and probes
-	// (:8080).
-	SpokeListen, AdminListen, HTTPListen string
+	// SpokeListen is for spokes (default :8443), AdminListen for fleetctl (:9443), HookListen for webhooks (:9292),
+	// HTTPListen for metrics and probes (:8080).
+	SpokeListen, AdminListen, HookListen, HTTPListen string
 	// SpokeAddress is where spokes reach the hub, host:port, for join commands; default: the listener's address, or, of
 	// one that listens on every address, its port at the first of Hosts that is not this machine alone.
 	SpokeAddress string
@@ -67,7 +67,7 @@ func (c Config) withDefaults() Config {
 	}
 	for field, value := range map[*string]string{
 		&c.TrustDomain: identity.DefaultTrustDomain,
-		&c.SpokeListen: ":8443", &c.AdminListen: ":9443", &c.HTTPListen: ":8080",
+		&c.SpokeListen: ":8443", &c.AdminListen: ":9443", &c.HookListen: ":9292", &c.HTTPListen: ":8080",
 	} {
 		if *field == "" {
 			*field = value
@@ -96,7 +96,7 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("--trust-domain: %w", err))
 	}
 	for _, address := range []struct{ flag, value string }{
-		{"--spoke-listen", c.SpokeListen}, {"--admin-listen", c.AdminListen}, {"--http-listen", c.HTTPListen},
+		{"--spoke-listen", c.SpokeListen}, {"--admin-listen", c.AdminListen}, {"--hook-listen", c.HookListen}, {"--http-listen", c.HTTPListen},
 	} {
 		if _, _, err := net.SplitHostPort(address.value); err != nil {
 			errs = append(errs, fmt.Errorf("%s %q is not host:port", address.flag, address.value))
@@ -134,7 +134,7 @@ func (c Config) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.String("dataDir", c.DataDir), slog.String("database", database), slog.String("key", keyPlaceOf(c).String()), slog.String("blobs", c.Blobs),
 		slog.String("trustDomain", c.TrustDomain), slog.String("spokeListen", c.SpokeListen),
-		slog.String("adminListen", c.AdminListen), slog.String("httpListen", c.HTTPListen),
+		slog.String("adminListen", c.AdminListen), slog.String("hookListen", c.HookListen), slog.String("httpListen", c.HTTPListen),
 		slog.String("spokeAddress", c.SpokeAddress), slog.Any("hosts", c.Hosts), slog.Int64("renderMemory", c.RenderMemory),
 		slog.Int("checkBuilds", c.CheckBuilds),
 		slog.Bool("denyPrivateSources", c.DenyPrivateSources), slog.Any("allowSources", c.AllowSources),

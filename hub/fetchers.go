@@ -20,12 +20,8 @@ func fetchers(config Config, fleet *store.Store, network *source.Network, metric
 	if err != nil {
 		return nil, err
 	}
-	client, err := oci.NewClient(oci.ClientConfig{Network: network})
-	if err != nil {
-		return nil, err
-	}
 	registries, err := oci.New(oci.Config{
-		Client: client, Dir: filepath.Join(config.DataDir, "layers"), Store: fleet.Blobs(), Metrics: metrics, TrustedRoot: trusted, Log: config.Log,
+		Network: network, Dir: filepath.Join(config.DataDir, "layers"), Store: fleet.Blobs(), Metrics: metrics, TrustedRoot: trusted, Log: config.Log,
 	})
 	if err != nil {
 		return nil, err

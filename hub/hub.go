@@ -73,7 +73,7 @@ func Run(ctx context.Context, config Config) error {
 		return err
 	}
 	config.Log.Info("ready", "spoke", listeners.spoke.Addr().String(), "admin", listeners.admin.Addr().String(),
-		"http", listeners.http.Addr().String(), "joinAddress", joinAddress, "caPin", root.Authority().Pin().String())
+		"hook", listeners.hook.Addr().String(), "http", listeners.http.Addr().String(), "joinAddress", joinAddress, "caPin", root.Authority().Pin().String())
 	return run.All(ctx, append(tasks, database.task())...)
 }
 
@@ -121,7 +121,7 @@ func assemble(config Config, root identity.Root, fleet *store.Store, listeners *
 		Store: fleet, Client: network.Client(source.ClientConfig{Limit: keysLimit}), CrossNamespaceRefs: config.AllowCrossNamespaceRefs,
 		Log: log, Metrics: registry,
 	})
-	site := web.New(web.Config{Metrics: registry, Hooks: hooks, Ready: fleet.Ping, Trouble: func() string { return troubleWith(builder.Health()) }, Log: log})
+	site := web.New(web.Config{Metrics: registry, Ready: fleet.Ping, Trouble: func() string { return troubleWith(builder.Health()) }, Log: log})
 	return []run.Named{
 		{Name: "store", Task: fleet.Run},
 		{Name: "retention", Task: func(ctx context.Context) error { return fleet.Retain(ctx, time.Hour) }},
@@ -137,7 +137,8 @@ func assemble(config Config, root identity.Root, fleet *store.Store, listeners *
 		{Name: "admin API", Task: func(ctx context.Context) error {
 			return serveAdmin(ctx, config, root, registry, auth.New(fleet), admin, listeners.admin)
 		}},
-		{Name: "HTTP", Task: func(ctx context.Context) error { return site.Serve(ctx, listeners.http) }},
+		{Name: "webhooks", Task: func(ctx context.Context) error { return web.Serve(ctx, listeners.hook, web.Receivers(hooks, log)) }},
+		{Name: "HTTP", Task: func(ctx context.Context) error { return web.Serve(ctx, listeners.http, site.Handler()) }},
 	}, nil
 }
 

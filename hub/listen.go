@@ -16,7 +16,7 @@ import (
 
 // listeners are what the hub is reached at. They are opened before anything else, so that a taken port is told at once,
 // and served when everything stands.
-type listeners struct{ spoke, admin, http net.Listener }
+type listeners struct{ spoke, admin, hook, http net.Listener }
 
 func listen(ctx context.Context, config Config) (*listeners, error) {
 	var l listeners
@@ -25,7 +25,10 @@ func listen(ctx context.Context, config Config) (*listeners, error) {
 		into *net.Listener
 		flag string
 		at   string
-	}{{&l.spoke, "--spoke-listen", config.SpokeListen}, {&l.admin, "--admin-listen", config.AdminListen}, {&l.http, "--http-listen", config.HTTPListen}} {
+	}{
+		{&l.spoke, "--spoke-listen", config.SpokeListen}, {&l.admin, "--admin-listen", config.AdminListen},
+		{&l.hook, "--hook-listen", config.HookListen}, {&l.http, "--http-listen", config.HTTPListen},
+	} {
 		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", open.at)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", open.flag, err))
@@ -41,7 +44,7 @@ func listen(ctx context.Context, config Config) (*listeners, error) {
 }
 
 func (l *listeners) close() {
-	for _, listener := range []net.Listener{l.spoke, l.admin, l.http} {
+	for _, listener := range []net.Listener{l.spoke, l.admin, l.hook, l.http} {
 		if listener != nil {
 			_ = listener.Close() // closed already when it was served
 		}
@@ -81,6 +84,7 @@ func isElsewhere(host string) bool {
 type readyFile struct {
 	Spoke string `json:"spoke"`
 	Admin string `json:"admin"`
+	Hook  string `json:"hook"`
 	HTTP  string `json:"http"`
 	// CAPin is the SHA-256 of the CA's public key.
 	CAPin string `json:"caPin"`
@@ -93,7 +97,7 @@ func (l *listeners) announce(config Config, root identity.Root) error {
 		return nil
 	}
 	data, err := json.Marshal(readyFile{
-		Spoke: l.spoke.Addr().String(), Admin: l.admin.Addr().String(), HTTP: l.http.Addr().String(),
+		Spoke: l.spoke.Addr().String(), Admin: l.admin.Addr().String(), Hook: l.hook.Addr().String(), HTTP: l.http.Addr().String(),
 		CAPin: root.Authority().Pin().String(), PID: os.Getpid(),
 	})
 	if err != nil {

@@ -39,16 +39,13 @@ func (s *apps) Reconcile(ctx context.Context, req *adminv1.ReconcileRequest) (*a
 	if req.GetCluster() != "" {
 		return s.reconcileInstance(ctx, kind, object, req)
 	}
-	var source *flux.SourceRef
+	var source, asked *flux.SourceRef
 	if req.GetWithSource() && kind.App {
 		spec, err := resource.Spec[flux.Kustomization](object)
 		if err != nil {
 			return nil, err
 		}
 		source = &spec.SourceRef
-		if _, err := reconcilable(source.Kind); err != nil {
-			return nil, fmt.Errorf("%s: its source: %w", object, err)
-		}
 		if denied := source.Denied(req.GetNamespace()); denied != nil && !s.CrossNamespaceRefs {
 			return nil, fmt.Errorf("%s: %w: %w", object, fleet.ErrConflict, denied)
 		}
@@ -59,8 +56,11 @@ func (s *apps) Reconcile(ctx context.Context, req *adminv1.ReconcileRequest) (*a
 		if err := refuseSuspended(declared); err != nil {
 			return nil, err
 		}
+		if source.Kind != resource.ExternalArtifact.Name { // what it has is there already
+			asked = source
+		}
 	}
-	request, err := s.Store.RequestReconcile(ctx, s.Caller(ctx), kind.Name, req.GetNamespace(), req.GetName(), source, req.GetDryRun())
+	request, err := s.Store.RequestReconcile(ctx, s.Caller(ctx), kind.Name, req.GetNamespace(), req.GetName(), asked, req.GetDryRun())
 	if err != nil {
 		return nil, err
 	}

@@ -101,19 +101,44 @@ func TestReconcileInAMisspeltClusterBlamesTheCluster(t *testing.T) {
 	wantCode(t, err, codes.NotFound, "Kustomization/apps/app@dev-1: not found")
 }
 
+// What is pushed is there already: the App is looked at, and the answer says of which kind its Source is.
+func TestReconcileWithASourceThatIsPushedIsForTheAppAlone(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.apply(strings.Replace(ksYAML, `"kind":"GitRepository"`, `"kind":"ExternalArtifact"`, 1))
+	request := &adminv1.ReconcileRequest{Kind: "Kustomization", Namespace: "apps", Name: "app", WithSource: true}
+	_, err := b.apps.Reconcile(b.ctx, request)
+	wantCode(t, err, codes.NotFound, "ExternalArtifact/apps/app: not found")
+	b.apply(`{"apiVersion":"source.toolkit.fluxcd.io/v1","kind":"ExternalArtifact","metadata":{"name":"app","namespace":"apps"},"spec":{}}`)
+	resp, err := b.apps.Reconcile(b.ctx, request)
+	if err != nil || resp.GetRequestedAt() == "" || resp.GetSourceKind() != "ExternalArtifact" || resp.GetSourceName() != "app" {
+		t.Fatalf("answer %v, error %v", resp, err)
+	}
+	for kind, want := range map[string]string{"Kustomization": resp.GetRequestedAt(), "ExternalArtifact": ""} {
+		o, err := b.Object(b.ctx, kind, "apps", "app")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := o.Metadata.Annotations["reconcile.fluxcd.io/requestedAt"]; got != want {
+			t.Errorf("%s is asked for at %q, want %q", kind, got, want)
+		}
+		if waits := len(o.Metadata.Annotations) > 1; waits {
+			t.Errorf("%s waits for its source: %v", kind, o.Metadata.Annotations)
+		}
+	}
+}
+
 func TestReconcileOfWhatIsNeverFetchedIsRefusedWithWhatToDo(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
 	b.apply(`{"apiVersion":"source.toolkit.fluxcd.io/v1","kind":"ExternalArtifact","metadata":{"name":"app","namespace":"apps"},"spec":{}}`)
 	b.apply(`{"apiVersion":"source.toolkit.fluxcd.io/v1","kind":"HelmRepository","metadata":{"name":"app","namespace":"apps"},"spec":{"url":"oci://registry.example.com/charts","type":"oci"}}`)
-	b.apply(strings.Replace(ksYAML, `"kind":"GitRepository"`, `"kind":"ExternalArtifact"`, 1))
 	for _, test := range []struct {
 		request *adminv1.ReconcileRequest
 		want    string
 	}{
 		{&adminv1.ReconcileRequest{Kind: "ExternalArtifact", Namespace: "apps", Name: "app"}, "what it has is pushed"},
 		{&adminv1.ReconcileRequest{Kind: "HelmRepository", Namespace: "apps", Name: "app"}, "reconcile its HelmCharts"},
-		{&adminv1.ReconcileRequest{Kind: "Kustomization", Namespace: "apps", Name: "app", WithSource: true}, "what it has is pushed"},
 	} {
 		if _, err := b.apps.Reconcile(b.ctx, test.request); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: error %v, want %q", test.request.GetKind(), err, test.want)

@@ -83,7 +83,8 @@ func statusOfSource(object *resource.Object, state fleet.SourceState) sourceStat
 	fetched := !state.Tree.IsZero()
 	pushed := object.Kind == resource.ExternalArtifact.Name
 	looked := pushed || state.CheckedAt.Year() > 2000 // at what it means now; what is stored may be of what it meant before
-	stored := fleet.Condition{Status: fleet.True, Reason: "Succeeded", Message: "stored artifact for revision '" + string(state.Revision) + "'"}
+	stored := fleet.Condition{Status: fleet.True}
+	stored.Reason, stored.Message = state.Detail.Summary(state.Revision)
 	switch {
 	case isWaiting(state):
 		c.addReady(standing{unknown(state.Reason, state.Message), since})

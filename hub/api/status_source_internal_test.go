@@ -46,6 +46,26 @@ func TestEveryKindOfSourceFailsInFluxsWords(t *testing.T) {
 	}
 }
 
+func TestAChartIsReadyInFluxsWords(t *testing.T) {
+	t.Parallel()
+	created := time.Now()
+	object := &resource.Object{Kind: "HelmChart", Metadata: resource.Metadata{Name: "app", Namespace: "apps", CreationTimestamp: &created}}
+	for want, detail := range map[string]fleet.ArtifactDetail{
+		"ChartPullSucceeded: pulled 'podinfo' chart with version '1.0.0'":      {Chart: "podinfo"},
+		"ChartPackageSucceeded: packaged 'podinfo' chart with version '1.0.0'": {Chart: "podinfo", Packaged: true},
+	} {
+		status := statusOfSource(object, fleet.SourceState{Version: 1, SourceStatus: fleet.SourceStatus{
+			Revision: "1.0.0", Tree: fleet.DigestOf([]byte("tree")), CheckedAt: created, Detail: detail}})
+		var got []string
+		for _, c := range status.Conditions {
+			got = append(got, c.Type+" "+string(c.Status)+" "+c.Reason+": "+c.Message)
+		}
+		if !slices.Equal(got, []string{"Ready True " + want, "ArtifactInStorage True " + want}) {
+			t.Errorf("%v, want %s", got, want)
+		}
+	}
+}
+
 func TestStatusTellsWhatASourceWasMadeOf(t *testing.T) {
 	t.Parallel()
 	tree := fleet.DigestOf([]byte("tree"))

@@ -35,11 +35,7 @@ func withHelm(t *testing.T) func(*release.Config) {
 	t.Helper()
 	return func(config *release.Config) {
 		network := source.NewNetwork(source.NetworkConfig{Metrics: source.NewMetrics(nil)})
-		client, err := oci.NewClient(oci.ClientConfig{Network: network})
-		if err != nil {
-			t.Fatal(err)
-		}
-		registries, err := oci.New(oci.Config{Client: client, Dir: t.TempDir(), Store: config.Blobs})
+		registries, err := oci.New(oci.Config{Network: network, Dir: t.TempDir(), Store: config.Blobs})
 		if err != nil {
 			t.Fatal(err)
 		}

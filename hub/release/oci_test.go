@@ -26,11 +26,8 @@ import (
 func withArtifacts(t *testing.T) func(*release.Config) {
 	t.Helper()
 	return func(config *release.Config) {
-		client, err := oci.NewClient(oci.ClientConfig{Network: source.NewNetwork(source.NetworkConfig{Metrics: source.NewMetrics(nil)})})
-		if err != nil {
-			t.Fatal(err)
-		}
-		artifacts, err := oci.New(oci.Config{Client: client, Dir: t.TempDir(), Store: config.Blobs})
+		network := source.NewNetwork(source.NetworkConfig{Metrics: source.NewMetrics(nil)})
+		artifacts, err := oci.New(oci.Config{Network: network, Dir: t.TempDir(), Store: config.Blobs})
 		if err != nil {
 			t.Fatal(err)
 		}

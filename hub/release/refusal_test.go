@@ -61,7 +61,7 @@ func TestWhatOneSourceIsRefusedIsNotSaidOfTheOthersOfItsRemote(t *testing.T) {
 			b.eventuallyOf(kind, "apps", "refused", saying("denied"))
 			// Each retry takes the others along, that only wait for their time.
 			lab.Eventually(t, time.Minute, "it is tried again", func() error {
-				if n := r.questions.Load(); n < 4 {
+				if n := r.questions.Load(); n < 3 {
 					return fmt.Errorf("asked %d times", n)
 				}
 				return nil

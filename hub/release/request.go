@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"flotilla.dev/flotilla/pkg/flux"
@@ -25,7 +26,20 @@ func (l *Loop) serve(ctx context.Context, v *view) error {
 			errs = append(errs, fmt.Errorf("%s: %w", s.object, err))
 		}
 	}
+	l.forgetAsked(v)
 	return errors.Join(errs...)
+}
+
+// forgetAsked forgets the requests of Sources that are not declared any more.
+func (l *Loop) forgetAsked(v *view) {
+	if len(l.asked) == 0 {
+		return
+	}
+	declared := make(map[string]bool, len(v.sources))
+	for _, s := range v.sources {
+		declared[s.name()] = true
+	}
+	maps.DeleteFunc(l.asked, func(source string, _ asked) bool { return !declared[source] })
 }
 
 func (l *Loop) serveSource(ctx context.Context, v *view, s *declaredSource) error {

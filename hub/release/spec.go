@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"flotilla.dev/flotilla/hub/source"
 	"flotilla.dev/flotilla/pkg/flux"
 	"flotilla.dev/flotilla/pkg/resource"
 )
@@ -19,7 +20,7 @@ type sourceSpec struct {
 	// of.
 	interval, timeout time.Duration
 	suspend           bool
-	// static Sources say where others are; nothing is fetched of them.
+	// static Sources say where others are; nothing is fetched of them (source.Static).
 	static bool
 	// insecure: the url does not say that it is of HTTP.
 	insecure bool
@@ -155,7 +156,7 @@ func ofBucket(spec flux.Bucket) sourceSpec {
 func ofHelmRepository(spec flux.HelmRepository) sourceSpec {
 	s := sourceSpec{
 		url: spec.URL, interval: spec.GetInterval(), timeout: spec.GetTimeout(), suspend: spec.Suspend,
-		static: spec.Type == flux.HelmRepositoryOCI, insecure: spec.Insecure, roles: []string{secretRef, certSecretRef},
+		static: source.Static(spec), insecure: spec.Insecure, roles: []string{secretRef, certSecretRef},
 	}
 	if s.static { // else it says nothing
 		s.provider = identityOf(spec.Provider)

@@ -289,6 +289,7 @@ func TestAHostileTreeFailsItsAppAlone(t *testing.T) {
 			}
 			return nil
 		})
+		b.eventsOf("Kustomization", name, 1)
 		events, _, err := b.Events(t.Context(), fleet.EventQuery{Kind: "Kustomization", Namespace: name, Name: name, Warnings: true})
 		if err != nil || len(events) != 1 || !strings.Contains(events[0].Message, file) {
 			t.Errorf("%s: events %+v, error %v", name, events, err)

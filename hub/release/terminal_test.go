@@ -2,13 +2,14 @@ package release_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"flotilla.dev/flotilla/test/lab"
 )
 
-// What can never work as it is declared is told from what a push, or the server's return, may mend.
+// What can never work as it is declared is told from what a push, another Secret or the server's return may mend.
 func TestSourceThatCanNeverWorkIsTerminal(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
@@ -18,7 +19,8 @@ func TestSourceThatCanNeverWorkIsTerminal(t *testing.T) {
 		spec     string
 		terminal bool
 	}{
-		"authority": {`"ref":{"branch":"main"},"secretRef":{"name":"broken"}`, true},
+		"patterns":  {`"ref":{"branch":"main"},"ignore":"` + strings.Repeat(`a\n`, 10_001) + `"`, true},
+		"authority": {`"ref":{"branch":"main"},"secretRef":{"name":"broken"}`, false},
 		"absent":    {`"ref":{"branch":"not-there"}`, false},
 		"secret":    {`"ref":{"branch":"main"},"secretRef":{"name":"not-there"}`, false},
 	} {

@@ -64,17 +64,16 @@ func (l *Loop) tell(ctx context.Context, sources []*declaredSource, look fleet.L
 		if look.Reason == s.state.Reason && look.Message == s.state.Message && (look.Reason != "" || look.Revision == s.state.Revision && look.Tree == s.state.Tree) {
 			continue
 		}
-		event := fleet.FleetEvent{Reason: look.Reason, Message: look.Message, Warning: true}
+		again := look.Revision == s.state.Revision && look.Tree == s.state.Tree
 		switch {
 		case look.Reason != "":
 			l.Log.Warn(notFetchedWords, "source", s.name(), "reason", look.Reason, "err", look.Message)
-		case look.Revision == s.state.Revision && look.Tree == s.state.Tree:
-			event = fleet.FleetEvent{Reason: "Succeeded", Message: "fetched again: still revision " + string(look.Revision)}
+		case again:
 			l.Log.Info("source fetched again", "source", s.name(), "revision", look.Revision)
 		default:
-			event = fleet.FleetEvent{Reason: "NewArtifact", Message: "fetched revision " + string(look.Revision)}
 			l.Log.Info("source fetched", "source", s.name(), "revision", look.Revision)
 		}
+		event := eventOf(s.object.Kind, look, again)
 		m := s.object.Metadata
 		event.Kind, event.Namespace, event.Name = s.object.Kind, m.Namespace, m.Name
 		events = append(events, event)
@@ -82,4 +81,18 @@ func (l *Loop) tell(ctx context.Context, sources []*declaredSource, look fleet.L
 	if err := l.Store.AddEvents(ctx, events); err != nil {
 		l.Log.Error("events not stored", "source", sources[0].name(), "events", len(events), "err", err)
 	}
+}
+
+// eventOf is the event of a look. Of a chart Flux says the same whether it was there before or not.
+func eventOf(kind string, look fleet.Looked, again bool) fleet.FleetEvent {
+	switch {
+	case look.Reason != "":
+		return fleet.FleetEvent{Reason: look.Reason, Message: look.Message, Warning: true}
+	case kind == resource.HelmChart.Name:
+		reason, message := look.Detail.Summary(look.Revision)
+		return fleet.FleetEvent{Reason: reason, Message: message}
+	case again:
+		return fleet.FleetEvent{Reason: "Succeeded", Message: "fetched again: still revision " + string(look.Revision)}
+	}
+	return fleet.FleetEvent{Reason: "NewArtifact", Message: "fetched revision " + string(look.Revision)}
 }

@@ -3,6 +3,7 @@ package release
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/flux"
@@ -112,7 +113,8 @@ func (l *Loop) readSources(ctx context.Context, v *view) error {
 	if err != nil {
 		return err
 	}
-	for _, kind := range resource.Kinds() {
+	// What is made of others is read before those: they were declared first, and are there then.
+	for _, kind := range slices.Backward(resource.Kinds()) {
 		if kind.Category != resource.Sources {
 			continue
 		}

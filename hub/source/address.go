@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 )
 
@@ -22,21 +23,22 @@ var metadata = []netip.Addr{
 	netip.MustParseAddr("168.63.129.16"),   // Azure's host
 	netip.MustParseAddr("192.0.0.192"),     // Oracle Cloud
 	netip.MustParseAddr("fd00:ec2::254"),   // AWS
+	netip.MustParseAddr("fd00:ec2::23"),    // AWS, identities of pods
 	netip.MustParseAddr("fd20:ce::254"),    // Google Cloud
+	netip.MustParseAddr("fd00:42::42"),     // Scaleway
 }
 
-// Ranges that net/netip has no question for.
+// Ranges that net/netip has no question for: where nothing can be, and what networks have for themselves.
 var (
-	carrierNAT = netip.MustParsePrefix("100.64.0.0/10")
-	thisHost   = netip.MustParsePrefix("0.0.0.0/8")
-	reserved   = netip.MustParsePrefix("240.0.0.0/4")
-	benchmarks = netip.MustParsePrefix("198.18.0.0/15")
-	// Addresses of IPv6 that stand for one of IPv4, and where in them it is.
-	translated = map[netip.Prefix]int{
-		netip.MustParsePrefix("64:ff9b::/96"):   12, // NAT64
-		netip.MustParsePrefix("64:ff9b:1::/48"): 12, // local NAT64
-		netip.MustParsePrefix("2002::/16"):      2,  // 6to4
-		netip.MustParsePrefix("::/96"):          12, // IPv4-compatible
+	nowhere = []netip.Prefix{
+		netip.MustParsePrefix("0.0.0.0/8"),   // this host
+		netip.MustParsePrefix("240.0.0.0/4"), // reserved
+	}
+	private = []netip.Prefix{
+		netip.MustParsePrefix("100.64.0.0/10"), // carrier-grade NAT
+		netip.MustParsePrefix("198.18.0.0/15"), // benchmarks
+		netip.MustParsePrefix("192.0.0.0/24"),  // protocols', DS-Lite for one
+		netip.MustParsePrefix("fec0::/10"),     // site-local
 	}
 )
 
@@ -54,43 +56,34 @@ func (e *addressError) Error() string {
 	return fmt.Sprintf("its address %s is not allowed", e.addr)
 }
 
-// Check says whether a connection to the address is allowed.
+// Check says whether a connection to the address is allowed. One of IPv6 that stands for one of IPv4 is judged as that too.
 func (a Addresses) Check(addr netip.Addr) error {
 	plain := addr.Unmap().WithZone("")
-	if a.forbids(plain) {
-		return &addressError{addr: addr}
+	refused := isNowhere(plain) || a.forbids(plain, plain)
+	for _, inner := range embedded(plain) {
+		refused = refused || a.forbids(inner.addr, plain) || !inner.guessed && isNowhere(inner.addr)
 	}
-	for prefix, at := range translated {
-		if prefix.Contains(plain) && plain != netip.IPv6Loopback() {
-			bytes := plain.As16()
-			if inner, _ := netip.AddrFromSlice(bytes[at : at+4]); a.forbids(inner) {
-				return &addressError{addr: addr}
-			}
-		}
+	if refused {
+		return &addressError{addr: addr}
 	}
 	return nil
 }
 
-func (a Addresses) forbids(addr netip.Addr) bool {
-	switch {
-	case !addr.IsValid(), addr.IsUnspecified(), addr.IsMulticast(), addr.IsLinkLocalUnicast(), addr.IsInterfaceLocalMulticast(),
-		thisHost.Contains(addr), reserved.Contains(addr):
+// forbids judges an address that is written in another one, or is that itself. An exception may name either.
+func (a Addresses) forbids(addr, outer netip.Addr) bool {
+	if addr.IsLinkLocalUnicast() || slices.Contains(metadata, addr) {
 		return true
 	}
-	for _, service := range metadata {
-		if addr == service {
-			return true
-		}
-	}
-	if !a.DenyPrivate || !(addr.IsLoopback() || addr.IsPrivate() || carrierNAT.Contains(addr) || benchmarks.Contains(addr)) {
-		return false
-	}
-	for _, prefix := range a.Allow {
-		if prefix.Contains(addr) {
-			return false
-		}
-	}
-	return true
+	own := addr.IsLoopback() || addr.IsPrivate() || contain(private, addr)
+	return a.DenyPrivate && own && !contain(a.Allow, addr) && !contain(a.Allow, outer)
+}
+
+func isNowhere(addr netip.Addr) bool {
+	return !addr.IsValid() || addr.IsUnspecified() || addr.IsMulticast() || contain(nowhere, addr)
+}
+
+func contain(prefixes []netip.Prefix, addr netip.Addr) bool {
+	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
 // control is a net.Dialer's Control: it sees the address that a name resolved to, right before the connection.

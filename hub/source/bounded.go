@@ -19,7 +19,7 @@ type bounded struct {
 	errors  int64
 	host    string
 	next    *http.Transport
-	proxied bool
+	proxied bool // by a proxy of HTTP
 	// route is the upstream's; unknown: there is one, and nobody said which.
 	route   string
 	unknown bool
@@ -40,7 +40,7 @@ func (b *bounded) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if b.proxied && res.StatusCode == http.StatusProxyAuthRequired {
 		_ = res.Body.Close()
-		return nil, &proxyError{res.StatusCode}
+		return nil, answeredByProxy(res.StatusCode)
 	}
 	if !b.unknown {
 		b.network.hosts.answered(hostName{b.hostOf(req), b.route}, res)
@@ -60,15 +60,10 @@ func (b *bounded) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// proxyError is what a proxy answered in place of passing on.
-type proxyError struct{ status int }
-
-func (e *proxyError) Error() string { return "the proxy answered " + http.StatusText(e.status) }
-
 // passed is an http.Transport's OnProxyConnectResponse.
 func passed(_ context.Context, _ *url.URL, _ *http.Request, res *http.Response) error {
 	if res.StatusCode != http.StatusOK {
-		return &proxyError{res.StatusCode}
+		return answeredByProxy(res.StatusCode)
 	}
 	return nil
 }

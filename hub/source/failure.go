@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -101,6 +100,7 @@ func (u Upstream) Fail(kind Kind, format string, args ...any) *Error {
 func (u Upstream) Explain(ctx, limited context.Context, err error) *Error {
 	var known *Error
 	var large *TooLargeError
+	var stored *StoreFailure
 	switch {
 	case errors.As(err, &known):
 		return known
@@ -108,17 +108,12 @@ func (u Upstream) Explain(ctx, limited context.Context, err error) *Error {
 		failure := u.Fail(KindCanceled, "the fetch was called off")
 		failure.Cause = context.Cause(ctx)
 		return failure
+	case errors.As(err, &stored):
+		return stored.explain(u, limited)
 	case errors.As(err, &large):
 		return u.Fail(KindLimit, "%s", large)
 	}
 	return u.explainConnection(limited, err)
-}
-
-// StoreError is a failure of the hub's own disk or blob store.
-func (u Upstream) StoreError(err error) *Error {
-	failure := u.Fail(KindStore, "the hub could not keep what it fetched; it is tried again")
-	failure.Cause = err
-	return failure
 }
 
 // Shown is a text as it may be shown, whatever an upstream put into it: quoted where it has to be, and not too long.
@@ -132,36 +127,27 @@ func Shown(text string) string {
 // maxShown is how many bytes of such a text there are.
 const maxShown = 200
 
-// addressField names the field that says where upstream is. A chart is where its repository is.
+// addressField names the field that says where upstream is.
 func (u Upstream) addressField() string {
-	switch u.Kind {
-	case "Bucket":
-		return "spec.endpoint"
-	case "HelmChart":
-		return "spec.url of its HelmRepository"
+	if u.Kind == "Bucket" {
+		return u.Field("endpoint")
 	}
-	return "spec.url"
+	return u.Field("url")
 }
 
 // trustField names the field whose Secret says whom to trust and what to show in TLS.
 func (u Upstream) trustField() string {
-	switch u.Kind {
-	case "GitRepository":
-		return "spec.secretRef"
-	case "HelmChart":
-		return "spec.certSecretRef of its HelmRepository"
+	if u.Kind == "GitRepository" {
+		return u.Field("secretRef")
 	}
-	return "spec.certSecretRef"
+	return u.Field("certSecretRef")
 }
 
 // withoutTLS says how a source without TLS is declared.
 func (u Upstream) withoutTLS() string {
 	bucket, _ := u.Spec.(flux.Bucket)
-	switch {
-	case u.Kind == "OCIRepository", u.Kind == "Bucket" && bucket.Provider != flux.BucketAzure:
-		return "should spec.insecure be true?"
-	case u.Kind == "HelmChart" && strings.HasPrefix(u.URL, "oci://"):
-		return "should spec.insecure of its HelmRepository be true?"
+	if u.Kind == "OCIRepository" || u.Kind == "Bucket" && bucket.Provider != flux.BucketAzure || u.Kind == "HelmChart" && strings.HasPrefix(u.URL, "oci://") {
+		return "should " + u.Field("insecure") + " be true?"
 	}
 	return "should " + u.addressField() + " begin with http://?"
 }
@@ -186,12 +172,16 @@ func (u Upstream) explainConnection(limited context.Context, err error) *Error {
 	switch {
 	case is(&address):
 		return u.Fail(KindAddress, "%s; an administrator of the hub decides which addresses sources may have", address)
-	case is(&proxy) && proxy.status == http.StatusProxyAuthRequired:
+	case is(&proxy) && proxy.denied:
 		return u.Fail(KindAuth, "the proxy wants another user and password; correct the Secret that spec.proxySecretRef names")
+	case is(&proxy) && proxy.silent:
+		return u.Fail(KindTimeout, "%s; is it up, and may it connect there? Check address in the Secret that spec.proxySecretRef names", proxy)
 	case is(&proxy):
-		return u.Fail(KindConnect, "the proxy does not connect to it (%d, %s); may it?", proxy.status, http.StatusText(proxy.status))
-	case is(&op) && op.Op == "proxyconnect" && limited.Err() == nil:
-		return u.Fail(KindConnect, "the proxy cannot be reached; check address in the Secret that spec.proxySecretRef names")
+		return u.Fail(KindConnect, "the proxy does not connect to it (%s); may it?", proxy.said)
+	case is(&op) && op.Op == proxyConnect && is(&verify):
+		return u.Fail(KindTLS, "the certificate of the proxy that spec.proxySecretRef names could not be verified; it has to be from an authority that the hub's system knows, and for the proxy's name")
+	case is(&op) && op.Op == proxyConnect && limited.Err() == nil:
+		return u.Fail(KindConnect, "the proxy cannot be reached, or does not speak what its address begins with; check address in the Secret that spec.proxySecretRef names")
 	case is(&redirect) && redirect.loop:
 		return u.Fail(KindRedirect, "%s; check %s", redirect, u.addressField())
 	case is(&redirect):

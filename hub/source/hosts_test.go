@@ -49,7 +49,7 @@ func TestWhatIsSaidOnATenantsOwnWayToAHostCountsThereAlone(t *testing.T) {
 		}
 		defer done()
 	}
-	address, err := source.ProxyURL(through.Secrets["proxySecretRef"])
+	address, err := through.Proxy()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,6 +42,9 @@ func startBucket(t *testing.T, p protection) *subject {
 		asked: func() int { return len(server.Visits()) }, fetched: server.Gets,
 		anonymous: func(v source.Upstream) source.Upstream { return u },
 		wrong:     func(v source.Upstream) source.Upstream { return keys(v, wrongPassword) },
+		unfit: func(v source.Upstream) source.Upstream {
+			return with(v, "secretRef", map[string][]byte{"secretkey": []byte(wrongPassword)})
+		},
 	}
 }
 

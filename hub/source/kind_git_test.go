@@ -34,6 +34,9 @@ func startGit(t *testing.T, p protection) *subject {
 		wrong: func(u source.Upstream) source.Upstream {
 			return with(u, "secretRef", secret, map[string][]byte{"username": []byte("anna"), "password": []byte(wrongPassword)})
 		},
+		unfit: func(u source.Upstream) source.Upstream {
+			return with(u, "secretRef", secret, map[string][]byte{"password": []byte(wrongPassword)})
+		},
 	}
 }
 
@@ -58,6 +61,9 @@ func startGitSSH(t *testing.T, _ protection) *subject {
 		fetched:   func() int { return server.Sessions("app") },
 		anonymous: func(u source.Upstream) source.Upstream { return with(u, "secretRef") },
 		wrong:     func(u source.Upstream) source.Upstream { return with(u, "secretRef", secret(other)) },
+		unfit: func(u source.Upstream) source.Upstream {
+			return with(u, "secretRef", secret(key), map[string][]byte{"identity": []byte(wrongPassword)})
+		},
 	}
 }
 

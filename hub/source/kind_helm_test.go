@@ -44,6 +44,9 @@ func startHelmRepository(t *testing.T, p protection) *subject {
 		wrong: func(u source.Upstream) source.Upstream {
 			return with(u, "secretRef", map[string][]byte{"username": []byte("anna"), "password": []byte(wrongPassword)})
 		},
+		unfit: func(u source.Upstream) source.Upstream {
+			return with(u, "secretRef", map[string][]byte{"password": []byte(wrongPassword)})
+		},
 	}
 }
 
@@ -85,6 +88,7 @@ func startHelmChartOCI(t *testing.T, p protection) *subject {
 		wrong: func(u source.Upstream) source.Upstream {
 			return with(u, "secretRef", dockerConfig(server, "anna", wrongPassword))
 		},
+		unfit: unfitDockerConfig,
 	}, newestChart)
 }
 
@@ -107,6 +111,7 @@ func chartsOf(repository *subject, spec flux.HelmChart) *subject {
 	s.upstream = of(repository.upstream)
 	s.anonymous = func(u source.Upstream) source.Upstream { return of(repository.anonymous(u.Inputs[0].Upstream)) }
 	s.wrong = func(u source.Upstream) source.Upstream { return of(repository.wrong(u.Inputs[0].Upstream)) }
+	s.unfit = func(u source.Upstream) source.Upstream { return of(repository.unfit(u.Inputs[0].Upstream)) }
 	return &s
 }
 

@@ -43,7 +43,12 @@ func startRegistry(t *testing.T, p protection, tokens bool) *subject {
 		wrong: func(u source.Upstream) source.Upstream {
 			return with(u, "secretRef", dockerConfig(server, "anna", wrongPassword))
 		},
+		unfit: unfitDockerConfig,
 	}
+}
+
+func unfitDockerConfig(u source.Upstream) source.Upstream {
+	return with(u, "secretRef", map[string][]byte{".dockerconfigjson": []byte(wrongPassword)})
 }
 
 func dockerConfig(server *lab.Registry, user, password string) map[string][]byte {

@@ -105,6 +105,8 @@ type subject struct {
 	asked, fetched func() int
 	// anonymous is without a credential, wrong with one that is not right.
 	anonymous, wrong func(source.Upstream) source.Upstream
+	// unfit is with a Secret that cannot be one of a credential, and holds wrongPassword.
+	unfit func(source.Upstream) source.Upstream
 }
 
 // server is what all of the lab's have.
@@ -228,11 +230,7 @@ func newReplica(t *testing.T, addresses source.Addresses) *replica {
 		t.Fatal(err)
 	}
 	t.Cleanup(repositories.Close)
-	client, err := oci.NewClient(oci.ClientConfig{Network: network})
-	if err != nil {
-		t.Fatal(err)
-	}
-	registries, err := oci.New(oci.Config{Client: client, Dir: filepath.Join(dir, "oci"), Store: r.store, Metrics: metrics, Log: log})
+	registries, err := oci.New(oci.Config{Network: network, Dir: filepath.Join(dir, "oci"), Store: r.store, Metrics: metrics, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -31,12 +30,17 @@ type Network struct {
 	addresses Addresses
 	received  *prometheus.CounterVec
 	hosts     *hosts
+	// proxyRoots are the authorities of https:// proxies; nil: the system's.
+	proxyRoots *x509.CertPool
+	// proxyTime is how long a proxy may take until it lets through.
+	proxyTime time.Duration
 }
 
 // NewNetwork returns a Network.
 func NewNetwork(config NetworkConfig) *Network {
 	return &Network{
 		addresses: config.Addresses, received: config.Metrics.received, hosts: newHosts(cmp.Or(config.PerHost, 4)),
+		proxyTime: StallTime,
 	}
 }
 
@@ -45,12 +49,6 @@ const (
 	StallTime   = 30 * time.Second
 	dialTimeout = 10 * time.Second
 )
-
-// Dial connects to host:port, if the address that the name resolves to is allowed.
-func (n *Network) Dial(ctx context.Context, network, address string) (net.Conn, error) {
-	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second, Control: n.addresses.control}
-	return dialer.DialContext(ctx, network, address)
-}
 
 // CheckBehind refuses a host that a proxy would connect to, where the policy can tell: by the address that its name
 // resolves to here. A name that only the proxy knows is the proxy's to judge.
@@ -124,8 +122,7 @@ func (n *Network) Transport(config ClientConfig) http.RoundTripper {
 	}
 	settings.MinVersion = max(settings.MinVersion, tls.VersionTLS12)
 	unknown := config.Route == "" && (config.Proxy != nil || settings.RootCAs != nil)
-	return &bounded{network: n, limit: config.Limit, errors: config.Errors, host: config.Host, proxied: config.Proxy != nil, route: config.Route, unknown: unknown, next: &http.Transport{
-		Proxy:                  http.ProxyURL(config.Proxy),
+	transport := &http.Transport{
 		OnProxyConnectResponse: passed,
 		DialContext:            n.Dial,
 		TLSClientConfig:        settings,
@@ -136,75 +133,19 @@ func (n *Network) Transport(config ClientConfig) http.RoundTripper {
 		ForceAttemptHTTP2:      true,
 		// What is fetched is compressed already; and an answer that grows as it is read is not wanted.
 		DisableCompression: true,
-	}}
-}
-
-// TLSConfig is what the PEM of a Secret's keys says: authorities to trust beside the system's, and a certificate to show
-// with its key; nil for none of them. Its errors name the keys, for people.
-func TLSConfig(ca, certificate, key []byte) (*tls.Config, error) {
-	if len(ca) == 0 && len(certificate) == 0 && len(key) == 0 {
-		return nil, nil
 	}
-	config := &tls.Config{}
-	if len(ca) > 0 {
-		roots, err := x509.SystemCertPool()
-		if err != nil {
-			roots = x509.NewCertPool()
+	switch proxy := config.Proxy; {
+	case proxy == nil:
+	case proxy.Scheme == "socks5":
+		transport.DialContext = func(ctx context.Context, _, address string) (net.Conn, error) {
+			return n.DialThrough(ctx, proxy, address)
 		}
-		if !roots.AppendCertsFromPEM(ca) {
-			return nil, fmt.Errorf("ca.crt of the Secret holds no certificate in PEM form")
-		}
-		config.RootCAs = roots
-	}
-	switch {
-	case len(certificate) == 0 && len(key) == 0:
-	case len(certificate) == 0 || len(key) == 0:
-		return nil, fmt.Errorf("the Secret has one of tls.crt and tls.key, and both are needed")
+	case proxy.Scheme == "https":
+		// TLSClientConfig would count for the proxy as well.
+		transport.DialTLSContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return n.dialProxy(ctx, proxy) }
+		transport.Proxy = http.ProxyURL(proxy)
 	default:
-		pair, err := tls.X509KeyPair(certificate, key)
-		if err != nil {
-			return nil, fmt.Errorf("tls.crt and tls.key of the Secret are no certificate with its key in PEM form")
-		}
-		config.Certificates = []tls.Certificate{pair}
+		transport.Proxy = http.ProxyURL(proxy)
 	}
-	return config, nil
-}
-
-// redirectError is a redirect to where the credential may not go, or one that leads nowhere.
-type redirectError struct {
-	host string
-	loop bool
-}
-
-func (e *redirectError) Error() string {
-	if e.loop {
-		return "it redirects to itself over and over"
-	}
-	return "it redirects to " + e.host + ", which is not followed"
-}
-
-// Redirected is the error of an answer that is a redirect and is not followed, in the words for one to another host. Of
-// any other answer it is nil.
-func Redirected(res *http.Response) error {
-	if res.StatusCode < 300 || res.StatusCode > 399 || res.StatusCode == http.StatusNotModified {
-		return nil
-	}
-	if to, err := res.Location(); err == nil {
-		return &redirectError{host: to.Scheme + "://" + to.Host}
-	}
-	return nil
-}
-
-// SameHost follows redirects that stay at the host and port, or go from http to https on their usual ports. The
-// credential is sent along.
-func SameHost(req *http.Request, via []*http.Request) error {
-	from, to := via[0].URL, req.URL
-	upgrade := from.Scheme == "http" && to.Scheme == "https" && from.Port() == "" && to.Port() == ""
-	if !strings.EqualFold(from.Hostname(), to.Hostname()) || from.Port() != to.Port() || (from.Scheme != to.Scheme && !upgrade) {
-		return &redirectError{host: to.Scheme + "://" + to.Host}
-	}
-	if len(via) > 5 {
-		return &redirectError{loop: true}
-	}
-	return nil
+	return &bounded{network: n, limit: config.Limit, errors: config.Errors, host: config.Host, proxied: transport.Proxy != nil, route: config.Route, unknown: unknown, next: transport}
 }

@@ -30,7 +30,7 @@ func TestTheSecretOfAProxySaysWhereItIsAndWhoAsks(t *testing.T) {
 				secret[key] = []byte(value)
 			}
 		}
-		got, err := source.ProxyURL(secret)
+		got, err := source.Upstream{Secrets: source.Secrets{"proxySecretRef": secret}}.Proxy()
 		switch {
 		case tc.problem != "":
 			if err == nil || !strings.Contains(err.Error(), tc.problem) || strings.Contains(err.Error(), "canary") {

@@ -44,7 +44,7 @@ type Upstream struct {
 	Within string
 	// Party is the tenant that asks, whose turn at the host it is.
 	Party string
-	// Timeout of one Resolve or Fetch; zero is 60 s, Flux's default. More than MaxTimeout is that.
+	// Timeout of one Resolve or Fetch; zero is 60 s, Flux's default. More than maxTimeout is that.
 	Timeout time.Duration
 	// AsOf lets what was listed of the Remote since then do; zero: nothing.
 	AsOf time.Time
@@ -72,7 +72,7 @@ type Input struct {
 	TreeBlob fleet.Digest
 }
 
-// Found is what an artifact follows from beside its Upstream. Is it as it was, the artifact is, too.
+// Found is what an artifact follows from beside its Upstream. While it stays the same, so does the artifact.
 type Found struct {
 	Revision fleet.Revision
 	// Inputs names what of the inputs is in the artifact and not in the Revision; zero: nothing.
@@ -90,12 +90,12 @@ type Artifact struct {
 // defaultTimeout is Flux's.
 const defaultTimeout = time.Minute
 
-// MaxTimeout bounds what a Source may ask for: a conversation takes a place at the hub and at the host.
-const MaxTimeout = 15 * time.Minute
+// maxTimeout bounds what a Source may ask for: a conversation takes a place at the hub and at the host.
+const maxTimeout = 15 * time.Minute
 
 // TimeLimit is the Timeout within its bound, or the default.
 func (u Upstream) TimeLimit() time.Duration {
-	return min(cmp.Or(u.Timeout, defaultTimeout), MaxTimeout)
+	return min(cmp.Or(u.Timeout, defaultTimeout), maxTimeout)
 }
 
 // Kinds are the Fetchers by kind; it is one itself.

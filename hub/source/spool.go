@@ -83,9 +83,3 @@ func (r *spoolReader) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
-
-// StoreFailure is an error of the hub's own disk or blob store, told from those of upstreams.
-type StoreFailure struct{ Err error }
-
-func (e *StoreFailure) Error() string { return e.Err.Error() }
-func (e *StoreFailure) Unwrap() error { return e.Err }

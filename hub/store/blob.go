@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -69,7 +70,7 @@ func (b *Blobs) insert(ctx context.Context, digests []fleet.Digest, blobs map[fl
 			return err
 		}
 		const rows = `INSERT INTO blob (digest, size, object) SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::text[])
-			ON CONFLICT (digest) DO UPDATE SET used_at = now(), object = CASE WHEN blob.object = '' THEN EXCLUDED.object ELSE blob.object END
+			ON CONFLICT (digest) DO UPDATE SET used_at = now(), object = CASE WHEN blob.lost THEN EXCLUDED.object ELSE blob.object END, lost = false
 			RETURNING digest, coalesce(object, '')`
 		written, err := tx.Query(ctx, rows, rawDigests(digests), sizes, names)
 		if err != nil {
@@ -98,7 +99,7 @@ func unusedPlaces(rows pgx.Rows, digests []fleet.Digest, names []*string) (unuse
 	})
 	for i, digest := range digests {
 		if names[i] != nil && named[string(digest.Bytes())] != *names[i] {
-			unused = append(unused, place{digest, *names[i]})
+			unused = append(unused, place{digest: digest, object: *names[i]})
 		}
 	}
 	return unused, err
@@ -119,7 +120,7 @@ func (b *Blobs) Missing(ctx context.Context, digests []fleet.Digest) ([]fleet.Di
 		if _, err := tx.Exec(ctx, refreshBlobs, raw); err != nil {
 			return explain("look for blobs", err)
 		}
-		rows, err := tx.Query(ctx, `SELECT digest FROM blob WHERE digest = ANY($1) AND object IS DISTINCT FROM ''`, raw)
+		rows, err := tx.Query(ctx, `SELECT digest FROM blob WHERE digest = ANY($1) AND NOT lost`, raw)
 		if err != nil {
 			return explain("look for blobs", err)
 		}
@@ -176,7 +177,7 @@ func (b *Blobs) GetAll(ctx context.Context, digests []fleet.Digest) (found map[f
 	return found, nil
 }
 
-// read returns those of the blobs that are stored, as they are.
+// read returns those of the blobs that are stored, as they are. It notes which objects are lost, and which are there again.
 func (b *Blobs) read(ctx context.Context, digests []fleet.Digest) (found map[fleet.Digest][]byte, err error) {
 	var others []place
 	err = retry(ctx, func() error {
@@ -195,7 +196,11 @@ func (b *Blobs) read(ctx context.Context, digests []fleet.Digest) (found map[fle
 		return nil, err
 	}
 	maps.Copy(found, read)
-	return found, b.store.loseObjects(ctx, gone)
+	back := slices.DeleteFunc(others, func(p place) bool {
+		_, there := read[p.digest]
+		return !p.lost || !there
+	})
+	return found, errors.Join(b.store.loseObjects(ctx, gone), b.store.findObjects(ctx, back))
 }
 
 // PutWhole stores a Manifest's encoding and records which blobs it needs, so that they are kept with it. They follow from
@@ -257,8 +262,8 @@ func (b *Blobs) Kept(ctx context.Context, nodes []artifact.Node) (map[fleet.Dige
 			return explain("look for kept blobs", err)
 		}
 		const query = `SELECT w.digest, (SELECT count(*) FROM blob_part p JOIN blob b ON b.digest = p.part
-				WHERE p.whole = w.digest AND b.object IS DISTINCT FROM '')
-			FROM blob w WHERE w.digest = ANY($1) AND w.object IS DISTINCT FROM ''`
+				WHERE p.whole = w.digest AND NOT b.lost)
+			FROM blob w WHERE w.digest = ANY($1) AND NOT w.lost`
 		rows, err := tx.Query(ctx, query, rawDigests(digests))
 		if err != nil {
 			return explain("look for kept blobs", err)

@@ -12,8 +12,8 @@ import (
 // content keeps the bytes of new blobs. Which blobs there are, what reaches them and when they were last used is in the
 // tables, whatever keeps the bytes; and so is, row by row, where they are.
 //
-// No row names bytes that are not there: they are written before it, or with it, and removed after it. What is written
-// for a row that never comes, or stays when one goes, is found later (sweepObjects).
+// No row names bytes that are not there, but for those that are lost: they are written before it, or with it, and removed
+// after it. What is written for a row that never comes, or stays when one goes, is found later (sweepObjects).
 type content interface {
 	// write keeps bytes ahead of their rows, and returns what the rows say of where: the name of an object, or nil.
 	write(ctx context.Context, digests []fleet.Digest, blobs map[fleet.Digest][]byte) ([]*string, error)
@@ -23,14 +23,12 @@ type content interface {
 	name() string
 }
 
-// place is where an object is that holds a blob.
+// place is where an object is that holds a blob, or was when it was last read: lost.
 type place struct {
 	digest fleet.Digest
 	object string
+	lost   bool
 }
-
-// lostObject marks in a row that the bytes are not to be had.
-const lostObject = ""
 
 // bindContent makes sure that this hub keeps blobs where the database says they are. With an empty store it says that
 // from now on.

@@ -41,7 +41,7 @@ func (chunks) insert(ctx context.Context, tx pgx.Tx, digests []fleet.Digest, blo
 
 // readRows returns those of the blobs that are stored in rows, as they are, and where the others are.
 func (s *Store) readRows(ctx context.Context, digests []fleet.Digest) (found map[fleet.Digest][]byte, others []place, err error) {
-	const query = `SELECT b.digest, b.size, b.object, coalesce(c.data, '') FROM blob b LEFT JOIN blob_chunk c ON c.digest = b.digest AND b.object IS NULL
+	const query = `SELECT b.digest, b.size, b.object, b.lost, coalesce(c.data, '') FROM blob b LEFT JOIN blob_chunk c ON c.digest = b.digest AND b.object IS NULL
 		WHERE b.digest = ANY($1) ORDER BY b.digest, c.number`
 	rows, err := s.pool.Query(ctx, query, rawDigests(digests))
 	if err != nil {
@@ -53,17 +53,18 @@ func (s *Store) readRows(ctx context.Context, digests []fleet.Digest) (found map
 		var key, data []byte
 		var size int64
 		var object *string
-		if err := rows.Scan(&key, &size, &object, &data); err != nil {
+		var lost bool
+		if err := rows.Scan(&key, &size, &object, &lost, &data); err != nil {
 			return nil, nil, explain("read blobs", err)
 		}
 		digest, err := fleet.DigestFromBytes(key)
 		switch {
 		case err != nil:
 			return nil, nil, err
-		case object != nil && *object == lostObject:
-			continue
 		case object != nil:
-			others = append(others, place{digest, *object})
+			others = append(others, place{digest, *object, lost})
+			continue
+		case lost: // moved to rows without its bytes
 			continue
 		case found[digest] == nil:
 			found[digest] = make([]byte, 0, size)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"flotilla.dev/flotilla/pkg/artifact"
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -24,6 +25,73 @@ func TestDamagedBytesAreNotGiven(t *testing.T) {
 			t.Errorf("%q, %v", data, err)
 		}
 	})
+}
+
+// notThere makes the storage answer that the blob's object is not there until the returned function is called, which is how
+// it answers while it is restored, or by a replica that is behind.
+func (k *kept) notThere(digest fleet.Digest) (back func()) {
+	k.t.Helper()
+	name := "/blobs/" + k.object(digest)
+	k.s3.SetFor(func(r *http.Request) bool { return r.Method == http.MethodGet && r.URL.Path == name }, lab.Status(http.StatusNotFound))
+	return k.s3.Clear
+}
+
+// A storage that says of each object once that it is not there is asked again.
+func TestAnObjectThatIsNotThereForAMomentIsNotLost(t *testing.T) {
+	t.Parallel()
+	k := openKept(t, lab.TestDatabase(t), testS3(t))
+	digests := []fleet.Digest{k.put("one"), k.put("two"), k.put("three")}
+	asked := map[string]int{}
+	var mu sync.Mutex
+	k.s3.SetFor(func(r *http.Request) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		asked[r.URL.Path]++
+		return asked[r.URL.Path] == 1
+	}, lab.Status(http.StatusNotFound))
+	got, err := k.Blobs().GetAll(t.Context(), digests)
+	if err != nil || string(got[digests[2]]) != "three" || k.s3.Struck() != len(digests) {
+		t.Errorf("%q, %v, after %d objects were not there", got, err, k.s3.Struck())
+	}
+	if missing, err := k.Blobs().Missing(t.Context(), digests); err != nil || len(missing) > 0 {
+		t.Errorf("missing %v, %v", missing, err)
+	}
+}
+
+// An object that is not there for a while is missing for that while, and found when it is back, though nobody stored it
+// again: what was pushed nobody has. No sweep takes it meanwhile.
+func TestAnObjectThatComesBackIsFoundAgain(t *testing.T) {
+	t.Parallel()
+	k := openKept(t, lab.TestDatabase(t), testS3(t))
+	part := k.put("part")
+	if err := k.Blobs().PutWhole(t.Context(), []byte("whole"), []fleet.Digest{part}); err != nil {
+		t.Fatal(err)
+	}
+	back := k.notThere(part)
+	for range 2 {
+		if data, err := k.Blobs().Get(t.Context(), part); !errors.Is(err, fleet.ErrNotFound) {
+			t.Errorf("Get: %q, %v, want not found", data, err)
+		}
+		if missing, err := k.Blobs().Missing(t.Context(), []fleet.Digest{part}); err != nil || len(missing) != 1 {
+			t.Errorf("missing %v, %v", missing, err)
+		}
+		if err := k.retain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := k.sweepList(t.Context(), time.Now().Add(48*time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	back()
+	if got, err := k.Blobs().Get(t.Context(), part); err != nil || string(got) != "part" {
+		t.Errorf("after it was back: %q, %v", got, err)
+	}
+	if missing, err := k.Blobs().Missing(t.Context(), []fleet.Digest{part}); err != nil || len(missing) > 0 {
+		t.Errorf("after it was back, missing are %v, %v", missing, err)
+	}
+	if n := len(k.objectKeys()); n != 2 {
+		t.Errorf("%d objects, want two", n)
+	}
 }
 
 // What object storage lost or damaged is missing from then on, so that whoever has it stores it again. The row, and what

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/run"
 )
 
 // objects keep the bytes of blobs in S3-compatible object storage.
@@ -31,6 +33,8 @@ const (
 	parallelObjects = 16
 	// objectTime bounds one request.
 	objectTime = 2 * time.Minute
+	// lostPause is between two tries to read an object that seems to be lost, all of a call together.
+	lostPause = time.Second
 	// writeTime is how old an object may be when its row comes. Far behind it begins what the sweep takes for left over.
 	writeTime = time.Hour
 )
@@ -45,7 +49,7 @@ func (o *objects) write(ctx context.Context, digests []fleet.Digest, blobs map[f
 	for i, digest := range digests {
 		name := newObjectName()
 		names[i] = &name
-		group.Go(func() error { return o.put(ctx, place{digest, name}, blobs[digest]) })
+		group.Go(func() error { return o.put(ctx, place{digest: digest, object: name}, blobs[digest]) })
 	}
 	return names, group.Wait()
 }
@@ -97,24 +101,40 @@ func (o *objects) get(ctx context.Context, key string) (data []byte, err error) 
 	return data, err
 }
 
-// read returns the blobs that are there and are what their digests say, and which of them are not. An object with other
-// bytes is read twice: it may have been the way.
+// read returns the blobs that are there and are what their digests say, and which of them are not, those left out that were
+// lost before. What is lost now is read twice, with a pause between: it may have been the way, or a replica of the storage
+// that was behind.
 func (o *objects) read(ctx context.Context, places []place) (found map[fleet.Digest][]byte, lost []place, err error) {
-	var mu sync.Mutex
 	found = make(map[fleet.Digest][]byte, len(places))
+	if lost, err = o.readInto(ctx, found, places); err != nil {
+		return nil, nil, err
+	}
+	lost = slices.DeleteFunc(lost, func(p place) bool { return p.lost })
+	if len(lost) == 0 {
+		return found, nil, nil
+	}
+	if err := run.Sleep(ctx, lostPause); err != nil {
+		return nil, nil, err
+	}
+	if lost, err = o.readInto(ctx, found, lost); err != nil {
+		return nil, nil, err
+	}
+	return found, lost, nil
+}
+
+// readInto adds the blobs that are there and are what their digests say, and returns the others.
+func (o *objects) readInto(ctx context.Context, found map[fleet.Digest][]byte, places []place) (others []place, err error) {
+	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallelObjects)
 	for _, p := range places {
 		group.Go(func() error {
 			data, err := o.get(ctx, o.key(p))
-			if err == nil && fleet.DigestOf(data) != p.digest {
-				data, err = o.get(ctx, o.key(p))
-			}
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
 			case errors.Is(err, errNoObject), err == nil && fleet.DigestOf(data) != p.digest:
-				lost = append(lost, p)
+				others = append(others, p)
 			case err != nil:
 				return err
 			default:
@@ -123,7 +143,8 @@ func (o *objects) read(ctx context.Context, places []place) (found map[fleet.Dig
 			return nil
 		})
 	}
-	return found, lost, group.Wait()
+	err = group.Wait()
+	return others, err
 }
 
 // remove lets objects go that no row names. It goes on behind what it cannot remove, which is found again.

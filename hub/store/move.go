@@ -102,35 +102,48 @@ func (m mover) mark(ctx context.Context) error {
 
 // page are the blobs behind a digest that are where they are moved from.
 func (m mover) page(ctx context.Context, last []byte) (page []place, next []byte, err error) {
-	const query = `SELECT digest, object FROM (
-			SELECT digest, object, sum(size) OVER w AS bytes, row_number() OVER w AS number FROM (
-				SELECT digest, coalesce(object, '') AS object, size FROM blob
-				WHERE digest > $1 AND CASE WHEN $2 THEN object IS NULL ELSE object <> '' END ORDER BY digest LIMIT $3) next
+	const query = `SELECT digest, object, lost FROM (
+			SELECT digest, object, lost, sum(size) OVER w AS bytes, row_number() OVER w AS number FROM (
+				SELECT digest, coalesce(object, '') AS object, lost, size FROM blob
+				WHERE digest > $1 AND CASE WHEN $2 THEN object IS NULL AND NOT lost ELSE object IS NOT NULL END ORDER BY digest LIMIT $3) next
 			WINDOW w AS (ORDER BY digest ROWS UNBOUNDED PRECEDING)) page
 		WHERE number = 1 OR bytes <= $4 ORDER BY digest`
 	rows, err := m.store.pool.Query(ctx, query, last, m.from == nil, movePage, moveBytes)
 	if err != nil {
 		return nil, nil, explain("list blobs", err)
 	}
-	if page, err = pgx.CollectRows(rows, scanPlace); err != nil || len(page) == 0 {
+	page, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (p place, err error) {
+		var raw []byte
+		if err := row.Scan(&raw, &p.object, &p.lost); err != nil {
+			return p, err
+		}
+		p.digest, err = fleet.DigestFromBytes(raw)
+		return p, err
+	})
+	if err != nil || len(page) == 0 {
 		return nil, nil, explain("list blobs", err)
 	}
 	return page, page[len(page)-1].digest.Bytes(), nil
 }
 
-// move moves a page: the bytes first, then what rows say of them.
+// move moves a page: the bytes first, then what rows say of them. What was lost before, and is, stays so: it is moved without
+// bytes.
 func (m mover) move(ctx context.Context, page []place) error {
 	blobs, err := m.read(ctx, page)
 	if err != nil {
 		return err
 	}
-	digests, names := make([]fleet.Digest, len(page)), make([]*string, len(page))
+	digests, names, lost := make([]fleet.Digest, len(page)), make([]*string, len(page)), make([]bool, len(page))
 	for i, p := range page {
-		digests[i] = p.digest
+		_, there := blobs[p.digest]
+		digests[i], lost[i] = p.digest, !there
 	}
 	switch {
 	case m.to != nil && m.from != nil: // under the names that they have
-		for _, p := range page {
+		for i, p := range page {
+			if lost[i] {
+				continue
+			}
 			if err := m.to.put(ctx, p, blobs[p.digest]); err != nil {
 				return err
 			}
@@ -142,8 +155,9 @@ func (m mover) move(ctx context.Context, page []place) error {
 		}
 	}
 	return m.store.transact(ctx, System, action{verb: "move blobs"}, func(tx pgx.Tx) error {
-		const rows = `UPDATE blob b SET object = moved.object FROM unnest($1::bytea[], $2::text[]) AS moved (digest, object) WHERE b.digest = moved.digest`
-		if _, err := tx.Exec(ctx, rows, rawDigests(digests), names); err != nil {
+		const rows = `UPDATE blob b SET object = moved.object, lost = moved.lost
+			FROM unnest($1::bytea[], $2::text[], $3::boolean[]) AS moved (digest, object, lost) WHERE b.digest = moved.digest`
+		if _, err := tx.Exec(ctx, rows, rawDigests(digests), names, lost); err != nil {
 			return explain("move blobs", err)
 		}
 		if m.to == nil {
@@ -154,7 +168,7 @@ func (m mover) move(ctx context.Context, page []place) error {
 	})
 }
 
-// read returns the bytes of a page, verified.
+// read returns the bytes of a page, verified, but for what was lost before.
 func (m mover) read(ctx context.Context, page []place) (map[fleet.Digest][]byte, error) {
 	digests := make([]fleet.Digest, len(page))
 	for i, p := range page {

@@ -102,3 +102,40 @@ func TestBlobsMove(t *testing.T) {
 		t.Errorf("again: %v", err)
 	}
 }
+
+// What object storage lost does not hold up a move: it stays lost, and is stored again by whoever has it.
+func TestBlobsMoveWithoutWhatIsLost(t *testing.T) {
+	t.Parallel()
+	url, first, second := lab.TestDatabase(t), testS3(t), testS3(t)
+	k := openKept(t, url, first)
+	lost, there := k.put("lost"), k.put("there")
+	if err := first.Delete("blobs", k.object(lost)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := MoveBlobs(t.Context(), keptConfig(url, first), nil); !errors.Is(err, fleet.ErrNotFound) {
+		t.Errorf("a move of what nobody knows to be lost: %v", err)
+	}
+	if _, err := k.Blobs().Get(t.Context(), lost); !errors.Is(err, fleet.ErrNotFound) {
+		t.Fatalf("Get: %v, want not found", err)
+	}
+	k.Close()
+	inSecond := keptConfig(url, second)
+	inSecond.Objects.Prefix = "two"
+	if _, err := MoveBlobs(t.Context(), keptConfig(url, first), inSecond.Objects); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := MoveBlobs(t.Context(), inSecond, nil); err != nil {
+		t.Fatal(err)
+	}
+	k = openKept(t, url, nil)
+	if got, err := k.Blobs().Get(t.Context(), there); err != nil || string(got) != "there" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if _, err := k.Blobs().Get(t.Context(), lost); !errors.Is(err, fleet.ErrNotFound) {
+		t.Errorf("Get: %v, want not found", err)
+	}
+	k.put("lost")
+	if got, err := k.Blobs().Get(t.Context(), lost); err != nil || string(got) != "lost" {
+		t.Errorf("after it was stored again: %q, %v", got, err)
+	}
+}

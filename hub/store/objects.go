@@ -108,7 +108,7 @@ func (s *Store) markObjects(ctx context.Context, o *objects) error {
 		return err
 	}
 	var used bool
-	const query = `SELECT blobs = $1 AND EXISTS (SELECT FROM blob WHERE object <> '') FROM hub`
+	const query = `SELECT blobs = $1 AND EXISTS (SELECT FROM blob WHERE object IS NOT NULL) FROM hub`
 	if err := s.pool.QueryRow(ctx, query, o.name()).Scan(&used); err != nil {
 		return explain("look where blobs are", err)
 	}

@@ -107,7 +107,7 @@ var retention = []rule{
 				AND NOT EXISTS (SELECT FROM source WHERE tree_blob = b.digest)
 			ORDER BY b.digest FOR UPDATE OF b SKIP LOCKED),
 		deleted AS (DELETE FROM blob b USING dead WHERE b.digest = dead.digest RETURNING b.digest, b.object),
-		elsewhere AS (SELECT digest, object FROM deleted WHERE object <> '' ORDER BY digest)
+		elsewhere AS (SELECT digest, object FROM deleted WHERE object IS NOT NULL ORDER BY digest)
 		SELECT coalesce((SELECT digest FROM stretch ORDER BY digest DESC LIMIT 1), ''), (SELECT count(*) FROM deleted),
 			(SELECT coalesce(array_agg(digest), '{}') FROM elsewhere), (SELECT coalesce(array_agg(object), '{}') FROM elsewhere)`},
 }

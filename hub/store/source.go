@@ -30,7 +30,7 @@ func (s *Store) BindSource(ctx context.Context, m fleet.Meant) error {
 		}
 		if !m.Upstream.IsZero() {
 			const ensure = `INSERT INTO upstream (id, remote, looked_by) VALUES ($1, $2, (SELECT looked_by FROM upstream WHERE remote = $2 LIMIT 1))
-				ON CONFLICT (id) DO UPDATE SET used_at = now(), due_at = least(upstream.due_at, now())`
+				ON CONFLICT (id) DO UPDATE SET used_at = now()`
 			if _, err := tx.Exec(ctx, ensure, m.Upstream.Bytes(), m.Remote.Bytes()); err != nil {
 				return explain("make an upstream", err)
 			}
@@ -44,6 +44,12 @@ func (s *Store) BindSource(ctx context.Context, m fleet.Meant) error {
 		tag, err = tx.Exec(ctx, upsert, m.Kind, m.Namespace, m.Name, m.Upstream.Bytes(), m.Generation, m.Reason, m.Message, m.Failure, m.Waiting)
 		if err != nil || tag.RowsAffected() == 0 {
 			return explain("bind a source", err)
+		}
+		if !m.Upstream.IsZero() { // after it is known that this binds: the replica that was first had it looked at already
+			const due = `UPDATE upstream SET due_at = now() WHERE id = $1 AND due_at > now()`
+			if _, err := tx.Exec(ctx, due, m.Upstream.Bytes()); err != nil {
+				return explain("make an upstream due", err)
+			}
 		}
 		if m.Reason == "" || m.Waiting {
 			return publish(ctx, tx, TopicSources)

@@ -97,6 +97,19 @@ func TestSourceKeepsItsArtifactWhenItComesToMeanAnotherUpstream(t *testing.T) {
 	}
 }
 
+// Several replicas see a Source that is new: who comes second finds it bound, maybe after it was looked at.
+func TestASourceThatIsBoundAlreadyIsNotLookedAtAgain(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.apply(gitYAML)
+	b.bind(upstreamID)
+	b.found("main@sha1:1", "tree")
+	b.bind(upstreamID)
+	if claimed := b.claim(); len(claimed) != 0 {
+		t.Errorf("claimed %+v, which was looked at since it was bound", claimed)
+	}
+}
+
 func TestUpstreamOfSuspendedSourcesIsNotClaimedUntilOneIsResumed(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)

@@ -32,32 +32,50 @@ func (s *Store) removeObjects(ctx context.Context, places []place) {
 }
 
 // loseObjects notes that objects are gone or hold other bytes, so that their blobs are missing from now on and are stored
-// again by whoever has them. Rows that name other objects by now are left alone.
+// again by whoever has them. Their names are kept, so that no sweep takes what is there again, and a read finds it.
 func (s *Store) loseObjects(ctx context.Context, places []place) error {
+	lost, err := s.noteObjects(ctx, places, true)
+	if err == nil && lost > 0 {
+		s.log.Error("blobs are lost or damaged in object storage; they are stored again when they are needed, or found when they are back",
+			"blobs", lost, "first", places[0].digest)
+	}
+	return err
+}
+
+// findObjects notes that objects are there again that were lost.
+func (s *Store) findObjects(ctx context.Context, places []place) error {
+	found, err := s.noteObjects(ctx, places, false)
+	if err == nil && found > 0 {
+		s.log.Info("blobs that were lost are in object storage again", "blobs", found, "first", places[0].digest)
+	}
+	return err
+}
+
+// noteObjects notes whether objects are lost, and returns of how many that is news. Rows that name other objects by now are
+// left alone.
+func (s *Store) noteObjects(ctx context.Context, places []place, lost bool) (noted int64, err error) {
 	if len(places) == 0 {
-		return nil
+		return 0, nil
 	}
 	raw, names := placeColumns(places)
 	act := action{verb: "note lost blobs"}
-	var lost int64
-	err := s.transact(ctx, System, act, func(tx pgx.Tx) error {
-		const note = `UPDATE blob b SET object = '' FROM unnest($1::bytea[], $2::text[]) AS gone (digest, object)
-			WHERE b.digest = gone.digest AND b.object = gone.object`
-		tag, err := tx.Exec(ctx, note, raw, names)
-		lost = tag.RowsAffected()
+	err = s.transact(ctx, System, act, func(tx pgx.Tx) error {
+		const note = `WITH theirs AS (
+				SELECT b.digest FROM blob b JOIN unnest($1::bytea[], $2::text[]) AS o (digest, object) USING (digest, object)
+				WHERE b.lost <> $3 ORDER BY b.digest FOR NO KEY UPDATE OF b)
+			UPDATE blob b SET lost = $3 FROM theirs WHERE b.digest = theirs.digest`
+		tag, err := tx.Exec(ctx, note, raw, names, lost)
+		noted = tag.RowsAffected()
 		return explain(act.doing(), err)
 	})
-	if err == nil && lost > 0 {
-		s.log.Error("blobs are lost or damaged in object storage; they are stored again when they are needed", "blobs", lost, "first", places[0].digest)
-	}
-	return err
+	return noted, err
 }
 
 // places are what two columns say.
 func places(digests [][]byte, names []string) []place {
 	out := make([]place, len(names))
 	for i := range names {
-		out[i] = place{fleet.Digest(digests[i]), names[i]}
+		out[i] = place{digest: fleet.Digest(digests[i]), object: names[i]}
 	}
 	return out
 }
@@ -161,6 +179,6 @@ func (o *objects) place(key string) (p place, ours bool) {
 		return p, false
 	}
 	digest, err := fleet.DigestFromBytes(raw)
-	p = place{digest, parts[2]}
+	p = place{digest: digest, object: parts[2]}
 	return p, err == nil && o.key(p) == key
 }

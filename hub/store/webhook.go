@@ -59,6 +59,10 @@ func (s *Store) Labelled(ctx context.Context, kind, namespace string, labels map
 // as a person makes one. Suspended ones stay as they are. It writes nothing when what is asked for is recorded already and
 // not begun: a thousand calls come to one look.
 func (s *Store) CallDue(ctx context.Context, objects []*resource.Object) error {
+	return s.callDue(ctx, objects, time.Now())
+}
+
+func (s *Store) callDue(ctx context.Context, objects []*resource.Object, now time.Time) error {
 	var kinds, namespaces, names []string
 	var apps []*resource.Object
 	for _, o := range objects {
@@ -73,6 +77,7 @@ func (s *Store) CallDue(ctx context.Context, objects []*resource.Object) error {
 	if len(kinds)+len(apps) == 0 {
 		return nil
 	}
+	request := callRequest(now)
 	return s.transact(ctx, System, action{verb: "take a webhook's call"}, func(tx pgx.Tx) error {
 		var topics []string
 		if len(kinds) > 0 {
@@ -86,7 +91,7 @@ func (s *Store) CallDue(ctx context.Context, objects []*resource.Object) error {
 		}
 		anyAsked := false
 		for _, app := range apps {
-			asked, err := askApp(ctx, tx, app)
+			asked, err := askApp(ctx, tx, app, request)
 			if err != nil {
 				return err
 			}
@@ -113,13 +118,18 @@ const askUpstreams = `WITH news AS (
 		ORDER BY u.id FOR UPDATE)
 	UPDATE upstream u SET asked_at = now(), due_at = least(u.due_at, now()) FROM news WHERE u.id = news.id`
 
-// askApp records a request to look at an App now, at most one a second: each is sent to every cluster that has the App.
-func askApp(ctx context.Context, tx pgx.Tx, app *resource.Object) (asked bool, err error) {
-	at := time.Now().UTC().Truncate(time.Second).Add(time.Second).Format(time.RFC3339)
+// callRequest is what the calls of a second ask for with: one request, since each is sent to every cluster that has the App.
+// It is not before any of them.
+func callRequest(now time.Time) string {
+	return now.UTC().Truncate(time.Second).Add(time.Second).Format(time.RFC3339)
+}
+
+// askApp records a request to look at an App now, unless it is recorded.
+func askApp(ctx context.Context, tx pgx.Tx, app *resource.Object, request string) (asked bool, err error) {
 	const ask = `UPDATE object SET annotations = annotations - $5 || jsonb_build_object($6::text, $7::text)
 		WHERE home = $1 AND kind = $2 AND namespace = $3 AND name = $4 AND deleted_at IS NULL
 			AND NOT coalesce((spec ->> 'suspend')::boolean, false) AND annotations ->> $6 IS DISTINCT FROM $7`
 	m := app.Metadata
-	tag, err := tx.Exec(ctx, ask, fleet.HubHome, app.Kind, m.Namespace, m.Name, withSourceAnnotation, flux.RequestedAtAnnotation, at)
+	tag, err := tx.Exec(ctx, ask, fleet.HubHome, app.Kind, m.Namespace, m.Name, withSourceAnnotation, flux.RequestedAtAnnotation, request)
 	return tag.RowsAffected() > 0, explain("ask for "+app.String(), err)
 }

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -148,23 +149,31 @@ func TestCallsAskForAnAppOnceASecond(t *testing.T) {
 	c := newCalled(t)
 	c.apply(ksYAML)
 	app := object(t, ksYAML)
-	requests := map[string]bool{}
-	began := time.Now().Truncate(time.Second)
-	calls := 0
-	for ; calls < 50; calls++ {
-		c.call(app)
+	second := time.Date(2026, 5, 4, 3, 2, 1, 0, time.FixedZone("", 3600))
+	for _, test := range []struct {
+		after time.Duration
+		want  string
+		asks  bool
+	}{
+		{0, "2026-05-04T02:02:02Z", true},
+		{0, "2026-05-04T02:02:02Z", false},
+		{time.Second - 1, "2026-05-04T02:02:02Z", false},
+		{time.Second, "2026-05-04T02:02:03Z", true},
+	} {
+		c.execute(`DELETE FROM outbox`)
+		if err := c.CallDueAt(t.Context(), []*resource.Object{app}, second.Add(test.after)); err != nil {
+			t.Fatal(err)
+		}
 		stored, err := c.Object(t.Context(), "Kustomization", "apps", "app")
 		if err != nil {
 			t.Fatal(err)
 		}
-		request := stored.Metadata.Annotations[flux.RequestedAtAnnotation]
-		if at, err := time.Parse(time.RFC3339Nano, request); err != nil || at.Before(began) {
-			t.Fatalf("requested at %q, %v", request, err)
+		if got := stored.Metadata.Annotations[flux.RequestedAtAnnotation]; got != test.want {
+			t.Errorf("%s later, requested at %q, want %q", test.after, got, test.want)
 		}
-		requests[request] = true
-	}
-	if most := int(time.Since(began)/time.Second) + 1; len(requests) > most {
-		t.Errorf("%d calls within %d seconds made %d requests", calls, most, len(requests))
+		if told := c.scalar(`SELECT (count(*) > 0)::text FROM outbox`); told != fmt.Sprint(test.asks) {
+			t.Errorf("%s later, that it is asked for is told: %s, want %t", test.after, told, test.asks)
+		}
 	}
 }
 

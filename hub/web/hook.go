@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"flotilla.dev/flotilla/pkg/run"
@@ -27,16 +29,31 @@ const (
 	refusalTime = 250 * time.Millisecond
 )
 
-// hook takes a call of a webhook.
-func (s *Site) hook(w http.ResponseWriter, r *http.Request) {
+// receivers serve webhooks, and nothing else: whoever sends them is anywhere.
+type receivers struct {
+	hooks Hooks
+	log   *slog.Logger
+}
+
+// Receivers has Hooks take what is posted below /hook/.
+func Receivers(hooks Hooks, log *slog.Logger) http.Handler {
+	return receivers{hooks, log}
+}
+
+// ServeHTTP takes a call of a webhook.
+func (s receivers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	w.Header().Set("Cache-Control", "no-store")
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		s.say(w, http.StatusMethodNotAllowed, "a webhook is called with POST")
+	if !strings.HasPrefix(r.URL.Path, hookPrefix) {
+		say(w, s.log, http.StatusNotFound, "only webhooks are here")
 		return
 	}
-	code, text := s.callHook(r.Context(), r.URL.Path, r.Header, http.MaxBytesReader(w, r.Body, maxHookBody))
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		say(w, s.log, http.StatusMethodNotAllowed, "a webhook is called with POST")
+		return
+	}
+	code, text := s.call(r.Context(), r.URL.Path, r.Header, http.MaxBytesReader(w, r.Body, maxHookBody))
 	switch code {
 	case http.StatusNotFound:
 		if err := run.Sleep(r.Context(), refusalTime-time.Since(began)); err != nil {
@@ -45,16 +62,16 @@ func (s *Site) hook(w http.ResponseWriter, r *http.Request) {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "5")
 	}
-	s.say(w, code, text)
+	say(w, s.log, code, text)
 }
 
-// callHook has the Hooks take a call. A panic, of which a hostile body could be the reason, ends no more than the call.
-func (s *Site) callHook(ctx context.Context, path string, header http.Header, body io.Reader) (code int, text string) {
+// call has the Hooks take a call. A panic, of which a hostile body could be the reason, ends no more than the call.
+func (s receivers) call(ctx context.Context, path string, header http.Header, body io.Reader) (code int, text string) {
 	defer func() {
 		if problem := recover(); problem != nil {
-			s.Log.Error("webhook's call ended by a panic", "kind", fmt.Sprintf("%T", problem), "stack", string(debug.Stack()))
+			s.log.Error("webhook's call ended by a panic", "kind", fmt.Sprintf("%T", problem), "stack", string(debug.Stack()))
 			code, text = http.StatusInternalServerError, "internal error"
 		}
 	}()
-	return s.Hooks.Call(ctx, path, header, body)
+	return s.hooks.Call(ctx, path, header, body)
 }

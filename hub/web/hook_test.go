@@ -23,16 +23,34 @@ func (h hooks) Call(_ context.Context, path string, header http.Header, body io.
 	return h(path, header, body)
 }
 
-// post has a Site take a request.
+// post has hooks take a request.
 func post(t *testing.T, h hooks, log *strings.Builder, method, path, body string) *http.Response {
 	t.Helper()
-	site := web.New(web.Config{Metrics: prometheus.NewRegistry(), Log: slog.New(slog.NewTextHandler(log, nil)), Hooks: h})
 	recorder := httptest.NewRecorder()
-	site.Handler().ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body)))
+	web.Receivers(h, slog.New(slog.NewTextHandler(log, nil))).ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body)))
 	return recorder.Result()
 }
 
 const path = "/hook/0123"
+
+// Webhooks have to be reachable from anywhere: nothing else is where they are, and they are nowhere else.
+func TestNothingButWebhooksIsServedWhereTheyAre(t *testing.T) {
+	t.Parallel()
+	called := hooks(func(string, http.Header, io.Reader) (int, string) { return http.StatusOK, "called" })
+	for _, other := range []string{"/metrics", "/healthz", "/readyz", "/", "/hook", "/debug/pprof/"} {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			if answer := post(t, called, &strings.Builder{}, method, other, ""); answer.StatusCode != http.StatusNotFound {
+				t.Errorf("%s %s is answered %d", method, other, answer.StatusCode)
+			}
+		}
+	}
+	site := web.New(web.Config{Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)})
+	recorder := httptest.NewRecorder()
+	site.Handler().ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, nil))
+	if recorder.Code != http.StatusNotFound {
+		t.Errorf("beside the metrics, a webhook is answered %d", recorder.Code)
+	}
+}
 
 func TestAWebhookIsCalledWithPostAlone(t *testing.T) {
 	t.Parallel()

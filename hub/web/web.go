@@ -1,20 +1,17 @@
-// Package web is what the hub serves over HTTP: metrics, probes and webhooks.
+// Package web is what the hub serves over HTTP: metrics and probes for those who run it, and webhooks, which have to be
+// reachable from where others are. Each has a listener of its own, as with Flux, whose metrics are at :8080 and whose
+// receivers are at :9292.
 package web
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"flotilla.dev/flotilla/pkg/run"
 	"flotilla.dev/flotilla/pkg/telemetry"
 )
 
@@ -25,12 +22,10 @@ type Config struct {
 	Ready func(ctx context.Context) error
 	// Trouble says what does not go well though the hub can work; empty: nothing. Nil: nothing ever.
 	Trouble func() string
-	// Hooks take what is posted below /hook/.
-	Hooks Hooks
-	Log   *slog.Logger
+	Log     *slog.Logger
 }
 
-// Site serves webhooks, /metrics, /healthz (the process lives) and /readyz (its database answers). The latter tells of a trouble
+// Site is for those who run the hub: /metrics, /healthz (the process lives) and /readyz (its database answers). The latter tells of a trouble
 // beside, and is ready nevertheless: clusters are to reach a hub that cannot build for a while.
 type Site struct {
 	Config
@@ -48,43 +43,12 @@ func New(config Config) *Site {
 	return &Site{Config: config}
 }
 
-// Timeouts of a request and of the wait for those in flight.
-const (
-	requestTimeout = 10 * time.Second
-	stopTimeout    = 2 * time.Second
-)
-
-// maxHeader bounds the headers of a request.
-const maxHeader = 64 << 10
-
-// Serve serves until ctx ends.
-func (s *Site) Serve(ctx context.Context, listener net.Listener) error {
-	server := &http.Server{
-		Handler: s.Handler(), ReadHeaderTimeout: requestTimeout, ReadTimeout: requestTimeout, WriteTimeout: 3 * requestTimeout, MaxHeaderBytes: maxHeader,
-	}
-	return run.All(ctx,
-		run.Named{Name: "serve", Task: func(context.Context) error {
-			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-				return fmt.Errorf("http: %w", err)
-			}
-			return nil
-		}},
-		run.Named{Name: "stop", Task: func(ctx context.Context) error {
-			<-ctx.Done()
-			stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-			defer cancel()
-			return server.Shutdown(stopping)
-		}},
-	)
-}
-
-// Handler is what Serve serves.
+// Handler is to be served.
 func (s *Site) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", telemetry.Handler(s.Metrics))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { s.say(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, s.Log, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", s.readyz)
-	mux.HandleFunc(hookPrefix, s.hook)
 	return mux
 }
 
@@ -93,7 +57,7 @@ func (s *Site) readyz(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	if err := s.Ready(ctx); err != nil {
 		s.Log.Warn("not ready", "err", err)
-		s.say(w, http.StatusServiceUnavailable, "the database does not answer")
+		say(w, s.Log, http.StatusServiceUnavailable, "the database does not answer")
 		return
 	}
 	text, trouble := "ok", s.Trouble()
@@ -101,7 +65,7 @@ func (s *Site) readyz(w http.ResponseWriter, r *http.Request) {
 	if trouble != "" {
 		text += "\n" + trouble
 	}
-	s.say(w, http.StatusOK, text)
+	say(w, s.Log, http.StatusOK, text)
 }
 
 // tell logs that a trouble began, and that it ended. What a trouble says of itself changes while it lasts, as does how
@@ -118,12 +82,5 @@ func (s *Site) tell(trouble string) {
 		s.Log.Info("out of trouble", "what", before)
 	default:
 		s.Log.Warn("in trouble", "what", trouble)
-	}
-}
-
-func (s *Site) say(w http.ResponseWriter, code int, text string) {
-	w.WriteHeader(code)
-	if _, err := fmt.Fprintln(w, text); err != nil {
-		s.Log.Debug("answer not written", "err", err)
 	}
 }

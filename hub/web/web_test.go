@@ -39,7 +39,7 @@ func TestReadyTellsOfATroubleAndIsReady(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
-	go func() { ended <- site.Serve(ctx, listener) }()
+	go func() { ended <- web.Serve(ctx, listener, site.Handler()) }()
 	stop := sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {

@@ -31,7 +31,7 @@ type Extracted struct {
 // An error of r, of ctx or of take is returned as it is. r should end with ctx, as the body of a request does.
 func Extract(ctx context.Context, r io.Reader, limits ExtractLimits, take func(Extracted) error) (warnings []string, err error) {
 	e := &extraction{names: names{}}
-	e.limits = limits.orDefault()
+	e.limits = limits.WithDefaults()
 	e.source = &metered{ctx: ctx, from: r, limit: e.limits.Compressed, limitText: "the archive has more than %s compressed"}
 	if err := e.open(); err != nil {
 		return nil, e.explain(err)

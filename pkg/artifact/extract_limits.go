@@ -32,7 +32,8 @@ const ratioFrom = 1 << 20
 // maxNames bounds the bytes of all names together.
 const maxNames = 16 << 20
 
-func (l ExtractLimits) orDefault() ExtractLimits {
+// WithDefaults are the limits with the defaults in the place of zeros.
+func (l ExtractLimits) WithDefaults() ExtractLimits {
 	if l.Compressed == 0 {
 		l.Compressed = 50 << 20
 	}

@@ -193,7 +193,7 @@ func FuzzExtract(f *testing.F) {
 		}
 		// What was taken packs, and unpacks to the same.
 		var packed bytes.Buffer
-		if err := artifact.PackTree(&packed, tree, func(d fleet.Digest) ([]byte, error) { return store.Get(t.Context(), d) }); err != nil {
+		if err := artifact.Pack(&packed, packedTree(t, tree, &store)); err != nil {
 			t.Fatalf("pack: %v", err)
 		}
 		again, err := artifact.Unpack(t.Context(), &store, &packed, artifact.ExtractLimits{Ratio: 10_000}, nil)
@@ -221,6 +221,17 @@ func FuzzCheckPath(f *testing.F) {
 			t.Errorf("%q was accepted", path)
 		}
 	})
+}
+
+// packedTree are the files of a Tree, as Pack takes them.
+func packedTree(t *testing.T, tree *artifact.Tree, store artifact.Store) (files []artifact.Packed) {
+	for _, file := range tree.Files {
+		files = append(files, artifact.Packed{Path: file.Path, Mode: file.Mode, Size: file.Size, Open: func() (io.ReadCloser, error) {
+			data, err := store.Get(t.Context(), file.Digest)
+			return io.NopCloser(bytes.NewReader(data)), err
+		}})
+	}
+	return files
 }
 
 // extract returns each file as "path mode content".

@@ -9,8 +9,6 @@ import (
 
 	"github.com/fluxcd/pkg/sourceignore"
 	"github.com/fluxcd/pkg/sourceignore/gitignore"
-
-	"flotilla.dev/flotilla/pkg/fleet"
 )
 
 // IgnoreFile is the name of the files that say what a source leaves out.
@@ -66,11 +64,11 @@ func NewBareIgnore(spec *string) *Ignore {
 	return i
 }
 
-// Err says what is wrong with spec.ignore. It wraps fleet.ErrInvalid.
+// Err says what is wrong with spec.ignore. It is an InvalidError.
 func (i *Ignore) Err() error { return i.flaw }
 
-// Read adds the patterns of a directory's ignore file, "." being the root; in any order. Its errors wrap fleet.ErrInvalid and
-// name the file.
+// Read adds the patterns of a directory's ignore file, "." being the root; in any order. Its errors are InvalidErrors
+// that name the file.
 func (i *Ignore) Read(dir string, content []byte) error {
 	if i.flaw != nil {
 		return i.flaw
@@ -117,7 +115,7 @@ func (i *Ignore) compile() gitignore.Matcher {
 
 func (i *Ignore) parse(name string, domain []string, content []byte) ([]gitignore.Pattern, error) {
 	beyond := func(format string, args ...any) error {
-		return fmt.Errorf("%w: %s: %s", fleet.ErrInvalid, short(name), fmt.Sprintf(format, args...))
+		return invalid("", "%s: %s", short(name), fmt.Sprintf(format, args...))
 	}
 	if i.size += len(content); i.size > MaxIgnoreFile {
 		return nil, beyond("a source's patterns may have %s together", bytesText(MaxIgnoreFile))

@@ -2,7 +2,6 @@ package artifact
 
 import (
 	"archive/tar"
-	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -43,7 +42,7 @@ func Pack(w io.Writer, files []Packed) error {
 			return err
 		}
 		if made[file.Path] {
-			return fmt.Errorf("%w: %q is there twice", fleet.ErrInvalid, cut(file.Path))
+			return invalid(file.Path, "it is there twice")
 		}
 		if err := packDirectories(archive, file.Path, made); err != nil {
 			return err
@@ -59,18 +58,6 @@ func Pack(w io.Writer, files []Packed) error {
 	return nil
 }
 
-// PackTree is Pack of the files of a Tree; blob gets their contents.
-func PackTree(w io.Writer, tree *Tree, blob func(fleet.Digest) ([]byte, error)) error {
-	files := make([]Packed, len(tree.Files))
-	for i, file := range tree.Files {
-		files[i] = Packed{Path: file.Path, Mode: file.Mode, Size: file.Size, Open: func() (io.ReadCloser, error) {
-			data, err := blob(file.Digest)
-			return io.NopCloser(bytes.NewReader(data)), err
-		}}
-	}
-	return Pack(w, files)
-}
-
 // packDirectories writes the directories that a file is in, unless they are there.
 func packDirectories(archive *tar.Writer, path string, made map[string]bool) error {
 	for i, r := range path {
@@ -78,7 +65,7 @@ func packDirectories(archive *tar.Writer, path string, made map[string]bool) err
 			continue
 		}
 		if made[path[:i+1]] = true; made[path[:i]] {
-			return fmt.Errorf("%w: %q is a file and a directory", fleet.ErrInvalid, cut(path[:i]))
+			return invalid(path[:i], "it is a file and a directory")
 		}
 		header := &tar.Header{Typeflag: tar.TypeDir, Name: path[:i+1], Mode: packedDirectory}
 		if err := archive.WriteHeader(header); err != nil {

@@ -13,7 +13,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"flotilla.dev/flotilla/pkg/artifact"
-	"flotilla.dev/flotilla/pkg/artifact/artifacttest"
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
@@ -77,35 +76,6 @@ func TestPackRefusesWhatNoTreeCanHave(t *testing.T) {
 		if err := artifact.Pack(io.Discard, []artifact.Packed{file}); !errors.Is(err, fleet.ErrConflict) || !strings.Contains(err.Error(), `"a"`) {
 			t.Errorf("%v; want that it changed", err)
 		}
-	}
-}
-
-func TestUnpackStoresTheFilesAndAppliesTheRulesOfTheArchive(t *testing.T) {
-	t.Parallel()
-	data := artifacttest.Archive(map[string]string{
-		"a.yaml": "1", "b.jpg": "2", "sub/c.yaml": "3", "sub/.sourceignore": "c.yaml\n", "run*": "4", ".git/config": "5", "big": strings.Repeat("b", 5<<20),
-	})
-	var store artifact.Memory
-	whole, err := artifact.Unpack(t.Context(), &store, bytes.NewReader(data), artifact.ExtractLimits{Ratio: 10_000}, nil)
-	if err != nil || len(whole.Files) != 7 {
-		t.Fatalf("without rules: %v, %v", whole, err)
-	}
-	for _, file := range whole.Files {
-		if blob, err := store.Get(t.Context(), file.Digest); err != nil || int64(len(blob)) != file.Size {
-			t.Errorf("%s: %d bytes, %v; want it stored", file.Path, len(blob), err)
-		}
-	}
-	spec := "!b.jpg\nbig\n"
-	tree, err := artifact.Unpack(t.Context(), &store, bytes.NewReader(data), artifact.ExtractLimits{Ratio: 10_000}, artifact.NewIgnore(&spec))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var paths []string
-	for _, file := range tree.Files {
-		paths = append(paths, file.Path)
-	}
-	if diff := cmp.Diff([]string{"a.yaml", "b.jpg", "run", "sub/.sourceignore"}, paths); diff != "" {
-		t.Errorf("with rules (-want +got):\n%s", diff)
 	}
 }
 

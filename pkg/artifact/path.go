@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
-
-	"flotilla.dev/flotilla/pkg/fleet"
 )
 
 // Limits of a path in a Tree.
@@ -17,10 +15,10 @@ const (
 
 // CheckPath accepts a relative slash-separated path to something below the root, and nothing that any operating
 // system could read as more: no empty, "." or ".." part, no backslash, NUL or other control character, no drive.
-// Its errors wrap fleet.ErrInvalid.
+// Its errors are InvalidErrors.
 func CheckPath(path string) error {
 	if why := flaw(path); why != "" {
-		return fmt.Errorf("%w: path %q: %s", fleet.ErrInvalid, cut(path), why)
+		return invalid(path, "%s", why)
 	}
 	return nil
 }
@@ -29,7 +27,7 @@ func CheckPath(path string) error {
 func flaw(path string) string {
 	switch {
 	case path == "":
-		return "it is empty"
+		return "a path is empty"
 	case len(path) > MaxPath:
 		return fmt.Sprintf("it is longer than %d bytes", MaxPath)
 	case path[0] == '/' || (len(path) > 1 && path[1] == ':'):

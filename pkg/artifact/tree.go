@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
 	"hash"
 	"io"
 	"slices"
@@ -41,11 +40,11 @@ const (
 	Executable
 )
 
-// NewTree sorts the files and returns the Tree of them. It refuses, with fleet.ErrInvalid and the path, what no tree of
+// NewTree sorts the files and returns the Tree of them. It refuses, with an InvalidError, what no tree of
 // files can be: a path that CheckPath refuses, one that is there twice or is a directory as well, too many.
 func NewTree(files []File) (*Tree, error) {
 	if len(files) > MaxEntries {
-		return nil, fmt.Errorf("%w: %d files are more than the %d that a source may have", fleet.ErrInvalid, len(files), MaxEntries)
+		return nil, invalid("", "%d files are more than the %d that a source may have", len(files), MaxEntries)
 	}
 	slices.SortFunc(files, func(a, b File) int { return cmp.Compare(a.Path, b.Path) })
 	directories := map[string]bool{}
@@ -54,10 +53,10 @@ func NewTree(files []File) (*Tree, error) {
 			return nil, err
 		}
 		if i > 0 && files[i-1].Path == file.Path {
-			return nil, fmt.Errorf("%w: file %q is there twice", fleet.ErrInvalid, file.Path)
+			return nil, invalid(file.Path, "it is there twice")
 		}
 		if file.Mode > Executable || file.Size < 0 {
-			return nil, fmt.Errorf("%w: file %q has mode %d and size %d", fleet.ErrInvalid, file.Path, file.Mode, file.Size)
+			return nil, invalid(file.Path, "it has mode %d and size %d", file.Mode, file.Size)
 		}
 		for dir := parent(file.Path); dir != "." && !directories[dir]; dir = parent(dir) {
 			directories[dir] = true
@@ -65,7 +64,7 @@ func NewTree(files []File) (*Tree, error) {
 	}
 	for _, file := range files {
 		if directories[file.Path] {
-			return nil, fmt.Errorf("%w: %q is a file and a directory", fleet.ErrInvalid, file.Path)
+			return nil, invalid(file.Path, "it is a file and a directory")
 		}
 	}
 	return &Tree{Files: files}, nil

@@ -97,11 +97,11 @@ func TestNewTreeRefusesNamingThePath(t *testing.T) {
 		}
 	}
 	_, err := artifact.NewTree([]artifact.File{file("a", ""), file("a", "")})
-	if err == nil || !strings.Contains(err.Error(), `"a" is there twice`) {
+	if err == nil || !strings.Contains(err.Error(), `"a": it is there twice`) {
 		t.Errorf("twice: %v", err)
 	}
 	_, err = artifact.NewTree([]artifact.File{file("a", ""), file("a.b", ""), file("a/b", "")})
-	if err == nil || !strings.Contains(err.Error(), `"a" is a file and a directory`) {
+	if err == nil || !strings.Contains(err.Error(), `"a": it is a file and a directory`) {
 		t.Errorf("file and directory: %v", err)
 	}
 	if _, err = artifact.NewTree(make([]artifact.File, artifact.MaxEntries+1)); !errors.Is(err, fleet.ErrInvalid) {

@@ -4,63 +4,36 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
-
-	"flotilla.dev/flotilla/pkg/fleet"
+	"path"
 )
 
-// Unpack extracts an archive into the store and returns the Tree of it, without what the rules leave out (nil leaves out
-// nothing; the archive's own ignore files are read into them). Blobs are stored before it returns; those of an archive that is
-// refused midway are swept as any that nothing names.
+// Unpack extracts an archive into the store and returns the Tree of it. What the rules leave out is neither held nor stored;
+// nil leaves out nothing. The archive's own patterns are not read into them: see Ignore.ReadArchive. Blobs are stored before
+// it returns; those of an archive that is refused midway are swept as any that nothing names.
+//
+// Errors are Extract's, the store's as they are, and NewTree's.
 func Unpack(ctx context.Context, store Store, r io.Reader, limits ExtractLimits, rules *Ignore) (*Tree, error) {
-	if rules != nil && rules.Err() != nil {
-		return nil, rules.Err()
-	}
+	writer := NewWriter(store)
 	var files []File
-	batch := map[fleet.Digest][]byte{}
-	size := 0
-	flush := func() error {
-		if err := store.Put(ctx, batch); err != nil {
-			return err
-		}
-		batch, size = map[fleet.Digest][]byte{}, 0
-		return nil
-	}
 	warnings, err := Extract(ctx, r, limits, func(file Extracted) error {
-		data := make([]byte, 0, min(file.Size, 64<<10)+1) // a size is only a claim until the bytes are there
-		data, err := readInto(data, file.Content)
+		if rules != nil && rules.Match(file.Path) {
+			return nil
+		}
+		content, err := io.ReadAll(file.Content)
 		if err != nil {
 			return err
 		}
-		if dir, isIgnore := ignoreDir(file.Path); isIgnore && rules != nil {
-			if err := rules.Read(dir, data); err != nil {
-				return err
-			}
-		}
-		digest := fleet.DigestOf(data)
-		files = append(files, File{Path: file.Path, Mode: file.Mode, Digest: digest, Size: int64(len(data))})
-		batch[digest] = data
-		if size += len(data); size >= maxBatch || len(batch) >= maxBatchBlobs {
-			return flush()
-		}
-		return nil
+		digest, err := writer.Add(ctx, content)
+		files = append(files, File{Path: file.Path, Mode: file.Mode, Digest: digest, Size: int64(len(content))})
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := flush(); err != nil {
+	if err := writer.Flush(ctx); err != nil {
 		return nil, err
 	}
-	kept := files[:0]
-	for _, file := range files {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		if rules == nil || !rules.Match(file.Path) {
-			kept = append(kept, file)
-		}
-	}
-	tree, err := NewTree(kept)
+	tree, err := NewTree(files)
 	if err != nil {
 		return nil, fmt.Errorf("unpack: %w", err)
 	}
@@ -68,33 +41,24 @@ func Unpack(ctx context.Context, store Store, r io.Reader, limits ExtractLimits,
 	return tree, nil
 }
 
-// Bounds of what is held before it is stored.
-const (
-	maxBatch      = 4 << 20
-	maxBatchBlobs = 500
-)
-
-// ignoreDir is the directory of an ignore file.
-func ignoreDir(path string) (string, bool) {
-	if path == IgnoreFile {
-		return ".", true
+// ReadArchive adds the patterns of all ignore files of an archive. They have to be known before its first file is looked at,
+// so it is read once for them, and once for the files. Errors are Read's and Extract's.
+func (i *Ignore) ReadArchive(ctx context.Context, r io.Reader, limits ExtractLimits) error {
+	if i.flaw != nil {
+		return i.flaw
 	}
-	return strings.CutSuffix(path, "/"+IgnoreFile)
-}
-
-// readInto appends what the reader has.
-func readInto(data []byte, r io.Reader) ([]byte, error) {
-	for {
-		if len(data) == cap(data) {
-			data = append(data, 0)[:len(data)]
+	_, err := Extract(ctx, r, limits, func(file Extracted) error {
+		if path.Base(file.Path) != IgnoreFile {
+			return nil
 		}
-		n, err := r.Read(data[len(data):cap(data)])
-		data = data[:len(data)+n]
-		if err == io.EOF {
-			return data, nil
+		if file.Size > MaxIgnoreFile {
+			return &ArchiveError{Entry: file.Path, Limit: true, Text: fmt.Sprintf("it has %d bytes; a file of patterns may have %d", file.Size, MaxIgnoreFile)}
 		}
+		content, err := io.ReadAll(file.Content)
 		if err != nil {
-			return nil, err
+			return err
 		}
-	}
+		return i.Read(path.Dir(file.Path), content)
+	})
+	return err
 }

@@ -61,7 +61,7 @@ var GitRepositoryFields = []Field{
 	{"secretRef", AtHub, "hub/source/git.TestGitAuthenticates hub/source/git.TestGitShowsABearerToken hub/source/git.TestGitShowsACertificate hub/source/git.TestGitFetchesOverSSH"},
 	{"provider", AtHub, "hub/source/git.TestGitUsesAGitHubApp hub/source/git.TestTheHubsIdentityAtAzureIsUsedWhereItIsGranted"},
 	{"serviceAccountName", Refused, "pkg/flux.TestGitRepositoryThatCouldNotBeFetchedIsRefused"},
-	{"proxySecretRef", AtHub, "hub/source/git.TestGitGoesThroughAProxy"},
+	{"proxySecretRef", AtHub, "hub/source.TestEveryKindGoesThroughItsProxy"},
 	{"verify", AtHub, "hub/source/git.TestSignaturesOfCommitsAreVerified hub/source/git.TestSignaturesOfTagsAreVerified"},
 	{"ignore", AtHub, "hub/source/git.TestSpecIgnoreComesAfterTheRepositorysFiles"},
 	{"recurseSubmodules", AtHub, "hub/source/git.TestSubmodulesAreFetchedWithTheirRepository"},
@@ -111,7 +111,7 @@ var BucketFields = []Field{
 var HelmRepositoryFields = []Field{
 	{"url", AtHub, "hub/source/helm.TestTheRevisionOfARepositoryIsTheDigestOfItsIndex hub/source/helm.TestAQueryOfTheRepositoryIsSentWithWhatItNamesRelatively"},
 	{"secretRef", AtHub, "hub/source/helm.TestTheCredentialStaysAtTheRepositorysServer hub/source/helm.TestRepositorysFailuresSayWhatToDo hub/source/helm.TestChartsComeFromARealRegistry"},
-	{"certSecretRef", AtHub, "hub/source/helm.TestCertificatesAreTakenFromEitherSecretAndShownToTheRepositorysServerAlone hub/source/helm.TestChartsComeFromARealRegistry"},
+	{"certSecretRef", AtHub, "hub/source/helm.TestCertificatesAreTakenFromEitherSecret hub/source/helm.TestChartsComeFromARealRegistry"},
 	{"passCredentials", AtHub, "hub/source/helm.TestTheCredentialStaysAtTheRepositorysServer"},
 	{"interval", AtHub, "hub/release.TestAChartFollowsItsRepositoryWhichIsAskedAtItsInterval pkg/flux.TestHelmRepositoryIsTakenAsFluxTakesIt"},
 	{"insecure", AtHub, "hub/source/helm.TestAChartOfARegistryIsTheLayerOfItsTag hub/source/helm.TestARegistryThatHangsIsATimeoutOfTheChart"},

@@ -27,7 +27,7 @@ func TestHelmRepositoryIsTakenAsFluxTakesIt(t *testing.T) {
 		"access from nothing":     {flux.HelmRepository{URL: "https://a.example", AccessFrom: &flux.AccessFrom{}}, "spec.accessFrom.namespaceSelectors: is required"},
 		"no URL":                  {flux.HelmRepository{}, "spec.url: is required"},
 		"a registry as default":   {flux.HelmRepository{URL: "oci://registry.example.com/charts"}, "needs spec.type: oci"},
-		"HTTP as a registry":      {flux.HelmRepository{URL: "https://charts.example.com", Type: flux.HelmRepositoryOCI}, "spec.url: is not oci://host/path"},
+		"HTTP as a registry":      {flux.HelmRepository{URL: "https://charts.example.com", Type: flux.HelmRepositoryOCI}, `spec.url: "https://charts.example.com" is not oci://host/path`},
 		"another scheme":          {flux.HelmRepository{URL: "ftp://charts.example.com"}, `scheme "ftp" is not http, https or oci`},
 		"credentials":             {flux.HelmRepository{URL: "https://user:secret@charts.example.com"}, "spec.url: holds credentials"},
 		"a type":                  {flux.HelmRepository{URL: "https://a.example", Type: "git"}, `spec.type: "git" is not default or oci`},

@@ -81,6 +81,9 @@ func (h HelmRepository) Validate() error {
 // registryProblem says what is wrong with the address below which charts are in a registry; empty: nothing. Unlike a
 // repository's it may be a host alone.
 func registryProblem(address string) string {
+	if !strings.HasPrefix(address, "oci://") {
+		return notOCI(address)
+	}
 	return OCIURLProblem(strings.TrimRight(address, "/") + "/chart")
 }
 

@@ -162,7 +162,7 @@ func (v OCIVerify) Validate(fields *fleet.Fields, path string) {
 func OCIURLProblem(address string) string {
 	rest, found := strings.CutPrefix(address, "oci://")
 	if !found {
-		return "is not oci://host/path"
+		return notOCI(address)
 	}
 	parsed, err := url.Parse("https://" + rest)
 	switch {
@@ -180,4 +180,11 @@ func OCIURLProblem(address string) string {
 		return fmt.Sprintf("%q is not the name of a repository: lower-case letters and digits, with . _ - and / between them", strings.TrimPrefix(parsed.Path, "/"))
 	}
 	return ""
+}
+
+func notOCI(address string) string {
+	if strings.ContainsAny(address, "@?#") { // what is before or behind them may be secret
+		return "is not oci://host/path"
+	}
+	return fmt.Sprintf("%q is not oci://host/path", address)
 }

@@ -61,7 +61,9 @@ func TestTheAddressOfAnOCIRepositoryNamesARepositoryAlone(t *testing.T) {
 	for address, want := range map[string]string{
 		"oci://registry.example.com/apps/podinfo":      "",
 		"oci://registry.example.com:5000/podinfo":      "",
-		"https://registry.example.com/podinfo":         "is not oci://host/path",
+		"https://registry.example.com/podinfo":         `"https://registry.example.com/podinfo" is not oci://host/path`,
+		"https://anna:canary@registry.example.com/a":   "is not oci://host/path",
+		"https://registry.example.com/a?token=canary":  "is not oci://host/path",
 		"oci://registry.example.com":                   "names no host or no path",
 		"oci:///podinfo":                               "names no host or no path",
 		"oci://registry.example.com/podinfo:v1":        "has a tag: what to pull is spec.ref's to say, for example tag: v1",

@@ -52,7 +52,11 @@ func written() string {
 			for i, test := range tests {
 				tests[i] = "`" + test + "`"
 			}
-			fmt.Fprintf(&out, "| `%s` | %s | %s |\n", f.Path, acts[f.Place], strings.Join(tests, ", "))
+			where := acts[f.Place]
+			if note := flux.Notes[kind+"."+f.Path]; note != "" {
+				where += "; " + note
+			}
+			fmt.Fprintf(&out, "| `%s` | %s | %s |\n", f.Path, where, strings.Join(tests, ", "))
 		}
 	}
 	table("Kustomization", flux.KustomizeAPIVersion, flux.KustomizationFields)
@@ -64,6 +68,16 @@ func written() string {
 	table("ExternalArtifact", flux.SourceAPIVersion, flux.ExternalArtifactFields)
 	table("Receiver", flux.NotificationAPIVersion, flux.ReceiverFields)
 	return out.String()
+}
+
+func TestEveryNoteIsOfAFieldThatIsWritten(t *testing.T) {
+	t.Parallel()
+	for field, note := range flux.Notes {
+		_, path, _ := strings.Cut(field, ".")
+		if n := strings.Count(written(), "| `"+path+"` |"); n == 0 || !strings.Contains(written(), "; "+note+" |") {
+			t.Errorf("the note of %s is not in the tables", field)
+		}
+	}
 }
 
 // The version of Flux's API whose fields these are is that of the module in go.mod.

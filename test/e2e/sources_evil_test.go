@@ -187,7 +187,7 @@ func (e *evil) charts() {
 		name := fmt.Sprintf("evil%d", i)
 		e.must(server.Add(&lab.Chart{Name: name, Version: "1.0.0", Metadata: []byte("apiVersion: v2\nname: " + name + "\nversion: 1.0.0\n"), Archive: h.data}))
 		n := len(e.sources)
-		e.add("HelmChart", h.Name, "the chart: archive entry ", fmt.Sprintf("chart: %s, sourceRef: {kind: HelmRepository, name: charts-%d}", name, n%5))
+		e.add("HelmChart", h.Name, "chart "+name+" 1.0.0: archive entry ", fmt.Sprintf("chart: %s, sourceRef: {kind: HelmRepository, name: charts-%d}", name, n%5))
 	}
 	index := lab.TestHelmRepo(e.t, lab.HelmRepoConfig{})
 	index.SetIndex([]byte("a: &a [x]\nb: &b [*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b]\nentries: *c\n"))

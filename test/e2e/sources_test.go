@@ -38,7 +38,7 @@ func TestEveryKindOfSourceReachesTheClusterAndSoDoesAChange(t *testing.T) {
 	}
 	charts.add("1.1.0")
 	a.fleetctl("reconcile", "helmrepo/charts", "--wait", "--timeout", patience.String())
-	a.says("helmchart/chart", "Ready", "revision '1.1.0'")
+	a.says("helmchart/chart", "Ready", "True ChartPullSucceeded pulled 'app' chart with version '1.1.0'")
 
 	table := a.fleetctl("get", "sources")
 	for object, revision := range map[string]string{
@@ -50,7 +50,7 @@ func TestEveryKindOfSourceReachesTheClusterAndSoDoesAChange(t *testing.T) {
 		"helmchart.source.toolkit.fluxcd.io/chart":         "1.1.0",
 	} {
 		if got := row(table, object); len(got) < 5 || !strings.HasPrefix(got[1], revision) || got[2] != "False" || got[3] != "True" ||
-			!strings.HasPrefix(strings.Join(got[4:], " "), "stored artifact for revision '"+revision) {
+			!strings.HasPrefix(strings.Join(got[4:], " "), "stored artifact for revision '"+revision) && !strings.HasPrefix(strings.Join(got[4:], " "), "pulled 'app' chart with version '"+revision) {
 			t.Errorf("the row of %s is %q, want it at revision %s", object, got, revision)
 		}
 	}

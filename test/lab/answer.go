@@ -12,3 +12,11 @@ func Answer(status int, body string) Fault {
 		_, _ = io.WriteString(w, body)
 	})
 }
+
+// RedirectTo sends every client to one place, whatever it asked.
+func RedirectTo(location string) Fault {
+	return httpOnly(func(w http.ResponseWriter, _ *http.Request, _ http.Handler, _ <-chan struct{}) {
+		w.Header().Set("Location", location) // as it is: it may be no address
+		w.WriteHeader(http.StatusFound)
+	})
+}

@@ -12,7 +12,7 @@ import (
 )
 
 // hubAddresses are chosen before the hub's first start and stay.
-type hubAddresses struct{ spoke, admin, http string }
+type hubAddresses struct{ spoke, admin, hook, http string }
 
 // hubFile is what the hub's ready file holds.
 type hubFile struct {
@@ -65,7 +65,7 @@ func (f *Fleet) login(ctx context.Context, admin string, ready hubFile) error {
 // placeHub starts the hub on ports that it finds.
 func (f *Fleet) placeHub(ctx context.Context, env []string) error {
 	for attempt := 0; ; attempt++ {
-		var ports [3]string
+		var ports [4]string
 		for i := range ports {
 			port, err := freePort()
 			if err != nil {
@@ -73,7 +73,7 @@ func (f *Fleet) placeHub(ctx context.Context, env []string) error {
 			}
 			ports[i] = loopback(port)
 		}
-		f.hub = hubAddresses{spoke: ports[0], admin: ports[1], http: ports[2]}
+		f.hub = hubAddresses{spoke: ports[0], admin: ports[1], hook: ports[2], http: ports[3]}
 		f.Hub = f.hubProgram(env)
 		err := f.Hub.Start(ctx)
 		if err == nil || attempt == 4 || !strings.Contains(err.Error(), "address already in use") {
@@ -88,7 +88,7 @@ func (f *Fleet) hubProgramAt(env []string, dir string, at hubAddresses) *Program
 	ready := readyFileIn(dir)
 	args := []string{
 		"serve", "--data-dir", dir,
-		"--spoke-listen", at.spoke, "--admin-listen", at.admin, "--http-listen", at.http,
+		"--spoke-listen", at.spoke, "--admin-listen", at.admin, "--hook-listen", at.hook, "--http-listen", at.http,
 		"--ready-file", ready, "--admin-token-file", f.adminTokenFile(),
 	}
 	return &Program{
@@ -135,8 +135,8 @@ func (f *Fleet) AdminAccess() (address, caPin, token string, err error) {
 	return f.hub.admin, ready.CAPin, strings.TrimSpace(string(content)), err
 }
 
-// HubURL is where the hub serves HTTP: webhooks, metrics and probes.
-func (f *Fleet) HubURL() string { return "http://" + f.hub.http }
+// HubURL is where the hub takes webhooks.
+func (f *Fleet) HubURL() string { return "http://" + f.hub.hook }
 
 func readyFileIn(dir string) string { return filepath.Join(dir, "ready.json") }
 

@@ -18,7 +18,7 @@ func (f *Fleet) SecondHub(ctx context.Context) (*Replica, error) {
 		return nil, err
 	}
 	for attempt := 0; ; attempt++ {
-		for _, address := range []*string{&r.addresses.spoke, &r.addresses.admin, &r.addresses.http} {
+		for _, address := range []*string{&r.addresses.spoke, &r.addresses.admin, &r.addresses.hook, &r.addresses.http} {
 			port, err := freePort()
 			if err != nil {
 				return nil, err
@@ -46,8 +46,8 @@ type Replica struct {
 	addresses hubAddresses
 }
 
-// HubURL is where the replica serves HTTP, as Fleet.HubURL is where the first hub does.
-func (r *Replica) HubURL() string { return "http://" + r.addresses.http }
+// HubURL is where the replica takes webhooks, as Fleet.HubURL is where the first hub does.
+func (r *Replica) HubURL() string { return "http://" + r.addresses.hook }
 
 // Login has fleetctl ask the replica from now on, with the token that the first hub made.
 func (r *Replica) Login(ctx context.Context) error {

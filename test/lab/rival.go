@@ -54,7 +54,7 @@ func (f *Fleet) HubWithAnotherKey(ctx context.Context) (output string, err error
 		return "", err
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(f.config.Binaries, hubBinary), "serve", "--data-dir", dir,
-		"--spoke-listen", loopback(0), "--admin-listen", loopback(0), "--http-listen", loopback(0))
+		"--spoke-listen", loopback(0), "--admin-listen", loopback(0), "--hook-listen", loopback(0), "--http-listen", loopback(0))
 	cmd.Env = append(ownEnv(), f.Hub.env...)
 	var written bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &written, &written

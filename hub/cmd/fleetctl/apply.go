@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +19,8 @@ type applyOptions struct {
 	recursive bool
 	dryRun    bool
 	wait      bool
+	// firstLook: the wait for a source ends with the first look at what was declared, whatever came of it.
+	firstLook bool
 	confirm   confirmation
 }
 
@@ -92,7 +95,38 @@ func (a *app) applyDeclared(ctx context.Context, h *hub, declared []declaration,
 	if err != nil || !o.wait {
 		return errors.Join(err, tell(nil))
 	}
-	return a.waitAfter(ctx, h, readyGoals(stored), tell)
+	goals := readyGoals(stored)
+	if o.firstLook {
+		if err := a.expectLooks(ctx, h, goals, stored, responses); err != nil {
+			return errors.Join(err, tell(nil))
+		}
+	}
+	return a.waitAfter(ctx, h, goals, tell)
+}
+
+// expectLooks has the wait for sources end with the first look at them. At one that was there before that is a look that is
+// asked for now: what is known of it may be from before its Secret, or what it is fetched from, was put right.
+func (a *app) expectLooks(ctx context.Context, h *hub, goals []goal, stored []declaration, responses []*adminv1.ApplyResponse) error {
+	ctx, cancel := a.bounded(ctx, callTimeout)
+	defer cancel()
+	for i := range goals {
+		g := &goals[i]
+		if g.ref.kind.Category != "sources" {
+			continue
+		}
+		requestedAt := ""
+		at := slices.IndexFunc(stored, func(d declaration) bool { return d.key() == g.ref.key() })
+		if responses[at].GetChange() != adminv1.Change_CHANGE_CREATED {
+			request := &adminv1.ReconcileRequest{Kind: g.ref.kind.Name, Namespace: g.ref.namespace, Name: g.ref.name}
+			response, err := h.apps.Reconcile(ctx, request)
+			if err != nil {
+				return a.explain("ask for a look at "+g.ref.String(), err)
+			}
+			requestedAt = response.GetRequestedAt()
+		}
+		g.expect = []expectation{expectFirstLook(requestedAt)}
+	}
+	return nil
 }
 
 func (a *app) showPlan(declared []declaration, planned []*adminv1.ApplyResponse) error {

@@ -89,7 +89,7 @@ func (a *app) create(ctx context.Context, objects []created, o createOptions, wa
 			a.say(symbolDo, "applying %s", declared[i].ref)
 		}
 	}
-	return a.applyDeclared(ctx, h, declared, applyOptions{dryRun: o.dryRun, wait: wait && !o.dryRun})
+	return a.applyDeclared(ctx, h, declared, applyOptions{dryRun: o.dryRun, wait: wait && !o.dryRun, firstLook: true})
 }
 
 // export prints objects as Flux's client does.

@@ -11,7 +11,7 @@ import (
 )
 
 func newCreateSourceCommand(a *app) *cobra.Command {
-	return newGroup("source", "Make a source, with the flags of Flux's client",
+	return newGroup("source", "Make a source, with the flags of Flux's client, and wait for the first look at it",
 		newCreateSourceGitCommand(a), newCreateSourceOCICommand(a), newCreateSourceHelmCommand(a), newCreateSourceChartCommand(a),
 		newCreateSourceBucketCommand(a), newCreateSourceExternalCommand(a))
 }
@@ -35,7 +35,7 @@ func (o *sourceOptions) intervals() (interval, timeout *flux.Duration) {
 	return &flux.Duration{Duration: o.interval}, timeout
 }
 
-// createSource makes a source and waits until it is ready, as Flux's client does.
+// createSource makes a source and waits until it is ready, or the first look at it has failed, as Flux's client does.
 func (a *app) createSource(ctx context.Context, source created, o createOptions, secrets ...created) error {
 	return a.create(ctx, append(secrets, source), o, true)
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -194,6 +195,67 @@ status: {conditions: [{type: Ready, status: "True"}], artifact: {revision: "main
 	declared, err := resource.Decode(request.GetObject())
 	if err != nil || declared.Metadata.Labels["team"] != "web" || declared.Metadata.Namespace != "apps" {
 		t.Errorf("declared %+v, error %v", declared, err)
+	}
+}
+
+func TestCreateSourceEndsWithTheFirstLookThatFails(t *testing.T) {
+	t.Parallel()
+	failed := func(generation, observed int, requested string) string {
+		return fmt.Sprintf(`
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: {name: new, namespace: apps, generation: %d}
+spec: {interval: 1m, url: "https://example.com/x", ref: {branch: main}}
+status:
+  observedGeneration: %d
+  lastHandledReconcileAt: %q
+  conditions: [{type: Ready, status: "False", observedGeneration: %d, reason: GitOperationFailed, message: "no branch main"}]
+`, generation, observed, requested, observed)
+	}
+	arguments := []string{"create", "source", "git", "new", "--url", "https://example.com/x", "--branch", "main", "--timeout", "1h"}
+	t.Run("made", func(t *testing.T) {
+		t.Parallel()
+		b := newBundle(t)
+		r := b.start(arguments...)
+		r.stderr.says(t, "waiting for gitrepo/new to be ready")
+		b.hub.put(t, failed(2, 1, ""))
+		r.stderr.says(t, "no branch main")
+		b.hub.put(t, failed(2, 2, ""))
+		if code := r.wait(); code != int(exitFailed) {
+			t.Errorf("exit %d: %s", code, r.stderr)
+		}
+		wantTexts(t, "stderr", r.stderr.String(), "gitrepo/new will not be ready as it is", "Ready is False (GitOperationFailed): no branch main", "fleetctl describe gitrepo/new")
+		if asked := requestsOf[*adminv1.ReconcileRequest](b.hub); len(asked) > 0 {
+			t.Errorf("a look is asked for at what is new: %v", asked)
+		}
+	})
+	t.Run("there before", func(t *testing.T) {
+		t.Parallel()
+		b := newBundle(t)
+		b.hub.put(t, failed(1, 1, ""))
+		r := b.start(arguments...)
+		r.stderr.says(t, "the look that was asked for is not made yet")
+		b.hub.put(t, failed(1, 1, requestedAt))
+		if code := r.wait(); code != int(exitFailed) {
+			t.Errorf("exit %d: %s", code, r.stderr)
+		}
+		if asked := requestsOf[*adminv1.ReconcileRequest](b.hub); len(asked) != 1 || asked[0].GetKind() != "GitRepository" || asked[0].GetName() != "new" {
+			t.Errorf("asked for %v", asked)
+		}
+	})
+}
+
+func TestApplyWaitsForWhatRetriesMayMend(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	source := "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: new, namespace: apps}\nspec: {interval: 1m, url: \"https://example.com/x\"}\n"
+	r := b.start("apply", "-f", b.write("source.yaml", source), "--wait", "--timeout", "1h")
+	r.stderr.says(t, "waiting for gitrepo/new to be ready")
+	b.hub.put(t, source+"status: {conditions: [{type: Ready, status: \"False\", reason: GitOperationFailed, message: \"refused\"}]}\n")
+	r.stderr.says(t, "refused")
+	b.hub.put(t, source+"status: {conditions: [{type: Ready, status: \"True\"}], artifact: {revision: \"main@sha1:696f056d\"}}\n")
+	if code := r.wait(); code != 0 {
+		t.Errorf("exit %d: %s", code, r.stderr)
 	}
 }
 

@@ -133,7 +133,7 @@ func (b *bundle) ready() {
 			b.t.Error(err)
 		}
 		object["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": "True", "message": "stored artifact"}},
-			"artifact": map[string]any{"revision": "main@sha1:696f056d"}}
+			"artifact": map[string]any{"revision": "main@sha1:696f056d"}, "lastHandledReconcileAt": requestedAt}
 		raw, err := json.Marshal(object)
 		if err != nil {
 			b.t.Error(err)

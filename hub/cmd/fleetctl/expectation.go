@@ -44,6 +44,22 @@ func expectReady() expectation {
 	})}
 }
 
+// expectFirstLook is expectReady that is lost once a look at the present spec has failed, whether or not the hub tries again:
+// who has just made a source is there to correct it. With requestedAt, the look is the one asked for then, or a later one.
+func expectFirstLook(requestedAt string) expectation {
+	ready := expectReady()
+	return expectation{text: ready.text, judge: func(ctx context.Context, o *object) (verdict, string, error) {
+		if o != nil && !o.suspended() && requestedAt != "" && !handled(o.Status.LastHandledReconcileAt, requestedAt) {
+			return pending, "the look that was asked for is not made yet: " + readiness(o), nil
+		}
+		v, why, err := ready.judge(ctx, o)
+		if v == pending && o != nil && o.current() && o.condition("Ready").Status == string(fleet.False) {
+			v = lost
+		}
+		return v, why, err
+	}}
+}
+
 // expectRevision is met once the object is at the revision: all of it, its hash, or the first 7 digits or more of that.
 // It is lost when the object is suspended or stalled, but for an App that stalls at another revision: this one may mend it.
 func expectRevision(revision string) expectation {

@@ -76,8 +76,13 @@ func (a *app) reconcileOne(ctx context.Context, h *hub, r ref, o reconcileOption
 	}
 	var source *ref
 	if kind, found := resource.KindOf(response.GetSourceKind()); found && o.withSource {
-		source = &ref{kind: kind, namespace: response.GetSourceNamespace(), name: response.GetSourceName()}
-		a.say(symbolDo, "%s is looked at first", source)
+		its := ref{kind: kind, namespace: response.GetSourceNamespace(), name: response.GetSourceName()}
+		if kind.Name == resource.ExternalArtifact.Name {
+			a.say(symbolDo, "%s is not asked: what it has is pushed", its)
+		} else {
+			source = &its
+			a.say(symbolDo, "%s is looked at first", source)
+		}
 	}
 	a.sayClusters(r, "is looked at", response.GetClusters())
 	if !o.dryRun {

@@ -57,6 +57,19 @@ func TestReconcileWithSourceWaitsForTheSourcesNewRevision(t *testing.T) {
 	}
 }
 
+// Flux has no reconcile of an ExternalArtifact either.
+func TestReconcileWithASourceThatIsPushedIsForTheAppAlone(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t)
+	b.hub.source = &adminv1.ReconcileResponse{SourceKind: "ExternalArtifact", SourceNamespace: "apps", SourceName: "app"}
+	b.hub.put(t, served(ksApp))
+	r := b.ok("reconcile", "ks/app", "--with-source", "--wait", "--timeout", "1h")
+	wantTexts(t, "stderr", r.stderr, "ea/app is not asked: what it has is pushed", "✔ ks/app is at revision main@sha1:696f056d")
+	if strings.Contains(r.stderr, "waiting for ea/app") {
+		t.Errorf("it waits for what nobody asks: %s", r.stderr)
+	}
+}
+
 func TestReconcileFailsAtOnceWithWhatTheClustersReported(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

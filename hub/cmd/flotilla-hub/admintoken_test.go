@@ -42,7 +42,7 @@ func TestFirstAdminTokenIsNotMadeForAFileThatCannotBeWritten(t *testing.T) {
 	database := lab.TestDatabase(t)
 	file := filepath.Join(dir, "absent", "token")
 	said := refusal(t, nil, "serve", "--data-dir", dir, "--database-url", database, "--admin-token-file", file,
-		"--spoke-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0")
+		"--spoke-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--hook-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0")
 	if !strings.Contains(said, filepath.Dir(file)) {
 		t.Errorf("the refusal does not say where: %s", said)
 	}

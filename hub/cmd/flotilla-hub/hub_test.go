@@ -33,8 +33,8 @@ type hub struct {
 	*run.Process
 	stdout, stderr written
 	// What the ready file says.
-	Spoke, Admin, HTTP, CAPin string
-	PID                       int
+	Spoke, Admin, Hook, HTTP, CAPin string
+	PID                             int
 }
 
 // written is a file that a program writes to itself, so that nothing of what it wrote is under way.
@@ -88,7 +88,7 @@ func serve(t *testing.T, dir string, args ...string) *hub {
 	file := filepath.Join(dir, "ready.json")
 	h := start(t, nil, append([]string{
 		"serve", "--data-dir", dir, "--ready-file", file,
-		"--spoke-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0",
+		"--spoke-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--hook-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0",
 	}, args...)...)
 	h.awaitReady(t, file)
 	return h
@@ -146,12 +146,18 @@ func refusal(t *testing.T, env []string, args ...string) string {
 	return h.stderr.String()
 }
 
-// get asks the hub's HTTP server, and returns the status code.
+// get asks the hub's HTTP server for metrics and probes, and returns the status code.
 func (h *hub) get(t *testing.T, path string) (code int, err error) {
+	t.Helper()
+	return h.getAt(t, h.HTTP+path)
+}
+
+// getAt asks one of the hub's HTTP servers.
+func (h *hub) getAt(t *testing.T, at string) (code int, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+h.HTTP+path, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+at, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ func serveWith(t *testing.T, dir string, env []string, args ...string) *hub {
 	_ = os.Remove(file) // of a hub before
 	h := start(t, env, append([]string{
 		"serve", "--data-dir", dir, "--ready-file", file,
-		"--spoke-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0",
+		"--spoke-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--hook-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0",
 	}, args...)...)
 	h.awaitReady(t, file)
 	return h
@@ -62,7 +62,7 @@ func TestTheKeyCanBeInTheEnvironment(t *testing.T) {
 		"it is not a key of 32 bytes":                {"FLOTILLA_KEY=short"},
 		"the database holds a hub":                   nil,
 	} {
-		log := refusal(t, env, "serve", "--data-dir", dir, "--database-url", url, "--spoke-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0")
+		log := refusal(t, env, "serve", "--data-dir", dir, "--database-url", url, "--spoke-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--hook-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0")
 		if !strings.Contains(log, said) || strings.Contains(log, other) {
 			t.Errorf("with %d variables it does not say %q, or shows the key:\n%s", len(env), said, log)
 		}
@@ -118,7 +118,7 @@ func TestBlobsCanBeInObjectStorageAndMoveThere(t *testing.T) {
 	if err := first.end(t, syscall.SIGTERM); err != nil {
 		t.Error(err)
 	}
-	listen := []string{"--spoke-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"}
+	listen := []string{"--spoke-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--hook-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"}
 	if log := refusal(t, env, append([]string{"serve", "--data-dir", dir, "--database-url", url, "--blobs", blobs}, listen...)...); !strings.Contains(log, "are in the database, not in s3://blobs/hub") {
 		t.Errorf("it does not say where blobs are:\n%s", log)
 	}

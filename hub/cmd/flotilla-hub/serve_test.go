@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -97,7 +98,7 @@ func TestFullDatabaseWithoutItsKeyFileIsRefused(t *testing.T) {
 	}
 
 	said := refusal(t, []string{"FLOTILLA_DATABASE_URL=" + database}, "serve", "--data-dir", dir,
-		"--spoke-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0")
+		"--spoke-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--hook-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0")
 	if !strings.Contains(said, key) || !strings.Contains(said, "--key-file") {
 		t.Errorf("the refusal names no key file: %s", said)
 	}
@@ -110,9 +111,9 @@ func TestEveryWrongSettingIsReportedAtOnce(t *testing.T) {
 	t.Parallel()
 	said := refusal(t, []string{"FLOTILLA_RENDER_MEMORY=much"}, "serve", "--log-level=loud", "--log-format=poem",
 		"--data-dir=", "--allow-sources=ten", "--trust-domain=Not A Domain", "--spoke-listen=here", "--admin-listen=there",
-		"--http-listen=everywhere", "--spoke-address=hub", "--database-url=postgres://user:hidden@[db", "--host=")
+		"--hook-listen=nowhere", "--http-listen=everywhere", "--spoke-address=hub", "--database-url=postgres://user:hidden@[db", "--host=")
 	for _, want := range []string{
-		"FLOTILLA_RENDER_MEMORY", "loud", "poem", "--allow-sources", "--trust-domain", "--spoke-listen", "--admin-listen", "--http-listen",
+		"FLOTILLA_RENDER_MEMORY", "loud", "poem", "--allow-sources", "--trust-domain", "--spoke-listen", "--admin-listen", "--hook-listen", "--http-listen",
 		"--spoke-address", "--database-url", "--data-dir",
 	} {
 		if !strings.Contains(said, want) {
@@ -133,7 +134,7 @@ func TestHubIsSetUpByEnvironmentAndFlagsWin(t *testing.T) {
 		"FLOTILLA_SPOKE_LISTEN=127.0.0.1:0", "FLOTILLA_ADMIN_LISTEN=127.0.0.1:0", "FLOTILLA_HTTP_LISTEN=nowhere",
 		"FLOTILLA_ADMIN_TOKEN_FILE=" + filepath.Join(dir, "token"), "FLOTILLA_KEY_FILE=" + filepath.Join(dir, "other.key"),
 		"FLOTILLA_LOG_FORMAT=json",
-	}, "serve", "--http-listen", "127.0.0.1:0")
+	}, "serve", "--hook-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0")
 	h.awaitReady(t, ready)
 	for _, name := range []string{"token", "other.key"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
@@ -279,9 +280,23 @@ func TestATrustedRootThatIsNoneIsRefusedAtTheStart(t *testing.T) {
 			}
 		}
 		said := refusal(t, nil, "serve", "--data-dir", dir, "--database-url", database, "--trusted-root", file,
-			"--spoke-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0")
+			"--spoke-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--hook-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0")
 		if !strings.Contains(said, "--trusted-root") || strings.Contains(said, "canary") {
 			t.Errorf("the refusal is: %s", said)
+		}
+	}
+}
+
+func TestMetricsAndProbesAreNotWhereWebhooksAre(t *testing.T) {
+	t.Parallel()
+	h := serve(t, t.TempDir(), "--database-url", lab.TestDatabase(t))
+	for at, want := range map[string]int{
+		h.HTTP + "/metrics": http.StatusOK, h.HTTP + "/healthz": http.StatusOK, h.HTTP + "/readyz": http.StatusOK, h.HTTP + "/hook/0123": http.StatusNotFound,
+		h.Hook + "/metrics": http.StatusNotFound, h.Hook + "/healthz": http.StatusNotFound, h.Hook + "/readyz": http.StatusNotFound, h.Hook + "/": http.StatusNotFound,
+		h.Hook + "/hook/0123": http.StatusMethodNotAllowed,
+	} {
+		if code, err := h.getAt(t, at); err != nil || code != want {
+			t.Errorf("%s answers %d, %v; want %d", at, code, err, want)
 		}
 	}
 }

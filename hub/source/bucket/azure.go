@@ -132,6 +132,6 @@ func (a *azure) explain(u upstream, err error) *source.Error {
 	case answer.StatusCode == http.StatusForbidden, answer.StatusCode == http.StatusUnauthorized:
 		return u.Fail(source.KindAuth, "access is denied: the credential needs the rights to list the container %s and to read its blobs (Storage Blob Data Reader)", u.spec.BucketName)
 	default:
-		return u.Fail(source.KindServer, "the server answered %d (%s); is spec.endpoint that of a storage account?", answer.StatusCode, http.StatusText(answer.StatusCode))
+		return u.answered(answer.StatusCode, "a storage account")
 	}
 }

@@ -34,7 +34,7 @@ func (w *wire) azureContainer(who identity, address *url.URL, options *container
 		return w.azureWithToken(address, token, options)
 	case has("clientId"):
 		if !w.Identity {
-			return nil, w.Fail(source.KindAuth, "the Secret has clientId alone, which is a managed identity of the hub's, and none is granted to this source; add tenantId and clientSecret or clientCertificate, or have an administrator grant it (a Credential)")
+			return nil, w.BadSecret(secretRef, "the Secret has clientId alone, which is a managed identity of the hub's, and none is granted to this source; add tenantId and clientSecret or clientCertificate, or have an administrator grant it (a Credential)")
 		}
 		token, err := who.azure(string(secret["clientId"]))
 		if err != nil {
@@ -49,13 +49,13 @@ func (w *wire) azureContainer(who identity, address *url.URL, options *container
 		}
 		key, err := container.NewSharedKeyCredential(account, strings.TrimSpace(string(secret["accountKey"])))
 		if err != nil {
-			return nil, w.Fail(source.KindAuth, "accountKey in the Secret is not the key of an account in base64")
+			return nil, w.BadSecret(secretRef, "accountKey in the Secret is not the key of an account in base64")
 		}
 		return w.azureResult(container.NewClientWithSharedKeyCredential(address.String(), key, options))
 	case has("sasKey"):
 		values, err := url.ParseQuery(strings.TrimPrefix(strings.TrimSpace(string(secret["sasKey"])), "?"))
 		if err != nil {
-			return nil, w.Fail(source.KindAuth, "sasKey in the Secret is not the query of a URL (?sv=...&sig=...)")
+			return nil, w.BadSecret(secretRef, "sasKey in the Secret is not the query of a URL (?sv=...&sig=...)")
 		}
 		for key, value := range address.Query() {
 			if !values.Has(key) {
@@ -64,7 +64,7 @@ func (w *wire) azureContainer(who identity, address *url.URL, options *container
 		}
 		address.RawQuery = values.Encode()
 	case secret != nil:
-		return nil, w.Fail(source.KindAuth, "the Secret that spec.secretRef names has no credential: tenantId, clientId and clientSecret or clientCertificate; or accountKey; or sasKey; or clientId alone")
+		return nil, w.BadSecret(secretRef, "the Secret has no credential: tenantId, clientId and clientSecret or clientCertificate; or accountKey; or sasKey; or clientId alone")
 	case w.Identity:
 		token, err := who.azure("")
 		if err != nil {
@@ -103,7 +103,7 @@ func (w *wire) azurePrincipal(secret map[string][]byte) (azcore.TokenCredential,
 		common.Cloud = cloud.Configuration{ActiveDirectoryAuthorityHost: authority}
 	}
 	tenant, id := string(secret["tenantId"]), string(secret["clientId"])
-	wrong := w.Fail(source.KindAuth, "tenantId or authorityHost in the Secret is not what Azure has as one (authorityHost is an https:// URL)")
+	wrong := w.BadSecret(secretRef, "tenantId or authorityHost in the Secret is not what Azure has as one (authorityHost is an https:// URL)")
 	// Whoever names an authority vouches for it: no other is asked whether it is one.
 	own := authority != ""
 	if len(secret["clientSecret"]) > 0 {
@@ -117,7 +117,7 @@ func (w *wire) azurePrincipal(secret map[string][]byte) (azcore.TokenCredential,
 	}
 	certificates, key, err := azidentity.ParseCertificates(secret["clientCertificate"], secret["clientCertificatePassword"])
 	if err != nil {
-		return nil, w.Fail(source.KindAuth, "clientCertificate in the Secret is not a certificate with its key, in PEM or PKCS#12 (clientCertificatePassword)")
+		return nil, w.BadSecret(secretRef, "clientCertificate in the Secret is not a certificate with its key, in PEM or PKCS#12 (clientCertificatePassword)")
 	}
 	chain := strings.ToLower(string(secret["clientCertificateSendChain"]))
 	token, err := azidentity.NewClientCertificateCredential(tenant, id, certificates, key, &azidentity.ClientCertificateCredentialOptions{

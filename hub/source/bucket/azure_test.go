@@ -231,7 +231,7 @@ func TestAzureBlobStorageIsReadByWhomTheSpecSays(t *testing.T) {
 		"no container":                       {nil, everybody, func(_ *azureStub, _ *source.Upstream, s *flux.Bucket) { s.BucketName = "other" }, source.KindRepository, "there is no container other in that account; check spec.bucketName"},
 		"a web page":                         {nil, everybody, func(s *azureStub, _ *source.Upstream, _ *flux.Bucket) { s.Set(lab.Answer(200, "<html>canary</html>")) }, source.KindServer, "is no list of a bucket"},
 		"down":                               {nil, everybody, func(s *azureStub, _ *source.Upstream, _ *flux.Bucket) { s.Down() }, source.KindConnect, "refused"},
-		"errors":                             {secret{"sasKey": "sig=canary"}, everybody, func(s *azureStub, _ *source.Upstream, _ *flux.Bucket) { s.Set(lab.Status(500)) }, source.KindServer, "the server answered 500"},
+		"errors":                             {secret{"sasKey": "sig=canary"}, everybody, func(s *azureStub, _ *source.Upstream, _ *flux.Bucket) { s.Set(lab.Status(500)) }, source.KindServer, "the server answered 500 (Internal Server Error); it is tried again"},
 		"an endless list": {nil, everybody, func(s *azureStub, _ *source.Upstream, _ *flux.Bucket) {
 			s.Set(lab.Answer(200, "<EnumerationResults><Blobs></Blobs><NextMarker>again</NextMarker></EnumerationResults>"))
 		}, source.KindLimit, "its list has more than 2000 pages"},

@@ -35,7 +35,7 @@ type Config struct {
 type Bucket struct {
 	config   Config
 	identity identity
-	known    *known
+	memories *memories
 }
 
 var _ source.Fetcher = (*Bucket)(nil)
@@ -50,19 +50,19 @@ func New(config Config) (*Bucket, error) {
 	if config.Metrics == nil {
 		config.Metrics = source.NewMetrics(nil)
 	}
-	return &Bucket{config: config, identity: hubIdentity(), known: newKnown(cmp.Or(config.Remembered, 400_000))}, nil
+	return &Bucket{config: config, identity: hubIdentity(), memories: newMemories(cmp.Or(config.Remembered, 400_000))}, nil
 }
 
 // Resolve implements source.Fetcher. It lists the bucket, a request a thousand objects, and reads .sourceignore if there
 // is one.
 func (b *Bucket) Resolve(ctx context.Context, u source.Upstream) (source.Found, error) {
 	var found source.Found
-	err := b.converse(ctx, u, func(ctx context.Context, u upstream, c *conversation) error {
-		kept, err := b.kept(ctx, c, u, u.AsOf)
+	err := b.converse(ctx, u, func(ctx context.Context, u upstream, m *memory) error {
+		chosen, err := b.choose(ctx, m, u, u.AsOf)
 		if err != nil {
 			return err
 		}
-		found.Revision = revision(kept)
+		found.Revision = revision(chosen)
 		return nil
 	})
 	if err != nil {
@@ -74,20 +74,20 @@ func (b *Bucket) Resolve(ctx context.Context, u source.Upstream) (source.Found, 
 // Fetch implements source.Fetcher.
 func (b *Bucket) Fetch(ctx context.Context, u source.Upstream, found source.Found) (*source.Artifact, error) {
 	var tree *artifact.Tree
-	err := b.converse(ctx, u, func(ctx context.Context, u upstream, c *conversation) error {
+	err := b.converse(ctx, u, func(ctx context.Context, u upstream, m *memory) error {
 		// What Resolve listed will do, if it is at hand.
-		kept, err := b.kept(ctx, c, u, longAgo)
-		if err == nil && revision(kept) != found.Revision {
-			kept, err = b.kept(ctx, c, u, time.Time{})
+		chosen, err := b.choose(ctx, m, u, longAgo)
+		if err == nil && revision(chosen) != found.Revision {
+			chosen, err = b.choose(ctx, m, u, time.Time{})
 		}
 		if err != nil {
 			return err
 		}
-		if revision(kept) != found.Revision {
+		if revision(chosen) != found.Revision {
 			return u.moved()
 		}
-		if tree, err = b.fetch(ctx, c, u, kept); err != nil {
-			c.listed = nil // it may have been of what is no more
+		if tree, err = b.fetch(ctx, m, u, chosen); err != nil {
+			m.listed = nil // it may have been of what is no more
 		}
 		return err
 	})

@@ -8,11 +8,10 @@ import (
 	"flotilla.dev/flotilla/pkg/flux"
 )
 
-// The fields of the spec that name Secrets.
+// The fields of the spec that name Secrets; that of the proxy is source's to read.
 const (
 	secretRef        = "secretRef"
 	certSecretRef    = "certSecretRef"
-	proxySecretRef   = "proxySecretRef"
 	stsSecretRef     = "sts.secretRef"
 	stsCertSecretRef = "sts.certSecretRef"
 )
@@ -29,14 +28,11 @@ type wire struct {
 func (b *Bucket) connect(u upstream) (storage, error) {
 	w := &wire{upstream: u, network: b.config.Network, file: b.config.Limits.File}
 	if u.spec.SecretRef != nil && u.Secrets[secretRef] == nil {
-		return nil, u.Fail(source.KindAuth, "the Secret that spec.secretRef names is not there")
+		return nil, u.BadSecret(secretRef, "the Secret is not there")
 	}
-	if secret := u.Secrets[proxySecretRef]; secret != nil || u.spec.ProxySecretRef != nil {
-		proxy, err := source.ProxyURL(secret)
-		if err != nil {
-			return nil, u.Fail(source.KindAuth, "%s", err)
-		}
-		w.proxy = proxy
+	var err error
+	if w.proxy, err = u.Proxy(); err != nil {
+		return nil, err
 	}
 	switch u.spec.GetProvider() {
 	case flux.BucketGCP:
@@ -75,13 +71,9 @@ func (w *wire) tokenClient(certField string) (*http.Client, error) {
 }
 
 func (w *wire) client(certField string) (source.ClientConfig, error) {
-	secret := w.Secrets[certField]
-	settings, err := source.TLSConfig(secret["ca.crt"], secret["tls.crt"], secret["tls.key"])
-	switch {
-	case err != nil:
-		return source.ClientConfig{}, w.Fail(source.KindAuth, "%s (spec.%s)", err, certField)
-	case secret != nil && settings == nil:
-		return source.ClientConfig{}, w.Fail(source.KindAuth, "the Secret that spec.%s names has none of ca.crt, tls.crt and tls.key", certField)
+	settings, err := w.TLS(certField)
+	if err != nil {
+		return source.ClientConfig{}, err
 	}
 	return source.ClientConfig{TLS: settings, Proxy: w.proxy, Route: w.Route()}, nil
 }

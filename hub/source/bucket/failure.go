@@ -3,7 +3,9 @@ package bucket
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 
 	"flotilla.dev/flotilla/hub/source"
@@ -13,17 +15,9 @@ import (
 // nil.
 func (u upstream) explain(ctx, limited context.Context, s storage, err error) error {
 	var (
-		known   *source.Error
-		kept    *storeError
 		size    *sizeError
 		connect *url.Error
 	)
-	switch {
-	case errors.As(err, &known):
-		return known
-	case ctx.Err() == nil && errors.As(err, &kept):
-		return u.StoreError(err)
-	}
 	if failure := u.Explain(ctx, limited, err); failure != nil {
 		return failure
 	}
@@ -41,6 +35,19 @@ func (u upstream) explain(ctx, limited context.Context, s storage, err error) er
 		return u.Fail(source.KindConnect, "the connection broke; it is tried again")
 	}
 	return u.Fail(source.KindServer, "the server's answer was not understood: is spec.endpoint that of object storage, and spec.provider right?")
+}
+
+// answered words an answer that says no more than its status. what is the storage that spec.endpoint may not be of: no matter
+// where the server only has too much to do, or fails.
+func (u upstream) answered(status int, what string) *source.Error {
+	said := fmt.Sprintf("the server answered %d (%s)", status, http.StatusText(status))
+	switch {
+	case status == http.StatusTooManyRequests:
+		return u.Fail(source.KindBusy, "%s: it has had too many requests; it is tried again later", said)
+	case status >= 500:
+		return u.Fail(source.KindServer, "%s; it is tried again", said)
+	}
+	return u.Fail(source.KindServer, "%s; is spec.endpoint that of %s?", said, what)
 }
 
 // busy is a failure of the server's, or the one that says for how long it asked to be left alone, if it did. Its own would

@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"flotilla.dev/flotilla/hub/source"
 	"flotilla.dev/flotilla/hub/source/bucket"
@@ -37,12 +34,15 @@ func TestFailuresSayWhatWhereAndWhatToDo(t *testing.T) {
 		sentinel error
 		want     string
 	}{
-		"no such bucket":      {nil, func(_ *source.Upstream, s *flux.Bucket) { s.BucketName = "other" }, source.KindRepository, fleet.ErrNotFound, "there is no bucket other at that endpoint; check spec.bucketName"},
+		"no such bucket": {nil, func(_ *source.Upstream, s *flux.Bucket) { s.BucketName = "other" }, source.KindRepository, fleet.ErrNotFound, "there is no bucket other at that endpoint; check spec.bucketName"},
+		"a spec.ignore": {nil, func(_ *source.Upstream, s *flux.Bucket) {
+			s.Ignore = new(strings.Repeat("a\n", 10_001))
+		}, source.KindInvalid, fleet.ErrInvalid, "a source may have 10000 patterns"},
 		"no bucket's name":    {nil, func(_ *source.Upstream, s *flux.Bucket) { s.BucketName = "b" }, source.KindInvalid, fleet.ErrInvalid, `"b" is not the name of a bucket (Bucket name cannot be shorter than 3 characters); check spec.bucketName`},
-		"an unknown key":      {nil, secret("accesskey", "somebody"), source.KindAuth, fleet.ErrDenied, "the access key is not known there; correct accesskey in the Secret"},
+		"an unknown key":      {nil, secret("accesskey", "somebody"), source.KindAuth, fleet.ErrDenied, "the access key is not known there; correct accesskey in the Secret of spec.secretRef"},
 		"a wrong key":         {nil, secret("secretkey", "canary"), source.KindAuth, fleet.ErrDenied, "the secret key does not fit the access key"},
-		"no accesskey":        {nil, secret("accesskey", ""), source.KindAuth, fleet.ErrDenied, "has no key accesskey (accesskey and secretkey are needed)"},
-		"no Secret":           {nil, func(u *source.Upstream, _ *flux.Bucket) { u.Secrets = nil }, source.KindAuth, fleet.ErrDenied, "the Secret that spec.secretRef names is not there"},
+		"no accesskey":        {nil, secret("accesskey", ""), source.KindAuth, fleet.ErrDenied, "spec.secretRef: the Secret has no key accesskey (accesskey and secretkey are needed)"},
+		"no Secret":           {nil, func(u *source.Upstream, _ *flux.Bucket) { u.Secrets = nil }, source.KindAuth, fleet.ErrDenied, "spec.secretRef: the Secret is not there"},
 		"no credential":       {nil, func(u *source.Upstream, s *flux.Bucket) { u.Secrets, s.SecretRef = nil, nil }, source.KindAuth, fleet.ErrDenied, "it is not open to everybody, and the source has no credential; name a Secret in spec.secretRef"},
 		"no identity":         {nil, func(u *source.Upstream, s *flux.Bucket) { u.Secrets, s.SecretRef, s.Provider = nil, nil, "aws" }, source.KindAuth, fleet.ErrDenied, "have an administrator of the hub grant its identity"},
 		"denied":              {s3Error(403, "AccessDenied", ""), nil, source.KindAuth, fleet.ErrDenied, "access is denied: the credential needs the rights to list the bucket app and to read its objects (s3:ListBucket, s3:GetObject)"},
@@ -64,15 +64,16 @@ func TestFailuresSayWhatWhereAndWhatToDo(t *testing.T) {
 			},
 			func(u *source.Upstream, _ *flux.Bucket) { u.Timeout = 300 * time.Millisecond }, source.KindTimeout, nil, "no answer within 300ms",
 		},
-		"server errors": {func(b *bundle) { b.s3.Set(lab.Status(500)) }, nil, source.KindServer, nil, "the server answered 500"},
+		"server errors": {func(b *bundle) { b.s3.Set(lab.Status(500)) }, nil, source.KindServer, nil, "the server answered 500 (Internal Server Error); it is tried again"},
+		"too busy":      {func(b *bundle) { b.s3.Set(lab.StatusRetryAfter(429, 5*time.Minute)) }, nil, source.KindBusy, nil, "asked to be left alone for 5m0s"},
 		"TLS at plain":  {nil, func(_ *source.Upstream, s *flux.Bucket) { s.Insecure = false }, source.KindTLS, nil, "the server does not speak TLS"},
 		"an unknown CA": {nil, func(u *source.Upstream, s *flux.Bucket) {
 			u.Secrets["certSecretRef"] = map[string][]byte{"ca.crt": []byte("x")}
-		}, source.KindAuth, fleet.ErrDenied, "ca.crt of the Secret holds no certificate in PEM form (spec.certSecretRef)"},
-		"no certificate": {nil, func(u *source.Upstream, s *flux.Bucket) { u.Secrets["certSecretRef"] = map[string][]byte{} }, source.KindAuth, fleet.ErrDenied, "has none of ca.crt, tls.crt and tls.key"},
+		}, source.KindAuth, fleet.ErrDenied, "spec.certSecretRef: ca.crt of the Secret holds no certificate in PEM form"},
+		"no certificate": {nil, func(u *source.Upstream, s *flux.Bucket) { u.Secrets["certSecretRef"] = map[string][]byte{} }, source.KindAuth, fleet.ErrDenied, "spec.certSecretRef: the Secret has none of ca.crt, tls.crt and tls.key"},
 		"no proxy": {nil, func(u *source.Upstream, s *flux.Bucket) {
 			u.Secrets["proxySecretRef"] = map[string][]byte{"username": []byte("canary")}
-		}, source.KindAuth, fleet.ErrDenied, "has no key address"},
+		}, source.KindAuth, fleet.ErrDenied, "spec.proxySecretRef: the Secret has no key address"},
 		"a proxy for nothing": {nil, func(u *source.Upstream, s *flux.Bucket) {
 			u.Secrets["proxySecretRef"] = map[string][]byte{"address": []byte("ftp://canary")}
 		}, source.KindAuth, fleet.ErrDenied, "not an http://, https:// or socks5:// URL"},
@@ -99,6 +100,10 @@ func checkFailure(t *testing.T, err error, kind source.Kind, sentinel error, wan
 	var failure *source.Error
 	if !errors.As(err, &failure) || failure.Kind != kind || (sentinel != nil && !errors.Is(err, sentinel)) || !strings.Contains(fmt.Sprint(err), want) {
 		t.Errorf("%s error %v, want %s with %q", source.KindOf(err), err, kind, want)
+		return
+	}
+	if strings.HasPrefix(want, "spec.") && failure.Reason != "AuthenticationFailed" {
+		t.Errorf("%v: reason %q, want the one for Secrets that will not do", err, failure.Reason)
 	}
 	for _, secret := range []string{"canary", lab.SecretKey, lab.SecretOfServer} {
 		if strings.Contains(fmt.Sprint(err), secret) {
@@ -139,158 +144,5 @@ func TestAnEndedContextIsNoFailureOfTheBucket(t *testing.T) {
 	_, err := b.fetcher.Resolve(ctx, b.upstream())
 	if !errors.Is(err, context.Canceled) || source.KindOf(err) != source.KindCanceled {
 		t.Errorf("error %v, want that of the context", err)
-	}
-}
-
-func TestCredentialsAreThoseOfTheSpec(t *testing.T) {
-	t.Parallel()
-	authority := lab.TestAuthority(t)
-	trust := map[string][]byte{"ca.crt": authority.PEM()}
-	certificate, key, err := authority.Issue("hub")
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := map[string][]byte{"ca.crt": authority.PEM(), "tls.crt": certificate, "tls.key": key}
-	none := func(u *source.Upstream, s *flux.Bucket) { delete(u.Secrets, "secretRef"); s.SecretRef = nil }
-	for name, tc := range map[string]struct {
-		config lab.S3Config
-		change func(*bundle, *source.Upstream, *flux.Bucket)
-		kind   source.Kind // empty: it is fetched
-	}{
-		"keys":       {lab.S3Config{}, func(*bundle, *source.Upstream, *flux.Bucket) {}, ""},
-		"nobody":     {lab.S3Config{Public: true}, func(_ *bundle, u *source.Upstream, s *flux.Bucket) { none(u, s) }, ""},
-		"aws's keys": {lab.S3Config{}, func(_ *bundle, u *source.Upstream, s *flux.Bucket) { s.Provider = "aws" }, ""},
-		"TLS": {lab.S3Config{SiteConfig: lab.SiteConfig{Authority: authority}}, func(_ *bundle, u *source.Upstream, s *flux.Bucket) {
-			s.Insecure, u.Secrets["certSecretRef"] = false, trust
-		}, ""},
-		"TLS, no CA": {lab.S3Config{SiteConfig: lab.SiteConfig{Authority: authority}}, func(_ *bundle, u *source.Upstream, s *flux.Bucket) { s.Insecure = false }, source.KindTLS},
-		"mutual TLS": {lab.S3Config{SiteConfig: lab.SiteConfig{Authority: authority, ClientCertificates: true}}, func(_ *bundle, u *source.Upstream, s *flux.Bucket) {
-			s.Insecure, u.Secrets["certSecretRef"] = false, client
-		}, ""},
-		"LDAP": {lab.S3Config{}, func(b *bundle, u *source.Upstream, s *flux.Bucket) {
-			none(u, s)
-			s.STS = &flux.BucketSTS{Provider: "ldap", Endpoint: b.s3.STSURL(), SecretRef: &flux.SecretRef{Name: "l"}}
-			u.Secrets["sts.secretRef"] = map[string][]byte{"username": []byte("anna"), "password": []byte("correct-horse")}
-		}, ""},
-		"LDAP with TLS": {lab.S3Config{SiteConfig: lab.SiteConfig{Authority: authority, ClientCertificates: true}}, func(b *bundle, u *source.Upstream, s *flux.Bucket) {
-			none(u, s)
-			s.Insecure, u.Secrets["certSecretRef"], u.Secrets["sts.certSecretRef"] = false, client, client
-			s.STS = &flux.BucketSTS{Provider: "ldap", Endpoint: b.s3.STSURL()}
-			u.Secrets["sts.secretRef"] = map[string][]byte{"username": []byte("anna"), "password": []byte("correct-horse")}
-		}, ""},
-		"LDAP, wrong": {lab.S3Config{}, func(b *bundle, u *source.Upstream, s *flux.Bucket) {
-			none(u, s)
-			s.STS = &flux.BucketSTS{Provider: "ldap", Endpoint: b.s3.STSURL()}
-			u.Secrets["sts.secretRef"] = map[string][]byte{"username": []byte("anna"), "password": []byte("canary")}
-		}, source.KindAuth},
-		"LDAP, half": {lab.S3Config{}, func(b *bundle, u *source.Upstream, s *flux.Bucket) {
-			none(u, s)
-			s.STS = &flux.BucketSTS{Provider: "ldap", Endpoint: b.s3.STSURL()}
-			u.Secrets["sts.secretRef"] = map[string][]byte{"username": []byte("anna")}
-		}, source.KindAuth},
-		"LDAP, gone": {lab.S3Config{}, func(b *bundle, u *source.Upstream, s *flux.Bucket) {
-			none(u, s)
-			s.STS = &flux.BucketSTS{Provider: "ldap", Endpoint: b.s3.STSURL(), SecretRef: &flux.SecretRef{Name: "l"}}
-		}, source.KindAuth},
-		"the hub's identity": {lab.S3Config{}, func(b *bundle, u *source.Upstream, s *flux.Bucket) {
-			none(u, s)
-			u.Identity, s.Provider = true, "aws"
-		}, ""},
-		"the hub's identity, shown to AWS": {lab.S3Config{}, func(b *bundle, u *source.Upstream, s *flux.Bucket) {
-			none(u, s)
-			u.Identity, s.Provider, s.STS = true, "aws", &flux.BucketSTS{Provider: "aws", Endpoint: "https://sts.eu-central-1.amazonaws.com"}
-		}, ""},
-		"the hub's identity, shown elsewhere": {lab.S3Config{}, func(b *bundle, u *source.Upstream, s *flux.Bucket) {
-			none(u, s)
-			u.Identity, s.Provider, s.STS = true, "aws", &flux.BucketSTS{Provider: "aws", Endpoint: "https://sts.amazonaws.com.example.com"}
-		}, source.KindAddress},
-		"an identity that is not granted": {lab.S3Config{}, func(b *bundle, u *source.Upstream, s *flux.Bucket) {
-			none(u, s)
-			s.Provider = "aws"
-		}, source.KindAuth},
-		"an identity for generic": {lab.S3Config{}, func(b *bundle, u *source.Upstream, s *flux.Bucket) {
-			none(u, s)
-			u.Identity = true
-		}, source.KindAuth},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := newBundle(t, tc.config)
-			b.put(map[string]string{"a": "1"})
-			b.s3.AllowLDAP("anna", "correct-horse")
-			b.fetcher.SetIdentity(bucket.Identity{AWS: func(sts string) credentials.Provider {
-				return &credentials.Static{Value: credentials.Value{AccessKeyID: lab.AccessKey, SecretAccessKey: lab.SecretKey, SignerType: credentials.SignatureV4}}
-			}})
-			u := b.upstream(func(u *source.Upstream, s *flux.Bucket) { tc.change(b, u, s) })
-			if tc.kind != "" {
-				checkFailure(t, try(t, b.fetcher, u), tc.kind, nil, "")
-				return
-			}
-			if got := b.fetch(u); got["a"] != "1" {
-				t.Errorf("tree %v", got)
-			}
-		})
-	}
-}
-
-func TestTemporaryKeysAreAskedForOnce(t *testing.T) {
-	t.Parallel()
-	b := newBundle(t, lab.S3Config{})
-	b.put(map[string]string{"a": "1"})
-	b.s3.AllowLDAP("anna", "correct-horse")
-	u := b.upstream(func(u *source.Upstream, s *flux.Bucket) {
-		s.SecretRef, s.STS = nil, &flux.BucketSTS{Provider: "ldap", Endpoint: b.s3.STSURL()}
-		u.Secrets = source.Secrets{"sts.secretRef": {"username": []byte("anna"), "password": []byte("correct-horse")}}
-	})
-	for range 3 {
-		b.fetch(u)
-	}
-	if given := b.s3.TemporaryKeys(); given != 1 {
-		t.Errorf("keys were given %d times, want once", given)
-	}
-}
-
-func TestAProxyIsGoneThrough(t *testing.T) {
-	t.Parallel()
-	b := newBundle(t, lab.S3Config{})
-	b.put(map[string]string{"a": "1"})
-	through := 0
-	proxy := lab.TestSite(t, lab.SiteConfig{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Proxy-Authorization") != "Basic YW5uYTpjYW5hcnk=" {
-			http.Error(w, "", http.StatusProxyAuthRequired)
-			return
-		}
-		through++
-		r.Header.Del("Proxy-Authorization")
-		r.Host = r.URL.Host
-		res, err := http.DefaultTransport.RoundTrip(r)
-		if err != nil {
-			http.Error(w, "", http.StatusBadGateway)
-			return
-		}
-		defer res.Body.Close()
-		for name, values := range res.Header {
-			w.Header()[name] = values
-		}
-		w.WriteHeader(res.StatusCode)
-		_, _ = io.Copy(w, res.Body)
-	}))
-	u := b.upstream(func(u *source.Upstream, s *flux.Bucket) {
-		u.Secrets["proxySecretRef"] = map[string][]byte{"address": []byte(proxy.URL()), "username": []byte("anna"), "password": []byte("canary")}
-	})
-	if got := b.fetch(u); got["a"] != "1" || through == 0 {
-		t.Errorf("tree %v, %d requests through the proxy", got, through)
-	}
-}
-
-func TestTheRegionIsWhatIsSignedFor(t *testing.T) {
-	t.Parallel()
-	b := newBundle(t, lab.S3Config{})
-	b.put(map[string]string{"a": "1"})
-	b.fetch(b.upstream(func(_ *source.Upstream, s *flux.Bucket) { s.Region = "eu-north-7" }))
-	for _, v := range b.s3.Visits() {
-		if !strings.Contains(v.Header.Get("Authorization"), "/eu-north-7/s3/") {
-			t.Errorf("%s %s is signed as %s", v.Method, v.Path, v.Header.Get("Authorization"))
-		}
 	}
 }

@@ -19,26 +19,26 @@ const (
 )
 
 // fetch brings the objects that are not in the store yet, and returns the Tree of all.
-func (b *Bucket) fetch(ctx context.Context, c *conversation, u upstream, kept []object) (*artifact.Tree, error) {
-	if err := b.checkSizes(u, kept); err != nil {
+func (b *Bucket) fetch(ctx context.Context, m *memory, u upstream, chosen []object) (*artifact.Tree, error) {
+	if err := b.checkSizes(u, chosen); err != nil {
 		return nil, err
 	}
-	files, err := b.stored(ctx, c, kept)
+	files, err := b.unchanged(ctx, m, chosen)
 	if err != nil {
 		return nil, err
 	}
 	var wanted []object
-	for _, o := range kept {
+	for _, o := range chosen {
 		if _, here := files[o.key]; !here {
 			wanted = append(wanted, o)
 		}
 	}
-	if err := b.download(ctx, c, u, wanted, files); err != nil {
+	if err := b.download(ctx, m, u, wanted, files); err != nil {
 		return nil, err
 	}
-	listed := make([]artifact.File, 0, len(kept))
+	listed := make([]artifact.File, 0, len(chosen))
 	total := int64(0)
-	for _, o := range kept {
+	for _, o := range chosen {
 		f := files[o.key]
 		total += f.size
 		listed = append(listed, artifact.File{Path: o.key, Digest: f.digest, Size: f.size})
@@ -48,19 +48,19 @@ func (b *Bucket) fetch(ctx context.Context, c *conversation, u upstream, kept []
 	}
 	tree, err := artifact.NewTree(listed)
 	if err != nil {
-		return nil, u.Fail(source.KindContent, "%s", plain(err))
+		return nil, u.Fail(source.KindContent, "%s", artifact.Message(err))
 	}
-	c.files = files
+	m.files = files
 	return tree, nil
 }
 
-func (b *Bucket) checkSizes(u upstream, kept []object) error {
+func (b *Bucket) checkSizes(u upstream, chosen []object) error {
 	limits := b.config.Limits
-	if len(kept) > limits.Entries {
-		return u.Fail(source.KindLimit, "it has %d files; a source may have %d", len(kept), limits.Entries)
+	if len(chosen) > limits.Entries {
+		return u.Fail(source.KindLimit, "it has %d files; a source may have %d", len(chosen), limits.Entries)
 	}
 	total := int64(0)
-	for _, o := range kept {
+	for _, o := range chosen {
 		if o.size > limits.File {
 			return u.Fail(source.KindLimit, "the object %s has %d bytes; a file may have %d: leave it out by .sourceignore or spec.ignore", shown(o.key), o.size, limits.File)
 		}
@@ -75,12 +75,12 @@ func (u upstream) tooMuch(limit int64) error {
 	return u.Fail(source.KindLimit, "its files have more than %d MiB together; a source may have that much: leave some out by spec.prefix, .sourceignore or spec.ignore", limit>>20)
 }
 
-// stored are the files that were fetched before, have not changed and are still in the store.
-func (b *Bucket) stored(ctx context.Context, c *conversation, kept []object) (map[string]file, error) {
-	files := make(map[string]file, len(kept))
+// unchanged are the files that were fetched before, have not changed and are still in the store.
+func (b *Bucket) unchanged(ctx context.Context, m *memory, chosen []object) (map[string]file, error) {
+	files := make(map[string]file, len(chosen))
 	var digests []fleet.Digest
-	for _, o := range kept {
-		f, known := c.files[o.key]
+	for _, o := range chosen {
+		f, known := m.files[o.key]
 		if !known || o.etag == "" || f.etag != o.etag || (o.size >= 0 && f.size != o.size) {
 			continue
 		}
@@ -92,7 +92,7 @@ func (b *Bucket) stored(ctx context.Context, c *conversation, kept []object) (ma
 	}
 	missing, err := b.config.Store.Missing(ctx, digests)
 	if err != nil {
-		return nil, &storeError{err}
+		return nil, &source.StoreFailure{Err: err}
 	}
 	lost := make(map[fleet.Digest]bool, len(missing))
 	for _, digest := range missing {
@@ -114,7 +114,7 @@ type fetched struct {
 }
 
 // download fetches the objects several at a time, puts them into the store and into files.
-func (b *Bucket) download(ctx context.Context, c *conversation, u upstream, wanted []object, files map[string]file) error {
+func (b *Bucket) download(ctx context.Context, m *memory, u upstream, wanted []object, files map[string]file) error {
 	group, ctx := errgroup.WithContext(ctx)
 	room := semaphore.NewWeighted(maxInFlight)
 	next, results := make(chan object), make(chan fetched)
@@ -133,7 +133,7 @@ func (b *Bucket) download(ctx context.Context, c *conversation, u upstream, want
 	for range parallel {
 		readers.Go(func() error {
 			for o := range next {
-				if err := b.bring(inner, c, u, o, room, results); err != nil {
+				if err := b.bring(inner, m, u, o, room, results); err != nil {
 					return err
 				}
 			}
@@ -150,24 +150,21 @@ func (b *Bucket) download(ctx context.Context, c *conversation, u upstream, want
 			digest, err := writer.Add(ctx, f.content)
 			f.done()
 			if err != nil {
-				return &storeError{err}
+				return err
 			}
 			files[f.key] = file{f.etag, digest, int64(len(f.content))}
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err := writer.Flush(ctx); err != nil {
-			return &storeError{err}
-		}
-		return nil
+		return writer.Flush(ctx)
 	})
 	return group.Wait()
 }
 
 // bring fetches one object. One that changed since the list is tried once more: the storage may not yet have agreed with
 // itself.
-func (b *Bucket) bring(ctx context.Context, c *conversation, u upstream, o object, room *semaphore.Weighted, results chan<- fetched) error {
+func (b *Bucket) bring(ctx context.Context, m *memory, u upstream, o object, room *semaphore.Weighted, results chan<- fetched) error {
 	weight := o.size
 	if weight < 0 {
 		weight = b.config.Limits.File
@@ -176,9 +173,9 @@ func (b *Bucket) bring(ctx context.Context, c *conversation, u upstream, o objec
 	if err := room.Acquire(ctx, weight); err != nil {
 		return context.Cause(ctx)
 	}
-	content, err := read(ctx, c.storage, o, b.config.Limits.File)
+	content, err := read(ctx, m.storage, o, b.config.Limits.File)
 	if errors.Is(err, errChanged) || errors.Is(err, errGone) {
-		content, err = read(ctx, c.storage, o, b.config.Limits.File)
+		content, err = read(ctx, m.storage, o, b.config.Limits.File)
 	}
 	if errors.Is(err, errChanged) || errors.Is(err, errGone) {
 		err = u.moved()
@@ -194,9 +191,3 @@ func (b *Bucket) bring(ctx context.Context, c *conversation, u upstream, o objec
 	room.Release(weight)
 	return err
 }
-
-// storeError is one of the blob store.
-type storeError struct{ err error }
-
-func (e *storeError) Error() string { return e.err.Error() }
-func (e *storeError) Unwrap() error { return e.err }

@@ -59,15 +59,15 @@ func (w *wire) gcsTokens(who identity) (oauth2.TokenSource, error) {
 	}
 	key := secret["serviceaccount"]
 	if len(key) == 0 {
-		return nil, w.Fail(source.KindAuth, "the Secret that spec.secretRef names has no key serviceaccount")
+		return nil, w.BadSecret(secretRef, "the Secret has no key serviceaccount")
 	}
 	var account struct{ Type string }
 	if err := json.Unmarshal(key, &account); err != nil || account.Type != "service_account" {
-		return nil, w.Fail(source.KindAuth, "serviceaccount in the Secret is not the key of a service account in JSON (type: service_account)")
+		return nil, w.BadSecret(secretRef, "serviceaccount in the Secret is not the key of a service account in JSON (type: service_account)")
 	}
 	config, err := google.JWTConfigFromJSON(key, gcsScope)
 	if err != nil {
-		return nil, w.Fail(source.KindAuth, "serviceaccount in the Secret is not the key of a service account in JSON")
+		return nil, w.BadSecret(secretRef, "serviceaccount in the Secret is not the key of a service account in JSON")
 	}
 	client, err := w.tokenClient(certSecretRef)
 	if err != nil {
@@ -202,6 +202,6 @@ func (s *gcs) explain(u upstream, err error) *source.Error {
 	case status == http.StatusNotFound:
 		return u.Fail(source.KindRepository, "there is no bucket %s; check spec.bucketName", u.spec.BucketName)
 	default:
-		return u.Fail(source.KindServer, "the server answered %d (%s); is spec.endpoint that of Google Cloud Storage?", status, http.StatusText(status))
+		return u.answered(status, "Google Cloud Storage")
 	}
 }

@@ -217,7 +217,7 @@ func TestGoogleCloudStorageIsReadByWhomTheSpecSays(t *testing.T) {
 		}, source.KindAuth, "no token is given for the service account"},
 		"no account": {"x", func(_ *testing.T, _ *gcsStub, u *source.Upstream, _ *flux.Bucket) {
 			u.Secrets["secretRef"] = map[string][]byte{"x": nil}
-		}, source.KindAuth, "has no key serviceaccount"},
+		}, source.KindAuth, "spec.secretRef: the Secret has no key serviceaccount"},
 		"no JSON": {"x", func(_ *testing.T, _ *gcsStub, u *source.Upstream, _ *flux.Bucket) {
 			u.Secrets["secretRef"] = map[string][]byte{"serviceaccount": []byte("canary")}
 		}, source.KindAuth, "is not the key of a service account"},
@@ -229,7 +229,7 @@ func TestGoogleCloudStorageIsReadByWhomTheSpecSays(t *testing.T) {
 		"a web page": {"", func(_ *testing.T, s *gcsStub, _ *source.Upstream, _ *flux.Bucket) {
 			s.Set(lab.Answer(200, `{"html":"canary"}`))
 		}, source.KindServer, "is no list of a bucket"},
-		"errors": {"", func(_ *testing.T, s *gcsStub, _ *source.Upstream, _ *flux.Bucket) { s.Set(lab.Status(503)) }, source.KindServer, "the server answered 503"},
+		"errors": {"", func(_ *testing.T, s *gcsStub, _ *source.Upstream, _ *flux.Bucket) { s.Set(lab.Status(503)) }, source.KindServer, "the server answered 503 (Service Unavailable); it is tried again"},
 		"an endless list": {"", func(_ *testing.T, s *gcsStub, _ *source.Upstream, _ *flux.Bucket) {
 			s.Set(lab.Answer(200, `{"kind":"storage#objects","nextPageToken":"again"}`))
 		}, source.KindLimit, "its list has more than 2000 pages"},

@@ -138,7 +138,7 @@ func TestAHostileBucketIsBounded(t *testing.T) {
 		},
 		"a key outside of the prefix": {one(listed{"other", "e", 5}), nil, source.KindServer, "is no list of a bucket"},
 		"a key twice":                 {one(listed{"a", "e", 9}, listed{"a", "e", 1}), nil, "", ""},
-		"a file and a directory":      {one(listed{"a", "e", 1}, listed{"a/b", "e", 3}), nil, source.KindContent, `"a" is a file and a directory`},
+		"a file and a directory":      {one(listed{"a", "e", 1}, listed{"a/b", "e", 3}), nil, source.KindContent, `"a": it is a file and a directory`},
 		"another ETag": {one(listed{"a", "e", 1}), func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("ETag", `"other"`)
 			_, _ = io.WriteString(w, "a")

@@ -17,34 +17,34 @@ import (
 )
 
 // revision is Flux's, of objects that are sorted by key.
-func revision(kept []object) fleet.Revision {
+func revision(chosen []object) fleet.Revision {
 	sum := sha256.New()
-	for _, o := range kept {
+	for _, o := range chosen {
 		_, _ = fmt.Fprintf(sum, "%s %s\n", o.key, o.etag) // a hash never fails
 	}
 	return fleet.Revision(fmt.Sprintf("sha256:%x", sum.Sum(nil)))
 }
 
-// kept are the objects that make the artifact, sorted by key, of a list that is no older than asOf; of a new one, if that
+// choose returns the objects that make the artifact, sorted by key, of a list that is no older than asOf; of a new one, if that
 // is zero. The .sourceignore object is none of them: as in Flux the revision does not follow from it, and so must the
 // Tree not.
-func (b *Bucket) kept(ctx context.Context, c *conversation, u upstream, asOf time.Time) ([]object, error) {
+func (b *Bucket) choose(ctx context.Context, m *memory, u upstream, asOf time.Time) ([]object, error) {
 	rules := artifact.NewBareIgnore(u.spec.Ignore)
 	if err := rules.Err(); err != nil {
-		return nil, u.Fail(source.KindLimit, "%s", plain(err))
+		return nil, u.Fail(source.KindInvalid, "%s", artifact.Message(err))
 	}
-	if c.listed == nil || asOf.IsZero() || c.listed.begun.Before(asOf) {
-		listed, err := b.list(ctx, c, u)
+	if m.listed == nil || asOf.IsZero() || m.listed.begun.Before(asOf) {
+		listed, err := b.list(ctx, m, u)
 		if err != nil {
 			return nil, err
 		}
-		c.listed = listed
+		m.listed = listed
 	}
-	if err := rules.Read(".", c.listed.rules); err != nil {
-		return nil, u.Fail(source.KindLimit, "%s", plain(err))
+	if err := rules.Read(".", m.listed.rules); err != nil {
+		return nil, u.Fail(source.KindLimit, "%s", artifact.Message(err))
 	}
-	var kept []object
-	for i, o := range c.listed.objects {
+	var chosen []object
+	for i, o := range m.listed.objects {
 		if i%1000 == 0 && ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -54,16 +54,16 @@ func (b *Bucket) kept(ctx context.Context, c *conversation, u upstream, asOf tim
 		if err := u.checkKey(o.key); err != nil {
 			return nil, err
 		}
-		kept = append(kept, o)
+		chosen = append(chosen, o)
 	}
-	return kept, nil
+	return chosen, nil
 }
 
 // list asks for all that the bucket has below the prefix.
-func (b *Bucket) list(ctx context.Context, c *conversation, u upstream) (*list, error) {
+func (b *Bucket) list(ctx context.Context, m *memory, u upstream) (*list, error) {
 	l := &list{begun: time.Now()}
 	seen := 0
-	err := c.storage.list(ctx, u.spec.Prefix, func(o object) error {
+	err := m.storage.list(ctx, u.spec.Prefix, func(o object) error {
 		if seen++; seen > b.config.Limits.Entries {
 			return u.Fail(source.KindLimit, "it has more than %d objects; a source may have that many: give spec.prefix, or a bucket of their own to those that count", b.config.Limits.Entries)
 		}
@@ -85,7 +85,7 @@ func (b *Bucket) list(ctx context.Context, c *conversation, u upstream) (*list, 
 	}
 	slices.SortStableFunc(l.objects, func(a, b object) int { return cmp.Compare(a.key, b.key) })
 	l.objects = lastOfEach(l.objects)
-	return l, b.readRules(ctx, c, u, l)
+	return l, b.readRules(ctx, m, u, l)
 }
 
 // lastOfEach leaves of several objects with a key the last that was listed.
@@ -100,7 +100,7 @@ func lastOfEach(sorted []object) []object {
 }
 
 // readRules reads the .sourceignore object at the bucket's root: wherever the prefix is, as in Flux.
-func (b *Bucket) readRules(ctx context.Context, c *conversation, u upstream, l *list) error {
+func (b *Bucket) readRules(ctx context.Context, m *memory, u upstream, l *list) error {
 	ruled := object{key: artifact.IgnoreFile, size: -1}
 	if strings.HasPrefix(artifact.IgnoreFile, u.spec.Prefix) {
 		i, there := slices.BinarySearchFunc(l.objects, artifact.IgnoreFile, func(o object, key string) int { return cmp.Compare(o.key, key) })
@@ -108,12 +108,12 @@ func (b *Bucket) readRules(ctx context.Context, c *conversation, u upstream, l *
 			return nil
 		}
 		ruled = l.objects[i]
-		if before := c.listed; before != nil && before.ruled != nil && *before.ruled == ruled && ruled.etag != "" {
+		if before := m.listed; before != nil && before.ruled != nil && *before.ruled == ruled && ruled.etag != "" {
 			l.rules, l.ruled = before.rules, before.ruled
 			return nil
 		}
 	}
-	content, err := read(ctx, c.storage, ruled, artifact.MaxIgnoreFile)
+	content, err := read(ctx, m.storage, ruled, artifact.MaxIgnoreFile)
 	var large *source.TooLargeError
 	switch {
 	case errors.Is(err, errGone):

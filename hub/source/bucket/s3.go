@@ -102,9 +102,9 @@ func (s *s3) explain(u upstream, err error) *source.Error {
 	case "InvalidBucketName":
 		return u.Fail(source.KindInvalid, "%q is not the name of a bucket there; check spec.bucketName", u.spec.BucketName)
 	case "InvalidAccessKeyId":
-		return u.Fail(source.KindAuth, "the access key is not known there; correct accesskey in the Secret")
+		return u.Fail(source.KindAuth, "the access key is not known there; correct accesskey in the Secret of spec.secretRef")
 	case "SignatureDoesNotMatch":
-		return u.Fail(source.KindAuth, "the secret key does not fit the access key; correct accesskey and secretkey in the Secret")
+		return u.Fail(source.KindAuth, "the secret key does not fit the access key; correct accesskey and secretkey in the Secret of spec.secretRef")
 	case "RequestTimeTooSkewed", "RequestExpired":
 		return u.Fail(source.KindAuth, "the server's clock and the hub's differ too much for signatures; set the clocks")
 	case "ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired":
@@ -125,10 +125,8 @@ func (s *s3) explain(u upstream, err error) *source.Error {
 		return u.Fail(source.KindAuth, "access is denied (%d); correct the Secret, or the rights of its key", status)
 	case status >= 300 && status < 400:
 		return u.Fail(source.KindRedirect, "it redirects elsewhere, which is not followed; write the bucket's present address into spec.endpoint, and its region into spec.region")
-	case status == http.StatusTooManyRequests:
-		return u.Fail(source.KindBusy, "the server has had too many requests; it is tried again later")
 	case status != 0 && status != http.StatusOK:
-		return u.Fail(source.KindServer, "the server answered %d (%s); is spec.endpoint that of object storage?", status, http.StatusText(status))
+		return u.answered(status, "object storage")
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ func (w *wire) s3Credentials(who identity, s *s3) (*credentials.Credentials, err
 	if secret := w.Secrets[secretRef]; secret != nil {
 		for _, key := range []string{"accesskey", "secretkey"} {
 			if len(secret[key]) == 0 {
-				return nil, w.Fail(source.KindAuth, "the Secret that spec.secretRef names has no key %s (accesskey and secretkey are needed)", key)
+				return nil, w.BadSecret(secretRef, "the Secret has no key %s (accesskey and secretkey are needed)", key)
 			}
 		}
 		return credentials.NewStaticV4(string(secret["accesskey"]), string(secret["secretkey"]), ""), nil
@@ -45,11 +45,11 @@ func (w *wire) s3Credentials(who identity, s *s3) (*credentials.Credentials, err
 func (w *wire) ldap(sts *flux.BucketSTS) (*credentials.Credentials, error) {
 	secret := w.Secrets[stsSecretRef]
 	if secret == nil && sts.SecretRef != nil {
-		return nil, w.Fail(source.KindAuth, "the Secret that spec.sts.secretRef names is not there")
+		return nil, w.BadSecret(stsSecretRef, "the Secret is not there")
 	}
 	for _, key := range []string{"username", "password"} {
 		if secret != nil && len(secret[key]) == 0 {
-			return nil, w.Fail(source.KindAuth, "the Secret that spec.sts.secretRef names has no key %s (username and password are needed)", key)
+			return nil, w.BadSecret(stsSecretRef, "the Secret has no key %s (username and password are needed)", key)
 		}
 	}
 	client, err := w.tokenClient(stsCertSecretRef)

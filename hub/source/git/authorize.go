@@ -2,15 +2,12 @@ package git
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"sync"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
-
 	"flotilla.dev/flotilla/hub/source"
-	hub "flotilla.dev/flotilla/hub/source/identity"
 )
 
 // authorizer says who asks in every request of an upstream's. Its requests stay at one host: redirects to another are
@@ -94,6 +91,10 @@ func (a *authorizer) RoundTrip(req *http.Request) (*http.Response, error) {
 			_ = response.Body.Close()
 			return nil, err
 		}
+		response.Body = struct {
+			io.Reader
+			io.Closer
+		}{newAcked(response.Body), response.Body}
 	}
 	if err == nil && a.fetch != nil && response.StatusCode == http.StatusUnauthorized {
 		a.forget()
@@ -106,33 +107,4 @@ func (a *authorizer) CloseIdleConnections() {
 	if next, can := a.next.(interface{ CloseIdleConnections() }); can {
 		next.CloseIdleConnections()
 	}
-}
-
-// azureScope is Azure DevOps' own, the same everywhere.
-const azureScope = "499b84ac-1321-427f-aa17-267ca6975798/.default"
-
-// azureToken is one of the hub's own identity.
-func (g *Git) azureToken(ctx context.Context, u source.Upstream) (string, time.Time, error) {
-	g.mu.Lock()
-	identity := g.config.Azure
-	g.mu.Unlock()
-	if identity == nil {
-		own, err := hub.Azure(cloud.AzurePublic, "")
-		if err != nil {
-			return "", time.Time{}, u.Fail(source.KindAuth, "the hub has no identity at Azure; an administrator of the hub gives it one (workload identity)")
-		}
-		g.mu.Lock()
-		g.config.Azure = own
-		g.mu.Unlock()
-		identity = own
-	}
-	token, err := identity.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{azureScope}})
-	if ctx.Err() != nil {
-		return "", time.Time{}, context.Cause(ctx)
-	}
-	if err != nil {
-		g.config.Log.Warn("no token of Azure", "err", err)
-		return "", time.Time{}, u.Fail(source.KindAuth, "Azure gave the hub's identity no token; the hub's log says more")
-	}
-	return token.Token, token.ExpiresOn, nil
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
 
 	"flotilla.dev/flotilla/hub/source"
 	"flotilla.dev/flotilla/pkg/artifact"
@@ -27,11 +28,11 @@ func (w *walker) store(root, old *dir) (*artifact.Tree, error) {
 		return nil, err
 	}
 	if err := c.writer.Flush(w.ctx); err != nil {
-		return nil, w.storeError(err)
+		return nil, err
 	}
 	tree, err := artifact.NewTree(append(c.files, w.included...))
 	if err != nil {
-		return nil, w.upstream.Fail(source.KindContent, "%s; rename it, or leave it out by .sourceignore", plain(err))
+		return nil, w.upstream.Fail(source.KindContent, "%s; rename it, or leave it out by .sourceignore", artifact.Message(err))
 	}
 	if limit := w.git.config.Limits.Tree; tree.Size() > limit {
 		return nil, w.tooLarge()
@@ -60,7 +61,7 @@ func (w *walker) tooLarge() error {
 // collector gathers the files of a Tree.
 type collector struct {
 	*walker
-	writer  *source.Writer
+	writer  *artifact.Writer
 	files   []artifact.File
 	size    int64
 	written map[fleet.Digest]bool // what was put just now
@@ -105,7 +106,7 @@ func (c *collector) take(d *dir, e *entry, path string) error {
 		return nil
 	}
 	if err := artifact.CheckPath(path); err != nil { // before it is in any other error
-		return c.upstream.Fail(source.KindContent, "%s; rename it, or leave it out by .sourceignore", plain(err))
+		return c.upstream.Fail(source.KindContent, "%s; rename it, or leave it out by .sourceignore", artifact.Message(err))
 	}
 	data, err := c.read(d, e.name, e.hash, c.git.config.Limits.File)
 	if err != nil {
@@ -113,7 +114,7 @@ func (c *collector) take(d *dir, e *entry, path string) error {
 	}
 	digest, err := c.writer.Add(c.ctx, data)
 	if err != nil {
-		return c.storeError(err)
+		return err
 	}
 	c.written[digest] = true
 	e.known, e.digest, e.size = true, digest, int64(len(data))
@@ -136,7 +137,7 @@ func (c *collector) confirm(tree *artifact.Tree) error {
 	nodes := tree.Nodes()
 	kept, err := c.git.config.Store.Kept(c.ctx, nodes)
 	if err != nil {
-		return c.storeError(err)
+		return &source.StoreFailure{Err: err}
 	}
 	var ask []fleet.Digest
 	own := make(map[fleet.Digest]bool, len(nodes))
@@ -155,7 +156,7 @@ func (c *collector) confirm(tree *artifact.Tree) error {
 		n := min(len(ask), maxAsked)
 		missing, err := c.git.config.Store.Missing(c.ctx, ask[:n])
 		if err != nil {
-			return c.storeError(err)
+			return &source.StoreFailure{Err: err}
 		}
 		if len(missing) > 0 {
 			return errLost
@@ -204,9 +205,10 @@ func (w *walker) read(d *dir, name string, hash plumbing.Hash, limit int64) ([]b
 	return data, nil
 }
 
-func (w *walker) storeError(err error) error {
-	if w.ctx.Err() != nil {
-		return w.ctx.Err()
+// modeOf is what a Tree knows of a mode.
+func modeOf(mode filemode.FileMode) artifact.FileMode {
+	if mode == filemode.Executable {
+		return artifact.Executable
 	}
-	return w.upstream.StoreError(err)
+	return artifact.Regular
 }

@@ -43,27 +43,23 @@ func credentialOf(u source.Upstream) (*credential, error) {
 	secret := u.Secrets[secretRef]
 	c := &credential{username: string(secret["username"]), password: string(secret["password"]), bearer: string(secret["bearerToken"])}
 	var err error
-	if secret := u.Secrets[proxySecretRef]; secret != nil || specOf(u).ProxySecretRef != nil {
-		if c.proxy, err = source.ProxyURL(secret); err != nil {
-			return nil, err
-		}
-	}
-	if strings.HasPrefix(specOf(u).URL, "ssh://") {
-		return c, c.readSSH(u, secret)
-	}
-	c.trust, err = source.TLSConfig(either(secret, "ca.crt", "caFile"), either(secret, "tls.crt", "certFile"), either(secret, "tls.key", "keyFile"))
-	if err != nil {
+	if c.proxy, err = u.Proxy(); err != nil {
 		return nil, err
 	}
-	return c, c.readHTTP(u, secret)
-}
-
-// either is the value of a key, or of the one that Flux had for it before.
-func either(secret map[string][]byte, key, legacy string) []byte {
-	if value := secret[key]; len(value) > 0 {
-		return value
+	read := c.readSSH
+	if !strings.HasPrefix(specOf(u).URL, "ssh://") {
+		if c.trust, err = u.TLS(secretRef); err != nil {
+			return nil, err
+		}
+		read = c.readHTTP
 	}
-	return secret[legacy]
+	var bad problem
+	if err := read(u, secret); errors.As(err, &bad) {
+		return nil, u.BadSecret(secretRef, "%s", bad)
+	} else if err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 func (c *credential) readHTTP(u source.Upstream, secret map[string][]byte) error {
@@ -77,7 +73,7 @@ func (c *credential) readHTTP(u source.Upstream, secret map[string][]byte) error
 	case apps:
 		return problem("the Secret has the keys of a GitHub App; set spec.provider to github to use them")
 	case provider == "azure" && !u.Identity:
-		return problem("spec.provider azure: the hub's own identity may not be used for this URL and namespace; an administrator's Credential (provider: azure) allows it")
+		return u.Fail(source.KindAuth, "spec.provider azure: the hub's own identity may not be used for this URL and namespace; an administrator's Credential (provider: azure) allows it")
 	case c.bearer != "" && (c.username != "" || c.password != ""):
 		return problem("the Secret has bearerToken and username or password as well; keep one of them")
 	case c.username == "" && c.password != "" && len(secret["identity"]) == 0:
@@ -98,7 +94,7 @@ func (c *credential) readSSH(u source.Upstream, secret map[string][]byte) error 
 	host, _ := url.Parse(specOf(u).URL) // validated
 	switch {
 	case len(secret) == 0:
-		return problem("ssh needs a key: name a Secret with identity and known_hosts in spec.secretRef")
+		return problem("ssh needs a key: name a Secret with identity and known_hosts")
 	case len(secret["identity"]) == 0 && (c.username != "" || c.password != "" || c.bearer != ""):
 		return problem("the Secret is one for https (username, password or bearerToken), and spec.url begins with ssh://; write it as https://, or give identity and known_hosts")
 	case len(secret["identity"]) == 0:
@@ -139,10 +135,3 @@ func readIdentity(pem, password []byte) (ssh.Signer, error) {
 
 // anonymous reports whether nothing says who asks.
 func (c *credential) anonymous() bool { return c.username == "" && c.bearer == "" && c.app == nil }
-
-// invalid words what is wrong with a Secret.
-func invalid(u source.Upstream, err error) error {
-	failure := u.Fail(source.KindInvalid, "%s", err)
-	failure.Reason = "AuthenticationFailed"
-	return failure
-}

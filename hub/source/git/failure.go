@@ -3,7 +3,6 @@ package git
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"strings"
 
@@ -17,13 +16,6 @@ import (
 // explain words an error that came out of a conversation with the upstream. ctx is the caller's; limited the one with
 // the upstream's timeout.
 func (g *Git) explain(ctx, limited context.Context, u source.Upstream, err error) error {
-	var disk *diskError
-	if ctx.Err() == nil && errors.As(err, &disk) {
-		return u.StoreError(err)
-	}
-	if failure := explainProxy(ctx, u, err); failure != nil {
-		return failure
-	}
 	if failure := u.Explain(ctx, limited, &opened{err, unwrap(err)}); failure != nil {
 		return failure
 	}
@@ -36,19 +28,6 @@ func (g *Git) explain(ctx, limited context.Context, u source.Upstream, err error
 	return u.Fail(source.KindServer, "the server's answer was not understood; is this the address of a Git repository?")
 }
 
-// explainProxy words what the proxy is to blame for.
-func explainProxy(ctx context.Context, u source.Upstream, err error) error {
-	var proxy *proxyError
-	var op *net.OpError
-	if ctx.Err() != nil || u.Secrets[proxySecretRef] == nil {
-		return nil
-	}
-	if errors.As(err, &proxy) || errors.As(err, &op) && (op.Op == "proxyconnect" || op.Op == "socks connect") || strings.Contains(err.Error(), "Proxy Authentication Required") {
-		return u.Fail(source.KindConnect, "the proxy of spec.proxySecretRef does not let through: are its address, user and password right, and may it connect to there?")
-	}
-	return nil
-}
-
 // isBusy reports whether an answer may have asked to be left alone.
 func isBusy(err error) bool {
 	var status *githttp.Err
@@ -59,6 +38,9 @@ func isBusy(err error) bool {
 	return code == http.StatusTooManyRequests || code == http.StatusServiceUnavailable
 }
 
+// brokenOff is go-git's word for an error among objects (gitprotocol-pack, side-band), whose text is the server's.
+const brokenOff = "receive pack: unexpected error: "
+
 func explainAnswer(u source.Upstream, err error) *source.Error {
 	var status *githttp.Err
 	var pack *packError
@@ -66,6 +48,8 @@ func explainAnswer(u source.Upstream, err error) *source.Error {
 	switch {
 	case errors.As(err, &pack):
 		return u.Fail(source.KindServer, "the server sent objects that are malformed; it is tried again")
+	case strings.Contains(err.Error(), brokenOff):
+		return u.Fail(source.KindServer, "the server's Git failed while it sent objects, as its log may say why; it is tried again")
 	case errors.As(err, &hostKey):
 		return u.Fail(source.KindTLS, "%s; somebody may be in between; if the server has a new key, compare it with what its owner publishes, and correct the Secret", hostKey)
 	case errors.Is(err, transport.ErrAuthenticationRequired) && isAnonymous(u):

@@ -1,16 +1,14 @@
 package git_test
 
 import (
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
-	"log"
 	"net/http"
-	"net/http/httptest"
 	"net/http/httputil"
 	"net/netip"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -20,6 +18,7 @@ import (
 	"flotilla.dev/flotilla/hub/source/git"
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/flux"
+	"flotilla.dev/flotilla/test/lab"
 )
 
 func TestFailuresSayWhatWhereAndWhatToDo(t *testing.T) {
@@ -122,7 +121,9 @@ func TestFailuresSayWhatWhereAndWhatToDo(t *testing.T) {
 			source.KindAuth, fleet.ErrDenied, "may not read it",
 		},
 		"unknown authority": {
-			func(t *testing.T, b *bundle, u *source.Upstream) { u.URL = serveTLS(t, b).URL + "/repo.git" },
+			func(t *testing.T, b *bundle, u *source.Upstream) {
+				u.URL = lab.TestSite(t, lab.SiteConfig{Authority: lab.TestAuthority(t)}, b.lab).URL() + "/repo.git"
+			},
 			source.KindTLS, nil, "give it as ca.crt in the Secret",
 		},
 		"plain text where TLS is expected": {
@@ -155,7 +156,7 @@ func TestFailuresSayWhatWhereAndWhatToDo(t *testing.T) {
 			func(t *testing.T, b *bundle, u *source.Upstream) {
 				u.Secrets = secret("ca.crt", "x")
 			},
-			source.KindInvalid, fleet.ErrInvalid, "ca.crt of the Secret",
+			source.KindAuth, fleet.ErrDenied, "ca.crt of the Secret",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -190,19 +191,6 @@ func TestGitAuthenticates(t *testing.T) {
 	b.protect("anna", "correct-horse")
 	u := b.upstream(flux.GitReference{Branch: "main"})
 	u.Secrets = secret("username", "anna", "password", "correct-horse")
-	if got := b.fetch(u); got["a.yaml"] != "1" {
-		t.Errorf("tree %v, want a.yaml: 1", got)
-	}
-}
-
-func TestGitTrustsTheSecretsAuthority(t *testing.T) {
-	t.Parallel()
-	b := newBundle(t)
-	b.push(map[string]string{"a.yaml": "1"})
-	server := serveTLS(t, b)
-	u := b.upstream(flux.GitReference{Branch: "main"})
-	u.URL = server.URL + "/repo.git"
-	u.Secrets = secret("ca.crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
 	if got := b.fetch(u); got["a.yaml"] != "1" {
 		t.Errorf("tree %v, want a.yaml: 1", got)
 	}
@@ -295,17 +283,23 @@ func (b *bundle) try(u source.Upstream) error {
 // serve answers with the function, on loopback, until the test ends.
 func serve(t *testing.T, answer http.HandlerFunc) string {
 	t.Helper()
-	server := httptest.NewServer(answer)
-	t.Cleanup(server.Close)
-	return server.URL
+	return lab.TestSite(t, lab.SiteConfig{}, answer).URL()
 }
 
-// serveTLS puts TLS before the bundle's server.
-func serveTLS(t *testing.T, b *bundle) *httptest.Server {
-	t.Helper()
-	server := httptest.NewUnstartedServer(b.lab)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	return server
+// An error among the objects is the server's own, as when its disk has lost some.
+func TestAServerWhoseGitFailsIsSaidTo(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.push(map[string]string{"a.yaml": "1"})
+	blob, err := (&lab.Repo{Dir: b.lab.Path("repo")}).Git(t.Context(), "rev-parse", "main:a.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(b.lab.Path("repo"), "objects", blob[:2], blob[2:])); err != nil {
+		t.Fatal(err)
+	}
+	err = b.try(b.upstream(flux.GitReference{Branch: "main"}))
+	if source.KindOf(err) != source.KindServer || !strings.Contains(err.Error(), "the server's Git failed while it sent objects") || strings.Contains(err.Error(), "corruption") {
+		t.Errorf("error %v, want that the server's Git failed", err)
+	}
 }

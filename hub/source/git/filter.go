@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/filemode"
 
 	"flotilla.dev/flotilla/hub/source"
 	"flotilla.dev/flotilla/pkg/artifact"
@@ -85,7 +84,7 @@ func (w *walker) nameRules(files []ignoreFile) fleet.Digest {
 func (w *walker) readRules(name fleet.Digest, files []ignoreFile) error {
 	w.rules = &rules{name: name, ignore: artifact.NewIgnore(specOf(w.upstream).Ignore)}
 	if err := w.rules.ignore.Err(); err != nil {
-		return w.upstream.Fail(source.KindInvalid, "%s", plain(err))
+		return w.upstream.Fail(source.KindInvalid, "%s", artifact.Message(err))
 	}
 	for _, file := range files {
 		content := file.content
@@ -96,15 +95,10 @@ func (w *walker) readRules(name fleet.Digest, files []ignoreFile) error {
 			}
 		}
 		if err := w.rules.ignore.Read(file.dir, content); err != nil {
-			return w.upstream.Fail(source.KindLimit, "%s", plain(err))
+			return w.upstream.Fail(source.KindLimit, "%s", artifact.Message(err))
 		}
 	}
 	return nil
-}
-
-// plain is the text of an error for people, who need not be told what sort it is.
-func plain(err error) string {
-	return strings.ReplaceAll(err.Error(), fleet.ErrInvalid.Error()+": ", "")
 }
 
 // mark asks the rules of what is new to them.
@@ -128,14 +122,6 @@ func (w *walker) mark(d *dir) error {
 	}
 	d.rules = w.rules
 	return nil
-}
-
-// modeOf is what a Tree knows of a mode.
-func modeOf(mode filemode.FileMode) artifact.FileMode {
-	if mode == filemode.Executable {
-		return artifact.Executable
-	}
-	return artifact.Regular
 }
 
 // includedIgnores are the ignore files among what is included: they hold where they come to be.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"os"
 	"slices"
 	"sync"
@@ -133,8 +132,8 @@ func (g *Git) Resolve(ctx context.Context, u source.Upstream) (source.Found, err
 	return source.Found{Revision: refOf(u).revision(name, list.commit(name).String()), Inputs: included}, nil
 }
 
-// youngest is the one of several tags of the same version whose commit is the youngest, as in Flux. Is there more than one
-// commit, they are fetched to tell.
+// youngest is the one of several tags of the same version whose commit is the youngest, as in Flux. If they are of
+// more than one commit, those are fetched to tell.
 func (g *Git) youngest(ctx context.Context, u source.Upstream, list *listing, names []string) (string, error) {
 	best := names[0]
 	if !slices.ContainsFunc(names, func(name string) bool { return list.commit(name) != list.commit(best) }) {
@@ -154,7 +153,7 @@ func (g *Git) youngest(ctx context.Context, u source.Upstream, list *listing, na
 	for _, name := range names {
 		commit := list.commit(name)
 		if !mirror.has(commit) {
-			if err := g.transfer(ctx, u, state, mirror, commit); err != nil {
+			if err := g.fetchCommit(ctx, u, state, mirror, commit); err != nil {
 				return "", err
 			}
 		}
@@ -228,7 +227,7 @@ func (g *Git) Fetch(ctx context.Context, u source.Upstream, found source.Found) 
 		g.config.Log.Warn("mirror is damaged and is fetched anew", "url", source.Redact(u.URL), "err", damage)
 		g.rebuilt.Inc()
 		if err := g.forget(stateName(u)); err != nil {
-			return nil, u.StoreError(err)
+			return nil, g.explain(ctx, limited, u, &source.StoreFailure{Err: err})
 		}
 		got, err = g.fetch(limited, u, state, found.Revision, commit)
 	}
@@ -258,7 +257,7 @@ func (g *Git) fetch(ctx context.Context, u source.Upstream, state *upstream, rev
 	}
 	defer mirror.close()
 	if !mirror.has(commit) {
-		if err := g.transfer(ctx, u, state, mirror, commit); err != nil {
+		if err := g.fetchCommit(ctx, u, state, mirror, commit); err != nil {
 			return nil, err
 		}
 	}
@@ -272,7 +271,7 @@ func (g *Git) fetch(ctx context.Context, u source.Upstream, state *upstream, rev
 		got, root, err = g.make(ctx, u, mirror, commit, nil)
 	}
 	if errors.Is(err, errLost) {
-		return nil, u.StoreError(err)
+		return nil, &source.StoreFailure{Err: err}
 	}
 	if err != nil {
 		return nil, err
@@ -331,56 +330,6 @@ func (g *Git) forget(name string) error {
 	g.mu.Unlock()
 	return g.removeMirror(name)
 }
-
-// upstream is what a Git remembers of an upstream while it runs.
-type upstream struct {
-	busy chan struct{} // held by the one that uses the mirror
-
-	listing chan struct{} // held by the one that asks for the list of refs
-
-	mu     sync.Mutex
-	list   *listing
-	client *http.Client
-	// authorizer and credential are the client's.
-	authorizer *authorizer
-	credential *credential
-}
-
-func (g *Git) upstream(name string) *upstream {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	state := g.upstreams[name]
-	if state == nil {
-		state = &upstream{busy: make(chan struct{}, 1), listing: make(chan struct{}, 1)}
-		g.upstreams[name] = state
-	}
-	return state
-}
-
-// hold returns the upstream, and its mirror with it, to the caller alone, who unlocks it.
-func (g *Git) hold(ctx context.Context, name string) (*upstream, error) {
-	for {
-		state := g.upstream(name)
-		if err := state.lock(ctx); err != nil {
-			return nil, err
-		}
-		if g.upstream(name) == state {
-			return state, nil
-		}
-		state.unlock() // it was retired while this one waited
-	}
-}
-
-func (s *upstream) lock(ctx context.Context) error {
-	select {
-	case s.busy <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-func (s *upstream) unlock() { <-s.busy }
 
 // Close lets idle connections go. A Git can be used on.
 func (g *Git) Close() {

@@ -58,7 +58,7 @@ func (w *walker) include(root *dir) error {
 		}
 		tree, err := artifact.Load(w.ctx, w.git.config.Store, input.TreeBlob)
 		if err != nil {
-			return w.storeError(err)
+			return &source.StoreFailure{Err: err}
 		}
 		from, found := tree.Sub(include.Origin())
 		if !found {

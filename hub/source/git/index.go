@@ -10,13 +10,15 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/idxfile"
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
+
+	"flotilla.dev/flotilla/hub/source"
 )
 
 // add makes a file that is a pack one of the mirror's, with an index, unless ctx ends before that: whoever made the pack
 // decides how long it takes.
 func (m *mirror) add(ctx context.Context, pack *os.File) error {
 	if _, err := pack.Seek(0, io.SeekStart); err != nil {
-		return &diskError{err}
+		return &source.StoreFailure{Err: err}
 	}
 	written := new(idxfile.Writer)
 	parser, err := packfile.NewParser(packfile.NewScanner(&ending{ctx, pack}), written)
@@ -32,7 +34,7 @@ func (m *mirror) add(ctx context.Context, pack *os.File) error {
 		return &packError{err}
 	}
 	if err := m.keepPack(pack.Name(), sum, index); err != nil {
-		return &diskError{err}
+		return &source.StoreFailure{Err: err}
 	}
 	m.storage.Reindex()
 	return nil

@@ -61,7 +61,7 @@ func TestManyFetchesLeaveFewPacks(t *testing.T) {
 	t.Parallel()
 	r := newLarge(t, 30, 1)
 	f := r.fetched(&artifact.Memory{})
-	for i := range 90 {
+	for i := range 50 {
 		r.fastImport(r.commit())
 		tree := f.fetch(t)
 		if file, _ := tree.Lookup(r.changed()); file.Digest != fleet.DigestOf([]byte(r.content())) {
@@ -70,10 +70,10 @@ func TestManyFetchesLeaveFewPacks(t *testing.T) {
 	}
 	packs, err := filepath.Glob(filepath.Join(f.dir, "*", "objects", "pack", "*.pack"))
 	if err != nil || len(packs) == 0 || len(packs) > 42 {
-		t.Errorf("%d packs after 90 fetches, error %v", len(packs), err)
+		t.Errorf("%d packs after 50 fetches, error %v", len(packs), err)
 	}
-	if transfers := r.server.Traffic("repo").Fetches; transfers != 90 {
-		t.Errorf("%d transfers for 90 commits", transfers)
+	if transfers := r.server.Traffic("repo").Fetches; transfers != 50 {
+		t.Errorf("%d transfers for 50 commits", transfers)
 	}
 }
 

@@ -45,12 +45,6 @@ type damageError struct{ err error }
 
 func (e *damageError) Error() string { return e.err.Error() }
 
-// diskError says that the disk of the mirrors does not do what it should.
-type diskError struct{ err error }
-
-func (e *diskError) Error() string { return e.err.Error() }
-func (e *diskError) Unwrap() error { return e.err }
-
 func mirrorName(remote string) string {
 	digest := fleet.DigestOf([]byte(remote))
 	return hex.EncodeToString(digest[:])
@@ -96,12 +90,12 @@ func (g *Git) openMirror(name string) (*mirror, error) {
 	size, packs := measure(dir)
 	if size > g.config.Limits.Mirror || packs > maxPacks {
 		if err := g.removeMirror(name); err != nil {
-			return nil, &diskError{err}
+			return nil, &source.StoreFailure{Err: err}
 		}
 		size, packs = 0, 0
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, &diskError{err}
+		return nil, &source.StoreFailure{Err: err}
 	}
 	g.noteMirror(name, size)
 	m, err := openStorage(dir)
@@ -123,7 +117,7 @@ func openStorage(dir string) (*mirror, error) {
 	storage := filesystem.NewStorageWithOptions(osfs.New(dir, osfs.WithBoundOS()), cache.NewObjectLRU(16*cache.MiByte),
 		filesystem.Options{KeepDescriptors: true})
 	if err := storage.Init(); err != nil {
-		return nil, &diskError{err}
+		return nil, &source.StoreFailure{Err: err}
 	}
 	return &mirror{dir: dir, storage: storage}, nil
 }
@@ -174,7 +168,7 @@ func (m *mirror) mark(u source.Upstream, commit plumbing.Hash) error {
 		return gone(u)
 	}
 	if err := m.storage.SetReference(plumbing.NewHashReference(tip(commit), commit)); err != nil {
-		return &diskError{err}
+		return &source.StoreFailure{Err: err}
 	}
 	commits, err := m.tips()
 	if err != nil {

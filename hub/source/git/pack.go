@@ -22,7 +22,7 @@ const maxChain = 4095
 // deltas applied, are larger than the limits: what indexes it afterwards takes its word.
 func checkPack(ctx context.Context, pack io.ReadSeeker, limits Limits) error {
 	if _, err := pack.Seek(0, io.SeekStart); err != nil {
-		return &diskError{err}
+		return &source.StoreFailure{Err: err}
 	}
 	scanner := packfile.NewScanner(&ending{ctx, pack})
 	_, count, err := scanner.Header()
@@ -81,7 +81,7 @@ func malformed(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case errors.As(err, &path):
-		return &diskError{err}
+		return &source.StoreFailure{Err: err}
 	}
 	return &packError{err}
 }

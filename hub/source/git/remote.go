@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,7 +34,11 @@ type listing struct {
 
 // list asks the upstream for its refs: the one request of Resolve.
 func (g *Git) list(ctx context.Context, u source.Upstream, state *upstream) (*listing, error) {
-	session, done, err := g.converse(ctx, u, state)
+	session, err := g.session(u, state)
+	if err != nil {
+		return nil, err
+	}
+	done, err := g.turn(ctx, u, state)
 	if err != nil {
 		return nil, err
 	}
@@ -47,32 +50,13 @@ func (g *Git) list(ctx context.Context, u source.Upstream, state *upstream) (*li
 	return &listing{refs: advertised.References, peeled: advertised.Peeled, capabilities: advertised.Capabilities, session: session}, nil
 }
 
-// converse begins a conversation with the upstream, for which its host has a place until done is called.
-func (g *Git) converse(ctx context.Context, u source.Upstream, state *upstream) (session transport.UploadPackSession, done func(), err error) {
-	session, err = g.session(u, state)
-	if err != nil {
-		return nil, nil, err
-	}
-	done, err = g.begin(ctx, u, state)
-	return session, done, err
-}
-
-// begin waits for a place at the upstream's host, with what it may need to say who asks.
-func (g *Git) begin(ctx context.Context, u source.Upstream, state *upstream) (done func(), err error) {
+// turn waits for a place at the upstream's host until done is called, with what it may need to say who asks.
+func (g *Git) turn(ctx context.Context, u source.Upstream, state *upstream) (done func(), err error) {
 	state.mu.Lock()
-	authorizer, credential := state.authorizer, state.credential
+	authorizer := state.authorizer
 	state.mu.Unlock()
 	if authorizer != nil {
 		if err := authorizer.refresh(ctx, u); err != nil {
-			return nil, err
-		}
-	}
-	if credential.proxy != nil {
-		address, err := url.Parse(specOf(u).URL)
-		if err == nil {
-			err = g.config.Network.CheckBehind(ctx, address.Hostname())
-		}
-		if err != nil {
 			return nil, err
 		}
 	}
@@ -104,7 +88,7 @@ func (g *Git) client(u source.Upstream, state *upstream) (*http.Client, *credent
 	}
 	credential, err := credentialOf(u)
 	if err != nil {
-		return nil, nil, invalid(u, err)
+		return nil, nil, err
 	}
 	client := g.config.Network.Client(source.ClientConfig{TLS: credential.trust, Proxy: credential.proxy, Route: u.Route(), Limit: g.limit})
 	state.authorizer = newAuthorizer(client.Transport, *credential)
@@ -165,8 +149,8 @@ func (l *listing) wanted(u source.Upstream, commit plumbing.Hash) []plumbing.Has
 	return all
 }
 
-// transfer fetches what the mirror lacks of the commit.
-func (g *Git) transfer(ctx context.Context, u source.Upstream, state *upstream, m *mirror, commit plumbing.Hash) error {
+// fetchCommit fetches what the mirror lacks of the commit.
+func (g *Git) fetchCommit(ctx context.Context, u source.Upstream, state *upstream, m *mirror, commit plumbing.Hash) error {
 	state.mu.Lock()
 	list := state.list
 	state.mu.Unlock()
@@ -185,14 +169,14 @@ func (g *Git) transfer(ctx context.Context, u source.Upstream, state *upstream, 
 			return gone(u)
 		}
 	}
-	if err := g.bring(ctx, u, state, m, list, wants); err != nil {
+	if err := g.fetchObjects(ctx, u, state, m, list, wants); err != nil {
 		return err
 	}
 	return m.mark(u, commit)
 }
 
-// bring fetches what is wanted and the mirror lacks.
-func (g *Git) bring(ctx context.Context, u source.Upstream, state *upstream, m *mirror, list *listing, wants []plumbing.Hash) error {
+// fetchObjects fetches what is wanted and the mirror lacks.
+func (g *Git) fetchObjects(ctx context.Context, u source.Upstream, state *upstream, m *mirror, list *listing, wants []plumbing.Hash) error {
 	haves, err := m.haves()
 	if err != nil {
 		return err
@@ -205,7 +189,7 @@ func (g *Git) bring(ctx context.Context, u source.Upstream, state *upstream, m *
 	if request.IsEmpty() {
 		return nil // the mirror has it all
 	}
-	done, err := g.begin(ctx, u, state)
+	done, err := g.turn(ctx, u, state)
 	if err != nil {
 		return err
 	}
@@ -261,7 +245,7 @@ func demultiplex(capabilities *capability.List, from io.Reader) io.Reader {
 func (m *mirror) receive(ctx context.Context, pack io.Reader, limits Limits) (err error) {
 	file, err := os.CreateTemp(m.dir, "received-")
 	if err != nil {
-		return &diskError{err}
+		return &source.StoreFailure{Err: err}
 	}
 	defer func() {
 		_ = file.Close()

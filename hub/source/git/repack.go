@@ -13,6 +13,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/idxfile"
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
+
+	"flotilla.dev/flotilla/hub/source"
 )
 
 const (
@@ -41,7 +43,7 @@ func (m *mirror) repack() error {
 	slices.SortFunc(objects, func(a, b plumbing.Hash) int { return slices.Compare(a[:], b[:]) })
 	writer, err := m.storage.PackfileWriter()
 	if err != nil {
-		return &diskError{err}
+		return &source.StoreFailure{Err: err}
 	}
 	made, err := packfile.NewEncoder(writer, m.storage, false).Encode(slices.Compact(objects), deltaWindow)
 	if err = errors.Join(err, writer.Close()); err != nil {
@@ -52,7 +54,7 @@ func (m *mirror) repack() error {
 			continue
 		}
 		if err := m.storage.DeleteOldObjectPackAndIndex(pack, time.Time{}); err != nil {
-			return &diskError{err}
+			return &source.StoreFailure{Err: err}
 		}
 	}
 	return nil
@@ -67,7 +69,7 @@ func (m *mirror) smallPacks() ([]plumbing.Hash, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, &diskError{err}
+		return nil, &source.StoreFailure{Err: err}
 	}
 	var small []plumbing.Hash
 	for _, file := range files {

@@ -53,7 +53,7 @@ func readTrusted(secret map[string][]byte) (*trusted, error) {
 		}
 	}
 	if len(t.pgp)+len(t.ssh) == 0 {
-		return nil, problem("the Secret that spec.verify.secretRef names has no public keys: PGP keys are under keys that end in .asc, SSH keys under ones that end in .sshpub")
+		return nil, problem("the Secret has no public keys: PGP keys are under keys that end in .asc, SSH keys under ones that end in .sshpub")
 	}
 	return t, nil
 }

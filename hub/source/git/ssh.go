@@ -2,10 +2,12 @@ package git
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"strings"
 
@@ -63,7 +65,10 @@ func (s *sshSession) UploadPack(ctx context.Context, req *packp.UploadPackReques
 	response := packp.NewUploadPackResponse(req)
 	err = channel.request(req)
 	if err == nil {
-		err = response.Decode(channel)
+		err = response.Decode(struct {
+			io.Reader
+			io.Closer
+		}{newAcked(channel), channel})
 	}
 	if err != nil {
 		_ = channel.Close()
@@ -95,16 +100,12 @@ func (s *sshSession) open(ctx context.Context, limit int64, tooMuch string) (_ *
 	if err != nil {
 		return nil, err
 	}
-	host := hostPort(address, "22")
-	algorithms := s.credential.hosts.algorithms(host)
-	if len(algorithms) == 0 {
-		return nil, s.upstream.Fail(source.KindInvalid, "known_hosts of the Secret has no key of %s; add the line that ssh-keyscan prints for it", host)
-	}
+	host := net.JoinHostPort(address.Hostname(), cmp.Or(address.Port(), "22"))
 	user := "git"
 	if name := address.User.Username(); name != "" {
 		user = name
 	}
-	conn, err := dial(ctx, s.git.config.Network, s.credential.proxy, host)
+	conn, err := s.git.config.Network.DialThrough(ctx, s.credential.proxy, host)
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +116,10 @@ func (s *sshSession) open(ctx context.Context, limit int64, tooMuch string) (_ *
 			_ = conn.Close()
 		}
 	}()
+	algorithms := s.credential.hosts.algorithms(host)
+	if len(algorithms) == 0 {
+		return nil, s.upstream.BadSecret(secretRef, "known_hosts of the Secret has no key of %s; add the line that ssh-keyscan prints for it", host)
+	}
 	client, channels, requests, err := ssh.NewClientConn(conn, host, &ssh.ClientConfig{
 		User: user, Auth: []ssh.AuthMethod{ssh.PublicKeys(s.credential.signer)}, HostKeyCallback: s.credential.hosts.check(host),
 		HostKeyAlgorithms: algorithms, ClientVersion: "SSH-2.0-flotilla",

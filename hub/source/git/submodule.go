@@ -57,7 +57,7 @@ func (m *module) walkSubmodule(u source.Upstream, commit plumbing.Hash, at strin
 	}
 	mirror := held.mirror
 	if !mirror.has(commit) {
-		if err := m.git.transfer(m.ctx, u, held.state, mirror, commit); err != nil {
+		if err := m.git.fetchCommit(m.ctx, u, held.state, mirror, commit); err != nil {
 			return nil, err
 		}
 	}
@@ -114,19 +114,22 @@ func (m *module) submodule(commit plumbing.Hash, at string) (source.Upstream, er
 	if err != nil {
 		return source.Upstream{}, m.walker.upstream.Fail(source.KindContent, "submodule %s: its url in .gitmodules %s", source.Shown(at), err)
 	}
-	spec := flux.GitRepository{URL: resolved, Interval: specOf(m.upstream).Interval, Ref: &flux.GitReference{Commit: commit.String()}}
+	from := specOf(m.upstream)
+	spec := flux.GitRepository{URL: resolved, Interval: from.Interval, Ref: &flux.GitReference{Commit: commit.String()}, ProxySecretRef: from.ProxySecretRef}
 	u := source.Upstream{Kind: m.upstream.Kind, URL: resolved, Party: m.upstream.Party, Timeout: m.upstream.Timeout, Secrets: source.Secrets{}}
-	if proxy := m.upstream.Secrets[proxySecretRef]; proxy != nil {
+	here := sameHost(from.URL, resolved)
+	// A proxy of the source's own goes along everywhere; one that an administrator lends, to the host that it is lent for.
+	if proxy := m.upstream.Secrets[proxySecretRef]; proxy != nil && (here || from.ProxySecretRef != nil) {
 		u.Secrets[proxySecretRef] = proxy
 	}
 	within := m.upstream.Within // or the repository of another tenant would be had with what an administrator gave for this one
-	if sameHost(specOf(m.upstream).URL, resolved) && (within == "" || fleet.IsWithin(within, resolved)) {
-		u.Secrets, u.Within, u.Identity, spec.Provider = m.upstream.Secrets, within, m.upstream.Identity, specOf(m.upstream).Provider
+	if here && (within == "" || fleet.IsWithin(within, resolved)) {
+		u.Secrets, u.Within, u.Identity, spec.Provider = m.upstream.Secrets, within, m.upstream.Identity, from.Provider
 	}
 	u.Spec = spec
-	// With a credential and without it are two conversations: a repository elsewhere may name the same submodule.
-	credential := u.Identity || u.Secrets[secretRef] != nil
-	u.Remote = fmt.Sprintf("%s%s%s %t %s", m.walker.upstream.Remote, submoduleMark, stateName(m.walker.upstream), credential, resolved)
+	// With a credential, or a proxy, and without it are two conversations: a repository elsewhere may name the same submodule.
+	credential, proxied := u.Identity || u.Secrets[secretRef] != nil, u.Secrets[proxySecretRef] != nil
+	u.Remote = fmt.Sprintf("%s%s%s %t %t %s", m.walker.upstream.Remote, submoduleMark, stateName(m.walker.upstream), credential, proxied, resolved)
 	return u, nil
 }
 

@@ -23,7 +23,7 @@ func (g *Git) verified(ctx context.Context, u source.Upstream, state *upstream, 
 	}
 	keys, err := readTrusted(u.Secrets[verifySecretRef])
 	if err != nil {
-		return "", "", untrusted(u, "VerificationError", "%s", err)
+		return "", "", untrusted(u, "VerificationError", "spec.verify.secretRef: %s", err)
 	}
 	message = "verified signature of"
 	if spec.VerifiesTag() {
@@ -66,7 +66,7 @@ func (g *Git) verifyTag(ctx context.Context, u source.Upstream, state *upstream,
 	}
 	hash := list.refs[name]
 	if m.storage.HasEncodedObject(hash) != nil {
-		if err := g.bring(ctx, u, state, m, list, []plumbing.Hash{hash}); err != nil {
+		if err := g.fetchObjects(ctx, u, state, m, list, []plumbing.Hash{hash}); err != nil {
 			return "", "", err
 		}
 	}

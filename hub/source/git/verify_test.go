@@ -2,9 +2,6 @@ package git_test
 
 import (
 	"bytes"
-	"crypto/rand"
-	"crypto/sha512"
-	"encoding/base64"
 	"fmt"
 	"os/exec"
 	"strings"
@@ -14,10 +11,10 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
-	"golang.org/x/crypto/ssh"
 
 	"flotilla.dev/flotilla/hub/source"
 	"flotilla.dev/flotilla/pkg/flux"
+	"flotilla.dev/flotilla/test/lab"
 )
 
 // signer signs what Git has, and has a public key for a Secret.
@@ -56,23 +53,13 @@ func pgpSigner(t *testing.T, config *packet.Config, name string) signer {
 
 func sshSigner(t *testing.T, namespace, name string) signer {
 	t.Helper()
-	key, _, _ := newKey(t)
-	return signer{name: name + ".sshpub", public: string(ssh.MarshalAuthorizedKey(key.PublicKey())), id: ssh.FingerprintSHA256(key.PublicKey()), sign: func(payload string) string {
-		sum := sha512.Sum512([]byte(payload))
-		signature, err := key.Sign(rand.Reader, append([]byte("SSHSIG"), ssh.Marshal(struct {
-			Namespace, Reserved, Hash string
-			Sum                       []byte
-		}{namespace, "", "sha512", sum[:]})...))
+	key := lab.TestSSHKey(t, "ed25519")
+	return signer{name: name + ".sshpub", public: key.Public() + "\n", id: key.Fingerprint(), sign: func(payload string) string {
+		signature, err := key.SignFor(namespace, []byte(payload))
 		if err != nil {
 			t.Error(err)
 		}
-		raw := append([]byte("SSHSIG"), ssh.Marshal(struct {
-			Version                   uint32
-			Key                       []byte
-			Namespace, Reserved, Hash string
-			Signature                 []byte
-		}{1, key.PublicKey().Marshal(), namespace, "", "sha512", ssh.Marshal(signature)})...)
-		return "-----BEGIN SSH SIGNATURE-----\n" + base64.StdEncoding.EncodeToString(raw) + "\n-----END SSH SIGNATURE-----\n"
+		return strings.TrimSuffix(signature, "\n") + "\n"
 	}}
 }
 

@@ -86,10 +86,7 @@ func (i *inspection) walk(ctx context.Context, data []byte, take func(name strin
 		seen[name] = true
 		return take(name, file.Size, file.Content)
 	})
-	if err != nil {
-		return inside("the chart", err)
-	}
-	return nil
+	return ofArchive(err)
 }
 
 // readFile reads a file whose size is within the limits; it is only a claim until the bytes are there.
@@ -98,7 +95,7 @@ func readFile(content io.Reader, size int64) ([]byte, error) {
 	if _, err := buffer.ReadFrom(content); err != nil {
 		return nil, err
 	}
-	return bytes.TrimPrefix(buffer.Bytes(), []byte("\xef\xbb\xbf")), nil
+	return trimmed(buffer.Bytes()), nil
 }
 
 // subcharts are the charts in a chart: each a packaged one, or a directory with a Chart.yaml.

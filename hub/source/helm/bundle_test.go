@@ -1,20 +1,13 @@
 package helm_test
 
 import (
-	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
-	"net/http"
-	"net/http/httptest"
 	"path"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -23,6 +16,7 @@ import (
 	"flotilla.dev/flotilla/pkg/artifact"
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/flux"
+	"flotilla.dev/flotilla/test/lab"
 )
 
 // bundle is a Helm with a store of its own.
@@ -77,18 +71,7 @@ func podinfo(version string) files {
 }
 
 // packed is the chart in an archive, below a directory.
-func packed(dir string, f files) []byte {
-	var out bytes.Buffer
-	zip := gzip.NewWriter(&out)
-	archive := tar.NewWriter(zip)
-	for _, name := range slices.Sorted(maps.Keys(f)) {
-		_ = archive.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: path.Join(dir, name), Mode: 0o644, Size: int64(len(f[name])), ModTime: time.Unix(1700000000, 0)})
-		_, _ = archive.Write([]byte(f[name]))
-	}
-	_ = archive.Close()
-	_ = zip.Close()
-	return out.Bytes()
-}
+func packed(dir string, f files) []byte { return lab.TarGzip(f.in(dir)) }
 
 // unpack is what is in a packaged chart, by path in the chart's directory.
 func unpack(t *testing.T, data []byte) files {
@@ -105,90 +88,6 @@ func unpack(t *testing.T, data []byte) files {
 	}
 	return all
 }
-
-// server is a Helm repository over HTTP.
-type server struct {
-	*httptest.Server
-	mu                 sync.Mutex
-	content            map[string][]byte
-	username, password string
-	conditional        bool
-	requests           []string // method, path, status, user
-	redirect           map[string]string
-}
-
-func serve(t *testing.T) *server {
-	t.Helper()
-	s := newServer()
-	s.Server = httptest.NewServer(s)
-	t.Cleanup(s.Close)
-	return s
-}
-
-func newServer() *server {
-	return &server{content: map[string][]byte{}, redirect: map[string]string{}, conditional: true}
-}
-
-func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	status := http.StatusOK
-	username, password, _ := r.BasicAuth()
-	data, found := s.content[r.URL.Path]
-	etag := fmt.Sprintf(`"%x"`, sha256.Sum256(data))
-	location := s.redirect[r.URL.Path]
-	switch {
-	case s.username != "" && (username != s.username || password != s.password):
-		status, data = http.StatusUnauthorized, []byte("internal text")
-	case location != "":
-		w.Header().Set("Location", location)
-		status, data = http.StatusFound, nil
-	case !found:
-		status, data = http.StatusNotFound, []byte("internal text")
-	case s.conditional && r.Header.Get("If-None-Match") == etag:
-		status, data = http.StatusNotModified, nil
-	case s.conditional:
-		w.Header().Set("Etag", etag)
-	}
-	s.requests = append(s.requests, fmt.Sprintf("%s %d %s", r.URL.RequestURI(), status, username))
-	w.WriteHeader(status)
-	_, _ = w.Write(data)
-}
-
-// seen are the requests so far, and forgets them.
-func (s *server) seen() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	seen := s.requests
-	s.requests = nil
-	return seen
-}
-
-func (s *server) set(name string, data []byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.content[name] = data
-}
-
-// publish serves charts with their index, the way helm repo index writes it.
-func (s *server) publish(charts ...[]byte) []byte {
-	var index strings.Builder
-	index.WriteString("apiVersion: v1\nentries:\n")
-	for i, data := range charts {
-		name := fmt.Sprintf("podinfo-%d.tgz", i+1)
-		sum := sha256.Sum256(data)
-		if i == 0 {
-			index.WriteString("  podinfo:\n")
-		}
-		fmt.Fprintf(&index, "  - apiVersion: v2\n    created: \"2024-01-0%dT00:00:00Z\"\n    digest: %s\n    name: podinfo\n    urls:\n    - %s\n    version: %d.0.0\n", i+1, hex.EncodeToString(sum[:]), name, i+1)
-		s.set("/charts/"+name, data)
-	}
-	index.WriteString("generated: \"2024-01-01T00:00:00Z\"\n")
-	s.set("/charts/index.yaml", []byte(index.String()))
-	return []byte(index.String())
-}
-
-func (s *server) spec() flux.HelmRepository { return flux.HelmRepository{URL: s.URL + "/charts"} }
 
 func repository(spec flux.HelmRepository, secrets source.Secrets) source.Upstream {
 	return source.Upstream{
@@ -280,52 +179,17 @@ func fails(t *testing.T, name string, err error, kind source.Kind, says ...strin
 		return
 	}
 	for _, want := range says {
+		var failure *source.Error
+		if kind == source.KindAuth && strings.HasPrefix(want, "spec.") && strings.Contains(want, ": ") && (!errors.As(err, &failure) || failure.Reason != "AuthenticationFailed") {
+			t.Errorf("%s: %v has not the reason of Secrets that will not do", name, err)
+		}
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %q does not say %q", name, err, want)
 		}
 	}
-	for _, secret := range []string{"hunter2", "internal text"} {
+	for _, secret := range []string{"hunter2", lab.SecretOfServer} {
 		if strings.Contains(err.Error(), secret) {
 			t.Errorf("%s: %q shows what it must not", name, err)
 		}
 	}
-}
-
-// registry is a Fetcher of OCIRepositories that has charts by tag.
-type registry struct {
-	store *artifact.Memory
-	mu    sync.Mutex
-	tags  map[string][]byte // repository:tag
-	asked []source.Upstream
-}
-
-func (r *registry) Resolve(_ context.Context, u source.Upstream) (source.Found, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.asked = append(r.asked, u)
-	spec := u.Spec.(flux.OCIRepository)
-	tag := spec.Ref.Tag
-	for name := range r.tags {
-		if repo, t, _ := strings.Cut(strings.TrimPrefix(name, "oci://"), ":"); tag == "" && "oci://"+repo == spec.URL {
-			tag = t
-		}
-	}
-	data, found := r.tags[spec.URL+":"+tag]
-	if !found {
-		return source.Found{}, u.Fail(source.KindRef, "no such tag")
-	}
-	return source.Found{Revision: fleet.Revision(tag + "@" + fleet.DigestOf(data).String())}, nil
-}
-
-func (r *registry) Fetch(ctx context.Context, u source.Upstream, found source.Found) (*source.Artifact, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	tag, _, _ := strings.Cut(string(found.Revision), "@")
-	data := r.tags[u.Spec.(flux.OCIRepository).URL+":"+tag]
-	digest := fleet.DigestOf(data)
-	if err := r.store.Put(ctx, map[fleet.Digest][]byte{digest: data}); err != nil {
-		return nil, err
-	}
-	tree, err := artifact.NewTree([]artifact.File{{Path: "chart.tgz", Digest: digest, Size: int64(len(data))}})
-	return &source.Artifact{Tree: tree, Detail: fleet.ArtifactDetail{Verified: "a key"}}, err
 }

@@ -82,6 +82,8 @@ type built struct {
 	name   string
 	data   []byte
 	values []string // the values files that are in it
+	// made: it is not as it was found.
+	made bool
 	// verified says whose signature was found.
 	verified string
 }
@@ -115,7 +117,7 @@ func (c *chart) fetch(ctx, limited context.Context, version string) (*source.Art
 		return nil, err
 	}
 	fetched.Detail.Chart, fetched.Detail.ValuesFiles, fetched.Detail.Verified = made.name, made.values, made.verified
-	fetched.Detail.SourceRevision = string(c.input.Revision)
+	fetched.Detail.SourceRevision, fetched.Detail.Packaged = string(c.input.Revision), made.made
 	return fetched, nil
 }
 
@@ -128,11 +130,11 @@ func (c *chart) marked(version, mark string) (string, error) {
 	return revise(version, mark, values)
 }
 
-// unpacked returns what a packaged chart is to be as it stands in its source, or packs it anew where it has to change. values
-// reads a values file from where this source has them; nil: from the chart.
+// repack returns a packaged chart as it stands in its source, or packs it anew where it has to change. valuesFile reads a
+// values file from where this source has them; nil: from the chart.
 func (c *chart) repack(ctx context.Context, data []byte, version string, marked bool, valuesFile func(name string) ([]byte, error)) (*built, error) {
 	if int64(len(data)) > c.config.Limits.Chart {
-		return nil, tooLarge("the chart has %d bytes; it may have %d", len(data), c.config.Limits.Chart)
+		return nil, tooLarge("it has %d bytes; a chart may have %d", len(data), c.config.Limits.Chart)
 	}
 	look := &inspection{limits: c.config.Limits}
 	wanted := map[string]bool{"values.yaml": true}
@@ -176,7 +178,7 @@ func (c *chart) repack(ctx context.Context, data []byte, version string, marked 
 		return nil, err
 	}
 	packed, err := out.done()
-	return &built{name: found.Name, data: packed, values: values.used}, err
+	return &built{name: found.Name, data: packed, values: values.used, made: true}, err
 }
 
 // valuesFile reads a values file of the chart itself: of those that helm keeps as files.

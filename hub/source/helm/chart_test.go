@@ -1,19 +1,16 @@
 package helm_test
 
 import (
-	"encoding/pem"
+	"os"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"flotilla.dev/flotilla/hub/source"
+	"flotilla.dev/flotilla/hub/source/helm"
 	"flotilla.dev/flotilla/pkg/flux"
 )
-
-func pemOf(certificate []byte) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})
-}
 
 func TestAChartThatNothingChangesKeepsUpstreamsBytes(t *testing.T) {
 	t.Parallel()
@@ -32,7 +29,7 @@ func TestAChartThatNothingChangesKeepsUpstreamsBytes(t *testing.T) {
 		if string(found.Revision) != want || !found.Inputs.IsZero() || got.Tree.Files[0].Path != "podinfo-"+want+".tgz" || string(data) != string(test.data) {
 			t.Errorf("%+v: found %+v, file %s of %d bytes", test.spec, found, got.Tree.Files[0].Path, len(data))
 		}
-		if d := got.Detail; d.Chart != "podinfo" || d.SourceRevision != string(input.Revision) || d.ValuesFiles != nil || d.Size != int64(len(data)) {
+		if d := got.Detail; d.Chart != "podinfo" || d.SourceRevision != string(input.Revision) || d.ValuesFiles != nil || d.Packaged || d.Size != int64(len(data)) {
 			t.Errorf("detail %+v", d)
 		}
 	}
@@ -55,6 +52,9 @@ func TestValuesFilesTakeThePlaceOfTheChartsValues(t *testing.T) {
 	if diff := cmp.Diff([]string{"values.yaml", "./prod.yaml", "more.yaml"}, got.Detail.ValuesFiles); diff != "" {
 		t.Errorf("values files (-want +got):\n%s", diff)
 	}
+	if !got.Detail.Packaged {
+		t.Error("what was packaged anew is not said to be")
+	}
 	if in["podinfo/templates/cm.yaml"] != "kind: ConfigMap\n" || len(in) != 5 {
 		t.Errorf("files %v", in)
 	}
@@ -76,17 +76,37 @@ func TestChartsFailuresSayWhatToDo(t *testing.T) {
 	s.publish(chart)
 	good := b.index(repository(s.spec(), nil))
 	_, err := b.Charts().Resolve(t.Context(), of(good, flux.HelmChart{Chart: "other"}))
-	fails(t, "no such chart", err, source.KindContent, `index.yaml has no chart "other"`)
+	fails(t, "no such chart", err, source.KindContent, `index.yaml has no chart "other": it has one, "podinfo"; check spec.chart, and spec.url of the HelmRepository`)
+	_, err = b.Charts().Resolve(t.Context(), of(good, flux.HelmChart{Chart: "pod-info"}))
+	fails(t, "a similar chart", err, source.KindContent, `index.yaml has no chart "pod-info": it has podinfo; check spec.chart`)
 	_, err = b.Charts().Resolve(t.Context(), of(good, flux.HelmChart{Chart: "podinfo", Version: "3.x"}))
 	fails(t, "no such version", err, source.KindContent, `no version of the chart "podinfo" in the range "3.x"`)
 	_, err = b.Charts().Resolve(t.Context(), of(source.Input{Name: "repo", Upstream: good.Upstream}, flux.HelmChart{Chart: "podinfo"}))
 	fails(t, "nothing fetched", err, source.KindInput, "HelmRepository repo has nothing yet")
+	half := good
+	half.Secrets = source.Secrets{"secretRef": {"username": []byte("me")}}
+	_, _, err = fetched(t.Context(), b.Charts(), of(half, flux.HelmChart{Chart: "podinfo"}))
+	fails(t, "half a credential", err, source.KindAuth, "spec.secretRef of its HelmRepository: the Secret has one of")
 	_, err = b.Charts().Fetch(t.Context(), of(good, flux.HelmChart{Chart: "podinfo"}), source.Found{Revision: "0.9.0"})
 	fails(t, "moved on", err, source.KindInput, "has version 1.0.0 now, no longer 0.9.0")
 
-	s.set("/charts/podinfo-1.tgz", packed("podinfo", podinfo("1.0.0").with(files{"evil": "x"})))
+	s.ServeFile("/charts/podinfo-1.tgz", packed("podinfo", podinfo("1.0.0").with(files{"evil": "x"})))
 	_, _, err = fetched(t.Context(), b.Charts(), of(good, flux.HelmChart{Chart: "podinfo"}))
 	fails(t, "changed since the index", err, source.KindContent, "chart podinfo 1.0.0 has not the digest")
+}
+
+// A server that sends slowly takes no memory: what it sends is on disk until all of it is there.
+func TestAChartIsReceivedInTheHubsDirectory(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	b, s := newBundle(t, func(c *helm.Config) { c.Dir = dir }), serve(t)
+	s.publish(packed("podinfo", podinfo("1.0.0")))
+	u := of(b.index(repository(s.spec(), nil)), flux.HelmChart{Chart: "podinfo"})
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := fetched(t.Context(), b.Charts(), u)
+	fails(t, "a directory that is gone", err, source.KindStore, "the hub could not keep what it fetched")
 }
 
 func TestAVersionThatIsPushedAgainIsNotFetchedAgain(t *testing.T) {
@@ -120,7 +140,7 @@ func TestAChartOfARegistryIsTheLayerOfItsTag(t *testing.T) {
 	if oci.Ref.Tag != "1.0.0_b1" || !oci.Insecure || oci.Provider != "aws" || !asked.Identity || oci.LayerSelector.Operation != flux.CopyLayer || oci.Verify != nil {
 		t.Errorf("the registry was asked for %+v", oci)
 	}
-	if want := `{"auths":{"registry.example.com":{"username":"me","password":"hunter2"}}}`; string(asked.Secrets["secretRef"][".dockerconfigjson"]) != want || string(asked.Secrets["certSecretRef"]["ca.crt"]) != "authority" {
+	if want := `{"auths":{"registry.example.com":{"username":"me","password":"hunter2"}}}`; string(asked.Secrets["secretRef"][".dockerconfigjson"]) != want || string(asked.Secrets["certSecretRef"]["caFile"]) != "authority" {
 		t.Errorf("with %s", asked.Secrets)
 	}
 	chart := of(input, flux.HelmChart{Chart: "podinfo", Version: ">=1.0.0", Verify: &flux.OCIVerify{Provider: "cosign", SecretRef: &flux.SecretRef{Name: "keys"}}})

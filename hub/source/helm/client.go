@@ -8,84 +8,68 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"path"
-	"strings"
 
 	"flotilla.dev/flotilla/hub/source"
-	"flotilla.dev/flotilla/pkg/fleet"
-	"flotilla.dev/flotilla/pkg/flux"
 )
 
 // client asks the server of a HelmRepository, and other hosts that its charts are at.
 type client struct {
+	connections
+
 	network  *source.Network
 	upstream source.Upstream
 	base     *url.URL
 
 	username, password string
-	// own is what the repository's server is met with, others what other hosts are: they get no certificate.
-	own, others *tls.Config
-	// everywhere sends the credential to all hosts.
+	// everywhere sends the credential to all hosts that charts are at.
 	everywhere bool
 }
 
-func newClient(network *source.Network, u source.Upstream) (*client, error) {
-	spec, _ := u.Spec.(flux.HelmRepository)
+func (h *Helm) client(u source.Upstream) (*client, error) {
+	spec := repositorySpec(u)
 	base, err := url.Parse(spec.URL)
+	c := &client{network: h.config.Network, upstream: u, base: base, everywhere: spec.PassCredentials}
 	if err != nil || (base.Scheme != "http" && base.Scheme != "https") || base.Host == "" {
-		return nil, &problem{source.KindInvalid, "spec.url is not the address of a repository over HTTP"}
+		return nil, &problem{source.KindInvalid, u.Field("url") + " is not the address of a repository over HTTP"}
 	}
-	c := &client{network: network, upstream: u, base: base, everywhere: spec.PassCredentials}
-	secret, certificates := u.Secrets["secretRef"], u.Secrets["certSecretRef"]
+	secret := u.Secrets[secretRef]
 	c.username, c.password = string(secret["username"]), string(secret["password"])
 	if (c.username == "") != (c.password == "") {
-		return nil, &problem{source.KindAuth, "the Secret that spec.secretRef names has one of username and password, and both are needed"}
+		return nil, halfCredential(u)
 	}
-	if certificates == nil {
-		certificates = secret // deprecated, and still honoured by Flux
+	certificates := certSecretRef
+	if u.Secrets[certSecretRef] == nil {
+		certificates = secretRef // deprecated, and still honoured by Flux
 	}
-	authority := either(certificates, "ca.crt", "caFile")
-	if c.own, err = source.TLSConfig(authority, either(certificates, "tls.crt", "certFile"), either(certificates, "tls.key", "keyFile")); err != nil {
-		return nil, &problem{source.KindAuth, err.Error()}
+	own, err := u.TLS(certificates)
+	if err != nil {
+		return nil, err
 	}
-	if c.others, err = source.TLSConfig(authority, nil, nil); err != nil {
-		return nil, &problem{source.KindAuth, err.Error()}
-	}
+	c.connections = h.memories.of(u).connected(func() connections {
+		made := connections{own: c.http(own)}
+		if made.others = made.own; own != nil && len(own.Certificates) > 0 {
+			others := own.Clone()
+			others.Certificates = nil
+			made.others = c.http(others)
+		}
+		return made
+	})
 	return c, nil
 }
 
-// either is the key of a Secret, or an older name of it.
-func either(secret map[string][]byte, key, older string) []byte {
-	if value := secret[key]; len(value) > 0 {
-		return value
-	}
-	return secret[older]
+// http is how servers are met with those settings.
+func (c *client) http(settings *tls.Config) *http.Client {
+	return c.network.Client(source.ClientConfig{
+		TLS:      settings,
+		Route:    c.upstream.Route(),
+		Limit:    limitOf,
+		Redirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	})
 }
 
-// index is the address of the repository's index.
-func (c *client) index() *url.URL {
-	address := *c.base
-	address.RawPath, address.Path = path.Join(address.RawPath, "index.yaml"), path.Join("/", address.Path, "index.yaml")
-	return &address
-}
-
-// chart is the address of a chart that the index names: absolute, or relative to the repository, whose query it has then.
-func (c *client) chart(reference string) (*url.URL, error) {
-	parsed, err := url.Parse(reference)
-	if err != nil {
-		return nil, wrong("index.yaml has %q for the address of a chart, which is no URL", source.Shown(source.Redact(reference)))
-	}
-	if !parsed.IsAbs() {
-		directory := *c.base
-		directory.RawPath, directory.Path = strings.TrimSuffix(directory.RawPath, "/")+"/", strings.TrimSuffix(directory.Path, "/")+"/"
-		parsed = directory.ResolveReference(parsed)
-		parsed.RawQuery = c.base.RawQuery
-	}
-	if (parsed.Scheme != "http" && parsed.Scheme != "https") || parsed.Host == "" {
-		return nil, wrong("index.yaml has %q for the address of a chart, which is not of HTTP or HTTPS", source.Shown(source.Redact(reference)))
-	}
-	parsed.User = nil // a credential is the Secret's to give
-	return parsed, nil
+// halfCredential is the failure of a Secret with a user or a password alone.
+func halfCredential(u source.Upstream) error {
+	return u.BadSecret(secretRef, "the Secret has one of username and password, and both are needed")
 }
 
 // answer is what a server said of what it sent. Nothing was sent when nothing changed.
@@ -94,25 +78,35 @@ type answer struct {
 	unchanged bool
 }
 
-// wanted is what is asked for.
-type wanted struct {
+// file is what is asked for.
+type file struct {
 	// name is for errors: "index.yaml".
-	name   string
-	header http.Header
-	limit  int64
+	name string
+	// condition is under which it is sent; nil: it always is.
+	condition http.Header
+	limit     int64
 	// to gets the content. Its errors are of the hub's own disk.
 	to io.Writer
 }
 
-// maxRedirects is how many are followed.
-const maxRedirects = 5
+func (f file) tooLarge() error {
+	return tooLarge("%s has more than %d MiB, which is what it may have", f.name, f.limit>>20)
+}
+
+type fileKey struct{}
+
+// limitOf is how much the answer to a request for a file may have.
+func limitOf(req *http.Request) (int64, string) {
+	f, _ := req.Context().Value(fileKey{}).(file)
+	return f.limit, f.tooLarge().Error()
+}
 
 // get asks for an address, and follows redirects to wherever the policy on addresses allows: the credential stays at the
 // repository's server. ctx is the caller's; limited the one with the upstream's timeout.
-func (c *client) get(ctx, limited context.Context, at *url.URL, want wanted) (*answer, error) {
+func (c *client) get(ctx, limited context.Context, at *url.URL, want file) (*answer, error) {
 	first := at
-	for range maxRedirects + 1 {
-		got, next, err := c.ask(limited, at, want)
+	for range source.MaxRedirects + 1 {
+		got, next, err := c.ask(limited, at, want, at == first)
 		if err != nil {
 			return nil, c.explain(ctx, limited, first, at, err)
 		}
@@ -121,7 +115,7 @@ func (c *client) get(ctx, limited context.Context, at *url.URL, want wanted) (*a
 		}
 		at = next
 	}
-	return nil, &problem{source.KindRedirect, want.name + " redirects over and over; write its present address into spec.url"}
+	return nil, &problem{source.KindRedirect, want.name + " redirects over and over; write its present address into " + c.upstream.Field("url")}
 }
 
 // explain words an error of the upstream, which says where else it happened: a server, or an index, chose that place.
@@ -160,35 +154,28 @@ func (c *client) at(address *url.URL) source.Upstream {
 	return u
 }
 
-func (c *client) ask(ctx context.Context, at *url.URL, want wanted) (*answer, *url.URL, error) {
+// ask makes one request. named: the address is what the repository says, and not where a redirect leads.
+func (c *client) ask(ctx context.Context, at *url.URL, want file, named bool) (*answer, *url.URL, error) {
 	done, err := c.network.Turn(ctx, c.at(at))
 	if err != nil {
 		return nil, nil, err
 	}
 	defer done()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), http.NoBody)
+	req, err := http.NewRequestWithContext(context.WithValue(ctx, fileKey{}, want), http.MethodGet, at.String(), http.NoBody)
 	if err != nil {
 		return nil, nil, &problem{source.KindInvalid, "its address is not a URL"}
 	}
-	for key, values := range want.header {
+	for key, values := range want.condition {
 		req.Header[key] = values
 	}
-	settings := c.others
-	if c.trusts(at) {
-		settings = c.own
+	through := c.others
+	if c.trusts(at, named) {
+		through = c.own
 		if c.username != "" {
 			req.SetBasicAuth(c.username, c.password)
 		}
 	}
-	size := tooLarge("%s has more than %d MiB, which is what it may have", want.name, want.limit>>20)
-	httpClient := c.network.Client(source.ClientConfig{
-		TLS:      settings,
-		Route:    c.upstream.Route(),
-		Limit:    func(*http.Request) (int64, string) { return want.limit, size.Error() },
-		Redirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	})
-	defer httpClient.CloseIdleConnections()
-	res, err := httpClient.Do(req)
+	res, err := through.Do(req)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -197,7 +184,7 @@ func (c *client) ask(ctx context.Context, at *url.URL, want wanted) (*answer, *u
 	case res.StatusCode == http.StatusNotModified:
 		return &answer{header: res.Header, unchanged: true}, nil, nil
 	case res.StatusCode == http.StatusOK && res.ContentLength > want.limit:
-		return nil, nil, size
+		return nil, nil, want.tooLarge()
 	case res.StatusCode == http.StatusOK:
 		_, err := io.Copy(want.to, res.Body)
 		return &answer{header: res.Header}, nil, err
@@ -208,47 +195,12 @@ func (c *client) ask(ctx context.Context, at *url.URL, want wanted) (*answer, *u
 	return nil, nil, c.refused(res.StatusCode, want.name)
 }
 
-// trusts reports whether the address is of the repository's server, which alone gets the credential.
-func (c *client) trusts(at *url.URL) bool {
-	same := strings.EqualFold(at.Hostname(), c.base.Hostname()) && (port(at) == port(c.base) && at.Scheme == c.base.Scheme ||
-		c.base.Scheme == "http" && at.Scheme == "https" && at.Port() == "" && c.base.Port() == "")
-	if same && c.upstream.Within != "" { // and not elsewhere at the server
-		place := *at
-		place.RawQuery, place.Fragment = "", ""
-		return fleet.IsWithin(c.upstream.Within, place.String())
-	}
-	return same || c.everywhere
-}
-
-func port(address *url.URL) string {
-	switch {
-	case address.Port() != "":
-		return address.Port()
-	case address.Scheme == "https":
-		return "443"
-	}
-	return "80"
-}
-
-// redirected is where a redirect leads, which is not from a protected connection to one that is not.
-func redirected(from *url.URL, location, what string) (*url.URL, error) {
-	next, err := from.Parse(location)
-	if err != nil || (next.Scheme != "http" && next.Scheme != "https") || next.Host == "" {
-		return nil, &problem{source.KindRedirect, what + " redirects to where there is no HTTP"}
-	}
-	if from.Scheme == "https" && next.Scheme == "http" {
-		return nil, &problem{source.KindRedirect, what + " redirects from https to " + "http://" + next.Host + ", which is not followed"}
-	}
-	next.User = nil
-	return next, nil
-}
-
 func (c *client) refused(status int, what string) error {
-	has := "the Secret of spec.secretRef has none"
+	has := "the Secret of " + c.upstream.Field(secretRef) + " has none"
 	if c.username != "" {
-		has = "the ones in the Secret of spec.secretRef are wrong"
-	} else if c.upstream.Secrets["secretRef"] == nil {
-		has = "spec.secretRef names no Secret"
+		has = "the ones in the Secret of " + c.upstream.Field(secretRef) + " are wrong"
+	} else if c.upstream.Secrets[secretRef] == nil {
+		has = c.upstream.Field(secretRef) + " names no Secret"
 	}
 	switch status {
 	case http.StatusUnauthorized:
@@ -256,7 +208,7 @@ func (c *client) refused(status int, what string) error {
 	case http.StatusForbidden:
 		return &problem{source.KindAuth, what + ": the server does not let it be read; give that user the right, or another Secret"}
 	case http.StatusNotFound, http.StatusGone:
-		return &problem{source.KindRepository, what + " is not there; check spec.url"}
+		return &problem{source.KindRepository, what + " is not there; check " + c.upstream.Field("url")}
 	}
 	answered := problem{source.KindServer, fmt.Sprintf("%s: the server answered %d (%s); it is tried again", what, status, http.StatusText(status))}
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {

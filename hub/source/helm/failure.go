@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"flotilla.dev/flotilla/hub/source"
 	"flotilla.dev/flotilla/pkg/artifact"
-	"flotilla.dev/flotilla/pkg/fleet"
 )
 
 // problem is what is wrong, in words for people; explain adds the upstream.
@@ -32,39 +30,36 @@ func tooLarge(format string, args ...any) error {
 // inside says where a problem is: "charts/redis.tgz: ...".
 func inside(name string, err error) error {
 	var found *problem
-	var archived *artifact.ArchiveError
-	switch {
-	case errors.As(err, &found):
+	if err = ofArchive(err); errors.As(err, &found) {
 		return &problem{found.kind, name + ": " + found.text}
-	case errors.As(err, &archived) && archived.Limit:
-		return &problem{source.KindLimit, name + ": " + archived.Message()}
-	case errors.As(err, &archived):
-		return &problem{source.KindContent, name + ": " + archived.Message()}
 	}
 	return err
+}
+
+// ofArchive makes a problem of an error of an archive, which names the entry.
+func ofArchive(err error) error {
+	var archived *artifact.ArchiveError
+	switch {
+	case !errors.As(err, &archived):
+		return err
+	case archived.Limit:
+		return &problem{source.KindLimit, archived.Message()}
+	}
+	return &problem{source.KindContent, archived.Message()}
 }
 
 // explain words an error. ctx is the caller's; limited the one with the upstream's timeout.
 func explain(ctx, limited context.Context, u source.Upstream, err error) error {
 	var found *problem
 	var busy *busyError
-	var stored *source.StoreFailure
 	if errors.As(err, &busy) {
 		found = &busy.problem
 	}
-	switch {
-	case found != nil, errors.As(err, &found):
+	if found != nil || errors.As(err, &found) {
 		return u.Fail(found.kind, "%s", found.text)
-	case ctx.Err() == nil && limited.Err() == nil && errors.As(err, &stored):
-		return u.StoreError(stored.Err)
 	}
 	if failure := u.Explain(ctx, limited, err); failure != nil {
 		return failure
 	}
 	return u.Fail(source.KindServer, "the server's answer was not understood; it is tried again")
-}
-
-// plain is an error's text without the word of fleet.ErrInvalid.
-func plain(err error) string {
-	return strings.TrimPrefix(err.Error(), fleet.ErrInvalid.Error()+": ")
 }

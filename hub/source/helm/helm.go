@@ -13,7 +13,7 @@ import (
 
 // Config is what a Helm needs.
 type Config struct {
-	// Dir is where indexes are until all of one is there. It is this process's own, and may be lost.
+	// Dir is where indexes and charts are until all of one is there. It is this process's own, and may be lost.
 	Dir string
 	// Store gets indexes and charts.
 	Store artifact.Store
@@ -26,6 +26,16 @@ type Config struct {
 	// Limits are Flux's unless set.
 	Limits Limits
 }
+
+// The fields of specs that name Secrets.
+const (
+	secretRef       = "secretRef"
+	certSecretRef   = "certSecretRef"
+	verifySecretRef = "verify.secretRef"
+)
+
+// chartKind is the kind of who asks for a chart.
+const chartKind = "HelmChart"
 
 // Limits bound what upstreams may be. A zero field has its default.
 type Limits struct {
@@ -55,10 +65,10 @@ func (l Limits) withDefaults() Limits {
 
 // Helm fetches what there is of Helm.
 type Helm struct {
-	config  Config
-	spool   *source.Spool
-	indexes *indexes
-	remotes *remotes
+	config   Config
+	spool    *source.Spool
+	indexes  *indexes
+	memories *memories
 }
 
 // New returns a Helm.
@@ -74,7 +84,7 @@ func New(config Config) (*Helm, error) {
 	if err != nil {
 		return nil, fmt.Errorf("helm sources: %w", err)
 	}
-	return &Helm{config: config, spool: spool, indexes: newIndexes(config.Limits.Indexes), remotes: newRemotes()}, nil
+	return &Helm{config: config, spool: spool, indexes: newIndexes(config.Limits.Indexes), memories: newMemories()}, nil
 }
 
 // Repositories is the Fetcher of HelmRepositories.
@@ -88,11 +98,11 @@ func (h *Helm) artifact(ctx context.Context, name string, data []byte) (*source.
 	writer := source.NewWriter(h.config.Store, h.config.Metrics)
 	digest, err := writer.Add(ctx, data)
 	if err = errors.Join(err, writer.Flush(ctx)); err != nil {
-		return nil, &source.StoreFailure{Err: err}
+		return nil, err
 	}
 	tree, err := artifact.NewTree([]artifact.File{{Path: name, Digest: digest, Size: int64(len(data))}})
 	if err != nil {
-		return nil, wrong("the file name %q: %s", source.Shown(name), plain(err))
+		return nil, wrong("the file name %q: %s", source.Shown(name), artifact.Message(err))
 	}
 	return &source.Artifact{Tree: tree, Detail: fleet.ArtifactDetail{Size: int64(len(data))}}, nil
 }

@@ -198,7 +198,7 @@ func TestHostileYAMLIsRefusedByName(t *testing.T) {
 				t.Errorf("%s in %s: %.600v", name, file, err)
 			}
 		}
-		s.set("/charts/index.yaml", []byte("apiVersion: v1\nentries:\n  a:\n  - name: a\n    version: 1.0.0\n    annotations:\n      "+strings.ReplaceAll(text, "\n", "\n      ")+"\n"))
+		s.ServeFile("/charts/index.yaml", []byte("apiVersion: v1\nentries:\n  a:\n  - name: a\n    version: 1.0.0\n    annotations:\n      "+strings.ReplaceAll(text, "\n", "\n      ")+"\n"))
 		_, err := b.Repositories().Resolve(t.Context(), repository(s.spec(), nil))
 		if err != nil && (!strings.Contains(err.Error(), "index.yaml") || len(err.Error()) > 600) {
 			t.Errorf("%s in index.yaml: %.600v", name, err)
@@ -217,9 +217,9 @@ func TestHostileInputTakesBoundedMemory(t *testing.T) {
 	}
 	wide := worst.with(files{"prod.yaml": keys.String()})
 	bomb := files{"a.tgz": string(packed("a", worst.with(files{"zeros": strings.Repeat("\x00", 60<<20)})))}
-	s.set("/charts/index.yaml", []byte("apiVersion: v1\nentries:\n  a:\n"+strings.Repeat("  - {name: a, version: 1.0.0, urls: [a.tgz]}\n", 90_000)))
-	s.set("/json/index.yaml", []byte(`{"apiVersion":"v1","entries":{"a":[{"name":"a","version":"1.0.0","description":"`+strings.Repeat("x", 40<<20)+`"}]}}`))
-	s.set("/flow/index.yaml", []byte("{apiVersion: v1, entries: {a: ["+strings.Repeat("[", 40<<20)))
+	s.ServeFile("/charts/index.yaml", []byte("apiVersion: v1\nentries:\n  a:\n"+strings.Repeat("  - {name: a, version: 1.0.0, urls: [a.tgz]}\n", 90_000)))
+	s.ServeFile("/json/index.yaml", []byte(`{"apiVersion":"v1","entries":{"a":[{"name":"a","version":"1.0.0","description":"`+strings.Repeat("x", 40<<20)+`"}]}}`))
+	s.ServeFile("/flow/index.yaml", []byte("{apiVersion: v1, entries: {a: ["+strings.Repeat("[", 40<<20)))
 	values := flux.HelmChart{Chart: ".", ValuesFiles: []string{"prod.yaml"}}
 	chart := func(f files, spec flux.HelmChart) func() {
 		u := of(b.git(f), spec)
@@ -227,7 +227,7 @@ func TestHostileInputTakesBoundedMemory(t *testing.T) {
 	}
 	index := func(path string) func() {
 		return func() {
-			_, _ = b.Repositories().Resolve(t.Context(), repository(flux.HelmRepository{URL: s.URL + path}, nil))
+			_, _ = b.Repositories().Resolve(t.Context(), repository(flux.HelmRepository{URL: s.URL() + path}, nil))
 		}
 	}
 	for name, test := range map[string]struct {

@@ -49,7 +49,7 @@ const (
 // It parses entry by entry, so that it takes no more memory than the text and what comes of it. Entries that stood in the
 // index before this one (nil: there was none) are not parsed again: as a rule an index changes by a few.
 func parseIndex(ctx context.Context, data []byte, before *index) (*index, error) {
-	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	data = trimmed(data)
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, wrong("index.yaml is empty")
 	}
@@ -202,7 +202,7 @@ func sha256Of(digest string) string {
 func (x *index) find(chart, want string) (release, error) {
 	releases, found := x.charts[chart]
 	if !found {
-		return release{}, wrong("index.yaml has no chart %q", source.Shown(chart))
+		return release{}, wrong("index.yaml has no chart %q: %s", source.Shown(chart), x.instead(chart))
 	}
 	for _, r := range releases {
 		if want != "" && r.version == want {

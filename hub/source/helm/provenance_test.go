@@ -90,10 +90,10 @@ func TestProvenanceOfAChartOverHTTPIsVerified(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b, s := newBundle(t), serve(t)
-			s.set("/charts/index.yaml", []byte("apiVersion: v1\nentries:\n  podinfo:\n  - name: podinfo\n    version: 1.0.0\n    urls: ["+test.file+"]\n"))
-			s.set("/charts/"+test.file, test.chart)
+			s.ServeFile("/charts/index.yaml", []byte("apiVersion: v1\nentries:\n  podinfo:\n  - name: podinfo\n    version: 1.0.0\n    urls: ["+test.file+"]\n"))
+			s.ServeFile("/charts/"+test.file, test.chart)
 			if test.prov != nil {
-				s.set("/charts/"+test.file+".prov", test.prov)
+				s.ServeFile("/charts/"+test.file+".prov", test.prov)
 			}
 			u := of(b.index(repository(s.spec(), nil)), flux.HelmChart{Chart: "podinfo", Verify: test.verify})
 			u.Secrets["verify.secretRef"] = test.keys

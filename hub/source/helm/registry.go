@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -24,7 +23,7 @@ func (c *chart) fromRegistry(ctx context.Context) (*picked, error) {
 		spec, _ := u.Spec.(flux.OCIRepository)
 		spec.Verify = c.spec.Verify
 		u.Spec, u.ID = spec, u.ID+" "+c.u.ID
-		u.Secrets["verify.secretRef"] = c.u.Secrets["verify.secretRef"]
+		u.Secrets[verifySecretRef] = c.u.Secrets[verifySecretRef]
 	}
 	found, err := c.tag(ctx, u, c.spec.Chart, c.spec.Version)
 	if err != nil {
@@ -35,13 +34,14 @@ func (c *chart) fromRegistry(ctx context.Context) (*picked, error) {
 		return nil, err
 	}
 	return &picked{version: version, build: func(ctx, limited context.Context) (*built, error) {
+		title := titleOf(c.spec.Chart, versionOf(found))
 		data, detail, err := c.layer(ctx, u, found)
 		if err != nil {
-			return nil, err
+			return nil, inside(title, err)
 		}
 		made, err := c.repack(limited, data, version, false, nil)
 		if err != nil {
-			return nil, err
+			return nil, inside(title, err)
 		}
 		made.verified = detail.Verified
 		return made, nil
@@ -51,8 +51,10 @@ func (c *chart) fromRegistry(ctx context.Context) (*picked, error) {
 // tag is the tag of the version. ctx is the caller's: the Fetcher has the upstream's timeout by itself.
 func (h *Helm) tag(ctx context.Context, u source.Upstream, chart, version string) (source.Found, error) {
 	found, err := h.config.Registry.Resolve(ctx, u)
-	var failure *source.Error
-	if errors.As(err, &failure) && failure.Kind == source.KindRef {
+	switch source.KindOf(err) {
+	case source.KindRepository:
+		return found, u.Fail(source.KindRepository, "the registry has no chart %q; check its name, and %s", source.Shown(chart), u.Field("url"))
+	case source.KindRef:
 		return found, u.Fail(source.KindRef, "the registry has no version of the chart %q in the range %q; correct spec.version", source.Shown(chart), source.Shown(cmp.Or(version, "*")))
 	}
 	return found, err
@@ -72,13 +74,13 @@ func (c *chart) registry(repository source.Upstream, chart, version string) (sou
 	if why := flux.OCIURLProblem(spec.URL); why != "" {
 		return source.Upstream{}, &problem{source.KindInvalid, fmt.Sprintf("%s %s", source.Shown(source.Redact(spec.URL)), why)}
 	}
-	secrets, err := registrySecrets(spec.URL, repository.Secrets)
+	secrets, err := registrySecrets(spec.URL, ofChart(repository))
 	if err != nil {
 		return source.Upstream{}, err
 	}
 	return source.Upstream{
 		ID: "chart " + spec.URL + " " + version + " " + repository.ID, Remote: "chart " + spec.URL + " " + repository.Remote,
-		Kind: "OCIRepository", URL: spec.URL, Spec: spec, Secrets: secrets, Identity: repository.Identity, Within: repository.Within, Party: c.u.Party, Timeout: c.u.TimeLimit(), AsOf: c.u.AsOf,
+		Kind: chartKind, URL: spec.URL, Spec: spec, Secrets: secrets, Identity: repository.Identity, Within: repository.Within, Party: c.u.Party, Timeout: c.u.TimeLimit(), AsOf: c.u.AsOf,
 	}, nil
 }
 
@@ -102,19 +104,22 @@ func versionOf(found source.Found) string {
 
 // registrySecrets are a HelmRepository's Secrets as an OCIRepository has them: a user and a password are one of the logins of
 // a Docker config, and certificates are in a Secret of their own.
-func registrySecrets(address string, of source.Secrets) (source.Secrets, error) {
+func registrySecrets(address string, from source.Upstream) (source.Secrets, error) {
 	secrets := source.Secrets{}
-	for field, secret := range of {
+	for field, secret := range from.Secrets {
 		secrets[field] = secret
 	}
-	secret := of["secretRef"]
+	secret := from.Secrets[secretRef]
+	if secret[".dockerconfigjson"] == nil { // as in Flux, one without a login logs nobody in
+		delete(secrets, secretRef)
+	}
 	if username, password := string(secret["username"]), string(secret["password"]); username != "" || password != "" {
 		if username == "" || password == "" {
-			return nil, &problem{source.KindAuth, "the Secret that spec.secretRef of the HelmRepository names has one of username and password, and both are needed"}
+			return nil, halfCredential(from)
 		}
 		parsed, err := url.Parse(address)
 		if err != nil {
-			return nil, &problem{source.KindInvalid, "spec.url is not a URL"}
+			return nil, &problem{source.KindInvalid, from.Field("url") + " is not a URL"}
 		}
 		type login struct {
 			Username string `json:"username"`
@@ -124,17 +129,17 @@ func registrySecrets(address string, of source.Secrets) (source.Secrets, error) 
 		if err != nil {
 			return nil, err
 		}
-		secrets["secretRef"] = map[string][]byte{".dockerconfigjson": config}
+		secrets[secretRef] = map[string][]byte{".dockerconfigjson": config}
 	}
-	if of["certSecretRef"] == nil {
+	if from.Secrets[certSecretRef] == nil {
 		certificates := map[string][]byte{}
-		for key, older := range map[string]string{"ca.crt": "caFile", "tls.crt": "certFile", "tls.key": "keyFile"} {
-			if value := either(secret, key, older); len(value) > 0 {
+		for _, key := range []string{"ca.crt", "caFile", "tls.crt", "certFile", "tls.key", "keyFile"} {
+			if value := secret[key]; len(value) > 0 {
 				certificates[key] = value
 			}
 		}
 		if len(certificates) > 0 {
-			secrets["certSecretRef"] = certificates
+			secrets[certSecretRef] = certificates
 		}
 	}
 	return secrets, nil
@@ -147,10 +152,10 @@ func (h *Helm) layer(ctx context.Context, u source.Upstream, found source.Found)
 		return nil, fleet.ArtifactDetail{}, err
 	}
 	if len(fetched.Tree.Files) != 1 {
-		return nil, fleet.ArtifactDetail{}, wrong("what %s has is no chart", source.Shown(string(found.Revision)))
+		return nil, fleet.ArtifactDetail{}, wrong("what the registry has for it is no chart")
 	}
 	if file := fetched.Tree.Files[0]; file.Size > h.config.Limits.Chart {
-		return nil, fleet.ArtifactDetail{}, tooLarge("the chart has %d bytes; it may have %d", file.Size, h.config.Limits.Chart)
+		return nil, fleet.ArtifactDetail{}, tooLarge("it has %d bytes; a chart may have %d", file.Size, h.config.Limits.Chart)
 	}
 	data, err := h.blob(ctx, fetched.Tree.Files[0].Digest)
 	return data, fetched.Detail, err

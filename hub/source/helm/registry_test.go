@@ -1,71 +1,39 @@
 package helm_test
 
 import (
-	"io"
-	"log"
-	"net/http"
-	"net/http/httptest"
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-containerregistry/pkg/name"
-	ociregistry "github.com/google/go-containerregistry/pkg/registry"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/static"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"flotilla.dev/flotilla/hub/source"
 	"flotilla.dev/flotilla/hub/source/helm"
 	"flotilla.dev/flotilla/hub/source/oci"
 	"flotilla.dev/flotilla/pkg/flux"
+	"flotilla.dev/flotilla/test/lab"
 )
 
-// pushed serves charts by tag from a registry that wants a password, over TLS, below /charts/podinfo. It returns its
-// address and its certificate.
-func pushed(t *testing.T, charts map[string][]byte) (host string, authority []byte) {
+// pushed serves charts by tag from a registry that wants a password, over TLS, below /charts/podinfo.
+func pushed(t *testing.T, charts map[string][]byte) (registry *lab.Registry, authority []byte) {
 	t.Helper()
-	inner := ociregistry.New(ociregistry.Logger(log.New(io.Discard, "", 0)))
-	guarded := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if username, password, _ := r.BasicAuth(); username != "me" || password != "hunter2" {
-			w.Header().Set("WWW-Authenticate", `Basic realm="charts"`)
-			w.WriteHeader(http.StatusUnauthorized)
-			return
-		}
-		inner.ServeHTTP(w, r)
-	}))
-	guarded.Config.ErrorLog = log.New(io.Discard, "", 0)
-	guarded.StartTLS()
-	t.Cleanup(guarded.Close)
-	open := httptest.NewServer(inner)
-	t.Cleanup(open.Close)
+	trusted := lab.TestAuthority(t)
+	registry = lab.TestRegistry(t, lab.RegistryConfig{SiteConfig: lab.SiteConfig{Authority: trusted}, Username: "me", Password: "hunter2"})
 	for tag, data := range charts {
-		ref, err := name.ParseReference(strings.TrimPrefix(open.URL, "http://") + "/charts/podinfo:" + tag)
+		artifact, err := (&lab.Chart{Archive: data, Metadata: []byte("{}")}).Artifact()
 		if err != nil {
 			t.Fatal(err)
 		}
-		image, err := mutate.AppendLayers(mutate.MediaType(empty.Image, types.OCIManifestSchema1), static.NewLayer(data, flux.ChartLayer))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := remote.Write(ref, image); err != nil {
+		if _, err := registry.Push("charts/podinfo", tag, artifact); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return strings.TrimPrefix(guarded.URL, "https://"), pemOf(guarded.Certificate().Raw)
+	return registry, trusted.PEM()
 }
 
 // realRegistries has charts fetched from registries as the hub does it.
 func realRegistries(t *testing.T) func(*helm.Config) {
 	t.Helper()
 	return func(config *helm.Config) {
-		client, err := oci.NewClient(oci.ClientConfig{Network: config.Network})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if config.Registry, err = oci.New(oci.Config{Client: client, Dir: t.TempDir(), Store: config.Store}); err != nil {
+		var err error
+		if config.Registry, err = oci.New(oci.Config{Network: config.Network, Dir: t.TempDir(), Store: config.Store}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -74,8 +42,8 @@ func realRegistries(t *testing.T) func(*helm.Config) {
 func TestChartsComeFromARealRegistry(t *testing.T) {
 	t.Parallel()
 	first, second := packed("podinfo", podinfo("1.0.0+b1")), packed("podinfo", podinfo("1.1.0"))
-	host, authority := pushed(t, map[string][]byte{"1.0.0_b1": first, "1.1.0": second, "2.0.0-rc.1": first, "latest": first})
-	b := newBundle(t, realRegistries(t))
+	registry, authority := pushed(t, map[string][]byte{"1.0.0_b1": first, "1.1.0": second, "2.0.0-rc.1": first, "latest": first})
+	b, host := newBundle(t, realRegistries(t)), registry.Host()
 	input := func(secret map[string][]byte) source.Input {
 		spec := flux.HelmRepository{URL: "oci://" + host + "/charts", Type: flux.HelmRepositoryOCI}
 		return source.Input{Field: "sourceRef", Name: "registry", Upstream: repository(spec, source.Secrets{"secretRef": secret, "certSecretRef": {"ca.crt": authority}})}
@@ -104,15 +72,38 @@ func TestChartsComeFromARealRegistry(t *testing.T) {
 	_, err = b.Charts().Resolve(t.Context(), of(input(map[string][]byte{"username": []byte("me"), "password": []byte("hunter22")}), flux.HelmChart{Chart: "podinfo"}))
 	fails(t, "a wrong password", err, source.KindAuth, "oci://"+host+"/charts/podinfo")
 	_, err = b.Charts().Resolve(t.Context(), of(input(map[string][]byte{"username": []byte("me")}), flux.HelmChart{Chart: "podinfo"}))
-	fails(t, "half a credential", err, source.KindAuth, "both are needed")
+	fails(t, "half a credential", err, source.KindAuth, "spec.secretRef of its HelmRepository: the Secret has one of username and password")
+	_, err = b.Charts().Resolve(t.Context(), of(input(good), flux.HelmChart{Chart: "other", Version: "1.0.0"}))
+	fails(t, "no such chart", err, source.KindRepository, `no chart "other"; check its name, and spec.url of its HelmRepository`)
+	stranger := input(good)
+	stranger.Secrets["certSecretRef"] = map[string][]byte{"ca.crt": lab.TestAuthority(t).PEM()}
+	_, err = b.Charts().Resolve(t.Context(), of(stranger, flux.HelmChart{Chart: "podinfo"}))
+	fails(t, "another authority", err, source.KindTLS, "ca.crt in the Secret of spec.certSecretRef of its HelmRepository")
+}
+
+// One that has a certificate to trust, say.
+func TestASecretWithoutALoginLogsNobodyInToARegistry(t *testing.T) {
+	t.Parallel()
+	registry, authority := pushed(t, map[string][]byte{"1.0.0": packed("podinfo", podinfo("1.0.0"))})
+	b := newBundle(t, realRegistries(t))
+	u := repository(flux.HelmRepository{
+		URL: "oci://" + registry.Host() + "/charts", Type: flux.HelmRepositoryOCI, SecretRef: &flux.SecretRef{Name: "authority"},
+	}, source.Secrets{"secretRef": {"caFile": authority}})
+	chart := of(source.Input{Name: "registry", Upstream: u}, flux.HelmChart{Chart: "podinfo", Version: "1.0.0"})
+	_, err := b.Charts().Resolve(t.Context(), chart)
+	fails(t, "a registry that wants a login", err, source.KindAuth, "name a Secret with username and password, or of type kubernetes.io/dockerconfigjson, in spec.secretRef of its HelmRepository")
+	registry.Protect("", "")
+	if found, _, _ := b.chart(chart); found.Revision != "1.0.0" {
+		t.Errorf("found %+v", found)
+	}
 }
 
 func TestARegistryThatHangsIsATimeoutOfTheChart(t *testing.T) {
 	t.Parallel()
-	hung := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
-	t.Cleanup(hung.Close)
+	hung := lab.TestRegistry(t, lab.RegistryConfig{})
+	hung.Set(lab.Hang)
 	b := newBundle(t, realRegistries(t))
-	u := repository(flux.HelmRepository{URL: "oci://" + strings.TrimPrefix(hung.URL, "http://"), Type: flux.HelmRepositoryOCI, Insecure: true}, nil)
+	u := repository(flux.HelmRepository{URL: "oci://" + hung.Host(), Type: flux.HelmRepositoryOCI, Insecure: true}, nil)
 	u.Timeout = 300 * time.Millisecond
 	_, err := b.Charts().Resolve(t.Context(), of(source.Input{Name: "registry", Upstream: u}, flux.HelmChart{Chart: "podinfo"}))
 	fails(t, "a registry that hangs", err, source.KindTimeout, "no answer within 300ms")

@@ -3,7 +3,6 @@ package helm
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"path"
@@ -28,7 +27,7 @@ func (c *chart) fromRepository(ctx context.Context) (*picked, error) {
 		return nil, err
 	}
 	return &picked{version: version, build: func(ctx, limited context.Context) (*built, error) {
-		verify, err := newProvenance(c.spec.Verify, c.u.Secrets["verify.secretRef"])
+		verify, err := newProvenance(c.spec.Verify, c.u.Secrets[verifySecretRef])
 		if err != nil {
 			return nil, err
 		}
@@ -38,7 +37,7 @@ func (c *chart) fromRepository(ctx context.Context) (*picked, error) {
 		}
 		made, err := c.repack(limited, data, version, false, nil)
 		if err != nil {
-			return nil, err
+			return nil, inside(titleOf(c.spec.Chart, release.version), err)
 		}
 		made.verified = verified
 		return made, nil
@@ -67,13 +66,19 @@ func (c *chart) inputTree(ctx context.Context) (*artifact.Tree, error) {
 	return tree, nil
 }
 
+// ofChart is a HelmRepository that is asked for a chart, whose errors are told of the chart.
+func ofChart(repository source.Upstream) source.Upstream {
+	repository.Kind = chartKind
+	return repository
+}
+
 // release downloads a version of a chart from where the repository's index says it is.
 func (h *Helm) release(ctx, limited context.Context, repository source.Upstream, chart string, r release, verify *provenance) (data []byte, verified string, err error) {
-	name := fmt.Sprintf("chart %s %s", source.Shown(chart), source.Shown(r.version))
+	name := titleOf(chart, r.version)
 	if r.url == "" {
 		return nil, "", wrong("index.yaml does not say where the %s is", name)
 	}
-	client, err := newClient(h.config.Network, repository)
+	client, err := h.client(ofChart(repository))
 	if err != nil {
 		return nil, "", err
 	}
@@ -81,16 +86,22 @@ func (h *Helm) release(ctx, limited context.Context, repository source.Upstream,
 	if err != nil {
 		return nil, "", err
 	}
-	var content bytes.Buffer
-	if _, err := client.get(ctx, limited, at, wanted{name: name, limit: h.config.Limits.Chart, to: &content}); err != nil {
+	content, err := h.spool.File()
+	if err != nil {
 		return nil, "", err
 	}
-	sum := sha256.Sum256(content.Bytes())
-	if r.digest != "" && r.digest != hex.EncodeToString(sum[:]) {
+	defer content.Close()
+	if _, err := client.get(ctx, limited, at, file{name: name, limit: h.config.Limits.Chart, to: content}); err != nil {
+		return nil, "", err
+	}
+	if digest := content.Digest(); r.digest != "" && r.digest != hex.EncodeToString(digest[:]) {
 		return nil, "", wrong("the %s has not the digest that index.yaml gives it: it was changed, or the index is old", name)
 	}
+	if data, err = content.Bytes(); err != nil {
+		return nil, "", err
+	}
 	if verify == nil {
-		return content.Bytes(), "", nil
+		return data, "", nil
 	}
 	// It stands beside the chart, under its name and .prov; what is in the query is for both.
 	beside := *at
@@ -99,14 +110,19 @@ func (h *Helm) release(ctx, limited context.Context, repository source.Upstream,
 		beside.RawPath += ".prov"
 	}
 	var signed bytes.Buffer
-	if _, err := client.get(ctx, limited, &beside, wanted{name: "provenance of " + name, limit: maxProvenance, to: &signed}); err != nil {
+	if _, err := client.get(ctx, limited, &beside, file{name: "provenance of " + name, limit: maxProvenance, to: &signed}); err != nil {
 		if source.KindOf(err) == source.KindRepository {
 			return nil, "", &problem{source.KindSignature, "the " + name + " has no provenance file, and spec.verify wants one"}
 		}
 		return nil, "", err
 	}
-	verified, err = verify.check(content.Bytes(), signed.Bytes(), path.Base(at.Path), chart, r.version)
-	return content.Bytes(), verified, err
+	verified, err = verify.check(data, signed.Bytes(), path.Base(at.Path), chart, r.version)
+	return data, verified, err
+}
+
+// titleOf names a version of a chart in errors.
+func titleOf(chart, version string) string {
+	return fmt.Sprintf("chart %s %s", source.Shown(chart), source.Shown(version))
 }
 
 // repositorySpec is a HelmRepository's spec.

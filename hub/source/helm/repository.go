@@ -34,25 +34,26 @@ func (r repositories) Resolve(ctx context.Context, u source.Upstream) (source.Fo
 
 // listed is the digest of the server's index, which is stored.
 func (h *Helm) listed(ctx, limited context.Context, u source.Upstream) (fleet.Digest, error) {
-	known, done, err := h.remotes.take(limited, u.Remote)
+	server := h.memories.of(u)
+	done, err := server.take(limited)
 	if err != nil {
 		return fleet.Digest{}, err
 	}
 	defer done()
-	if !u.AsOf.IsZero() && !known.digest.IsZero() && !known.asked.Before(u.AsOf) {
-		return known.digest, nil
+	if !u.AsOf.IsZero() && !server.digest.IsZero() && !server.asked.Before(u.AsOf) {
+		return server.digest, nil
 	}
 	asked := time.Now()
-	if err := h.download(ctx, limited, u, known); err != nil {
+	if err := h.download(ctx, limited, u, server); err != nil {
 		return fleet.Digest{}, err
 	}
-	known.asked = asked
-	return known.digest, nil
+	server.asked = asked
+	return server.digest, nil
 }
 
-// download asks for the index, unless it is the known one, and stores it.
-func (h *Helm) download(ctx, limited context.Context, u source.Upstream, known *remote) error {
-	client, err := newClient(h.config.Network, u)
+// download asks for the index, unless it is the one that the server sent last, and stores it.
+func (h *Helm) download(ctx, limited context.Context, u source.Upstream, server *memory) error {
+	client, err := h.client(u)
 	if err != nil {
 		return err
 	}
@@ -61,22 +62,22 @@ func (h *Helm) download(ctx, limited context.Context, u source.Upstream, known *
 		return err
 	}
 	defer text.Close()
-	got, err := client.get(ctx, limited, client.index(), wanted{indexFile, known.condition(), h.config.Limits.Index, text})
+	got, err := client.get(ctx, limited, client.index(), file{indexFile, server.condition(), h.config.Limits.Index, text})
 	if err != nil {
 		return err
 	}
 	if got.unchanged {
-		if known.digest.IsZero() {
+		if server.digest.IsZero() {
 			return &problem{source.KindServer, "the server says that nothing changed, and was not asked that"}
 		}
 		return nil
 	}
-	if digest := text.Digest(); digest != known.digest {
-		if err := h.keep(limited, digest, text, known.digest); err != nil {
+	if digest := text.Digest(); digest != server.digest {
+		if err := h.keep(limited, digest, text, server.digest); err != nil {
 			return err
 		}
 	}
-	known.is(text.Digest(), got.header)
+	server.note(text.Digest(), got.header)
 	return nil
 }
 
@@ -124,16 +125,17 @@ func (r repositories) Fetch(ctx context.Context, u source.Upstream, found source
 
 // again downloads an index that the store has lost.
 func (r repositories) again(ctx, limited context.Context, u source.Upstream, want fleet.Digest) ([]byte, error) {
-	known, done, err := r.remotes.take(limited, u.Remote)
+	server := r.memories.of(u)
+	done, err := server.take(limited)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	*known = remote{turn: known.turn}
-	if err := r.download(ctx, limited, u, known); err != nil {
+	server.forget()
+	if err := r.download(ctx, limited, u, server); err != nil {
 		return nil, err
 	}
-	if known.digest != want {
+	if server.digest != want {
 		return nil, &problem{source.KindServer, "the index changed while it was fetched; it is tried again"}
 	}
 	return r.blob(limited, want)

@@ -2,10 +2,9 @@ package helm_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"flotilla.dev/flotilla/hub/source/helm"
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/flux"
+	"flotilla.dev/flotilla/test/lab"
 )
 
 func TestTheRevisionOfARepositoryIsTheDigestOfItsIndex(t *testing.T) {
@@ -106,19 +106,19 @@ func TestRepositorysFailuresSayWhatToDo(t *testing.T) {
 		kind    source.Kind
 		says    []string
 	}{
-		"no credential":      {func(s *server) { s.username, s.password = "me", "hunter2" }, nil, source.KindAuth, []string{"index.yaml", "spec.secretRef names no Secret"}},
-		"an empty Secret":    {func(s *server) { s.username, s.password = "me", "hunter2" }, secret("token", "x"), source.KindAuth, []string{"the Secret of spec.secretRef has none"}},
-		"a wrong credential": {func(s *server) { s.username, s.password = "me", "hunter2" }, secret("username", "me", "password", "hunter22"), source.KindAuth, []string{"are wrong"}},
-		"half a credential":  {func(*server) {}, secret("username", "me"), source.KindAuth, []string{"both are needed"}},
-		"no index":           {func(s *server) { delete(s.content, "/charts/index.yaml") }, nil, source.KindRepository, []string{"index.yaml is not there"}},
-		"an empty one":       {func(s *server) { s.content["/charts/index.yaml"] = nil }, nil, source.KindContent, []string{"index.yaml is empty"}},
-		"a page":             {func(s *server) { s.content["/charts/index.yaml"] = []byte("<html><body>sign in</body></html>") }, nil, source.KindContent, []string{"index.yaml"}},
-		"no version":         {func(s *server) { s.content["/charts/index.yaml"] = []byte("entries: {}\n") }, nil, source.KindContent, []string{"index.yaml has no apiVersion"}},
-		"one that is large":  {func(s *server) { s.content["/charts/index.yaml"] = make([]byte, 2<<20) }, nil, source.KindLimit, []string{"index.yaml has more than 1 MiB"}},
-		"turning in circles": {func(s *server) { s.redirect["/charts/index.yaml"] = "/charts/index.yaml" }, nil, source.KindRedirect, []string{"over and over"}},
-		"a file":             {func(s *server) { s.redirect["/charts/index.yaml"] = "file:///etc/passwd" }, nil, source.KindRedirect, []string{"where there is no HTTP"}},
-		"a metadata service": {func(s *server) { s.redirect["/charts/index.yaml"] = "http://169.254.169.254/latest" }, nil, source.KindAddress, []string{"it redirects to http://169.254.169.254/latest: its address 169.254.169.254 is not allowed"}},
-		"no certificate":     {func(*server) {}, secret("ca.crt", "nothing"), source.KindAuth, []string{"ca.crt of the Secret holds no certificate"}},
+		"no credential":      {func(s *server) { s.Protect("me", "hunter2") }, nil, source.KindAuth, []string{"index.yaml", "spec.secretRef names no Secret"}},
+		"an empty Secret":    {func(s *server) { s.Protect("me", "hunter2") }, secret("token", "x"), source.KindAuth, []string{"the Secret of spec.secretRef has none"}},
+		"a wrong credential": {func(s *server) { s.Protect("me", "hunter2") }, secret("username", "me", "password", "hunter22"), source.KindAuth, []string{"are wrong"}},
+		"half a credential":  {func(*server) {}, secret("username", "me"), source.KindAuth, []string{"spec.secretRef: the Secret has one of username and password, and both are needed"}},
+		"no index":           {func(s *server) { s.breakAt("/charts/index.yaml", lab.Status(http.StatusNotFound)) }, nil, source.KindRepository, []string{"index.yaml is not there"}},
+		"an empty one":       {func(s *server) { s.ServeFile("/charts/index.yaml", nil) }, nil, source.KindContent, []string{"index.yaml is empty"}},
+		"a page":             {func(s *server) { s.ServeFile("/charts/index.yaml", []byte("<html><body>sign in</body></html>")) }, nil, source.KindContent, []string{"index.yaml"}},
+		"no version":         {func(s *server) { s.ServeFile("/charts/index.yaml", []byte("entries: {}\n")) }, nil, source.KindContent, []string{"index.yaml has no apiVersion"}},
+		"one that is large":  {func(s *server) { s.ServeFile("/charts/index.yaml", make([]byte, 2<<20)) }, nil, source.KindLimit, []string{"index.yaml has more than 1 MiB"}},
+		"turning in circles": {func(s *server) { s.breakAt("/charts/index.yaml", lab.RedirectTo("/charts/index.yaml")) }, nil, source.KindRedirect, []string{"over and over"}},
+		"a file":             {func(s *server) { s.breakAt("/charts/index.yaml", lab.RedirectTo("file:///etc/passwd")) }, nil, source.KindRedirect, []string{"where there is no HTTP"}},
+		"a metadata service": {func(s *server) { s.breakAt("/charts/index.yaml", lab.RedirectTo("http://169.254.169.254/latest")) }, nil, source.KindAddress, []string{"it redirects to http://169.254.169.254/latest: its address 169.254.169.254 is not allowed"}},
+		"no certificate":     {func(*server) {}, secret("ca.crt", "nothing"), source.KindAuth, []string{"spec.secretRef: ca.crt of the Secret holds no certificate"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -127,91 +127,10 @@ func TestRepositorysFailuresSayWhatToDo(t *testing.T) {
 			test.prepare(s)
 			_, err := b.Repositories().Resolve(t.Context(), repository(s.spec(), test.secrets))
 			fails(t, name, err, test.kind, test.says...)
-			if !strings.HasPrefix(err.Error(), s.URL+"/charts: ") {
+			if !strings.HasPrefix(err.Error(), s.URL()+"/charts: ") {
 				t.Errorf("%s: %q does not begin with what was declared", name, err)
 			}
 		})
-	}
-}
-
-func TestTheCredentialStaysAtTheRepositorysServer(t *testing.T) {
-	t.Parallel()
-	chart := packed("podinfo", podinfo("1.0.0"))
-	for name, pass := range map[string]bool{"unless it is to be passed": true, "as a rule": false} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b, s, other := newBundle(t), serve(t), serve(t)
-			s.username, s.password = "me", "hunter2"
-			s.publish(chart)
-			s.redirect["/charts/podinfo-1.tgz"] = other.URL + "/elsewhere.tgz"
-			other.set("/elsewhere.tgz", chart)
-			spec := s.spec()
-			spec.PassCredentials = pass
-			secrets := source.Secrets{"secretRef": {"username": []byte("me"), "password": []byte("hunter2")}}
-			b.chart(of(b.index(repository(spec, secrets)), flux.HelmChart{Chart: "podinfo"}))
-			want := "/elsewhere.tgz 200 "
-			if pass {
-				want += "me"
-			}
-			if seen := other.seen(); len(seen) != 1 || seen[0] != want {
-				t.Errorf("the other host saw %v, want %s", seen, want)
-			}
-			if seen := s.seen(); seen[len(seen)-1] != "/charts/podinfo-1.tgz 302 me" {
-				t.Errorf("the server saw %v", seen)
-			}
-		})
-	}
-}
-
-func TestACredentialStaysWithinThePrefixThatAnAdministratorGaveItFor(t *testing.T) {
-	t.Parallel()
-	chart := packed("podinfo", podinfo("1.0.0"))
-	for name, test := range map[string]struct{ at, saw string }{
-		"within it":                    {"/charts/sub/podinfo.tgz?token=x", "/charts/sub/podinfo.tgz?token=x 200 me"},
-		"elsewhere at the same server": {"/elsewhere/podinfo.tgz", "/elsewhere/podinfo.tgz 200 "},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b, s := newBundle(t), serve(t)
-			s.publish(chart)
-			path, _, _ := strings.Cut(test.at, "?")
-			s.redirect["/charts/podinfo-1.tgz"] = s.URL + test.at
-			s.set(path, chart)
-			u := repository(s.spec(), source.Secrets{"secretRef": {"username": []byte("me"), "password": []byte("hunter2")}})
-			u.Within = s.URL + "/charts"
-			b.chart(of(b.index(u), flux.HelmChart{Chart: "podinfo"}))
-			seen := s.seen()
-			if seen[0] != "/charts/index.yaml 200 me" || seen[len(seen)-1] != test.saw {
-				t.Errorf("the server saw %v", seen)
-			}
-		})
-	}
-}
-
-func TestCertificatesAreTakenFromEitherSecretAndShownToTheRepositorysServerAlone(t *testing.T) {
-	t.Parallel()
-	s := newServer()
-	s.publish(packed("podinfo", podinfo("1.0.0")))
-	s.Server = httptest.NewTLSServer(s)
-	t.Cleanup(s.Close)
-	authority := pemOf(s.Certificate().Raw)
-	for name, test := range map[string]struct {
-		secrets source.Secrets
-		kind    source.Kind
-	}{
-		"certSecretRef":                       {source.Secrets{"certSecretRef": {"ca.crt": authority}}, ""},
-		"secretRef":                           {source.Secrets{"secretRef": {"ca.crt": authority}}, ""},
-		"secretRef, an older key":             {source.Secrets{"secretRef": {"caFile": authority}}, ""},
-		"none":                                {nil, source.KindTLS},
-		"certSecretRef goes before secretRef": {source.Secrets{"certSecretRef": {}, "secretRef": {"ca.crt": authority}}, source.KindTLS},
-	} {
-		_, err := newBundle(t).Repositories().Resolve(t.Context(), repository(s.spec(), test.secrets))
-		switch {
-		case test.kind == "" && err != nil:
-			t.Errorf("%s: %v", name, err)
-		case test.kind != "":
-			fails(t, name, err, test.kind, "ca.crt")
-		}
 	}
 }
 
@@ -225,8 +144,7 @@ func TestAQueryOfTheRepositoryIsSentWithWhatItNamesRelatively(t *testing.T) {
 	if diff := cmp.Diff([]string{"/charts/index.yaml?sig=hunter2 200 ", "/charts/podinfo-1.tgz?sig=hunter2 200 "}, s.seen()); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
-	s.set("/charts/podinfo-1.tgz", nil)
-	delete(s.content, "/charts/podinfo-1.tgz")
+	s.breakAt("/charts/podinfo-1.tgz", lab.Status(http.StatusNotFound))
 	_, _, err := fetched(t.Context(), b.Charts(), of(b.index(repository(spec, nil)), flux.HelmChart{Chart: "podinfo"}))
 	fails(t, "a chart that is gone", err, source.KindRepository, "chart podinfo 1.0.0 is not there")
 }
@@ -234,23 +152,18 @@ func TestAQueryOfTheRepositoryIsSentWithWhatItNamesRelatively(t *testing.T) {
 func TestAServerThatWantsToBeLeftAloneIs(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable} {
-		asked := atomic.Int32{}
-		busy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			asked.Add(1)
-			w.Header().Set("Retry-After", "300")
-			w.WriteHeader(status)
-		}))
-		t.Cleanup(busy.Close)
+		busy := serve(t)
+		busy.Set(lab.StatusRetryAfter(status, 5*time.Minute))
 		b := newBundle(t)
 		for range 2 {
-			_, err := b.Repositories().Resolve(t.Context(), repository(flux.HelmRepository{URL: busy.URL}, nil))
+			_, err := b.Repositories().Resolve(t.Context(), repository(busy.spec(), nil))
 			fails(t, http.StatusText(status), err, source.KindBusy, "asked to be left alone")
 			var failure *source.Error
 			if !errors.As(err, &failure) || failure.RetryAfter < 4*time.Minute {
 				t.Errorf("%v does not say when", err)
 			}
 		}
-		if n := asked.Load(); n != 1 {
+		if n := len(busy.Visits()); n != 1 {
 			t.Errorf("it was asked %d times", n)
 		}
 	}
@@ -261,25 +174,22 @@ func TestServersThatHangHoldUpNoOthers(t *testing.T) {
 	t.Parallel()
 	b, s := newBundle(t), serve(t)
 	s.publish(packed("podinfo", podinfo("1.0.0")))
-	hanging := make(chan struct{}, 8)
-	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Length", "1000")
-		w.WriteHeader(http.StatusOK)
-		_, _ = w.Write([]byte("apiVersion: v1\n"))
-		w.(http.Flusher).Flush()
-		hanging <- struct{}{}
-		<-r.Context().Done()
-	}))
-	t.Cleanup(slow.Close)
+	slow := serve(t)
+	slow.Set(lab.HangHalfway)
 	failed := make(chan error, 4)
 	for i := range 4 {
-		u := repository(flux.HelmRepository{URL: slow.URL + strings.Repeat("/x", i+1)}, nil)
+		at := strings.Repeat("/x", i+1)
+		slow.ServeFile(at+"/index.yaml", []byte("apiVersion: v1\nentries: {}\n"))
+		u := repository(flux.HelmRepository{URL: slow.URL() + at}, nil)
 		u.Timeout = 3 * time.Second
 		go func() { _, err := b.Repositories().Resolve(t.Context(), u); failed <- err }()
 	}
-	for range 4 {
-		<-hanging
-	}
+	lab.Eventually(t, time.Minute, "four that hang", func() error {
+		if n := slow.Struck(); n != 4 {
+			return fmt.Errorf("%d do", n)
+		}
+		return nil
+	})
 	if _, err := b.Repositories().Resolve(t.Context(), repository(s.spec(), nil)); err != nil {
 		t.Errorf("beside servers that hang: %v", err)
 	}

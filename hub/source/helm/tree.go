@@ -1,7 +1,6 @@
 package helm
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"path"
@@ -142,9 +141,6 @@ func (d *directory) metadata(ctx context.Context) (*metadata, error) {
 	return readMetadata(source.Shown(d.at), texts["Chart.yaml"], texts["requirements.yaml"])
 }
 
-// trimmed is a file without the mark that some editors put before UTF-8.
-func trimmed(data []byte) []byte { return bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) }
-
 // look chooses the files that the chart has, as helm does by .helmignore, and looks through the charts in it, which it
 // returns by name.
 func (d *directory) look(ctx context.Context, i *inspection) ([]artifact.File, map[string]bool, error) {
@@ -211,8 +207,7 @@ func (c *chart) packDirectory(ctx, limited context.Context, tree *artifact.Tree,
 	if err != nil {
 		return nil, err
 	}
-	needs := &needs{chart: c, tree: tree, dir: dir, look: look}
-	added, err := needs.resolve(ctx, limited, metadata, present)
+	added, err := (&dependencies{chart: c, tree: tree, dir: dir, look: look}).resolve(ctx, limited, metadata, present)
 	if err != nil {
 		return nil, err
 	}
@@ -239,5 +234,5 @@ func (c *chart) packDirectory(ctx, limited context.Context, tree *artifact.Tree,
 		}
 	}
 	packed, err := out.done()
-	return &built{name: metadata.Name, data: packed, values: values.used}, err
+	return &built{name: metadata.Name, data: packed, values: values.used, made: true}, err
 }

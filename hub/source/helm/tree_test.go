@@ -61,7 +61,7 @@ func TestADirectoryIsPackagedAsHelmLoadsIt(t *testing.T) {
 	delete(f, ".helmignore")
 	input := b.git(f.in("charts/podinfo").with(files{"other.yaml": "x"}))
 	found, got, data := b.chart(of(input, flux.HelmChart{Chart: "./charts/podinfo"}))
-	if found.Revision != "1.0.0" || got.Tree.Files[0].Path != "podinfo-1.0.0.tgz" || got.Detail.SourceRevision != string(input.Revision) || got.Detail.Chart != "podinfo" {
+	if found.Revision != "1.0.0" || got.Tree.Files[0].Path != "podinfo-1.0.0.tgz" || got.Detail.SourceRevision != string(input.Revision) || got.Detail.Chart != "podinfo" || !got.Detail.Packaged {
 		t.Errorf("found %+v, %s, detail %+v", found, got.Tree.Files[0].Path, got.Detail)
 	}
 	var buffered []*archive.BufferedFile
@@ -141,7 +141,7 @@ func TestTheVersionSaysWhatAChartOfASourceFollowsFrom(t *testing.T) {
 		if chart.Metadata.Version != version || got.Tree.Files[0].Path != "podinfo-"+version+".tgz" {
 			t.Errorf("%s: %s has version %s", name, got.Tree.Files[0].Path, chart.Metadata.Version)
 		}
-		if want := map[bool]string{true: "9", false: "1"}[test.mark]; fmt.Sprint(chart.Values["replicas"]) != want || len(got.Detail.ValuesFiles) != len(test.spec.ValuesFiles) {
+		if want := map[bool]string{true: "9", false: "1"}[test.mark]; fmt.Sprint(chart.Values["replicas"]) != want || len(got.Detail.ValuesFiles) != len(test.spec.ValuesFiles) || got.Detail.Packaged == (name == "packaged") {
 			t.Errorf("%s: values %v of files %v", name, chart.Values, got.Detail.ValuesFiles)
 		}
 	}
@@ -154,7 +154,7 @@ func TestTheVersionSaysWhatAChartOfASourceFollowsFrom(t *testing.T) {
 func TestDependenciesAreTakenFromTheSourceAndFromRepositories(t *testing.T) {
 	t.Parallel()
 	b, s := newBundle(t), serve(t)
-	s.username, s.password = "me", "hunter2"
+	s.Protect("me", "hunter2")
 	s.publish(packed("podinfo", podinfo("1.0.0")), packed("podinfo", podinfo("2.0.0")))
 	b.registry.tags["oci://registry.example.com/team/redis:7.1.0"] = packed("redis", files{"Chart.yaml": chartYAML("redis", "7.1.0")})
 	chart := chartYAML("umbrella", "1.0.0") + fmt.Sprintf(`dependencies:
@@ -164,7 +164,7 @@ func TestDependenciesAreTakenFromTheSourceAndFromRepositories(t *testing.T) {
 - {name: common, version: ">=1.0.0", repository: "file://../common"}
 - {name: present, version: 1.0.0, repository: "https://nowhere.example"}
 - {name: packed, version: 1.0.0, repository: "file://packed.tgz"}
-`, s.URL, s.URL)
+`, s.URL(), s.URL())
 	f := files{
 		"umbrella/Chart.yaml": chart, "umbrella/charts/present/Chart.yaml": chartYAML("present", "0.1.0"),
 		"common/Chart.yaml": chartYAML("common", "1.2.0"), "common/templates/_helpers.tpl": "x", "common/.helmignore": "*.md", "common/README.md": "x",
@@ -197,15 +197,15 @@ func TestDependenciesAreTakenFromTheSourceAndFromRepositories(t *testing.T) {
 	// Without a HelmRepository of that address nobody's credential is used.
 	u.Repositories = nil
 	_, _, err := fetched(t.Context(), b.Charts(), u)
-	fails(t, "no credential", err, source.KindAuth, "index.yaml", s.URL)
+	fails(t, "no credential", err, source.KindAuth, "index.yaml", s.URL())
 }
 
 func TestTheLockFileGoesBeforeTheRanges(t *testing.T) {
 	t.Parallel()
 	b, s := newBundle(t), serve(t)
 	s.publish(packed("podinfo", podinfo("1.0.0")), packed("podinfo", podinfo("2.0.0")))
-	chart := chartYAML("umbrella", "1.0.0") + fmt.Sprintf("dependencies:\n- {name: podinfo, version: '*', repository: '%s/charts'}\n", s.URL)
-	lock := fmt.Sprintf("dependencies:\n- name: podinfo\n  repository: %s/charts\n  version: 1.0.0\ndigest: sha256:0\ngenerated: \"2024-01-01T00:00:00Z\"\n", s.URL)
+	chart := chartYAML("umbrella", "1.0.0") + fmt.Sprintf("dependencies:\n- {name: podinfo, version: '*', repository: '%s/charts'}\n", s.URL())
+	lock := fmt.Sprintf("dependencies:\n- name: podinfo\n  repository: %s/charts\n  version: 1.0.0\ndigest: sha256:0\ngenerated: \"2024-01-01T00:00:00Z\"\n", s.URL())
 	for want, f := range map[string]files{"2.0.0": {"Chart.yaml": chart}, "1.0.0": {"Chart.yaml": chart, "Chart.lock": lock}} {
 		_, _, data := b.chart(of(b.git(f), flux.HelmChart{Chart: "."}))
 		if subs := loaded(t, data).Dependencies(); len(subs) != 1 || subs[0].Metadata.Version != want {

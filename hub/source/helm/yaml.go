@@ -113,3 +113,6 @@ func (e *expansion) made(node *yamlv3.Node) int {
 	e.sizes[node] = sum
 	return sum
 }
+
+// trimmed is a file without the mark that some editors put before UTF-8.
+func trimmed(data []byte) []byte { return bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) }

@@ -13,7 +13,7 @@ import (
 )
 
 // authenticate does what an answer 401 asks for. Nothing has changed when there is nothing to log in with.
-func (r *Repository) authenticate(ctx context.Context, res *http.Response) (changed bool, err error) {
+func (r *repository) authenticate(ctx context.Context, res *http.Response) (changed bool, err error) {
 	s := r.session
 	c := s.credential
 	if s.identity != nil {
@@ -46,7 +46,7 @@ const maxToken = 1 << 20
 
 // token asks the service that the registry names for a token. That is a host of the registry's choosing, so it is reached by
 // the policy, and gets the credential over TLS alone.
-func (r *Repository) token(ctx context.Context, params map[string]string, c credential) (bearer, error) {
+func (r *repository) token(ctx context.Context, params map[string]string, c credential) (bearer, error) {
 	u := r.upstream
 	if c.token != "" {
 		return bearer{c.token, time.Now().Add(time.Hour), true}, nil
@@ -56,7 +56,7 @@ func (r *Repository) token(ctx context.Context, params map[string]string, c cred
 		return bearer{}, u.Fail(source.KindServer, "the registry names no proper address of a service that gives tokens")
 	}
 	if realm.Scheme != "https" && !r.session.insecure {
-		return bearer{}, u.Fail(source.KindTLS, "the registry wants the credential to go to %s, in plain text; it is not sent (spec.insecure: true allows it)", source.Shown(realm.Host))
+		return bearer{}, u.Fail(source.KindTLS, "the registry wants the credential to go to %s, in plain text; it is not sent unless %s is true", source.Shown(realm.Host), u.Field("insecure"))
 	}
 	query := realm.Query()
 	if params["service"] != "" {
@@ -134,63 +134,4 @@ func parseToken(u source.Upstream, raw []byte) (bearer, error) {
 		life = time.Duration(min(answer.ExpiresIn, int64(maxTokenLife/time.Second))) * time.Second
 	}
 	return bearer{token, time.Now().Add(life - tokenMargin), true}, nil
-}
-
-// challenges are the parameters of each scheme that WWW-Authenticate names (RFC 9110, 11.6.1), schemes and names in lower
-// case.
-func challenges(values []string) map[string]map[string]string {
-	found := map[string]map[string]string{}
-	for _, value := range values {
-		var current map[string]string
-		for value = strings.TrimLeft(value, " \t,"); value != ""; value = strings.TrimLeft(value, " \t,") {
-			word, rest := token(value)
-			if word == "" {
-				break
-			}
-			if after := strings.TrimLeft(rest, " \t"); current != nil && strings.HasPrefix(after, "=") {
-				var text string
-				if text, value = quoted(strings.TrimLeft(after[1:], " \t")); text != "" {
-					current[strings.ToLower(word)] = text
-				}
-				continue
-			}
-			current = map[string]string{}
-			if _, there := found[strings.ToLower(word)]; !there {
-				found[strings.ToLower(word)] = current
-			}
-			value = rest
-		}
-	}
-	return found
-}
-
-// token takes a word off the front.
-func token(text string) (word, rest string) {
-	end := strings.IndexFunc(text, func(r rune) bool {
-		return !(r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || strings.ContainsRune("!#$%&'*+-.^_`|~", r))
-	})
-	if end < 0 {
-		return text, ""
-	}
-	return text[:end], text[end:]
-}
-
-// quoted takes a word, or one in quotes, off the front.
-func quoted(text string) (value, rest string) {
-	if !strings.HasPrefix(text, `"`) {
-		return token(text)
-	}
-	var out strings.Builder
-	for i := 1; i < len(text); i++ {
-		switch c := text[i]; {
-		case c == '"':
-			return out.String(), text[i+1:]
-		case c == '\\' && i+1 < len(text):
-			i++
-			out.WriteByte(text[i])
-		default:
-			out.WriteByte(c)
-		}
-	}
-	return out.String(), ""
 }

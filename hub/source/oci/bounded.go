@@ -62,8 +62,11 @@ func (d *descriptors) UnmarshalJSON(data []byte) error {
 
 type names []string
 
+// ofTags is what a list of tags is of.
+const ofTags = "names"
+
 func (n *names) UnmarshalJSON(data []byte) error {
-	return each(data, '[', maxTags, "names; name a tag or a digest in spec.ref", func(decoder *json.Decoder) error {
+	return each(data, '[', maxTags, ofTags, func(decoder *json.Decoder) error {
 		var one string
 		if err := decoder.Decode(&one); err != nil {
 			return err

@@ -28,14 +28,16 @@ type entry struct {
 	Auth          string `json:"auth"`
 	IdentityToken string `json:"identitytoken"`
 	RegistryToken string `json:"registrytoken"`
+
+	field string // that names its Secret
 }
 
 // fromSecrets is the credential for a repository, and whether Secrets for credentials are there at all.
-func fromSecrets(u source.Upstream, repository name.Repository) (found credential, given bool, err error) {
+func fromSecrets(u source.Upstream, repository name.Repository) (found credential, hasSecrets bool, err error) {
 	entries := map[string]entry{}
 	var fields []string
-	if u.Secrets["secretRef"] != nil {
-		fields = append(fields, "secretRef")
+	if u.Secrets[secretRef] != nil {
+		fields = append(fields, secretRef)
 	}
 	for i := 0; u.Secrets[fmt.Sprintf("serviceAccountName[%d]", i)] != nil; i++ {
 		fields = append(fields, fmt.Sprintf("serviceAccountName[%d]", i))
@@ -43,13 +45,16 @@ func fromSecrets(u source.Upstream, repository name.Repository) (found credentia
 	for _, field := range fields { // a later one goes before an earlier one, as in Flux
 		data, there := u.Secrets[field][".dockerconfigjson"]
 		if !there {
-			return credential{}, false, u.Fail(source.KindInvalid, "spec.%s: the Secret has no .dockerconfigjson; make it of type kubernetes.io/dockerconfigjson", field)
+			return credential{}, false, u.BadSecret(field, "the Secret has no .dockerconfigjson; make it of type kubernetes.io/dockerconfigjson")
 		}
 		parsed, err := parseDockerConfig(data)
 		if err != nil {
-			return credential{}, false, u.Fail(source.KindInvalid, "spec.%s: .dockerconfigjson of the Secret %s", field, err)
+			return credential{}, false, u.BadSecret(field, ".dockerconfigjson of the Secret %s", err)
 		}
-		maps.Copy(entries, parsed)
+		for address, e := range parsed {
+			e.field = field
+			entries[address] = e
+		}
 	}
 	if len(fields) == 0 {
 		return credential{}, false, nil
@@ -60,7 +65,7 @@ func fromSecrets(u source.Upstream, repository name.Repository) (found credentia
 	}
 	found, err = chosen.credential()
 	if err != nil {
-		return credential{}, false, u.Fail(source.KindInvalid, "the Secret's entry for %s %s", repository.RegistryStr(), err)
+		return credential{}, false, u.BadSecret(chosen.field, "the Secret's entry for %s %s", repository.RegistryStr(), err)
 	}
 	return found, true, nil
 }

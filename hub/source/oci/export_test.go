@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -63,26 +64,29 @@ var (
 )
 
 // WithIdentity is a repository apps/podinfo that is logged in to, over plain HTTP, which nobody but a test can have.
-func WithIdentity(t *testing.T, identity Identity, host string) *Repository {
+func WithIdentity(t *testing.T, identity Identity, host string) *repository {
 	t.Helper()
-	client, err := NewClient(ClientConfig{Network: source.NewNetwork(source.NetworkConfig{Metrics: source.NewMetrics(nil)})})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
+	client := newClient(source.NewNetwork(source.NetworkConfig{Metrics: source.NewMetrics(nil)}), nil)
 	address := "oci://" + host + "/apps/podinfo"
-	repository, err := client.Open(source.Upstream{Kind: "OCIRepository", URL: address}, Access{URL: address, Insecure: true})
+	made, err := client.open(source.Upstream{Kind: "OCIRepository", URL: address}, access{URL: address, Insecure: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	repository.session.identity = identity
-	return repository
+	made.session.identity = identity
+	return made
+}
+
+// Digest asks a repository what a tag points to.
+func Digest(ctx context.Context, r *repository, tag string) (string, error) {
+	return r.digest(ctx, tag, time.Time{})
 }
 
 // Forget makes a repository log in again.
-func Forget(r *Repository) { r.session.basic = false }
+func Forget(r *repository) { r.session.basic = false }
 
 // Layer, Platform and Metadata are a manifest's.
-func Layer(m *Manifest, s *flux.LayerSelector) (ocispec.Descriptor, error) { return m.layer(s) }
-func Platform(m *Manifest) (ocispec.Descriptor, error)                     { return m.platform() }
-func Metadata(m *Manifest) map[string]string                               { return m.metadata() }
+func Layer(m *Manifest, s *flux.LayerSelector) (ocispec.Descriptor, error) {
+	return m.layer(s, "asked for")
+}
+func Platform(m *Manifest) (ocispec.Descriptor, error) { return m.platform() }
+func Metadata(m *Manifest) map[string]string           { return m.metadata() }

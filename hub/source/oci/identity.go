@@ -32,7 +32,7 @@ func (l login) credential() credential { return credential{username: l.username,
 const loginMargin = 2 * time.Minute
 
 // logIn is the hub's credential for the registry.
-func (r *Repository) logIn(ctx context.Context) (credential, error) {
+func (r *repository) logIn(ctx context.Context) (credential, error) {
 	s := r.session
 	s.mu.Lock()
 	known := s.login
@@ -51,11 +51,11 @@ func (r *Repository) logIn(ctx context.Context) (credential, error) {
 }
 
 // notLoggedIn words why the hub's identity got no credential. A cloud's text may hold one, so it is not shown.
-func (r *Repository) notLoggedIn(ctx context.Context, err error) error {
+func (r *repository) notLoggedIn(ctx context.Context, err error) error {
 	if failure := r.upstream.Explain(ctx, ctx, err); failure != nil {
 		return failure
 	}
-	failure := r.upstream.Fail(source.KindAuth, "the hub could not log in to the registry by spec.provider: does the hub have an identity at that cloud, may it pull, and is %s a registry there?", r.session.repository.RegistryStr())
+	failure := r.upstream.Fail(source.KindAuth, "the hub could not log in to the registry by %s: does the hub have an identity at that cloud, may it pull, and is %s a registry there?", r.upstream.Field("provider"), r.session.repository.RegistryStr())
 	failure.Cause = err
 	return failure
 }

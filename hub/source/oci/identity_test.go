@@ -147,7 +147,7 @@ func TestTheHubsIdentityIsUsedOnlyWhereItIsGranted(t *testing.T) {
 	s, identity := encrypted(t), &stub{until: time.Hour}
 	s.artifact(t, "latest", map[string]string{"a": "b"})
 	wantsBasic(s)
-	b := fetcher(t, func(_ *oci.Config, c *oci.ClientConfig, _ *source.NetworkConfig) {
+	b := fetcher(t, func(c *oci.Config, _ *source.NetworkConfig) {
 		c.Identities = map[string]oci.Identity{"aws": identity}
 	})
 	provider := func(o *flux.OCIRepository, all source.Secrets) { o.Provider = "aws"; delete(all, "certSecretRef") }
@@ -183,7 +183,7 @@ func TestALoginIsUsedAgainUntilItEnds(t *testing.T) {
 		repository := oci.WithIdentity(t, identity, s.host())
 		for range 2 {
 			oci.Forget(repository)
-			if _, err := repository.Digest(t.Context(), "latest", time.Time{}); err != nil {
+			if _, err := oci.Digest(t.Context(), repository, "latest"); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -192,6 +192,6 @@ func TestALoginIsUsedAgainUntilItEnds(t *testing.T) {
 		}
 	}
 	failing := oci.WithIdentity(t, &stub{err: errors.New("canary")}, s.host())
-	_, err := failing.Digest(t.Context(), "latest", time.Time{})
+	_, err := oci.Digest(t.Context(), failing, "latest")
 	refused(t, err, source.KindAuth, "the hub could not log in to the registry by spec.provider")
 }

@@ -34,9 +34,8 @@ type Manifest struct {
 	Manifests   []ocispec.Descriptor
 	Annotations map[string]string
 
-	// Digest is of Raw, which is what the registry sent.
+	// Digest is of what the registry sent.
 	Digest digest.Digest
-	Raw    []byte
 }
 
 // index says whether it is a list of manifests.
@@ -58,19 +57,25 @@ func parseManifest(raw []byte, contentType string) (*Manifest, error) {
 	if err := json.Unmarshal(raw, &read); errors.As(err, &many) {
 		return nil, many
 	} else if err != nil {
-		return nil, errors.New("is not JSON of the form that the OCI specification has; is spec.url that of a registry?")
+		return nil, errors.New("is not JSON of the form that the OCI specification has; was it a registry that sent it?")
 	}
 	m := &Manifest{
-		MediaType: read.MediaType, ArtifactType: read.ArtifactType, Config: read.Config.descriptor(),
-		Layers: read.Layers, Manifests: read.Manifests, Annotations: read.Annotations, Raw: raw,
-	}
-	if m.MediaType == "" { // it may be left out
-		m.MediaType, _, _ = strings.Cut(contentType, ";")
+		MediaType: mediaType(read.MediaType, contentType), ArtifactType: read.ArtifactType, Config: read.Config.descriptor(),
+		Layers: read.Layers, Manifests: read.Manifests, Annotations: read.Annotations, Digest: digest.FromBytes(raw),
 	}
 	if !slices.Contains(manifestTypes, m.MediaType) {
 		return nil, fmt.Errorf("is of media type %q, which is not supported (OCI and Docker version 2 are); push it again by a recent tool", source.Shown(m.MediaType))
 	}
 	return m, nil
+}
+
+// mediaType is what a manifest says of itself, or else what it was sent as.
+func mediaType(says, contentType string) string {
+	if says != "" {
+		return says
+	}
+	sent, _, _ := strings.Cut(contentType, ";")
+	return sent
 }
 
 // platform returns the manifest of an index that is pulled: as in Flux the first for linux/amd64, or that says nothing of it.
@@ -86,21 +91,22 @@ func (m *Manifest) platform() (ocispec.Descriptor, error) {
 	return ocispec.Descriptor{}, fmt.Errorf("is an index with nothing for linux/amd64; it has %s", list(there, "nothing"))
 }
 
-// layer returns the layer that spec.layerSelector chooses: the first, or the first of its media type.
-func (m *Manifest) layer(selector *flux.LayerSelector) (ocispec.Descriptor, error) {
+// layer returns the layer that spec.layerSelector chooses: the first, or the first of its media type. selecting is what
+// errors say of who asks for that.
+func (m *Manifest) layer(selector *flux.LayerSelector, selecting string) (ocispec.Descriptor, error) {
 	var there []string
 	for _, d := range m.Layers {
 		if selector == nil || selector.MediaType == "" || selector.MediaType == d.MediaType {
 			return d, nil
 		}
-		if mediaType := source.Shown(d.MediaType); !slices.Contains(there, mediaType) {
-			there = append(there, mediaType)
+		if shown := source.Shown(d.MediaType); !slices.Contains(there, shown) {
+			there = append(there, shown)
 		}
 	}
 	if len(m.Layers) == 0 {
 		return ocispec.Descriptor{}, errors.New("has no layers")
 	}
-	return ocispec.Descriptor{}, fmt.Errorf("has no layer of media type %q (spec.layerSelector); it has %s", selector.MediaType, list(there, "none"))
+	return ocispec.Descriptor{}, fmt.Errorf("has no layer of media type %q (%s); it has %s", selector.MediaType, selecting, list(there, "none"))
 }
 
 // list names some of what is there.
@@ -142,9 +148,9 @@ func (m *Manifest) metadata() map[string]string {
 }
 
 // image follows indexes to the manifest of an image. Digests make loops impossible, not chains without an end.
-func (r *Repository) image(ctx context.Context, digest string) (*Manifest, error) {
+func (r *repository) image(ctx context.Context, digest string) (*Manifest, error) {
 	for range maxIndexes {
-		m, err := r.Manifest(ctx, digest)
+		m, err := r.manifest(ctx, digest)
 		if err != nil {
 			return nil, err
 		}

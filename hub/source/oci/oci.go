@@ -2,6 +2,7 @@ package oci
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -17,8 +18,10 @@ import (
 
 // Config is what an OCI needs.
 type Config struct {
-	// Client is how registries are spoken to.
-	Client *Client
+	// Network is how registries are reached.
+	Network *source.Network
+	// Identities log in to a cloud's registries as the hub, by spec.provider; nil: those of aws, azure and gcp.
+	Identities map[string]Identity
 	// Dir is where layers are for as long as they are looked at. It is this process's own, and may be lost.
 	Dir string
 	// Store gets the files of Trees.
@@ -37,38 +40,32 @@ type Config struct {
 // OCI fetches OCIRepositories.
 type OCI struct {
 	config   Config
+	client   *client
 	spool    *source.Spool
 	verifier *verify.Verifier
 }
 
 var _ source.Fetcher = (*OCI)(nil)
 
-// Limits of a layer where Config says nothing.
-const (
-	defaultCompressed = 50 << 20
-	defaultFile       = 32 << 20
-)
-
 // New returns an OCI that keeps layers in the directory while it looks at them. It makes the directory and empties it.
 func New(config Config) (*OCI, error) {
-	if config.Client == nil || config.Dir == "" || config.Store == nil {
-		return nil, fmt.Errorf("OCI sources: %w: no client, no directory or no store", fleet.ErrInvalid)
+	if config.Network == nil || config.Dir == "" || config.Store == nil {
+		return nil, fmt.Errorf("OCI sources: %w: no network, no directory or no store", fleet.ErrInvalid)
 	}
-	if config.Limits.Compressed == 0 {
-		config.Limits.Compressed = defaultCompressed
-	}
-	if config.Limits.File == 0 {
-		config.Limits.File = defaultFile
-	}
+	config.Limits = config.Limits.WithDefaults()
 	if config.Metrics == nil {
 		config.Metrics = source.NewMetrics(nil)
 	}
 	if config.Log == nil {
 		config.Log = slog.Default()
 	}
+	if config.Identities == nil {
+		config.Identities = clouds(config.Network)
+	}
+	registries := newClient(config.Network, config.Identities)
 	verifier, err := verify.New(verify.Config{
 		TrustedRoot: config.TrustedRoot,
-		HTTP:        config.Client.HTTP(maxRevocation, "a list of revoked certificates is too long"),
+		HTTP:        registries.http(maxRevocation, "a list of revoked certificates is too long"),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("OCI sources: %w", err)
@@ -77,7 +74,7 @@ func New(config Config) (*OCI, error) {
 	if err != nil {
 		return nil, fmt.Errorf("OCI sources: %w", err)
 	}
-	return &OCI{config: config, spool: spool, verifier: verifier}, nil
+	return &OCI{config: config, client: registries, spool: spool, verifier: verifier}, nil
 }
 
 // maxRevocation bounds a list of revoked certificates.
@@ -96,7 +93,7 @@ func (o *OCI) Resolve(ctx context.Context, u source.Upstream) (source.Found, err
 	defer cancel()
 	revision, err := o.resolve(limited, u, spec)
 	if err != nil {
-		return source.Found{}, o.busy(u, Explain(ctx, limited, u, err))
+		return source.Found{}, o.busy(u, explain(ctx, limited, u, err))
 	}
 	return source.Found{Revision: revision}, nil
 }
@@ -106,7 +103,7 @@ func (o *OCI) resolve(ctx context.Context, u source.Upstream, spec flux.OCIRepos
 	if err != nil {
 		return "", err
 	}
-	done, err := repository.turn(ctx, o.config.Client)
+	done, err := repository.turn(ctx, o.config.Network)
 	if err != nil {
 		return "", err
 	}
@@ -115,7 +112,7 @@ func (o *OCI) resolve(ctx context.Context, u source.Upstream, spec flux.OCIRepos
 	switch {
 	case spec.Ref == nil:
 	case spec.Ref.SemVer != "":
-		tags, err := repository.Tags(ctx, u.AsOf)
+		tags, err := repository.tags(ctx, u.AsOf)
 		if err != nil {
 			return "", err
 		}
@@ -127,7 +124,7 @@ func (o *OCI) resolve(ctx context.Context, u source.Upstream, spec flux.OCIRepos
 	case spec.Ref.Tag != "":
 		tag = spec.Ref.Tag
 	}
-	digest, err := repository.Digest(ctx, tag, u.AsOf)
+	digest, err := repository.digest(ctx, tag, u.AsOf)
 	if err != nil {
 		return "", err
 	}
@@ -144,7 +141,7 @@ func (o *OCI) Fetch(ctx context.Context, u source.Upstream, found source.Found) 
 	defer cancel()
 	fetched, err := o.fetch(limited, u, spec, found.Revision)
 	if err != nil {
-		return nil, o.busy(u, Explain(ctx, limited, u, err))
+		return nil, o.busy(u, explain(ctx, limited, u, err))
 	}
 	for i, warning := range fetched.Tree.Warnings {
 		if i == maxLoggedWarnings {
@@ -167,7 +164,7 @@ func (o *OCI) fetch(ctx context.Context, u source.Upstream, spec flux.OCIReposit
 	if err != nil {
 		return nil, err
 	}
-	done, err := repository.turn(ctx, o.config.Client)
+	done, err := repository.turn(ctx, o.config.Network)
 	if err != nil {
 		return nil, err
 	}
@@ -182,11 +179,11 @@ func (o *OCI) fetch(ctx context.Context, u source.Upstream, spec flux.OCIReposit
 	if err != nil {
 		return nil, err
 	}
-	layer, err := manifest.layer(spec.LayerSelector)
+	layer, err := manifest.layer(spec.LayerSelector, wordsOf(u).selecting)
 	if err != nil {
 		return nil, u.Fail(source.KindContent, "the manifest of %s %s", manifest.Digest, err)
 	}
-	t := taking{oci: o, upstream: u, spec: spec, repository: repository, layer: layer}
+	t := layerFetch{oci: o, upstream: u, spec: spec, repository: repository, layer: layer}
 	tree, err := t.tree(ctx)
 	if err != nil {
 		return nil, err
@@ -195,8 +192,8 @@ func (o *OCI) fetch(ctx context.Context, u source.Upstream, spec flux.OCIReposit
 	return &source.Artifact{Tree: tree, Detail: detail}, nil
 }
 
-func (o *OCI) open(u source.Upstream, spec flux.OCIRepository) (*Repository, error) {
-	return o.config.Client.Open(u, Access{
+func (o *OCI) open(u source.Upstream, spec flux.OCIRepository) (*repository, error) {
+	return o.client.open(u, access{
 		URL: spec.URL, Insecure: spec.Insecure, Provider: spec.Provider, ServiceAccountName: spec.ServiceAccountName,
 	})
 }
@@ -209,7 +206,7 @@ func (o *OCI) busy(u source.Upstream, err error) error {
 	}
 	at := u
 	at.URL = address(repository)
-	if asked := o.config.Client.network.Busy(at); asked != nil {
+	if asked := o.config.Network.Busy(at); asked != nil {
 		asked.URL = source.Redact(u.URL)
 		return asked
 	}
@@ -220,10 +217,10 @@ func (o *OCI) busy(u source.Upstream, err error) error {
 func address(repository name.Repository) string { return "oci://" + repository.Name() }
 
 // turn waits until the registry has room for a conversation.
-func (r *Repository) turn(ctx context.Context, c *Client) (done func(), err error) {
+func (r *repository) turn(ctx context.Context, network *source.Network) (done func(), err error) {
 	u := r.upstream
 	u.URL = address(r.session.repository)
-	return c.network.Turn(ctx, u)
+	return network.Turn(ctx, u)
 }
 
 func specOf(u source.Upstream) (flux.OCIRepository, error) {
@@ -242,4 +239,17 @@ func digestOf(u source.Upstream, revision fleet.Revision) (string, error) {
 		return "", u.Fail(source.KindInvalid, "revision %q has no digest", source.Shown(text))
 	}
 	return digest, nil
+}
+
+// observed is what Flux's status repeats of the spec.
+func observed(spec flux.OCIRepository) json.RawMessage {
+	status := struct {
+		Ignore        *string             `json:"observedIgnore,omitempty"`
+		LayerSelector *flux.LayerSelector `json:"observedLayerSelector,omitempty"`
+	}{spec.Ignore, spec.LayerSelector}
+	data, err := json.Marshal(status)
+	if err != nil || string(data) == "{}" {
+		return nil
+	}
+	return data
 }

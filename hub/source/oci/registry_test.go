@@ -210,27 +210,20 @@ type bundle struct {
 	store *artifact.Memory
 }
 
-func fetcher(t *testing.T, change ...func(*oci.Config, *oci.ClientConfig, *source.NetworkConfig)) bundle {
+func fetcher(t *testing.T, change ...func(*oci.Config, *source.NetworkConfig)) bundle {
 	t.Helper()
 	store := &artifact.Memory{}
 	metrics := source.NewMetrics(nil)
 	network := source.NetworkConfig{Metrics: metrics}
-	client := oci.ClientConfig{}
 	config := oci.Config{Dir: t.TempDir(), Store: store, Metrics: metrics, Log: slog.New(slog.DiscardHandler)}
 	for _, f := range change {
-		f(&config, &client, &network)
+		f(&config, &network)
 	}
-	client.Network = source.NewNetwork(network)
-	made, err := oci.NewClient(client)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.Client = made
+	config.Network = source.NewNetwork(network)
 	o, err := oci.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(made.Close)
 	return bundle{o, store}
 }
 

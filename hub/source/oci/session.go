@@ -1,7 +1,6 @@
 package oci
 
 import (
-	"context"
 	"net/http"
 	"strings"
 	"sync"
@@ -17,12 +16,16 @@ type session struct {
 	repository name.Repository
 	insecure   bool
 	credential credential
-	// given: Secrets for credentials are there, whether or not one is for this registry.
-	given    bool
-	identity Identity
+	// hasSecrets: Secrets for credentials are there, whether or not one is for this registry.
+	hasSecrets bool
+	identity   Identity
 	// client speaks to the registry, tokens to the service that gives tokens.
 	client, tokens *http.Client
-	used           time.Time // guarded by the Client
+
+	// key is its name; lists are what its registry has been seen to list, under that.
+	key   string
+	lists *source.Recent[string, listing]
+	heads *source.Recent[string, head]
 
 	mu sync.Mutex
 	// scheme is what the registry speaks, once that is known.
@@ -31,10 +34,12 @@ type session struct {
 	basic  bool
 	bearer bearer
 	login  login
+}
 
-	tags     []string
-	tagsAsOf time.Time
-	heads    map[string]head
+// listing is the tags that were listed.
+type listing struct {
+	tags []string
+	asOf time.Time
 }
 
 // head is what a tag pointed to.
@@ -78,9 +83,6 @@ func (t *byHost) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.elsewhere.RoundTrip(req)
 }
 
-// maxRedirects is how often a blob may be elsewhere.
-const maxRedirects = 5
-
 // redirect follows a blob to where it is, which is another host more often than not, with nothing that is for the registry
 // alone. What is not a blob stays at the registry.
 func (s *session) redirect(req *http.Request, via []*http.Request) error {
@@ -90,7 +92,7 @@ func (s *session) redirect(req *http.Request, via []*http.Request) error {
 	}
 	blob := strings.Contains(first.Path, "/blobs/")
 	plain := req.URL.Scheme != "https" && !s.insecure
-	if !blob || plain || req.URL.User != nil || len(via) > maxRedirects {
+	if !blob || plain || req.URL.User != nil || len(via) > source.MaxRedirects {
 		return source.SameHost(req, via)
 	}
 	req.Header.Del("Authorization")
@@ -99,20 +101,57 @@ func (s *session) redirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// limitKey is of a context that says how large an answer may be.
-type limitKey struct{}
-
-type limit struct {
-	bytes   int64
-	problem string
+func (s *session) speaks() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.scheme
 }
 
-func withLimit(ctx context.Context, bytes int64, problem string) context.Context {
-	return context.WithValue(ctx, limitKey{}, limit{bytes, problem})
+func (s *session) setSpeaks(scheme string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.scheme = scheme
 }
 
-// answerLimit is the limit of the request's context.
-func answerLimit(req *http.Request) (int64, string) {
-	l, _ := req.Context().Value(limitKey{}).(limit)
-	return l.bytes, l.problem
+// authorize adds what the registry is known to want.
+func (s *session) authorize(req *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.bearer.good():
+		req.Header.Set("Authorization", "Bearer "+s.bearer.token)
+		s.bearer.unused = false
+	case s.basic:
+		c := s.credential
+		if s.identity != nil {
+			c = s.login.credential()
+		}
+		req.SetBasicAuth(c.username, c.password)
+	}
+}
+
+// head is what a tag pointed to at asOf or later, if that is known.
+func (s *session) head(tag string, asOf time.Time) (string, bool) {
+	known, there := s.heads.Get(tag)
+	return known.digest, there && !asOf.IsZero() && !known.asOf.Before(asOf)
+}
+
+// maxHeads bounds what is remembered of tags.
+const maxHeads = 1000
+
+func (s *session) setHead(tag, digest string, asOf time.Time) {
+	s.heads.Put(tag, head{digest, asOf}, 1)
+}
+
+// listed are the tags that there were at asOf or later, if that is known.
+func (s *session) listed(asOf time.Time) ([]string, bool) {
+	known, there := s.lists.Get(s.key)
+	return known.tags, there && !asOf.IsZero() && !known.asOf.Before(asOf)
+}
+
+// ofList is what a list takes beside its tags, in tags.
+const ofList = 4
+
+func (s *session) setListed(tags []string, asOf time.Time) {
+	s.lists.Put(s.key, listing{tags, asOf}, ofList+len(tags))
 }

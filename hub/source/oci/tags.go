@@ -1,7 +1,6 @@
 package oci
 
 import (
-	"encoding/json"
 	"fmt"
 	"regexp"
 	"strings"
@@ -54,17 +53,4 @@ func newest(tags []string, spec flux.OCIRepository) (string, error) {
 		return "", fmt.Errorf("no tag is a version in %q: of %d tags, %d match spec.ref.semverFilter, and %d of those are versions", spec.Ref.SemVer, len(tags), passed, versions)
 	}
 	return found, nil
-}
-
-// observed is what Flux's status repeats of the spec.
-func observed(spec flux.OCIRepository) json.RawMessage {
-	status := struct {
-		Ignore        *string             `json:"observedIgnore,omitempty"`
-		LayerSelector *flux.LayerSelector `json:"observedLayerSelector,omitempty"`
-	}{spec.Ignore, spec.LayerSelector}
-	data, err := json.Marshal(status)
-	if err != nil || string(data) == "{}" {
-		return nil
-	}
-	return data
 }

@@ -70,6 +70,32 @@ func TestNothingIsPulledThatIsNotSigned(t *testing.T) {
 	refused(t, err, source.KindSignature, "there is no signature of sha256:")
 }
 
+// Whoever may push can put anything in the place of a signature.
+func TestWhatIsNoSignatureDoesNotCount(t *testing.T) {
+	t.Parallel()
+	s, b := plain(t), fetcher(t)
+	digest := s.artifact(t, "latest", map[string]string{"a": "b"})
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pem, err := cryptoutils.MarshalPublicKeyToPEM(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := upstream(s, func(o *flux.OCIRepository, all source.Secrets) {
+		o.Verify = &flux.OCIVerify{Provider: flux.Cosign, SecretRef: &flux.SecretRef{Name: "keys"}}
+		all["verify.secretRef"] = map[string][]byte{"cosign.pub": pem}
+	})
+	for name, layers := range map[string]any{"more layers than a manifest may have": make([]map[string]any, 2001), "no list of layers": "x"} {
+		s.manifest(t, strings.Replace(digest, ":", "-", 1)+".sig", map[string]any{"schemaVersion": 2, "mediaType": ocispec.MediaTypeImageManifest, "layers": layers})
+		_, _, err = fetched(t.Context(), b, u)
+		if source.KindOf(err) != source.KindSignature {
+			t.Errorf("%s: %v; want that there is no good signature", name, err)
+		}
+	}
+}
+
 // A registry from before there were referrers has them by a tag.
 func TestReferrersAreFoundByTheirTagToo(t *testing.T) {
 	t.Parallel()

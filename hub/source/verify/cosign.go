@@ -186,17 +186,17 @@ func keysOf(u source.Upstream, secret map[string][]byte) (*keys, error) {
 		}
 		key, err := cryptoutils.UnmarshalPEMToPublicKey(secret[name])
 		if err != nil {
-			return nil, u.Fail(source.KindInvalid, "spec.verify.secretRef: %s of the Secret is not a public key in PEM form", source.Shown(name))
+			return nil, badSecret(u, "secretRef", "%s of the Secret is not a public key in PEM form", source.Shown(name))
 		}
 		verifier, err := signature.LoadVerifier(key, crypto.SHA256)
 		if err != nil {
-			return nil, u.Fail(source.KindInvalid, "spec.verify.secretRef: the key %s of the Secret is of a kind that is not supported (ECDSA, RSA and Ed25519 are)", source.Shown(name))
+			return nil, badSecret(u, "secretRef", "the key %s of the Secret is of a kind that is not supported (ECDSA, RSA and Ed25519 are)", source.Shown(name))
 		}
 		k.names = append(k.names, name)
 		k.verifiers[name] = verifier
 	}
 	if len(k.names) == 0 {
-		return nil, u.Fail(source.KindInvalid, "spec.verify.secretRef: the Secret has no public key; put it in under a name that ends in .pub")
+		return nil, badSecret(u, "secretRef", "the Secret has no public key; put it in under a name that ends in .pub")
 	}
 	return k, nil
 }

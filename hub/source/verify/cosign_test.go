@@ -264,6 +264,6 @@ func TestASecretWithoutAKeyIsRefusedWithWhatIsWrong(t *testing.T) {
 		"cosign.pub of the Secret is not a public key in PEM form": {"cosign.pub": []byte("canary")},
 	} {
 		whose, err := image(t, r, subject, spec, source.Secrets{"verify.secretRef": secret})
-		refused(t, whose, err, source.KindInvalid, says)
+		refused(t, whose, err, source.KindSignature, says)
 	}
 }

@@ -62,7 +62,8 @@ type Registry interface {
 
 // Image verifies the manifest of the digest ("sha256:HEX"), as spec says, and returns whose signature it found, in words for
 // people; they are empty where a trust policy lets pass what has no good one. Secrets are those of verify.secretRef and
-// verify.trustedRootSecretRef. A signature that is missing or wrong is a KindSignature error; what the registry answers is
+// verify.trustedRootSecretRef. A signature that is missing or wrong is a KindSignature error, and so is
+// a Secret that will not do; what the registry answers is
 // returned as it is.
 func (v *Verifier) Image(ctx context.Context, u source.Upstream, registry Registry, digest string, spec flux.OCIVerify, secrets source.Secrets) (whose string, err error) {
 	defer func() {
@@ -83,6 +84,12 @@ func (v *Verifier) Image(ctx context.Context, u source.Upstream, registry Regist
 		return v.cosign(ctx, c, spec, secrets)
 	}
 	return "", u.Fail(source.KindInvalid, "spec.verify.provider %q is not cosign or notation", spec.Provider)
+}
+
+// badSecret is the failure of a Secret that nothing can be verified by. It is no fault of the spec, which may be as it was when
+// the Secret is mended, so it is tried again: as what is signed wrongly is, of which it has the reason in Flux.
+func badSecret(u source.Upstream, field, format string, args ...any) error {
+	return u.Fail(source.KindSignature, "spec.verify.%s: %s", field, fmt.Sprintf(format, args...))
 }
 
 // check is one verification.

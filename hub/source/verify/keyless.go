@@ -38,11 +38,11 @@ func (v *Verifier) keyless(u source.Upstream, spec flux.OCIVerify, secret map[st
 	case spec.TrustedRootSecretRef != nil:
 		data, there := secret["trusted_root.json"]
 		if !there {
-			return nil, u.Fail(source.KindInvalid, "spec.verify.trustedRootSecretRef: the Secret has no trusted_root.json")
+			return nil, badSecret(u, "trustedRootSecretRef", "the Secret has no trusted_root.json")
 		}
 		trusted, err := root.NewTrustedRootFromJSON(data)
 		if err != nil {
-			return nil, u.Fail(source.KindInvalid, "spec.verify.trustedRootSecretRef: trusted_root.json of the Secret is not a trusted root of Sigstore")
+			return nil, badSecret(u, "trustedRootSecretRef", "trusted_root.json of the Secret is not a trusted root of Sigstore")
 		}
 		k.trusted = trusted
 	case v.trusted != nil:

@@ -271,7 +271,7 @@ func TestWithoutATrustedRootItIsSaidWhatToDo(t *testing.T) {
 	refused(t, whose, err, source.KindSignature, "spec.verify.trustedRootSecretRef", "--trusted-root FILE")
 	spec, secrets := keyless([]byte("canary"), wanted)
 	whose, err = image(t, r, subject, spec, secrets)
-	refused(t, whose, err, source.KindInvalid, "trusted_root.json of the Secret is not a trusted root of Sigstore")
+	refused(t, whose, err, source.KindSignature, "spec.verify.trustedRootSecretRef: trusted_root.json of the Secret is not a trusted root of Sigstore")
 	if len(r.asked) != 0 {
 		t.Errorf("the registry was asked for %v", r.asked)
 	}

@@ -52,7 +52,7 @@ func (v *Verifier) notation(ctx context.Context, c check, secrets source.Secrets
 	}
 	by, err := verifier.NewWithOptions(policy, trusted, nil, options)
 	if err != nil {
-		return "", u.Fail(source.KindInvalid, "spec.verify.secretRef: %s of the Secret is not a good trust policy: %s", policyFile, source.Shown(err.Error()))
+		return "", badSecret(u, "secretRef", "%s of the Secret is not a good trust policy: %s", policyFile, source.Shown(err.Error()))
 	}
 	signatures := &signatures{check: &c}
 	_, outcomes, err := notation.Verify(ctx, by, signatures, notation.VerifyOptions{
@@ -117,11 +117,11 @@ const revocationTime = 5 * time.Second
 func policyOf(u source.Upstream, secret map[string][]byte) (*trustpolicy.Document, error) {
 	data, there := secret[policyFile]
 	if !there {
-		return nil, u.Fail(source.KindInvalid, "spec.verify.secretRef: the Secret has no %s", policyFile)
+		return nil, badSecret(u, "secretRef", "the Secret has no %s", policyFile)
 	}
 	var policy trustpolicy.Document
 	if json.Unmarshal(data, &policy) != nil {
-		return nil, u.Fail(source.KindInvalid, "spec.verify.secretRef: %s of the Secret is not JSON of a trust policy", policyFile)
+		return nil, badSecret(u, "secretRef", "%s of the Secret is not JSON of a trust policy", policyFile)
 	}
 	for i, statement := range policy.TrustPolicies {
 		if statement.SignatureVerification.VerificationLevel == trustpolicy.LevelSkip.Name {
@@ -156,12 +156,12 @@ func certificatesOf(u source.Upstream, secret map[string][]byte) (certificates, 
 		}
 		parsed, err := x509.ParseCertificates(raw)
 		if err != nil || len(parsed) == 0 {
-			return nil, u.Fail(source.KindInvalid, "spec.verify.secretRef: %s of the Secret holds no certificate", source.Shown(name))
+			return nil, badSecret(u, "secretRef", "%s of the Secret holds no certificate", source.Shown(name))
 		}
 		found = append(found, parsed...)
 	}
 	if len(found) == 0 {
-		return nil, u.Fail(source.KindInvalid, "spec.verify.secretRef: the Secret has no certificate; put it in under a name that ends in .crt or .pem")
+		return nil, badSecret(u, "secretRef", "the Secret has no certificate; put it in under a name that ends in .crt or .pem")
 	}
 	return found, nil
 }

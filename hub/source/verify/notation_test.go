@@ -205,7 +205,7 @@ func TestASecretOfNotationThatLacksSomethingIsRefused(t *testing.T) {
 		spec, secrets := a.trusting("strict", "*")
 		change(secrets["verify.secretRef"])
 		whose, err := image(t, r, subject, spec, secrets)
-		refused(t, whose, err, source.KindInvalid, says)
+		refused(t, whose, err, source.KindSignature, says)
 	}
 }
 

@@ -344,7 +344,8 @@ type ReconcileResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// RFC 3339 with nanoseconds; compare with status.lastHandledReconcileAt. Empty after a dry run.
 	RequestedAt string `protobuf:"bytes,1,opt,name=requested_at,json=requestedAt,proto3" json:"requested_at,omitempty"`
-	// The Source that was asked too: kind, namespace and name.
+	// The Source of with_source: kind, namespace and name. It was asked too, unless it is an ExternalArtifact: what that has is
+	// pushed.
 	SourceKind      string `protobuf:"bytes,2,opt,name=source_kind,json=sourceKind,proto3" json:"source_kind,omitempty"`
 	SourceNamespace string `protobuf:"bytes,3,opt,name=source_namespace,json=sourceNamespace,proto3" json:"source_namespace,omitempty"`
 	SourceName      string `protobuf:"bytes,4,opt,name=source_name,json=sourceName,proto3" json:"source_name,omitempty"`

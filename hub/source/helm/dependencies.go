@@ -16,8 +16,8 @@ import (
 	"flotilla.dev/flotilla/pkg/flux"
 )
 
-// needs are the dependencies of a chart in a directory.
-type needs struct {
+// dependencies are those of a chart in a directory.
+type dependencies struct {
 	chart *chart
 	tree  *artifact.Tree
 	dir   *directory
@@ -33,24 +33,24 @@ type addition func(ctx context.Context, out *packer) error
 // resolve finds the dependencies that the chart has not in it, which are present by name. As in Flux what is in Chart.lock goes
 // before Chart.yaml, whatever its digest; and where as many charts are in the chart as it needs, none is looked for.
 // Dependencies of dependencies are in those, as helm package puts them there.
-func (n *needs) resolve(ctx, limited context.Context, m *metadata, present map[string]bool) ([]addition, error) {
-	wanted, err := n.wanted(limited, m)
+func (ds *dependencies) resolve(ctx, limited context.Context, m *metadata, present map[string]bool) ([]addition, error) {
+	declared, err := ds.declared(limited, m)
 	if err != nil {
 		return nil, err
 	}
-	if len(present) == len(wanted) {
+	if len(present) == len(declared) {
 		return nil, nil
 	}
-	if limit := n.look.limits.Dependencies; len(wanted) > limit {
-		return nil, tooLarge("the chart has %d dependencies; it may have %d", len(wanted), limit)
+	if limit := ds.look.limits.Dependencies; len(declared) > limit {
+		return nil, tooLarge("the chart has %d dependencies; it may have %d", len(declared), limit)
 	}
-	n.begun, n.taken = time.Now(), map[string]bool{}
+	ds.begun, ds.taken = time.Now(), map[string]bool{}
 	var added []addition
-	for _, d := range wanted {
+	for _, d := range declared {
 		if present[d.as()] || present[d.Name] {
 			continue
 		}
-		more, err := n.one(ctx, limited, d)
+		more, err := ds.one(ctx, limited, d)
 		if err != nil {
 			return nil, inside(fmt.Sprintf("dependency %q", source.Shown(d.Name)), err)
 		}
@@ -61,10 +61,10 @@ func (n *needs) resolve(ctx, limited context.Context, m *metadata, present map[s
 	return added, nil
 }
 
-// wanted are the dependencies of the lock file, or else of the chart.
-func (n *needs) wanted(ctx context.Context, m *metadata) ([]*dependency, error) {
+// declared are the dependencies of the lock file, or else of the chart.
+func (ds *dependencies) declared(ctx context.Context, m *metadata) ([]*dependency, error) {
 	for _, name := range []string{"Chart.lock", "requirements.lock"} {
-		text, err := n.dir.read(ctx, name)
+		text, err := ds.dir.read(ctx, name)
 		if err != nil {
 			return nil, err
 		}
@@ -74,7 +74,7 @@ func (n *needs) wanted(ctx context.Context, m *metadata) ([]*dependency, error) 
 		var lock struct {
 			Dependencies []*dependency `json:"dependencies"`
 		}
-		at := source.Shown(path.Join(n.dir.at, name))
+		at := source.Shown(path.Join(ds.dir.at, name))
 		if err := decode(at, trimmed(text), &lock); err != nil {
 			return nil, err
 		}
@@ -88,67 +88,71 @@ func (n *needs) wanted(ctx context.Context, m *metadata) ([]*dependency, error) 
 	return m.Dependencies, nil
 }
 
-func (n *needs) one(ctx, limited context.Context, d *dependency) (addition, error) {
+func (ds *dependencies) one(ctx, limited context.Context, d *dependency) (addition, error) {
 	if d.Repository == "" || strings.HasPrefix(d.Repository, "file://") {
-		return n.local(limited, d)
+		return ds.local(limited, d)
 	}
-	data, err := n.remote(ctx, limited, d)
+	data, version, err := ds.remote(ctx, limited, d)
 	if err != nil {
 		return nil, err
 	}
-	return n.archive(limited, d, data)
+	more, err := ds.archive(limited, d, data)
+	if err != nil {
+		return nil, inside("version "+source.Shown(version), err)
+	}
+	return more, nil
 }
 
 // archive adds a packaged chart.
-func (n *needs) archive(ctx context.Context, d *dependency, data []byte) (addition, error) {
-	found, err := n.look.archive(ctx, data, 1, nil)
+func (ds *dependencies) archive(ctx context.Context, d *dependency, data []byte) (addition, error) {
+	found, err := ds.look.archive(ctx, data, 1, nil)
 	if err != nil {
 		return nil, err
 	}
 	if found.Name != d.Name {
-		return nil, wrong("the chart's name is %q", source.Shown(found.Name))
+		return nil, wrong("its name is %q", source.Shown(found.Name))
 	}
 	at := path.Join("charts", fileName(found.Name, found.Version))
-	if !n.take(at) {
+	if !ds.take(at) {
 		return nil, nil // needed twice, under two aliases
 	}
 	return func(_ context.Context, out *packer) error { return out.add(at, data) }, nil
 }
 
 // take reports whether the place in charts/ is free, and takes it.
-func (n *needs) take(at string) bool {
-	if n.taken[at] {
+func (ds *dependencies) take(at string) bool {
+	if ds.taken[at] {
 		return false
 	}
-	n.taken[at] = true
+	ds.taken[at] = true
 	return true
 }
 
 // local finds a dependency in the source, and nowhere else: in charts/, or at a path from the chart.
-func (n *needs) local(ctx context.Context, d *dependency) (addition, error) {
-	at := path.Join(n.dir.at, "charts", d.Name)
+func (ds *dependencies) local(ctx context.Context, d *dependency) (addition, error) {
+	at := path.Join(ds.dir.at, "charts", d.Name)
 	if d.Repository != "" {
 		parsed, err := url.Parse(d.Repository)
 		if err != nil {
 			return nil, wrong("the repository %q is not a path", source.Shown(d.Repository))
 		}
-		at = path.Join(n.dir.at, parsed.Host, parsed.Path)
+		at = path.Join(ds.dir.at, parsed.Host, parsed.Path)
 	}
 	constraint, err := semver.NewConstraint(d.Version)
 	if err != nil {
 		return nil, wrong("%q is not a version or a range of versions", source.Shown(d.Version))
 	}
-	if file, found := n.tree.Lookup(at); found {
-		if file.Size > n.look.limits.Chart {
-			return nil, tooLarge("%s has %d bytes; a chart may have %d", source.Shown(at), file.Size, n.look.limits.Chart)
+	if file, found := ds.tree.Lookup(at); found {
+		if file.Size > ds.look.limits.Chart {
+			return nil, tooLarge("%s has %d bytes; a chart may have %d", source.Shown(at), file.Size, ds.look.limits.Chart)
 		}
-		data, err := n.chart.blob(ctx, file.Digest)
+		data, err := ds.chart.blob(ctx, file.Digest)
 		if err != nil {
 			return nil, err
 		}
-		return n.archive(ctx, d, data)
+		return ds.archive(ctx, d, data)
 	}
-	dir, err := n.chart.directory(n.tree, at)
+	dir, err := ds.chart.directory(ds.tree, at)
 	if err != nil {
 		return nil, err
 	}
@@ -160,17 +164,17 @@ func (n *needs) local(ctx context.Context, d *dependency) (addition, error) {
 	if err != nil || !constraint.Check(version) {
 		return nil, wrong("%s has version %s, which is not in the range %q", source.Shown(at), source.Shown(m.Version), source.Shown(d.Version))
 	}
-	return n.files(ctx, d, dir)
+	return ds.files(ctx, d, dir)
 }
 
 // files adds a chart's directory.
-func (n *needs) files(ctx context.Context, d *dependency, dir *directory) (addition, error) {
-	files, _, err := dir.look(ctx, n.look)
+func (ds *dependencies) files(ctx context.Context, d *dependency, dir *directory) (addition, error) {
+	files, _, err := dir.look(ctx, ds.look)
 	if err != nil {
 		return nil, err
 	}
 	at := path.Join("charts", path.Base(d.as()))
-	if _, isThere := n.dir.files.Sub(at); isThere || !n.take(at) {
+	if _, isThere := ds.dir.files.Sub(at); isThere || !ds.take(at) {
 		return nil, wrong("its place in the chart, %s, is another's", source.Shown(at))
 	}
 	return func(ctx context.Context, out *packer) error {
@@ -189,63 +193,64 @@ func (n *needs) files(ctx context.Context, d *dependency, dir *directory) (addit
 
 // remote downloads a dependency from its repository, with the credentials of the namespace's HelmRepository of that address,
 // if there is one.
-func (n *needs) remote(ctx, limited context.Context, d *dependency) ([]byte, error) {
-	u, err := n.repository(d.Repository)
+func (ds *dependencies) remote(ctx, limited context.Context, d *dependency) (data []byte, version string, err error) {
+	u, err := ds.repository(d.Repository)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	u.AsOf = n.begun
+	u.AsOf = ds.begun
 	if strings.HasPrefix(repositorySpec(u).URL, "oci://") {
-		from, err := n.chart.registry(u, d.Name, d.Version)
+		from, err := ds.chart.registry(u, d.Name, d.Version)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
-		from.AsOf = n.begun
-		found, err := n.chart.tag(ctx, from, d.Name, d.Version)
+		from.AsOf = ds.begun
+		found, err := ds.chart.tag(ctx, from, d.Name, d.Version)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
-		data, _, err := n.chart.layer(ctx, from, found)
-		return data, err
+		data, _, err := ds.chart.layer(ctx, from, found)
+		return data, versionOf(found), err
 	}
-	digest, err := n.chart.listed(ctx, limited, u)
+	u = ofChart(u)
+	digest, err := ds.chart.listed(ctx, limited, u)
 	if err != nil {
-		return nil, explain(ctx, limited, u, err)
+		return nil, "", explain(ctx, limited, u, err)
 	}
-	index, err := n.chart.indexes.get(limited, digest, func() ([]byte, error) { return n.chart.blob(limited, digest) })
+	index, err := ds.chart.indexes.get(limited, digest, func() ([]byte, error) { return ds.chart.blob(limited, digest) })
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	release, err := index.find(d.Name, d.Version)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	data, _, err := n.chart.release(ctx, limited, u, d.Name, release, nil)
-	return data, err
+	data, _, err = ds.chart.release(ctx, limited, u, d.Name, release, nil)
+	return data, release.version, err
 }
 
 // repository is the HelmRepository of the address, or one without credentials.
-func (n *needs) repository(address string) (source.Upstream, error) {
-	wanted, ok := normal(address)
-	if !ok || (!strings.HasPrefix(wanted, "http://") && !strings.HasPrefix(wanted, "https://") && !strings.HasPrefix(wanted, "oci://")) {
+func (ds *dependencies) repository(address string) (source.Upstream, error) {
+	named, ok := normal(address)
+	if !ok || (!strings.HasPrefix(named, "http://") && !strings.HasPrefix(named, "https://") && !strings.HasPrefix(named, "oci://")) {
 		if strings.HasPrefix(address, "@") || strings.HasPrefix(address, "alias:") {
 			return source.Upstream{}, wrong("the repository %q is an alias, which only the machine of who wrote it knows; write its URL", source.Shown(address))
 		}
 		return source.Upstream{}, wrong("the repository %q is not of http, https, oci or file", source.Shown(source.Redact(address)))
 	}
-	for _, u := range n.chart.u.Repositories {
-		if has, _ := normal(repositorySpec(u).URL); has == wanted {
-			u.Party = n.chart.u.Party
+	for _, u := range ds.chart.u.Repositories {
+		if has, _ := normal(repositorySpec(u).URL); has == named {
+			u.Party = ds.chart.u.Party
 			return u, nil
 		}
 	}
-	spec := flux.HelmRepository{URL: wanted}
-	if strings.HasPrefix(wanted, "oci://") {
+	spec := flux.HelmRepository{URL: named}
+	if strings.HasPrefix(named, "oci://") {
 		spec.Type = flux.HelmRepositoryOCI
 	}
 	return source.Upstream{
-		ID: "dependency " + wanted, Remote: "dependency " + wanted, Kind: "HelmRepository", URL: source.Redact(wanted), Spec: spec,
-		Party: n.chart.u.Party, Timeout: cmp.Or(n.chart.u.Timeout, time.Minute),
+		ID: "dependency " + named, Remote: "dependency " + named, Kind: "HelmRepository", URL: source.Redact(named), Spec: spec,
+		Party: ds.chart.u.Party, Timeout: cmp.Or(ds.chart.u.Timeout, time.Minute),
 	}, nil
 }
 
