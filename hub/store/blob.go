@@ -261,8 +261,9 @@ func (b *Blobs) Kept(ctx context.Context, nodes []artifact.Node) (map[fleet.Dige
 		if _, err := tx.Exec(ctx, refreshBlobs, rawDigests(digests)); err != nil {
 			return explain("look for kept blobs", err)
 		}
-		const query = `SELECT w.digest, (SELECT count(*) FROM blob_part p JOIN blob b ON b.digest = p.part
-				WHERE p.whole = w.digest AND NOT b.lost)
+		// A Tree of 20,000 files has as many parts, and each has its row: only those that are lost are looked for.
+		const query = `SELECT w.digest, (SELECT count(*) FROM blob_part p
+				WHERE p.whole = w.digest AND NOT EXISTS (SELECT FROM blob b WHERE b.digest = p.part AND b.lost))
 			FROM blob w WHERE w.digest = ANY($1) AND NOT w.lost`
 		rows, err := tx.Query(ctx, query, rawDigests(digests))
 		if err != nil {
