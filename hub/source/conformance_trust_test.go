@@ -82,17 +82,16 @@ func TestEveryKindSaysThatASecretWillNotDo(t *testing.T) {
 // Of Secrets that signatures are verified by Flux says something else, and it is tried again as well.
 func TestEveryKindSaysThatNothingCanBeVerifiedByASecret(t *testing.T) {
 	eachKind(t, false, func(t *testing.T, k kind) {
+		if !k.verify {
+			return
+		}
 		s, hub := k.start(t, protection{}), newReplica(t, source.Addresses{})
 		s.change("content")
 		for name, keys := range map[string]map[string][]byte{
 			"no key":   {"other": []byte(wrongPassword)},
 			"no key's": {"a.pub": []byte(wrongPassword), "a.asc": []byte(wrongPassword)},
 		} {
-			u, can := verified(with(s.upstream, "verify.secretRef", keys))
-			if !can {
-				t.Skip("of this kind nothing is signed")
-			}
-			err := hub.try(t.Context(), u)
+			err := hub.try(t.Context(), verified(t, with(s.upstream, "verify.secretRef", keys)))
 			if source.KindOf(err) != source.KindSignature || strings.Contains(err.Error(), wrongPassword) || !strings.Contains(err.Error(), "spec.verify.secretRef") {
 				t.Errorf("%s: %s error %v, want one of signatures", name, source.KindOf(err), err)
 			}
@@ -100,24 +99,24 @@ func TestEveryKindSaysThatNothingCanBeVerifiedByASecret(t *testing.T) {
 	})
 }
 
-// verified asks for signatures, if its kind can have them.
-func verified(u source.Upstream) (_ source.Upstream, can bool) {
+// verified asks for signatures.
+func verified(t *testing.T, u source.Upstream) source.Upstream {
+	t.Helper()
 	keys := flux.SecretRef{Name: "keys"}
 	switch spec := u.Spec.(type) {
 	case flux.GitRepository:
 		spec.Verify = &flux.GitVerify{Mode: "HEAD", SecretRef: keys}
 		u.Spec = spec
-		return u, true
 	case flux.OCIRepository:
 		spec.Verify = &flux.OCIVerify{Provider: flux.Cosign, SecretRef: &keys}
 		u.Spec = spec
-		return u, true
 	case flux.HelmChart:
 		spec.Verify = &flux.OCIVerify{Provider: flux.Cosign, SecretRef: &keys}
 		u.Spec = spec
-		return u, spec.SourceRef.Kind == "HelmRepository"
+	default:
+		t.Fatalf("%T has no spec.verify", spec)
 	}
-	return u, false
+	return u
 }
 
 // retrusted has other keys of TLS, in whichever Secret they are.

@@ -38,6 +38,8 @@ type kind struct {
 	header bool
 	// proxy: the kind has spec.proxySecretRef.
 	proxy bool
+	// verify: the kind has spec.verify.
+	verify bool
 	// elsewhere: what is fetched may be at another host, which is followed without a credential, as registries and Helm repositories have it.
 	elsewhere bool
 	// signed: a request's signature is of the path that was asked for, so that no server redirects.
@@ -47,14 +49,14 @@ type kind struct {
 }
 
 var kinds = []kind{
-	{name: "GitRepository over HTTP", start: startGit, http: true, proxy: true},
-	{name: "GitRepository over SSH", start: startGitSSH, proxy: true},
-	{name: "OCIRepository", start: startOCI, http: true, header: true, proxy: true, elsewhere: true},
-	{name: "OCIRepository with tokens", start: startOCITokens, http: true, proxy: true, elsewhere: true},
+	{name: "GitRepository over HTTP", start: startGit, http: true, proxy: true, verify: true},
+	{name: "GitRepository over SSH", start: startGitSSH, proxy: true, verify: true},
+	{name: "OCIRepository", start: startOCI, http: true, header: true, proxy: true, elsewhere: true, verify: true},
+	{name: "OCIRepository with tokens", start: startOCITokens, http: true, proxy: true, elsewhere: true, verify: true},
 	{name: "Bucket", start: startBucket, http: true, proxy: true, signed: true},
 	{name: "HelmRepository", start: startHelmRepository, http: true, elsewhere: true},
-	{name: "HelmChart over HTTP", start: startHelmChart, http: true, elsewhere: true},
-	{name: "HelmChart of a registry", start: startHelmChartOCI, http: true, elsewhere: true, questions: 2}, // the tags, and one of them
+	{name: "HelmChart over HTTP", start: startHelmChart, http: true, elsewhere: true, verify: true},
+	{name: "HelmChart of a registry", start: startHelmChartOCI, http: true, elsewhere: true, verify: true, questions: 2}, // the tags, and one of them
 	{name: "HelmChart of a Bucket", start: startHelmChartOfBucket, http: true, signed: true, of: "Bucket"},
 }
 
