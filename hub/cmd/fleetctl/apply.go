@@ -111,7 +111,7 @@ func (a *app) expectLooks(ctx context.Context, h *hub, goals []goal, stored []de
 	defer cancel()
 	for i := range goals {
 		g := &goals[i]
-		if g.ref.kind.Category != "sources" {
+		if g.ref.kind.Category != resource.Sources {
 			continue
 		}
 		requestedAt := ""
