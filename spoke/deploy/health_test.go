@@ -59,9 +59,13 @@ func TestADeploymentPastItsDeadlineHasFailed(t *testing.T) {
 	b := newBundle(t).start()
 	b.deploy(strings.Replace(b.deployment("web", annotations("demo/fail", "crash")), `"spec":{"rev`, `"spec":{"progressDeadlineSeconds":1,"rev`, 1))
 	b.healthy(fleet.False)
-	if s := b.status(); !s.Failed || !strings.Contains(s.Healthy.Message, "CrashLoopBackOff") {
-		t.Errorf("status %+v", s)
-	}
+	// That it is past its deadline may be seen before its Pod says why.
+	b.eventually("the reason is that of its Pod", func() error {
+		if s := b.status(); !s.Failed || !strings.Contains(s.Healthy.Message, "CrashLoopBackOff") {
+			return fmt.Errorf("status %+v", s)
+		}
+		return nil
+	})
 }
 
 func TestAJobIsHealthyWhenItHasCompleted(t *testing.T) {
