@@ -14,6 +14,7 @@ import (
 	"flotilla.dev/flotilla/pkg/artifact"
 	"flotilla.dev/flotilla/pkg/build"
 	"flotilla.dev/flotilla/pkg/build/cache"
+	"flotilla.dev/flotilla/pkg/confine"
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
@@ -32,6 +33,9 @@ const (
 	fromPool = 3
 	toPool   = 4
 )
+
+// maxFiles is how many files a worker may have open; it opens none.
+const maxFiles = 32
 
 // maxStack is more than kustomize needs for anything but nesting without end.
 const maxStack = 64 << 20
@@ -52,7 +56,7 @@ func Main() {
 		fmt.Fprintln(os.Stderr, "render worker: settings:", err)
 		os.Exit(2)
 	}
-	if err := limit(s); err != nil {
+	if err := confine.Limit(s.Memory, maxFiles); err != nil {
 		fmt.Fprintln(os.Stderr, "render worker: limits:", err)
 		os.Exit(2)
 	}
@@ -165,7 +169,7 @@ func (c *child) serve() error {
 		if err := json.Unmarshal(payload, &t); err != nil || kind != msgJob {
 			return fmt.Errorf("message %q instead of a job: %w", kind, err)
 		}
-		if err := limitJob(c.settings.CPU); err != nil {
+		if err := confine.MoreCPU(c.settings.CPU); err != nil {
 			return err
 		}
 		fsys := newFiles(c)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"flotilla.dev/flotilla/pkg/build"
+	"flotilla.dev/flotilla/pkg/confine"
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
@@ -38,7 +39,7 @@ func (p *Pool) Gone(used bool) { p.began(used, &goneError{"it was killed"}) }
 func (p *Pool) SetProgram(program func() (string, error)) { p.config.program = program }
 
 // Program is the one that workers run.
-func Program() (string, error) { return executable() }
+func Program() (string, error) { return confine.Executable() }
 
 // Workers are the processes of the pool's workers.
 func (p *Pool) Workers() []*os.Process {

@@ -1,19 +1,17 @@
 package render
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"flotilla.dev/flotilla/pkg/artifact"
 	"flotilla.dev/flotilla/pkg/build"
+	"flotilla.dev/flotilla/pkg/confine"
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
@@ -99,7 +97,7 @@ func (w *worker) postMortem(broken error, heard bool) error {
 	case <-time.After(exitTime):
 		w.stop()
 	}
-	lines := w.output.lines()
+	lines := w.output.Lines()
 	why := w.command.ProcessState.String()
 	if len(lines) > 0 {
 		why = lines[0]
@@ -107,81 +105,27 @@ func (w *worker) postMortem(broken error, heard bool) error {
 	if !heard {
 		return &goneError{why}
 	}
-	for _, line := range lines {
-		switch {
-		case strings.Contains(line, "out of memory"), strings.Contains(line, "cannot allocate memory"):
-			return overMemory(w.config)
-		case strings.Contains(line, "pthread_create failed"), strings.Contains(line, "failed to create new OS thread"):
-			// For want of memory, unless the machine has no more threads to give: then no other worker starts either.
-			return &limitError{why: overMemory(w.config).Error(), unsure: true}
-		case strings.Contains(line, "stack overflow"), strings.Contains(line, "stack exceeds"):
-			return &limitError{why: "it is nested too deep"}
-		case line == overCPU:
-			return &limitError{why: fmt.Sprintf("it used more than %s of processor time", w.config.CPU), time: true}
-		}
+	switch confine.Diagnose(lines) {
+	case confine.OutOfMemory:
+		return overMemory(w.config)
+	case confine.NoThread:
+		return &limitError{why: overMemory(w.config).Error(), unsure: true}
+	case confine.TooDeep:
+		return &limitError{why: "it is nested too deep"}
+	case confine.OutOfCPU:
+		return &limitError{why: fmt.Sprintf("it used more than %s of processor time", w.config.CPU), time: true}
 	}
-	if killed(w.command.ProcessState) {
+	if confine.Killed(w.command.ProcessState) {
 		return fmt.Errorf("the render worker was killed from outside: %w", broken)
 	}
 	return &limitError{why: "it crashed: " + why}
 }
 
-// overCPU is what a worker prints when its processor time is over.
-const overCPU = "render worker: processor time is over"
-
-// Bounds of what a worker prints: longer lines are cut, and more lines dropped.
-const (
-	maxLine  = 512
-	maxLines = 64
-)
-
-// output is what a worker prints while it has a job.
-type output struct {
-	log *slog.Logger
-
-	mu      sync.Mutex
-	printed []string
-}
-
-func (o *output) begin() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.printed = nil
-}
-
-func (o *output) lines() []string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.printed
-}
-
-// read takes what the worker prints until it ends.
-func (o *output) read(from *os.File) {
-	reader := bufio.NewReaderSize(from, maxLine)
-	for {
-		line, cut, err := reader.ReadLine()
-		if text := strings.TrimSpace(strings.ToValidUTF8(string(line), "?")); text != "" {
-			o.add(text)
-		}
-		for cut && err == nil {
-			_, cut, err = reader.ReadLine()
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-func (o *output) add(text string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if len(o.printed) == maxLines {
-		return
-	}
-	o.printed = append(o.printed, text)
+// print logs what a worker prints.
+func (w *worker) print(line string) {
 	level := slog.LevelWarn
-	if strings.HasPrefix(text, "# Warning:") { // kustomize's, about deprecated fields, at every build
+	if strings.HasPrefix(line, "# Warning:") { // kustomize's, about deprecated fields, at every build
 		level = slog.LevelDebug
 	}
-	o.log.Log(context.Background(), level, "render worker printed", "line", text)
+	w.config.Log.Log(context.Background(), level, "render worker printed", "worker", w.command.Process.Pid, "line", line)
 }

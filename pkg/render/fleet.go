@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"flotilla.dev/flotilla/pkg/confine"
 )
 
 // What a pool has of workers: those at work, idle ones that wait for their tenants' next builds, and spare ones that serve
@@ -92,7 +94,7 @@ func (p *Pool) surplus() (out []*worker) {
 			continue
 		}
 		kept++
-		if memory += resident(w.command.Process.Pid); kept > 1 && (kept > maxIdle || memory > p.config.Idle) {
+		if memory += confine.Resident(w.command.Process.Pid); kept > 1 && (kept > maxIdle || memory > p.config.Idle) {
 			p.idle = slices.Delete(p.idle, i, i+1)
 			delete(p.workers, w)
 			out = append(out, w)

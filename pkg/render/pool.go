@@ -14,6 +14,7 @@ import (
 
 	"flotilla.dev/flotilla/pkg/artifact"
 	"flotilla.dev/flotilla/pkg/build"
+	"flotilla.dev/flotilla/pkg/confine"
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/run"
 )
@@ -108,7 +109,7 @@ func New(config Config) (*Pool, error) {
 	config.Idle = cmp.Or(config.Idle, int64(config.Workers)*config.Memory)
 	config.JobsPerWorker = cmp.Or(config.JobsPerWorker, 1000)
 	config.Log = cmp.Or(config.Log, slog.Default())
-	config.program = executable
+	config.program = confine.Executable
 	if config.Workers < 0 || config.Memory < 64<<20 || config.CPU < time.Second || config.Wall < 0 || config.Idle < 0 || config.JobsPerWorker < 0 || config.CheckEvery < 0 {
 		return nil, fmt.Errorf("render: %w: workers %d, memory %d (at least 64 MiB), CPU %s (at least 1s), wall %s, jobs %d",
 			fleet.ErrInvalid, config.Workers, config.Memory, config.CPU, config.Wall, config.JobsPerWorker)

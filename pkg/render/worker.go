@@ -5,14 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"os/exec"
-	"strconv"
 	"sync"
 	"time"
 
 	"flotilla.dev/flotilla/pkg/artifact"
+	"flotilla.dev/flotilla/pkg/confine"
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
@@ -26,7 +25,7 @@ type worker struct {
 	command *exec.Cmd
 	to      *os.File
 	from    *os.File
-	output  *output
+	output  *confine.Output
 	exited  chan struct{} // closed when the process is gone and its output is read
 
 	mu     sync.Mutex
@@ -68,10 +67,10 @@ func startWorker(config Config) (_ *worker, err error) {
 	for _, file := range []*os.File{childIn, childOut, childErr} {
 		_ = file.Close() // the child has its own
 	}
-	w.output = &output{log: config.Log.With("worker", w.command.Process.Pid)}
+	w.output = &confine.Output{Line: w.print}
 	go func() {
 		defer close(w.exited)
-		w.output.read(printed)
+		w.output.Read(printed)
 		_ = printed.Close()
 		w.mu.Lock()
 		w.reaped = true
@@ -93,15 +92,8 @@ func command(config Config, value string, stderr *os.File, files []*os.File) (*e
 		Stdout:      stderr,
 		Stderr:      stderr,
 		ExtraFiles:  files,
-		SysProcAttr: attributes(),
-		Env: []string{
-			variable + "=" + value,
-			"GOMEMLIMIT=" + strconv.FormatInt(memoryLimit(config.Memory), 10),
-			"GOGC=200",
-			"GOMAXPROCS=2",     // one build and its garbage; more would take more than a build's share, and memory for threads
-			"GOTRACEBACK=none", // the reason of a crash is enough, and is one line
-			"TMPDIR=/nonexistent",
-		},
+		SysProcAttr: confine.Attributes(),
+		Env:         append(confine.Environment(config.Memory), variable+"="+value),
 	}, nil
 }
 
@@ -119,7 +111,7 @@ func (w *worker) kill() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.reaped {
-		killGroup(w.command.Process.Pid)
+		confine.KillGroup(w.command.Process.Pid)
 	}
 	_ = w.command.Process.Kill()
 }
@@ -136,7 +128,7 @@ func (w *worker) stop() {
 func (w *worker) run(ctx context.Context, stopped <-chan struct{}, o order) (Result, bool, error) {
 	w.tenant = o.Tenant
 	w.jobs++
-	w.output.begin()
+	w.output.Begin()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s := &session{worker: w, order: o, began: make(chan struct{}), looked: map[string]bool{}, peeked: map[string]bool{}}
@@ -195,7 +187,7 @@ func (w *worker) guard(ctx context.Context, cancel context.CancelCauseFunc, bega
 				cancel(late)
 			case <-memory.C:
 				// RLIMIT_DATA stops nearly all before it; mapped memory that it does not count ends here.
-				if resident(w.command.Process.Pid) <= w.config.Memory+residentSlack {
+				if confine.Resident(w.command.Process.Pid) <= w.config.Memory+confine.CodeSize {
 					continue
 				}
 				cancel(overMemory(w.config))
@@ -212,9 +204,3 @@ func (w *worker) guard(ctx context.Context, cancel context.CancelCauseFunc, bega
 
 // startTime is how long a fresh worker may take to begin its first job.
 const startTime = 30 * time.Second
-
-// residentSlack is the worker's code, which is resident and no work of the build.
-const residentSlack = 128 << 20
-
-// memoryLimit is what the garbage collector of a worker aims at, below the limit at which the worker dies.
-func memoryLimit(memory int64) int64 { return int64(math.Round(float64(memory) * 0.6)) }
