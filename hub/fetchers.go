@@ -14,30 +14,30 @@ import (
 	"flotilla.dev/flotilla/pkg/resource"
 )
 
-// fetchers are what brings Sources, by kind.
-func fetchers(config Config, fleet *store.Store, network *source.Network, metrics *source.Metrics, mirrors *git.Git) (source.Kinds, error) {
+// fetchers are what brings Sources, by kind, and what packages charts.
+func fetchers(config Config, fleet *store.Store, network *source.Network, metrics *source.Metrics, mirrors *git.Git) (source.Kinds, *helm.Helm, error) {
 	trusted, err := trustedRoot(config)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	registries, err := oci.New(oci.Config{
 		Network: network, Dir: filepath.Join(config.DataDir, "layers"), Store: fleet.Blobs(), Metrics: metrics, TrustedRoot: trusted, Log: config.Log,
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	buckets, err := bucket.New(bucket.Config{Store: fleet.Blobs(), Network: network, Metrics: metrics, Log: config.Log})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	charts, err := helm.New(helm.Config{Dir: filepath.Join(config.DataDir, "indexes"), Store: fleet.Blobs(), Network: network, Registry: registries, Metrics: metrics})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	return source.Kinds{
 		resource.GitRepository.Name: mirrors, resource.OCIRepository.Name: registries, resource.Bucket.Name: buckets,
 		resource.HelmRepository.Name: charts.Repositories(), resource.HelmChart.Name: charts.Charts(),
-	}, nil
+	}, charts, nil
 }
 
 // trustedRoot is whom keyless signatures are trusted by; nil: nobody, where a Source does not say.

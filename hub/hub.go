@@ -94,13 +94,13 @@ func assemble(config Config, root identity.Root, fleet *store.Store, listeners *
 	if err != nil {
 		return nil, err
 	}
-	kinds, err := fetchers(config, fleet, network, metrics, mirrors)
+	kinds, charts, err := fetchers(config, fleet, network, metrics, mirrors)
 	if err != nil {
 		return nil, err
 	}
 	toRelease, _ := fleet.Watch(store.TopicObjects, store.TopicSources, store.TopicApps)
 	releases := release.New(release.Config{
-		Store: fleet, Blobs: fleet.Blobs(), Fetcher: source.Measured(kinds, metrics), Builder: builder, Name: root.MAC, CrossNamespaceRefs: config.AllowCrossNamespaceRefs,
+		Store: fleet, Blobs: fleet.Blobs(), Fetcher: source.Measured(kinds, metrics), Builder: builder, Charts: charts, Name: root.MAC, CrossNamespaceRefs: config.AllowCrossNamespaceRefs,
 		Wake: toRelease, Log: log, Metrics: registry,
 	})
 	toRoll, _ := fleet.Watch(store.TopicObjects, store.TopicSources, store.TopicApps, store.TopicReports)

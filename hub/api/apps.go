@@ -36,19 +36,23 @@ func (s *apps) Reconcile(ctx context.Context, req *adminv1.ReconcileRequest) (*a
 	if isStatic(object) {
 		return nil, fmt.Errorf("%s: %w: it is of type oci, of which nothing is fetched: reconcile its HelmCharts", object, fleet.ErrInvalid)
 	}
+	if kind.Name != resource.HelmRelease.Name && (req.GetForce() || req.GetReset_()) {
+		return nil, fmt.Errorf("%s: %w: only a HelmRelease is forced or reset", object, fleet.ErrInvalid)
+	}
 	if req.GetCluster() != "" {
 		return s.reconcileInstance(ctx, kind, object, req)
 	}
 	var source, asked *flux.SourceRef
 	if req.GetWithSource() && kind.App {
-		spec, err := resource.Spec[flux.Kustomization](object)
+		app, err := resource.App(object)
 		if err != nil {
 			return nil, err
 		}
-		source = &spec.SourceRef
-		if denied := source.Denied(req.GetNamespace()); denied != nil && !s.CrossNamespaceRefs {
+		if denied := flux.Denied(app, req.GetNamespace()); denied != nil && !s.CrossNamespaceRefs {
 			return nil, fmt.Errorf("%s: %w: %w", object, fleet.ErrConflict, denied)
 		}
+		ref := app.Source(req.GetNamespace(), req.GetName())
+		source = &ref
 		declared, err := s.Store.Object(ctx, source.Kind, source.NamespaceFor(req.GetNamespace()), source.Name)
 		if err != nil {
 			return nil, err
@@ -60,7 +64,7 @@ func (s *apps) Reconcile(ctx context.Context, req *adminv1.ReconcileRequest) (*a
 			asked = source
 		}
 	}
-	request, err := s.Store.RequestReconcile(ctx, s.Caller(ctx), kind.Name, req.GetNamespace(), req.GetName(), asked, req.GetDryRun())
+	request, err := s.Store.RequestReconcile(ctx, s.Caller(ctx), kind.Name, req.GetNamespace(), req.GetName(), asked, lookOptions(req))
 	if err != nil {
 		return nil, err
 	}
@@ -71,11 +75,15 @@ func (s *apps) Reconcile(ctx context.Context, req *adminv1.ReconcileRequest) (*a
 	return resp, nil
 }
 
+func lookOptions(req *adminv1.ReconcileRequest) fleet.LookOptions {
+	return fleet.LookOptions{Force: req.GetForce(), Reset: req.GetReset_(), DryRun: req.GetDryRun()}
+}
+
 func (s *apps) reconcileInstance(ctx context.Context, kind resource.Kind, object *resource.Object, req *adminv1.ReconcileRequest) (*adminv1.ReconcileResponse, error) {
 	if !kind.App || req.GetWithSource() {
 		return nil, fmt.Errorf("%w: only an App can be reconciled in one cluster, and without its source", fleet.ErrInvalid)
 	}
-	request, err := s.Store.RequestInstance(ctx, s.Caller(ctx), object.Key(), req.GetCluster(), req.GetDryRun())
+	request, err := s.Store.RequestInstance(ctx, s.Caller(ctx), object.Key(), req.GetCluster(), lookOptions(req))
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -144,4 +145,43 @@ func TestReconcileOfWhatIsNeverFetchedIsRefusedWithWhatToDo(t *testing.T) {
 			t.Errorf("%s: error %v, want %q", test.request.GetKind(), err, test.want)
 		}
 	}
+}
+
+// The HelmChart that a HelmRelease brings with it is its Source, and has the repository looked at in its turn.
+func TestAHelmReleaseIsReconciledWithItsChartForcedAndReset(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	const chart = `"chart":{"spec":{"chart":"web","sourceRef":{"kind":"HelmRepository","name":"charts"`
+	b.apply(`{"apiVersion":"source.toolkit.fluxcd.io/v1","kind":"HelmRepository","metadata":{"name":"charts","namespace":"apps"},"spec":{"interval":"10m","url":"https://charts.example.com"}}`)
+	b.apply(strings.Replace(helmReleaseYAML("web", ""), `"chartRef":{"kind":"OCIRepository","name":"web"}`, chart+`}}}`, 1))
+	b.apply(strings.Replace(helmReleaseYAML("other", ""), `"chartRef":{"kind":"OCIRepository","name":"web"}`, chart+`,"namespace":"infra"}}}`, 1))
+	request := &adminv1.ReconcileRequest{Kind: "HelmRelease", Namespace: "apps", Name: "web", WithSource: true, Force: true, Reset_: true}
+	resp, err := b.apps.Reconcile(b.ctx, request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at := resp.GetSourceKind() + "/" + resp.GetSourceNamespace() + "/" + resp.GetSourceName(); at != "HelmChart/apps/apps-web" {
+		t.Errorf("its source is %s", at)
+	}
+	asked := map[string]string{}
+	for kind, name := range map[string]string{"HelmRelease": "web", "HelmChart": "apps-web"} {
+		object, err := b.Object(b.ctx, kind, "apps", name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, request := range []string{"requestedAt", "forceAt", "resetAt"} {
+			asked[kind+" "+request] = object.Metadata.Annotations["reconcile.fluxcd.io/"+request]
+		}
+	}
+	at := resp.GetRequestedAt()
+	want := map[string]string{"HelmRelease requestedAt": at, "HelmRelease forceAt": at, "HelmRelease resetAt": at, "HelmChart requestedAt": at, "HelmChart forceAt": "", "HelmChart resetAt": ""}
+	if at == "" || !maps.Equal(asked, want) {
+		t.Errorf("asked is %v, want %v", asked, want)
+	}
+	request.Name = "other"
+	_, err = b.apps.Reconcile(b.ctx, request)
+	wantCode(t, err, codes.FailedPrecondition, "HelmRepository/infra/charts is in another namespace than apps")
+	b.apply(ksYAML)
+	_, err = b.apps.Reconcile(b.ctx, &adminv1.ReconcileRequest{Kind: "Kustomization", Namespace: "apps", Name: "app", Force: true})
+	wantCode(t, err, codes.InvalidArgument, "only a HelmRelease is forced or reset")
 }

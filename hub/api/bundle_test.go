@@ -92,6 +92,10 @@ const (
 	ksYAML  = `{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization","metadata":{"name":"app","namespace":"apps"},"spec":{"interval":"10m","prune":true,"sourceRef":{"kind":"GitRepository","name":"app"}}}`
 )
 
+func helmReleaseYAML(name, more string) string {
+	return `{"apiVersion":"helm.toolkit.fluxcd.io/v2","kind":"HelmRelease","metadata":{"name":"` + name + `","namespace":"apps"},"spec":{"interval":"10m","chartRef":{"kind":"OCIRepository","name":"web"}` + more + `}}`
+}
+
 func placementYAML(name, spec string) string {
 	return `{"apiVersion":"fleet.flotilla.dev/v1alpha1","kind":"Placement","metadata":{"name":"` + name + `","namespace":"apps"},"spec":` + spec + `}`
 }

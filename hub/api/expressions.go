@@ -13,7 +13,7 @@ import (
 func checkExpressions(o *resource.Object) error {
 	var err error
 	switch o.Kind {
-	case resource.Kustomization.Name:
+	case resource.Kustomization.Name, resource.HelmRelease.Name:
 		err = checkAppExpressions(o)
 	case resource.Receiver.Name:
 		err = checkReceiverExpressions(o)
@@ -33,13 +33,9 @@ func checkReceiverExpressions(o *resource.Object) error {
 }
 
 func checkAppExpressions(o *resource.Object) error {
-	spec, err := resource.Spec[flux.Kustomization](o)
+	app, err := resource.App(o)
 	if err != nil {
 		return err
 	}
-	readyExprs := make([]string, len(spec.DependsOn))
-	for i, d := range spec.DependsOn {
-		readyExprs[i] = d.ReadyExpr
-	}
-	return expr.Check(spec.HealthCheckExprs, readyExprs)
+	return expr.Check(app.Expressions())
 }

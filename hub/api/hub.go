@@ -39,7 +39,7 @@ func (s *hub) Status(ctx context.Context, _ *adminv1.StatusRequest) (*adminv1.St
 	for _, part := range []struct {
 		kinds  []resource.Kind
 		counts **adminv1.Counts
-	}{{[]resource.Kind{resource.Cluster}, &resp.Clusters}, {resource.FindKinds(resource.Sources), &resp.Sources}, {[]resource.Kind{resource.Kustomization}, &resp.Apps}} {
+	}{{[]resource.Kind{resource.Cluster}, &resp.Clusters}, {resource.FindKinds(resource.Sources), &resp.Sources}, {resource.AppKinds(), &resp.Apps}} {
 		var all []*resource.Object
 		for _, kind := range part.kinds {
 			objects, _, err := s.show(ctx, selection{kind: kind})
@@ -64,7 +64,7 @@ func (s *hub) Status(ctx context.Context, _ *adminv1.StatusRequest) (*adminv1.St
 		}
 		resp.Troubles = append(resp.Troubles, notReady(objects)...)
 	}
-	instances, _, err := s.Store.Instances(ctx, fleet.InstanceQuery{Kind: resource.Kustomization.Name})
+	instances, _, err := s.Store.Instances(ctx, fleet.InstanceQuery{})
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -36,6 +37,29 @@ func TestPagesAddUpToTheList(t *testing.T) {
 	}
 	if len(names) != 7 || !slices.IsSorted(names) {
 		t.Errorf("names %v", names)
+	}
+}
+
+// A HelmRelease may have a MiB of values, and a message has 4 MiB.
+func TestPagesOfLargeObjectsFitIntoMessages(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	for i := range 5 {
+		b.apply(helmReleaseYAML(fmt.Sprintf("web-%d", i), `,"values":{"text":"`+strings.Repeat("x", 1<<20-100)+`"}`))
+	}
+	var pages []int
+	for token := ""; ; {
+		resp, err := b.objects.List(b.ctx, &adminv1.ListRequest{Kind: "HelmRelease", PageToken: token})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages = append(pages, len(resp.GetObjects()))
+		if token = resp.GetNextPageToken(); token == "" {
+			break
+		}
+	}
+	if !slices.Equal(pages, []int{1, 1, 1, 1, 1}) {
+		t.Errorf("the pages have %v objects", pages)
 	}
 }
 

@@ -111,8 +111,11 @@ func (s selection) String() string {
 	return text
 }
 
-// maxPage is the hub's limit to a page.
-const maxPage = 500
+const (
+	// maxPage is the hub's limit to a page, pageBytes that from which on it takes no more: one object always fits.
+	maxPage   = 500
+	pageBytes = 2 << 20
+)
 
 // List returns a page of objects.
 func (s *objects) List(ctx context.Context, req *adminv1.ListRequest) (*adminv1.ListResponse, error) {
@@ -140,14 +143,15 @@ func (s *objects) List(ctx context.Context, req *adminv1.ListRequest) (*adminv1.
 	if n := int(req.GetLimit()); n > 0 {
 		limit = min(limit, n)
 	}
-	if len(found) > limit {
-		found = found[:limit]
-		resp.NextPageToken = idOf(found[limit-1])
-	}
-	for _, o := range found {
+	size := 0
+	for n, o := range found {
 		raw, err := json.Marshal(o)
 		if err != nil {
 			return nil, err
+		}
+		if size += len(raw); n == limit || n > 0 && size > pageBytes {
+			resp.NextPageToken = idOf(found[n-1])
+			break
 		}
 		resp.Objects = append(resp.Objects, raw)
 	}

@@ -19,12 +19,12 @@ func (s *Server) prerequisites(ctx context.Context, objects []*resource.Object, 
 	found := map[fleet.Key]prerequisite{}
 	var declared map[fleet.Key]*resource.Object
 	for _, o := range objects {
-		spec, err := resource.Spec[flux.Kustomization](o)
+		app, err := resource.App(o)
 		if err != nil {
 			return nil, err
 		}
 		m := o.Metadata
-		dependencies := spec.Dependencies(m.Namespace, m.Annotations)
+		dependencies := app.Dependencies(m.Namespace, m.Annotations)
 		if len(dependencies) > 0 && declared == nil {
 			if declared, err = s.declaredApps(ctx); err != nil {
 				return nil, err
@@ -36,15 +36,15 @@ func (s *Server) prerequisites(ctx context.Context, objects []*resource.Object, 
 			if on == nil {
 				continue
 			}
-			onSpec, err := resource.Spec[flux.Kustomization](on)
+			onApp, err := resource.App(on)
 			if err != nil {
 				return nil, err
 			}
-			if !spec.WaitsFor(m.Namespace, d, onSpec) {
+			if !flux.WaitsFor(o.Key(), app, d, onApp) {
 				continue
 			}
 			state := states[on.Key()]
-			is := fleet.Prerequisite{App: on.Key(), Generation: on.Metadata.Generation, Suspended: onSpec.Suspend, AppStatus: state.AppStatus}
+			is := fleet.Prerequisite{App: on.Key(), Generation: on.Metadata.Generation, Suspended: onApp.Suspended(), AppStatus: state.AppStatus}
 			p.version = max(p.version, state.Version, versionOf(on))
 			if p.lacks == "" {
 				p.lacks = is.Lacks(states[o.Key()].AppStatus)
@@ -57,7 +57,7 @@ func (s *Server) prerequisites(ctx context.Context, objects []*resource.Object, 
 
 // declaredApps are the Apps there are, by key.
 func (s *Server) declaredApps(ctx context.Context) (map[fleet.Key]*resource.Object, error) {
-	objects, _, err := s.Store.Objects(ctx, resource.Query{Kind: resource.Kustomization.Name})
+	objects, err := s.appObjects(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -66,4 +66,17 @@ func (s *Server) declaredApps(ctx context.Context) (map[fleet.Key]*resource.Obje
 		declared[o.Key()] = o
 	}
 	return declared, nil
+}
+
+// appObjects are the Apps there are, a kind after the other.
+func (s *Server) appObjects(ctx context.Context) ([]*resource.Object, error) {
+	var all []*resource.Object
+	for _, kind := range resource.AppKinds() {
+		objects, _, err := s.Store.Objects(ctx, resource.Query{Kind: kind.Name})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, objects...)
+	}
+	return all, nil
 }

@@ -145,11 +145,23 @@ func askOf(req *adminv1.AskRequest) (fleet.Ask, error) {
 	case *adminv1.AskRequest_Tree:
 		return fleet.Ask{What: fleet.AskTree}, nil
 	case *adminv1.AskRequest_Variables:
-		return fleet.Ask{What: fleet.AskVariables}, nil
+		return fleet.Ask{What: fleet.AskVariables}, onlyOf(req, flux.KustomizationKind, "variables")
+	case *adminv1.AskRequest_HelmValues:
+		return fleet.Ask{What: fleet.AskHelmValues}, onlyOf(req, flux.HelmReleaseKind, "values")
+	case *adminv1.AskRequest_HelmHistory:
+		return fleet.Ask{What: fleet.AskHelmHistory}, onlyOf(req, flux.HelmReleaseKind, "versions")
 	case *adminv1.AskRequest_Trace:
 		return fleet.Ask{What: fleet.AskTrace, Word: what.Trace.GetWord(), Namespace: what.Trace.GetNamespace(), Name: what.Trace.GetName()}, nil
 	}
 	return fleet.Ask{}, fmt.Errorf("%w: nothing is asked that this hub knows", fleet.ErrInvalid)
+}
+
+// onlyOf refuses to ask for what only one kind of App has.
+func onlyOf(req *adminv1.AskRequest, kind, what string) error {
+	if req.GetKind() != kind {
+		return fmt.Errorf("%w: a %s has %s, not a %s", fleet.ErrInvalid, kind, what, req.GetKind())
+	}
+	return nil
 }
 
 // declaredTerms are those of a Kustomization as it would be declared, checked as if it were.

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
-	"flotilla.dev/flotilla/pkg/flux"
 	"flotilla.dev/flotilla/pkg/resource"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
@@ -91,13 +90,13 @@ func (s *hub) readRecovery(ctx context.Context, started time.Time) (r recovery, 
 	if r.states, err = s.Store.Sources(ctx); err != nil {
 		return r, err
 	}
-	if r.apps, _, err = s.Store.Objects(ctx, resource.Query{Kind: resource.Kustomization.Name}); err != nil {
+	if r.apps, err = s.appObjects(ctx); err != nil {
 		return r, err
 	}
 	if r.built, err = s.Store.AppStates(ctx); err != nil {
 		return r, err
 	}
-	r.instances, _, err = s.Store.Instances(ctx, fleet.InstanceQuery{Kind: resource.Kustomization.Name})
+	r.instances, _, err = s.Store.Instances(ctx, fleet.InstanceQuery{})
 	return r, err
 }
 
@@ -137,15 +136,15 @@ func (r recovery) blocked() string {
 // appBlocked says why an App's Release may be that of an older Revision than its clusters have. A suspended App changes
 // nothing there, and one without a Release has nothing to go back to.
 func (r recovery) appBlocked(o *resource.Object) string {
-	spec, err := resource.Spec[flux.Kustomization](o)
+	app, err := resource.App(o)
 	if err != nil {
 		return err.Error()
 	}
 	state := r.built[o.Key()]
-	if spec.Suspend || state.Release.IsZero() {
+	if app.Suspended() || state.Release.IsZero() {
 		return ""
 	}
-	key := spec.SourceRef.Key(o.Metadata.Namespace)
+	key := app.Source(o.Metadata.Namespace, o.Metadata.Name).Key(o.Metadata.Namespace)
 	source, declared := r.sources[key]
 	switch at := r.states[key]; {
 	case !declared:

@@ -33,8 +33,8 @@ type Store interface {
 	ParseWatchToken(token string) (fleet.Horizon, error)
 	Remembers(ctx context.Context, since fleet.Horizon) (bool, error)
 
-	RequestReconcile(ctx context.Context, by fleet.Caller, kind, namespace, name string, source *flux.SourceRef, dryRun bool) (fleet.LookRequest, error)
-	RequestInstance(ctx context.Context, by fleet.Caller, app fleet.Key, cluster string, dryRun bool) (fleet.LookRequest, error)
+	RequestReconcile(ctx context.Context, by fleet.Caller, kind, namespace, name string, source *flux.SourceRef, options fleet.LookOptions) (fleet.LookRequest, error)
+	RequestInstance(ctx context.Context, by fleet.Caller, app fleet.Key, cluster string, options fleet.LookOptions) (fleet.LookRequest, error)
 	Suspend(ctx context.Context, by fleet.Caller, kind, namespace, name string, dryRun bool) (*resource.Object, []string, error)
 	Resume(ctx context.Context, by fleet.Caller, kind, namespace, name string, dryRun bool) (*resource.Object, fleet.LookRequest, error)
 	PushArtifact(ctx context.Context, by fleet.Caller, object *resource.Object, pushed fleet.Pushed, dryRun bool) (*resource.Object, resource.Change, error)

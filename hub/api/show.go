@@ -36,7 +36,7 @@ func (s *Server) show(ctx context.Context, sel selection) ([]*resource.Object, f
 		return nil, 0, err
 	}
 	switch sel.kind.Name {
-	case resource.Kustomization.Name:
+	case resource.Kustomization.Name, resource.HelmRelease.Name:
 		err = s.addAppStatus(ctx, sel, objects)
 	case resource.Receiver.Name:
 		err = s.addReceiverStatus(ctx, sel, objects)
@@ -88,7 +88,7 @@ func (s *Server) addClusterStatus(ctx context.Context, objects []*resource.Objec
 	if err != nil {
 		return err
 	}
-	query := fleet.InstanceQuery{Kind: resource.Kustomization.Name}
+	var query fleet.InstanceQuery
 	instances, _, err := s.Store.Instances(ctx, query)
 	if err != nil {
 		return err
@@ -119,7 +119,7 @@ func (s *Server) addPlacementStatus(ctx context.Context, objects []*resource.Obj
 	if err != nil {
 		return err
 	}
-	apps, _, err := s.Store.Objects(ctx, resource.Query{Kind: resource.Kustomization.Name})
+	apps, err := s.appObjects(ctx)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ func (s *Server) addAppStatus(ctx context.Context, sel selection, objects []*res
 	if err != nil {
 		return err
 	}
-	query := fleet.InstanceQuery{Kind: sel.kind.Name, Namespace: sel.namespace, Name: sel.name}
+	query := fleet.InstanceQuery{Kind: sel.kind.Name, Namespace: sel.namespace, Name: sel.name, Detail: true, Brief: true}
 	instances, _, err := s.Store.Instances(ctx, query)
 	if err != nil {
 		return err
@@ -124,7 +124,7 @@ func (s *Server) showInstances(ctx context.Context, sel selection) ([]*resource.
 
 // instances selects what a selection means of Apps in clusters.
 func (s selection) instances() fleet.InstanceQuery {
-	query := fleet.InstanceQuery{Kind: s.kind.Name, Namespace: s.namespace, Name: s.name}
+	query := fleet.InstanceQuery{Kind: s.kind.Name, Namespace: s.namespace, Name: s.name, Detail: true}
 	if s.cluster != everyCluster {
 		query.Cluster = s.cluster
 	}

@@ -19,6 +19,8 @@ type appStatus struct {
 	LastAttemptedRevision  string      `json:"lastAttemptedRevision,omitempty"`
 	LastHandledReconcileAt string      `json:"lastHandledReconcileAt,omitempty"`
 	Fleet                  counts      `json:"fleet"`
+	// HelmChart is "namespace/name" of the one that is made for a HelmRelease.
+	HelmChart string `json:"helmChart,omitempty"`
 }
 
 // counts are clusters: each is ready, progressing, failed or unknown; suspended ones are counted there too, and so are
@@ -65,6 +67,7 @@ func statusOfApp(object *resource.Object, state fleet.AppState, instances []flee
 	if s, stands := stalledIn(state, places); stands {
 		c.add(stalled, s)
 	}
+	status.addHelm(&c, object, places)
 	if len(held) > 0 {
 		since, names := time.Time{}, make([]string, len(held))
 		for n, i := range held {
@@ -82,7 +85,9 @@ type place struct {
 	cluster string
 	// instance is nil until the App is assigned there.
 	instance *fleet.Instance
-	ready    standing
+	// helm is what is told of a HelmRelease there; nil: nothing.
+	helm  *fleet.HelmStatus
+	ready standing
 	// first says that the App was never anything but Unknown there.
 	first bool
 }
@@ -105,7 +110,7 @@ func placesOf(state fleet.AppState, instances []fleet.Instance, placed *placedOn
 			continue
 		}
 		i := *p.instance
-		p.ready = readyOf(i)
+		p.ready, p.helm = readyOf(i), helmOf(i)
 		if i.Assignment.State == fleet.Active && i.Assignment.Release.Digest() != state.Release && p.ready.Reason != fleet.ReasonUnreachable {
 			since := state.ReleaseSince
 			if p.ready.Status == fleet.Unknown {
@@ -214,7 +219,7 @@ func stalledIn(state fleet.AppState, places []place) (s standing, stands bool) {
 		if p.ready.Status != fleet.False {
 			continue
 		}
-		if there, stands := stalledOf(*p.instance); stands {
+		if there, stands := stalledOf(*p.instance, p.helm); stands {
 			s = standing{there.Condition, earliest(s.since, there.since)}
 			failing = append(failing, failure{p.cluster, there.Message})
 		}

@@ -1,10 +1,10 @@
 package api
 
 import (
+	"encoding/json"
 	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
-	"flotilla.dev/flotilla/pkg/flux"
 	"flotilla.dev/flotilla/pkg/resource"
 )
 
@@ -16,6 +16,8 @@ type instanceStatus struct {
 	LastAttemptedRevision  string        `json:"lastAttemptedRevision,omitempty"`
 	LastHandledReconcileAt string        `json:"lastHandledReconcileAt,omitempty"`
 	Fleet                  instanceFleet `json:"fleet"`
+	// observed are more of Flux's fields, of a HelmRelease.
+	observed json.RawMessage
 }
 
 // instanceFleet is what the fleet adds to the status of an App in one cluster.
@@ -38,11 +40,12 @@ func statusOfInstance(i fleet.Instance, observed int64) instanceStatus {
 		Fleet: instanceFleet{Generation: i.Assignment.Generation, Release: i.Assignment.Release.Digest().String(), Connected: i.Connected}}
 	c := conditions{observed: observed}
 	now := readyOf(i)
-	if now.Status == fleet.True && i.Applied != "" {
-		now.Message = "applied revision " + string(i.Applied) // of which the spoke knows the Release only
+	if now.Status == fleet.True && i.Applied != "" && (now.Message == "" || i.Assignment.App.Kind != resource.HelmRelease.Name) {
+		now.Message = "applied revision " + string(i.Applied) // of which the spoke knows the Release only; Helm's has more words
 	}
 	c.addReady(now)
-	if s, stands := stalledOf(i); stands {
+	helm := helmOf(i)
+	if s, stands := stalledOf(i, helm); stands {
 		c.add(stalled, s)
 	}
 	if r := i.Report; r != nil {
@@ -52,6 +55,7 @@ func statusOfInstance(i fleet.Instance, observed int64) instanceStatus {
 		f.Objects, f.NotReady, f.PruneHeld, f.DriftCorrections = r.Objects, r.NotReady, r.HeldPrune, r.DriftCorrections
 		status.LastHandledReconcileAt = r.HandledReconcileAt
 		c.add(healthy, ifHeard(i, standing{r.Healthy, i.HealthySince}))
+		status.addHelm(&c, i, helm)
 		if held := r.HeldPrune; held != nil {
 			message := held.Reason + ": " + plural(held.Count, "object") + " would be deleted; " + lookAtPrune(i.Assignment.App)
 			c.add(pruneHeld, standing{fleet.Condition{Status: fleet.True, Reason: fleet.ReasonPruneHeld, Message: message}, i.HeldSince})
@@ -67,16 +71,14 @@ func observedIn(i fleet.Instance, declared *resource.Object, state fleet.AppStat
 	if declared == nil {
 		return 0, nil
 	}
-	spec, err := resource.Spec[flux.Kustomization](declared)
+	app, err := resource.App(declared)
 	if err != nil {
 		return 0, err
 	}
 	generation := declared.Metadata.Generation
-	controls := spec.Controls()
-	controls.RequestedAt, controls.ApprovedPrune = i.Assignment.RequestedAt, i.Assignment.ApprovedPrune // not of the spec
 	a := i.Assignment
 	if state.ObservedGeneration == generation && state.Reason == "" && a.State == fleet.Active && a.Release.Digest() == state.Release &&
-		a.Controls == controls && i.Report != nil && current(i) {
+		a.Controls.OfSpec() == app.Controls(nil).OfSpec() && i.Report != nil && current(i) {
 		return generation, nil
 	}
 	if older := min(generation-1, state.ObservedGeneration); older > 0 {
@@ -131,11 +133,14 @@ func ifHeard(i fleet.Instance, told standing) standing {
 func wasSeen(at time.Time) bool { return at.Year() > 2000 }
 
 // stalledOf is the Stalled condition, while it stands: the spoke said of the present generation that no retry can help.
-func stalledOf(i fleet.Instance) (s standing, stands bool) {
+func stalledOf(i fleet.Instance, helm *fleet.HelmStatus) (s standing, stands bool) {
 	if s = readyOf(i); s.Status != fleet.False || !i.Report.Terminal || i.Report.Generation < i.Assignment.Generation {
 		return standing{}, false
 	}
 	s.since = latest(s.since, i.TerminalSince)
+	if helm != nil && helm.Stalled.Status == fleet.True {
+		s.Condition = helm.Stalled // Flux's word for it, which is not that of Ready
+	}
 	return s.as(s.Reason), true
 }
 

@@ -3,7 +3,6 @@ package api
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -35,19 +34,7 @@ type sourceStatus struct {
 // MarshalJSON adds what was observed.
 func (s sourceStatus) MarshalJSON() ([]byte, error) {
 	type plain sourceStatus
-	raw, err := json.Marshal(plain(s))
-	if err != nil || len(s.observed) == 0 {
-		return raw, err
-	}
-	all, own := map[string]json.RawMessage{}, map[string]json.RawMessage{}
-	if err := json.Unmarshal(s.observed, &all); err != nil {
-		return nil, fmt.Errorf("what was observed: %w", err)
-	}
-	if err := json.Unmarshal(raw, &own); err != nil {
-		return nil, err
-	}
-	maps.Copy(all, own)
-	return json.Marshal(all)
+	return beside(plain(s), s.observed)
 }
 
 // artifact is the Tree that was fetched last. Path and URL, which Flux's have, say where it is at the hub; what gives it

@@ -347,7 +347,7 @@ func TestCommitToASourceOfManyAppsIsOneBuild(t *testing.T) {
 		built := b.metric("flotilla_hub_builds_total", "built")
 		hash = b.push(map[string]string{fmt.Sprintf("apps/%d/own.yaml", touched): fmt.Sprintf(configMap, fmt.Sprint("own", touched), "2")})
 		began = time.Now()
-		if _, err := b.RequestReconcile(t.Context(), admin, "GitRepository", "apps", "app", nil, false); err != nil {
+		if _, err := b.RequestReconcile(t.Context(), admin, "GitRepository", "apps", "app", nil, fleet.LookOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		b.eventually(fmt.Sprint("app-", 1), at(hash))

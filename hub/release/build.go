@@ -10,6 +10,7 @@ import (
 	"flotilla.dev/flotilla/pkg/artifact"
 	"flotilla.dev/flotilla/pkg/build"
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/flux"
 	"flotilla.dev/flotilla/pkg/manifest"
 	"flotilla.dev/flotilla/pkg/render"
 )
@@ -151,33 +152,59 @@ func (l *Loop) manifest(ctx context.Context, app declaredApp) (fleet.Digest, err
 		return digest, nil
 	}
 	begin := time.Now()
-	result, err := l.render(ctx, app, tree)
-	var built *manifest.Manifest
-	var blobs manifest.Blobs
-	if encrypted := (*build.EncryptedError)(nil); errors.As(err, &encrypted) && app.spec.Decryption != nil {
-		built, blobs, err = l.subtree(ctx, app, tree, result.Inputs, encrypted)
-	} else if err == nil {
-		built, blobs, err = manifest.NewKnowing(l.objects, result.Objects, manifest.OptionsOf(app.spec.ReleaseSpec))
-	}
+	made, err := l.make(ctx, app, tree)
 	if err != nil {
 		return fleet.Digest{}, ofInput(err)
 	}
-	l.Log.Debug("built", "app", app.Key.String(), "way", result.Way, "reason", result.Reason)
 	l.metrics.duration.Observe(time.Since(begin).Seconds())
 	l.metrics.builds.WithLabelValues("built").Inc()
-	if digest, err = l.keep(ctx, built, blobs); err != nil {
+	if digest, err = l.keep(ctx, made.manifest, made.blobs); err != nil {
 		return digest, err
 	}
 	key, inputs := attempt(app), fleet.BuildInputs{App: app.Key}
-	if encoded := encodeInputs(result.Inputs); encoded != nil {
-		key, inputs = keyOf(app, tree, result.Inputs), fleet.BuildInputs{App: app.Key, Recipe: recipe(app), Inputs: encoded}
+	if encoded := encodeInputs(made.inputs); made.inputs != nil && encoded != nil {
+		key, inputs = keyOf(app, tree, made.inputs), fleet.BuildInputs{App: app.Key, Recipe: recipe(app), Inputs: encoded}
 	}
 	return digest, l.Store.SaveBuild(ctx, key, digest, inputs)
 }
 
+// made is what a build comes to.
+type made struct {
+	manifest *manifest.Manifest
+	blobs    manifest.Blobs
+	// inputs are the paths that it looked at; nil: it is known by the whole Tree.
+	inputs []string
+}
+
+// make makes the Manifest of an App.
+func (l *Loop) make(ctx context.Context, app declaredApp, tree *artifact.Tree) (made, error) {
+	switch spec := app.spec.(type) {
+	case flux.Kustomization:
+		return l.makeObjects(ctx, app, spec, tree)
+	case flux.HelmRelease:
+		return l.makeChart(ctx, app, spec, tree)
+	}
+	return made{}, fmt.Errorf("%w: nobody builds a %s", fleet.ErrInvalid, app.Key.Kind)
+}
+
+func (l *Loop) makeObjects(ctx context.Context, app declaredApp, spec flux.Kustomization, tree *artifact.Tree) (m made, err error) {
+	result, err := l.render(ctx, app, spec, tree)
+	if encrypted := (*build.EncryptedError)(nil); errors.As(err, &encrypted) && spec.Decryption != nil {
+		m.manifest, m.blobs, err = l.subtree(ctx, spec, tree, result.Inputs, encrypted)
+	} else if err == nil {
+		m.manifest, m.blobs, err = manifest.NewKnowing(l.objects, result.Objects, manifest.OptionsOf(spec.ReleaseSpec))
+	}
+	if err != nil {
+		return made{}, err
+	}
+	l.Log.Debug("built", "app", app.Key.String(), "way", result.Way, "reason", result.Reason)
+	m.inputs = result.Inputs
+	return m, nil
+}
+
 // render builds the App in a child process. What kustomize proved wrong of the namespace's builds, in any replica at any
 // time, it builds itself.
-func (l *Loop) render(ctx context.Context, app declaredApp, tree *artifact.Tree) (render.Result, error) {
+func (l *Loop) render(ctx context.Context, app declaredApp, spec flux.Kustomization, tree *artifact.Tree) (render.Result, error) {
 	if err := l.keepDistrust(ctx, app.Key.Namespace); err != nil {
 		return render.Result{}, err
 	}
@@ -186,7 +213,7 @@ func (l *Loop) render(ctx context.Context, app declaredApp, tree *artifact.Tree)
 		return render.Result{}, err
 	}
 	l.Builder.Distrust(app.Key.Namespace, distrusted...)
-	result, err := l.Builder.Build(ctx, render.Job{Tenant: app.Key.Namespace, Path: app.spec.GetPath(), Spec: app.spec.BuildSpec, Tree: tree, Blob: l.files(tree).get})
+	result, err := l.Builder.Build(ctx, render.Job{Tenant: app.Key.Namespace, Path: spec.GetPath(), Spec: spec.BuildSpec, Tree: tree, Blob: l.files(tree).get})
 	if result.Difference == nil {
 		return result, err
 	}
@@ -221,8 +248,8 @@ func (l *Loop) keepDistrust(ctx context.Context, namespace string) error {
 }
 
 // subtree makes the Manifest of a build that needs keys which only clusters have: of the files that it looks at.
-func (l *Loop) subtree(ctx context.Context, app declaredApp, tree *artifact.Tree, inputs []string, encrypted *build.EncryptedError) (*manifest.Manifest, manifest.Blobs, error) {
-	subtree := build.NewSubtree(tree, app.spec.GetPath(), app.spec.BuildSpec, inputs, encrypted)
+func (l *Loop) subtree(ctx context.Context, spec flux.Kustomization, tree *artifact.Tree, inputs []string, encrypted *build.EncryptedError) (*manifest.Manifest, manifest.Blobs, error) {
+	subtree := build.NewSubtree(tree, spec.GetPath(), spec.BuildSpec, inputs, encrypted)
 	read := l.files(tree)
 	files := make(map[string][]byte, len(subtree.Files))
 	size := int64(0)
@@ -241,7 +268,8 @@ func (l *Loop) subtree(ctx context.Context, app declaredApp, tree *artifact.Tree
 
 // ofInput marks the error of a build as one of its input where it is.
 func ofInput(err error) error {
-	if errors.Is(err, errArtifact) || !errors.Is(err, fleet.ErrInvalid) && !errors.Is(err, fleet.ErrNotFound) {
+	var input *inputError
+	if errors.As(err, &input) || errors.Is(err, errArtifact) || !errors.Is(err, fleet.ErrInvalid) && !errors.Is(err, fleet.ErrNotFound) {
 		return err
 	}
 	return &inputError{fleet.ReasonBuildFailed, err}

@@ -55,7 +55,7 @@ func TestFailureOfTheHubIsNotTheApps(t *testing.T) {
 	second := b.push(map[string]string{"deploy/a.yaml": fmt.Sprintf(configMap, "a", "2")})
 	killed := errors.New("the render worker was killed from outside: canary")
 	builder.fail(fmt.Errorf("look up a build: %w", fleet.ErrUnavailable), killed, killed, fmt.Errorf("read: %w", fleet.ErrConflict))
-	if _, err := b.RequestReconcile(t.Context(), admin, "GitRepository", "apps", "app", nil, false); err != nil {
+	if _, err := b.RequestReconcile(t.Context(), admin, "GitRepository", "apps", "app", nil, fleet.LookOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	b.eventually("app", func(s fleet.AppState) error {
@@ -108,7 +108,7 @@ func TestReconcileBuildsAnAppAgainThatFailed(t *testing.T) {
 	b.eventually("app", failing("it took longer"))
 	request := func(source *flux.SourceRef) string {
 		t.Helper()
-		requested, err := b.RequestReconcile(t.Context(), admin, "Kustomization", "apps", "app", source, false)
+		requested, err := b.RequestReconcile(t.Context(), admin, "Kustomization", "apps", "app", source, fleet.LookOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -276,7 +276,7 @@ func failing(words string) func(fleet.AppState) error {
 // reconcile asks for a look at the source and waits until it is served.
 func (b *bundle) reconcile(name string) {
 	b.t.Helper()
-	request, err := b.RequestReconcile(b.t.Context(), admin, "GitRepository", "apps", name, nil, false)
+	request, err := b.RequestReconcile(b.t.Context(), admin, "GitRepository", "apps", name, nil, fleet.LookOptions{})
 	if err != nil {
 		b.t.Fatal(err)
 	}

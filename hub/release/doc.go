@@ -28,6 +28,14 @@
 //
 // Failures are not kept so: an App that does not build is tried at each Revision.
 //
+// # Charts
+//
+// The build of a HelmRelease is the packaged chart of its Source's Tree, and the plan of what is released: what its spec
+// says, without what takes effect at once. Nothing is rendered, for that depends on the cluster. So another value makes
+// another plan, and the chart's pieces are those of before. The HelmChart that spec.chart stands for is made by the store
+// when the HelmRelease is declared; a HelmRelease is built only of what its Source has of what is declared now, and says
+// so while there is nothing of that.
+//
 // # Conversations
 //
 // An upstream is what Sources with the same spec and the same credential share, whatever those are called and whatever

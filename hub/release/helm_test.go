@@ -43,7 +43,8 @@ func withHelm(t *testing.T) func(*release.Config) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		config.Fetcher = source.Kinds{"HelmRepository": charts.Repositories(), "HelmChart": charts.Charts()}
+		config.Fetcher = source.Kinds{"HelmRepository": charts.Repositories(), "HelmChart": charts.Charts(), "OCIRepository": registries}
+		config.Charts = charts
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"flotilla.dev/flotilla/pkg/artifact"
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/flux"
 )
 
 func TestWhatABuildLookedAtComesBackAsItWasKept(t *testing.T) {
@@ -82,7 +83,7 @@ func TestTreesAreLetGoThatWereNotUsedForLongest(t *testing.T) {
 
 func TestWhatTheAppsOwnBuildLookedAtIsTriedFirst(t *testing.T) {
 	t.Parallel()
-	app := declaredApp{Key: fleet.Key{Home: fleet.HubHome, Kind: "Kustomization", Namespace: "apps", Name: "app"}, source: &declaredSource{}}
+	app := declaredApp{Key: fleet.Key{Home: fleet.HubHome, Kind: "Kustomization", Namespace: "apps", Name: "app"}, spec: flux.Kustomization{}, source: &declaredSource{}}
 	app.source.state.TreeBlob = fleet.DigestOf([]byte("tree"))
 	tree, err := artifact.NewTree([]artifact.File{{Path: "own"}, {Path: "other-0"}})
 	if err != nil {
@@ -106,7 +107,7 @@ func TestWhatTheAppsOwnBuildLookedAtIsTriedFirst(t *testing.T) {
 
 func TestInputsThatCannotBeReadAreLeftAside(t *testing.T) {
 	t.Parallel()
-	app := declaredApp{Key: fleet.Key{Home: fleet.HubHome, Kind: "Kustomization", Namespace: "apps", Name: "app"}, source: &declaredSource{}}
+	app := declaredApp{Key: fleet.Key{Home: fleet.HubHome, Kind: "Kustomization", Namespace: "apps", Name: "app"}, spec: flux.Kustomization{}, source: &declaredSource{}}
 	tree, err := artifact.NewTree([]artifact.File{{Path: "other"}})
 	if err != nil {
 		t.Fatal(err)
@@ -127,27 +128,27 @@ func TestInputsThatCannotBeReadAreLeftAside(t *testing.T) {
 
 func TestRecipeIsAllButTheFiles(t *testing.T) {
 	t.Parallel()
-	app := declaredApp{Key: fleet.Key{Home: fleet.HubHome, Kind: "Kustomization", Namespace: "apps", Name: "app"}}
+	app := declaredApp{Key: fleet.Key{Home: fleet.HubHome, Kind: "Kustomization", Namespace: "apps", Name: "app"}, spec: flux.Kustomization{}}
 	seen := map[fleet.Digest]bool{recipe(app): true}
 	other := app
 	other.Key.Namespace = "tenant"
 	apps := []declaredApp{other}
 	other = app
-	other.spec.Path = "base"
+	other.spec = flux.Kustomization{Path: "base"}
 	apps = append(apps, other)
 	for _, spec := range []fleet.BuildSpec{
 		{TargetNamespace: "a"}, {NamePrefix: "a"}, {NameSuffix: "a"}, {Patches: []fleet.Patch{{Patch: "a"}}}, {Images: []fleet.Image{{Name: "a"}}},
 		{Components: []string{"a"}}, {IgnoreMissingComponents: true}, {BuildMetadata: []string{"a"}},
 	} {
 		other = app
-		other.spec.BuildSpec = spec
+		other.spec = flux.Kustomization{BuildSpec: spec}
 		apps = append(apps, other)
 	}
 	for _, spec := range []fleet.ReleaseSpec{
 		{PostBuild: &fleet.PostBuild{}}, {Decryption: &fleet.Decryption{}}, {CommonMetadata: &fleet.CommonMetadata{Labels: map[string]string{"a": "b"}}},
 	} {
 		other = app
-		other.spec.ReleaseSpec = spec
+		other.spec = flux.Kustomization{ReleaseSpec: spec}
 		apps = append(apps, other)
 	}
 	for _, other := range apps {

@@ -42,7 +42,7 @@ func atContent(content string) func(fleet.SourceState) error {
 
 func (b *bundle) reconcileOf(kind, namespace, name string) {
 	b.t.Helper()
-	request, err := b.RequestReconcile(b.t.Context(), admin, kind, namespace, name, nil, false)
+	request, err := b.RequestReconcile(b.t.Context(), admin, kind, namespace, name, nil, fleet.LookOptions{})
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -74,6 +74,7 @@ type Config struct {
 	Blobs   Blobs
 	Fetcher source.Fetcher
 	Builder Builder
+	Charts  Charts
 	// Name names what holds a credential without giving it away.
 	Name func(data []byte) fleet.Digest
 	// CrossNamespaceRefs lets Apps be built from Sources of other namespaces.
@@ -110,6 +111,7 @@ type Loop struct {
 	mu              sync.Mutex
 	busy            map[any]bool
 	trees           *trees
+	packages        *packages
 	// objects are what printed documents came to.
 	objects *cache.Cache[fleet.Digest, manifest.Object]
 	// troubles of the hub with Apps.
@@ -133,7 +135,7 @@ func New(config Config) *Loop {
 	suspects := max(config.Conversations/8, 1)
 	return &Loop{Config: config, metrics: newMetrics(config.Metrics), turns: run.NewTurns(config.Parallel, config.Parallel),
 		talks: run.NewTurns(config.Conversations, config.Conversations), suspects: run.NewTurns(suspects, suspects), fetches: run.NewTurns(config.Fetches, config.Fetches), busy: map[any]bool{},
-		trees: &trees{blobs: config.Blobs}, objects: cache.New[fleet.Digest, manifest.Object](objectBytes), troubles: map[fleet.Key]*trouble{}, differed: map[string][]fleet.Digest{}, secrets: map[string]readSecret{}, asked: map[string]asked{}}
+		trees: &trees{blobs: config.Blobs}, packages: newPackages(config.Charts), objects: cache.New[fleet.Digest, manifest.Object](objectBytes), troubles: map[fleet.Key]*trouble{}, differed: map[string][]fleet.Digest{}, secrets: map[string]readSecret{}, asked: map[string]asked{}}
 }
 
 // objectBytes bounds what is kept of objects.

@@ -8,6 +8,7 @@ import (
 	"flotilla.dev/flotilla/pkg/artifact"
 	"flotilla.dev/flotilla/pkg/build"
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/flux"
 	"flotilla.dev/flotilla/pkg/manifest"
 )
 
@@ -15,11 +16,21 @@ import (
 // belongs here. The App's namespace is a part of it though it changes nothing: it is the tenant whose input the builder
 // runs on, and what one tenant's input made of a builder must not reach another tenant.
 func recipe(app declaredApp) fleet.Digest {
-	objects, err := json.Marshal(manifest.OptionsOf(app.spec.ReleaseSpec))
+	switch spec := app.spec.(type) {
+	case flux.Kustomization:
+		return objectsRecipe(app, spec)
+	case flux.HelmRelease:
+		return chartRecipe(app, spec)
+	}
+	return named([]byte("nobody's"), []byte(app.Key.String())) // which the build tells
+}
+
+func objectsRecipe(app declaredApp, spec flux.Kustomization) fleet.Digest {
+	objects, err := json.Marshal(manifest.OptionsOf(spec.ReleaseSpec))
 	if err != nil {
 		panic(fmt.Sprintf("encode options: %v", err)) // strings and booleans always encode
 	}
-	return named([]byte("recipe"), []byte(app.Key.Namespace), []byte(build.Version), []byte(app.spec.GetPath()), app.spec.BuildSpec.Encode(), objects)
+	return named([]byte("recipe"), []byte(app.Key.Namespace), []byte(build.Version), []byte(spec.GetPath()), spec.BuildSpec.Encode(), objects)
 }
 
 // attempt names a build before it is known what it will look at: a recipe on a whole Tree.

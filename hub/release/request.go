@@ -48,6 +48,9 @@ func (l *Loop) serveSource(ctx context.Context, v *view, s *declaredSource) erro
 		delete(l.asked, s.name())
 		return nil
 	}
+	if v.isInputAsked(s) {
+		return nil // what it is made of is looked at first
+	}
 	seen := l.asked[s.name()]
 	switch {
 	case s.state.Upstream.IsZero(): // nothing can be looked at: the Source says why

@@ -66,6 +66,21 @@ func TestBuildWithEncryptedFilesTravelsAsItsFiles(t *testing.T) {
 // subtree reads the Manifest of a Release whose build is made in the clusters.
 func (b *bundle) subtree(release fleet.Digest) (*manifest.Manifest, build.Subtree) {
 	b.t.Helper()
+	m := b.manifest(release)
+	instructions, err := b.Blobs().Get(b.t.Context(), m.Build())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	subtree, err := build.DecodeSubtree(instructions)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return m, subtree
+}
+
+// manifest is that of a release.
+func (b *bundle) manifest(release fleet.Digest) *manifest.Manifest {
+	b.t.Helper()
 	conn, err := pgx.Connect(b.t.Context(), b.url)
 	if err != nil {
 		b.t.Fatal(err)
@@ -83,13 +98,5 @@ func (b *bundle) subtree(release fleet.Digest) (*manifest.Manifest, build.Subtre
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	instructions, err := b.Blobs().Get(b.t.Context(), m.Build())
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	subtree, err := build.DecodeSubtree(instructions)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return m, subtree
+	return m
 }

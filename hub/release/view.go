@@ -78,11 +78,11 @@ func (v *view) fixedInputs(s *declaredSource) []fleet.Digest {
 	return fixed
 }
 
-// declaredApp is a Kustomization with what is stored of it and of its Source.
+// declaredApp is an App with what is stored of it and of its Source.
 type declaredApp struct {
 	Key    fleet.Key
 	object *resource.Object
-	spec   flux.Kustomization
+	spec   flux.App
 	state  fleet.AppState
 	source *declaredSource // nil: not declared
 	denied error           // that it has that Source, which it is not built from
@@ -141,9 +141,13 @@ func (l *Loop) readSources(ctx context.Context, v *view) error {
 }
 
 func (l *Loop) readApps(ctx context.Context, v *view) error {
-	objects, _, err := l.Store.Objects(ctx, resource.Query{Kind: resource.Kustomization.Name})
-	if err != nil {
-		return err
+	var objects []*resource.Object
+	for _, kind := range resource.AppKinds() {
+		ofKind, _, err := l.Store.Objects(ctx, resource.Query{Kind: kind.Name})
+		if err != nil {
+			return err
+		}
+		objects = append(objects, ofKind...)
 	}
 	states, err := l.Store.AppStates(ctx)
 	if err != nil {
@@ -151,14 +155,14 @@ func (l *Loop) readApps(ctx context.Context, v *view) error {
 	}
 	for _, object := range objects {
 		app := declaredApp{Key: object.Key(), object: object, state: states[object.Key()]}
-		if app.spec, err = resource.Spec[flux.Kustomization](object); err != nil {
+		if app.spec, err = resource.App(object); err != nil {
 			return err
 		}
-		if ref := app.spec.SourceRef; !l.CrossNamespaceRefs {
-			app.denied = ref.Denied(app.Key.Namespace)
+		if !l.CrossNamespaceRefs {
+			app.denied = flux.Denied(app.spec, app.Key.Namespace)
 		}
 		if app.denied == nil {
-			app.source = v.byKey[app.spec.SourceRef.Key(app.Key.Namespace)]
+			app.source = v.byKey[app.sourceRef().Key(app.Key.Namespace)]
 		}
 		v.apps = append(v.apps, app)
 	}
@@ -179,7 +183,7 @@ func (v *view) behind() []declaredApp {
 // isBehind reports whether the App is not built from what its Source has now, or was not and a person asked for another
 // try. A suspended App stays what it is.
 func (a declaredApp) isBehind() bool {
-	if a.spec.Suspend {
+	if a.spec.Suspended() || a.awaits() {
 		return false
 	}
 	wanted := a.state.ObservedGeneration != a.object.Metadata.Generation ||
@@ -187,8 +191,8 @@ func (a declaredApp) isBehind() bool {
 	lacks := a.lacks()
 	switch {
 	case lacks == nil:
-		return wanted || a.state.Attempted != a.source.state.Revision
-	case a.source != nil && a.state.Reason != reasonNoSource && a.state.Reason != fleet.ReasonAccessDenied:
+		return wanted || a.state.Attempted != a.source.state.Revision || a.state.Reason == reasonSourceNotReady
+	case a.source != nil && !a.tellsOfSource() && a.state.Reason != reasonNoSource && a.state.Reason != fleet.ReasonAccessDenied:
 		return false // the Source says why nothing was fetched
 	}
 	return wanted || a.state.Reason != lacks.reason || a.state.Message != lacks.Error()
@@ -201,16 +205,25 @@ func (a declaredApp) requestedAt() string {
 
 // lacks says why there is nothing to build the App from; nil: there is something.
 func (a declaredApp) lacks() *inputError {
-	ref := "spec.sourceRef: " + a.spec.SourceRef.In(a.Key.Namespace)
+	field, _ := a.spec.Refers()
+	ref := field + ": " + a.sourceRef().In(a.Key.Namespace)
 	switch {
 	case a.denied != nil:
 		return &inputError{fleet.ReasonAccessDenied, a.denied}
 	case a.source == nil:
 		return &inputError{reasonNoSource, fmt.Errorf("%s: %w", ref, fleet.ErrNotFound)}
+	case a.isOthersChart():
+		return &inputError{reasonSourceNotReady, fmt.Errorf("spec.chart: %s stands for it, and %s: call the HelmRelease otherwise, or name that HelmChart in spec.chartRef",
+			a.sourceRef().In(a.Key.Namespace), a.source.object.MadeFor())}
 	case a.source.pushed && a.source.state.TreeBlob.IsZero():
 		return &inputError{reasonNoSource, fmt.Errorf("%s: nothing was pushed yet", ref)}
+	case a.tellsOfSource() && a.source.state.Reason != "" && a.source.isOutdated():
+		return &inputError{reasonSourceNotReady, fmt.Errorf("%s: %s", ref, a.source.state.Message)}
 	case a.source.state.TreeBlob.IsZero():
 		return &inputError{reasonNoSource, fmt.Errorf("%s: nothing was fetched yet", ref)}
 	}
 	return nil
 }
+
+// sourceRef names the Source that the App is built from.
+func (a declaredApp) sourceRef() flux.SourceRef { return a.spec.Source(a.Key.Namespace, a.Key.Name) }

@@ -74,3 +74,29 @@ func TestATombstoneKeepsWhatTheClusterHad(t *testing.T) {
 		t.Errorf("put %+v", put)
 	}
 }
+
+func TestAPlacementsValuesAndAClustersVariablesGoToHelmReleasesThatTakeThem(t *testing.T) {
+	t.Parallel()
+	s := running("")
+	s.Key.Kind = "HelmRelease"
+	s.Placement.Apps = []fleet.AppRef{{Kind: s.Key.Kind, Name: s.Key.Name}}
+	release := releaseOf("one")
+	release.App = s.Key
+	s.App.Release = &release
+	s = follow(s, rollout.Next(s))
+	s.Clusters[0].Spec.Variables = map[string]string{"PORT": "80"}
+	s.Placement.Overrides = []fleet.Override{{Clusters: fleet.ClusterChoice{Names: []string{"b"}}, Values: []byte(`{"a": 1}`)}}
+	step := rollout.Next(s)
+	if put, wrote := step.Put["id-b"]; !wrote || len(step.Put) != 1 || string(put.Assignment.Binding.Values) != `{"a":1}` || put.Assignment.Pin != s.Generation {
+		t.Fatalf("step %+v, want the values in cluster b", step)
+	}
+	s = follow(s, step)
+	if step := rollout.Next(s); !step.Empty() {
+		t.Errorf("step %+v after it was written", step)
+	}
+	release.SubstituteValues = true
+	s.App.Release = &release
+	if put := rollout.Next(s).Put["id-a"]; put.Assignment.Binding.Variables["PORT"] != "80" {
+		t.Errorf("put %+v, want the variables", put)
+	}
+}

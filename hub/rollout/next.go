@@ -92,8 +92,18 @@ func (s State) active(cluster Cluster, row Row) *Put {
 		next.Declared = &before
 	}
 	next.Binding = s.binding(cluster, next.Release)
-	next.RequestedAt = later(s.App.Controls.RequestedAt, row.RequestedAt)
+	if next.RequestedAt = later(s.App.Controls.RequestedAt, row.RequestedAt); next.RequestedAt == row.RequestedAt {
+		if row.Force {
+			next.Helm.ForceAt = row.RequestedAt
+		}
+		if row.Reset {
+			next.Helm.ResetAt = row.RequestedAt
+		}
+	}
 	next.ApprovedPrune = approved(row, next)
+	if next.Declared != nil && len(next.Encode()) > fleet.MaxAssignment {
+		next.Declared = nil // an expression that looks at it says so
+	}
 	return &Put{Assignment: next, Placement: s.Placement.Name}
 }
 
@@ -107,12 +117,14 @@ func (s State) waits(cluster Cluster) bool {
 	})
 }
 
-// binding is what the cluster adds to a Release. Variables are for an App with postBuild only, so that a label that
+// binding is what the cluster adds to a Release. Variables are for an App that takes them only, so that a label that
 // changes touches no other.
 func (s State) binding(cluster Cluster, release fleet.Release) fleet.Binding {
 	app := fleet.AppRef{Kind: s.Key.Kind, Name: s.Key.Name}
-	binding := fleet.Binding{Patches: s.Placement.PatchesFor(app, cluster.Name, cluster.Labels)}
-	if release.PostBuild != nil {
+	binding := fleet.Binding{
+		Patches: s.Placement.PatchesFor(app, cluster.Name, cluster.Labels), Values: s.Placement.ValuesFor(app, cluster.Name, cluster.Labels),
+	}
+	if release.TakesVariables() {
 		binding.Variables = cluster.Spec.VariablesIn(cluster.Name, cluster.Labels)
 	}
 	return binding

@@ -1,8 +1,10 @@
 package rollout_test
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -427,6 +429,20 @@ func mutate(t *rapid.T, s *rollout.State) {
 		for id, row := range s.Rows {
 			row.Confirmed = rapid.Bool().Draw(t, "confirmed")
 			s.Rows[id] = row
+		}
+	}
+}
+
+// A readyExpr alone asks for the declaration, and must not keep the rest from the cluster.
+func TestADeclarationThatNoMessageTakesIsLeftOut(t *testing.T) {
+	t.Parallel()
+	s := running(fleet.UnmatchPrune)
+	for size, sent := range map[int]bool{1 << 20: true, 4 << 20: false} {
+		s.App.Declared = &fleet.Declared{Generation: 1, Spec: json.RawMessage(`{"text":"` + strings.Repeat("x", size) + `"}`)}
+		s.App.Controls.RequestedAt = "now"
+		put, there := rollout.Next(s).Put["id-a"]
+		if !there || put.Assignment.RequestedAt != "now" || (put.Assignment.Declared != nil) != sent {
+			t.Errorf("with %d bytes: put %t, with its declaration %t", size, there, put.Assignment.Declared != nil)
 		}
 	}
 }

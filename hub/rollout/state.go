@@ -83,6 +83,8 @@ type Row struct {
 	Outdated bool
 	// RequestedAt asks for a reconciliation of this instance only.
 	RequestedAt string
+	// Force and Reset are what that request wants of a HelmRelease beside.
+	Force, Reset bool
 	// Ending is a person's order to end what only the spoke knows of, or to carry a held tombstone out.
 	Ending *Deletion
 	// Confirmed: a person confirmed, by count, what the next tombstone deletes.

@@ -20,16 +20,24 @@ func (b *bundle) ask(s *spoke, session *stream) fleet.Question {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	if asked := session.question(); asked.GetId() != question.ID || asked.GetHeldPrune().GetKey() != appKey.String() {
+		b.t.Fatalf("question %v", asked)
+	}
+	return question
+}
+
+// question waits for the next one that comes down.
+func (s *stream) question() *spokev1.Question {
+	s.t.Helper()
+	late := time.AfterFunc(patience, s.cancel)
+	defer late.Stop()
 	for {
-		message, err := session.Recv()
+		message, err := s.Recv()
 		if err != nil {
-			b.t.Fatal(err)
+			s.t.Fatal(err)
 		}
 		if asked := message.GetQuestion(); asked != nil {
-			if asked.GetId() != question.ID || asked.GetHeldPrune().GetKey() != appKey.String() {
-				b.t.Fatalf("question %v", asked)
-			}
-			return question
+			return asked
 		}
 	}
 }

@@ -177,6 +177,9 @@ func (s *session) ask(ctx context.Context) error {
 		question, err := questionToWire(q)
 		if err != nil {
 			s.log.Warn("a question is not sent", "err", err)
+			if err := s.server.Store.StoreAnswer(ctx, s.Cluster, q.ID, nil, err.Error()); err != nil {
+				s.log.Warn("nor is that told to who asked", "err", err)
+			}
 			continue
 		}
 		if err := s.stream.Send(&spokev1.ConnectResponse{Message: &spokev1.ConnectResponse_Question{Question: question}}); err != nil {

@@ -26,6 +26,12 @@ var asks = map[string]func(fleet.Ask, *spokev1.Question){
 	fleet.AskVariables: func(a fleet.Ask, q *spokev1.Question) {
 		q.Ask = &spokev1.Question_Variables{Variables: &spokev1.VariablesQuestion{Key: a.App.String()}}
 	},
+	fleet.AskHelmValues: func(a fleet.Ask, q *spokev1.Question) {
+		q.Ask = &spokev1.Question_HelmValues{HelmValues: &spokev1.HelmValuesQuestion{Key: a.App.String()}}
+	},
+	fleet.AskHelmHistory: func(a fleet.Ask, q *spokev1.Question) {
+		q.Ask = &spokev1.Question_HelmHistory{HelmHistory: &spokev1.HelmHistoryQuestion{Key: a.App.String()}}
+	},
 	fleet.AskTrace: func(a fleet.Ask, q *spokev1.Question) {
 		q.Ask = &spokev1.Question_Trace{Trace: &spokev1.TraceQuestion{Word: a.Word, Namespace: a.Namespace, Name: a.Name}}
 	},

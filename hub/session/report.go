@@ -37,11 +37,16 @@ func batchOf(req *spokev1.ReportRequest) (batch fleet.ReportBatch, skipped []err
 		return batch, nil, err
 	}
 	for _, message := range req.GetReports() {
-		if report, err := reportOf(message); err == nil {
-			batch.Reports = append(batch.Reports, report)
-		} else {
+		report, err := reportOf(message)
+		if err != nil {
 			skipped = append(skipped, fmt.Errorf("report of %q: %w", message.GetKey(), err))
+			continue
 		}
+		if report.Detail, err = detailOf(message.GetDetail()); err != nil { // the rest of the report is worth having
+			report.DetailLost = true
+			skipped = append(skipped, fmt.Errorf("report of %s: %w", report.App, err))
+		}
+		batch.Reports = append(batch.Reports, report)
 	}
 	for _, text := range req.GetUnknownAssignments() {
 		if key, err := keyOf(text); err == nil {

@@ -1,7 +1,9 @@
 package session_test
 
 import (
+	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,7 +26,7 @@ func settled(change ...func(*spokev1.AssignmentReport)) *spokev1.AssignmentRepor
 // instance is the App in the spoke's cluster.
 func (b *bundle) instance(s *spoke) fleet.Instance {
 	b.t.Helper()
-	found, _, err := b.Instances(b.t.Context(), fleet.InstanceQuery{Kind: appKey.Kind, Cluster: s.name})
+	found, _, err := b.Instances(b.t.Context(), fleet.InstanceQuery{Kind: appKey.Kind, Cluster: s.name, Detail: true})
 	if err != nil || len(found) != 1 {
 		b.t.Fatalf("%d instances, error %v", len(found), err)
 	}
@@ -47,6 +49,7 @@ func TestReportThatIsNotUnderstoodDoesNotHoldUpTheOthers(t *testing.T) {
 		"release":          func(r *spokev1.AssignmentReport) { r.Release = []byte("short") },
 		"epoch":            func(r *spokev1.AssignmentReport) { r.Epoch = math.MaxUint64 },
 		"generation":       func(r *spokev1.AssignmentReport) { r.Generation = math.MaxInt64 },
+		"detail":           func(r *spokev1.AssignmentReport) { r.Detail = []byte(`{"failures":"many"}`) },
 		"held prune":       func(r *spokev1.AssignmentReport) { r.HeldPrune = &spokev1.HeldPrune{Digest: []byte("short")} },
 		"everything large": nil,
 	} {
@@ -99,5 +102,71 @@ func TestNumberThatNoHubCountsToIsRefused(t *testing.T) {
 	wantCode(t, err, codes.InvalidArgument)
 	if names, err := b.EndRecovery(t.Context(), admin, false); err != nil || len(names) != 0 {
 		t.Errorf("recovered %v, error %v", names, err)
+	}
+}
+
+// Texts come from charts and webhooks of tenants: what no database takes must not keep all else from it.
+func TestNoTextOfAReportKeepsItFromTheHub(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	s := b.enrol("prod-1")
+	b.release("one")
+	number := s.connect(nil).welcome.GetSession()
+	for name, detail := range map[string]string{
+		"NUL":               `{"released":{"status":"False","message":"one\u0000\u001b[2J two"}}`,
+		"invalid UTF-8":     "{\"released\":{\"message\":\"one\xff two\"}}",
+		"half a character":  `{"released":{"message":"one\ud800 two"}}`,
+		"NUL in a key":      `{"history":[{"testHooks":{"a\u0000":{"phase":"Failed\u0000"}}}]}`,
+		"a vast number":     `{"failures":1e131000}`,
+		"an unknown number": `{"unknown":1e131000}`,
+		"no JSON":           `{`,
+		"a year too far":    `{"history":[{"deleted":"99999-01-01T00:00:00Z"}]}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			bad := "x\x00\x1b" + name
+			s.sequence++
+			if _, err := s.Report(t.Context(), &spokev1.ReportRequest{Session: number, Sequence: s.sequence, UnknownAssignments: []string{bad},
+				Reports: []*spokev1.AssignmentReport{settled(func(r *spokev1.AssignmentReport) {
+					r.Detail, r.HandledReconcileAt = []byte(detail), bad
+					r.Ready, r.Healthy = &spokev1.Condition{Reason: bad, Message: bad}, &spokev1.Condition{Reason: bad, Message: bad}
+					object := &spokev1.ObjectReference{Group: bad, Version: bad, Kind: bad, Namespace: bad, Name: bad}
+					r.NotReady = []*spokev1.ObjectStatus{{Object: object, Status: bad, Message: bad}}
+					r.HeldPrune = &spokev1.HeldPrune{Reason: bad}
+				})},
+				Events: []*spokev1.Event{{Number: s.sequence, Object: &spokev1.ObjectReference{Kind: bad}, Reason: bad, Message: bad}, {Number: s.sequence, Key: bad}},
+			}); err != nil {
+				t.Fatal(err)
+			}
+			got := b.instance(s).Report
+			if got == nil || got.Ready.Message != "x"+name {
+				t.Fatalf("stored is %+v", got)
+			}
+			if strings.Contains(string(got.Detail), `\u00`) {
+				t.Errorf("the detail has control characters: %s", got.Detail)
+			}
+		})
+	}
+}
+
+// What was told of a release is more than nothing, until a newer word on it is understood.
+func TestADetailThatIsNotUnderstoodLeavesTheOneBefore(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	s := b.enrol("prod-1")
+	b.release("one")
+	number := s.connect(nil).welcome.GetSession()
+	for _, test := range []struct{ detail, want string }{
+		{`{"failures": 1}`, `{"failures": 1}`}, {strings.Repeat(" ", fleet.MaxDetail+1), `{"failures": 1}`}, {`{"failures":"many"}`, `{"failures": 1}`}, {`{"failures": 2}`, `{"failures": 2}`}, {"", ""},
+	} {
+		s.sequence++
+		if _, err := s.Report(t.Context(), &spokev1.ReportRequest{Session: number, Sequence: s.sequence,
+			Reports: []*spokev1.AssignmentReport{settled(func(r *spokev1.AssignmentReport) {
+				r.Detail, r.Ready = []byte(test.detail), &spokev1.Condition{Message: fmt.Sprint(s.sequence)}
+			})}}); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.instance(s).Report; string(got.Detail) != test.want || got.Ready.Message != fmt.Sprint(s.sequence) {
+			t.Errorf("after %.20q the detail is %q, want %q", test.detail, got.Detail, test.want)
+		}
 	}
 }

@@ -20,7 +20,7 @@ const (
 )
 
 // keptAnnotations are the hub's own: an object applied without them keeps them.
-var keptAnnotations = []string{flux.RequestedAtAnnotation, withSourceAnnotation, beforeAnnotation}
+var keptAnnotations = []string{flux.RequestedAtAnnotation, flux.ForceAtAnnotation, flux.ResetAtAnnotation, withSourceAnnotation, beforeAnnotation}
 
 // admit checks a declared object against the others.
 func (s *Store) admit(ctx context.Context, tx pgx.Tx, old, object *resource.Object) error {
@@ -30,10 +30,13 @@ func (s *Store) admit(ctx context.Context, tx pgx.Tx, old, object *resource.Obje
 		}
 		keepAnnotations(old, object)
 	}
+	if err := admitOwned(old, object); err != nil {
+		return err
+	}
 	switch object.Kind {
 	case resource.Placement.Name:
 		return admitPlacement(ctx, tx, object)
-	case resource.Kustomization.Name:
+	case resource.Kustomization.Name, resource.HelmRelease.Name:
 		return admitDependencies(ctx, tx, object)
 	}
 	return nil

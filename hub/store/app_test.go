@@ -217,7 +217,7 @@ func TestAppAtANewRevisionIsRolledOnlyForAnotherRelease(t *testing.T) {
 		t.Fatal(err)
 	}
 	changed("a failure", true)
-	request, err := b.RequestReconcile(t.Context(), admin, "Kustomization", "apps", "app", &flux.SourceRef{Kind: "GitRepository", Name: "app"}, false)
+	request, err := b.RequestReconcile(t.Context(), admin, "Kustomization", "apps", "app", &flux.SourceRef{Kind: "GitRepository", Name: "app"}, fleet.LookOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,9 +11,15 @@ import (
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
-// putAssignment writes one Assignment over the one that was loaded.
-func putAssignment(batch *pgx.Batch, cluster string, old *fleet.Assignment, put rollout.Put) {
+// putAssignment writes one Assignment over the one that was loaded. One that no message takes would keep those of all Apps
+// from the cluster.
+func putAssignment(batch *pgx.Batch, cluster string, old *fleet.Assignment, put rollout.Put) error {
 	a := put.Assignment
+	payload := a.Encode()
+	if len(payload) > fleet.MaxAssignment {
+		return fmt.Errorf("assign %s to cluster %s: %w: it takes %d bytes with what the Placement and the cluster add, %d are allowed: make its spec smaller",
+			a.App.Words(), cluster, fleet.ErrInvalid, len(payload), fleet.MaxAssignment)
+	}
 	app := a.App.String()
 	var release []byte // null for an App that only the spoke knows of
 	if !a.Release.Manifest.IsZero() {
@@ -27,7 +33,7 @@ func putAssignment(batch *pgx.Batch, cluster string, old *fleet.Assignment, put 
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 		ON CONFLICT (cluster, app) DO UPDATE SET state = $3, generation = $4, pin = $5, release = $6, placement = $7, payload = $8
 			WHERE a.generation = $9`
-	batch.Queue(write, cluster, app, a.State, a.Generation, a.Pin, release, put.Placement, a.Encode(), generation).Exec(func(tag pgconn.CommandTag) error {
+	batch.Queue(write, cluster, app, a.State, a.Generation, a.Pin, release, put.Placement, payload, generation).Exec(func(tag pgconn.CommandTag) error {
 		if tag.RowsAffected() != 1 {
 			return fmt.Errorf("cluster %s: %w: the Assignment changed meanwhile", cluster, errLost)
 		}
@@ -36,6 +42,7 @@ func putAssignment(batch *pgx.Batch, cluster string, old *fleet.Assignment, put 
 	if release != nil {
 		pinManifest(batch, cluster, a)
 	}
+	return nil
 }
 
 // keptPins is how many Manifests of an Assignment its spoke may fetch or hold as a base.

@@ -42,11 +42,11 @@ func TestEveryChangeByAPersonIsAudited(t *testing.T) {
 			return err
 		}},
 		{"RequestReconcile", "reconcile", "Kustomization/apps/app", "", func(ctx context.Context, b *bundle) error {
-			_, err := b.RequestReconcile(ctx, admin, "Kustomization", "apps", "app", nil, false)
+			_, err := b.RequestReconcile(ctx, admin, "Kustomization", "apps", "app", nil, fleet.LookOptions{})
 			return err
 		}},
 		{"RequestInstance", "reconcile", "Kustomization/apps/app@prod-1", "", func(ctx context.Context, b *bundle) error {
-			_, err := b.RequestInstance(ctx, admin, appKey, "prod-1", false)
+			_, err := b.RequestInstance(ctx, admin, appKey, "prod-1", fleet.LookOptions{})
 			return err
 		}},
 		{"Suspend", "suspend", "Kustomization/apps/app", "", func(ctx context.Context, b *bundle) error {

@@ -10,7 +10,6 @@ import (
 
 	"flotilla.dev/flotilla/hub/rollout"
 	"flotilla.dev/flotilla/pkg/fleet"
-	"flotilla.dev/flotilla/pkg/flux"
 	"flotilla.dev/flotilla/pkg/resource"
 )
 
@@ -22,6 +21,9 @@ func (s *Store) DeleteObject(ctx context.Context, by fleet.Caller, d resource.De
 	err = s.transact(ctx, by, act, func(tx pgx.Tx) error {
 		object, err := lockObject(ctx, tx, d.Kind, d.Namespace, d.Name)
 		if err != nil {
+			return err
+		}
+		if err := refuseOwned(object); err != nil {
 			return err
 		}
 		if err := s.endObject(ctx, tx, object, d); err != nil {
@@ -44,22 +46,21 @@ func (s *Store) endObject(ctx context.Context, tx pgx.Tx, object *resource.Objec
 		if err := s.refuseInUse(ctx, tx, object); err != nil {
 			return err
 		}
-		const forget = `DELETE FROM source WHERE kind = $1 AND namespace = $2 AND name = $3`
-		if _, err := tx.Exec(ctx, forget, d.Kind, d.Namespace, d.Name); err != nil {
-			return explain("forget "+object.String(), err)
+		if err := forgetSource(ctx, tx, object); err != nil {
+			return err
 		}
 	}
 	switch object.Kind {
-	case resource.Kustomization.Name:
-		spec, err := resource.Spec[flux.Kustomization](object)
+	case resource.Kustomization.Name, resource.HelmRelease.Name:
+		app, err := resource.App(object)
 		if err != nil {
 			return err
 		}
-		if d.Policy != "" {
-			spec.DeletionPolicy, spec.Suspend = d.Policy, false
+		remove, wait := app.Deletion(d.Policy)
+		if deletion, err = json.Marshal(rollout.Deletion{Delete: remove, Wait: wait}); err != nil {
+			return err
 		}
-		deletion, err = json.Marshal(rollout.Deletion{Delete: spec.Deletes(), Wait: spec.DeletionPolicy == fleet.WaitForTermination})
-		if err != nil {
+		if err := s.endCharts(ctx, tx, object, ""); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `DELETE FROM app WHERE key = $1`, object.Key().String()); err != nil {
@@ -72,19 +73,33 @@ func (s *Store) endObject(ctx context.Context, tx pgx.Tx, object *resource.Objec
 	case resource.Cluster.Name:
 		return s.endCluster(ctx, tx, object, d.Now)
 	}
-	const end = `UPDATE object SET deleted_at = now(), deletion = $5, sealed = NULL
+	return markDeleted(ctx, tx, object, deletion)
+}
+
+// markDeleted keeps of an object that it was, and what its deletion means.
+func markDeleted(ctx context.Context, tx pgx.Tx, object *resource.Object, deletion []byte) error {
+	const end = `UPDATE object SET deleted_at = now(), deletion = $5, sealed = NULL, owner = NULL
 		WHERE home = $1 AND kind = $2 AND namespace = $3 AND name = $4`
-	_, err := tx.Exec(ctx, end, fleet.HubHome, d.Kind, d.Namespace, d.Name, deletion)
+	_, err := tx.Exec(ctx, end, fleet.HubHome, object.Kind, object.Metadata.Namespace, object.Metadata.Name, deletion)
 	return explain("delete "+object.String(), err)
 }
 
+// forgetSource forgets what is stored of a Source.
+func forgetSource(ctx context.Context, tx pgx.Tx, object *resource.Object) error {
+	const forget = `DELETE FROM source WHERE kind = $1 AND namespace = $2 AND name = $3`
+	_, err := tx.Exec(ctx, forget, object.Kind, object.Metadata.Namespace, object.Metadata.Name)
+	return explain("forget "+object.String(), err)
+}
+
 // refuseInUse refuses to delete a Source that Apps are built from or other Sources are made of, naming them. An App that
-// may not have it does not count: nobody could keep the Source of another namespace by naming it.
+// may not have it does not count: nobody could keep the Source of another namespace by naming it. Nor does a HelmChart
+// that is made for a HelmRelease, which names what the chart is of itself.
 func (s *Store) refuseInUse(ctx context.Context, tx pgx.Tx, object *resource.Object) error {
 	const query = `SELECT o.kind || '/' || o.namespace || '/' || o.name
 		FROM (VALUES ($1::text, $2::text, $3::text)) AS s (kind, namespace, name) JOIN object o ON
-			o.kind = 'Kustomization' AND ` + isSource + ` AND ($5 OR s.namespace = o.namespace)
-			OR o.kind = 'HelmChart' AND ` + isSource + ` AND s.namespace = o.namespace
+			` + isApp + ` AND (` + isSource + ` OR ` + bringsChart + ` AND s.kind = ` + sourceRef + ` ->> 'kind' AND s.namespace = ` + sourceNamespace + ` AND s.name = ` + sourceRef + ` ->> 'name')
+				AND ($5 OR s.namespace = o.namespace)
+			OR o.kind = 'HelmChart' AND o.owner IS NULL AND ` + isSource + ` AND s.namespace = o.namespace
 			OR o.kind = 'GitRepository' AND s.kind = 'GitRepository' AND s.namespace = o.namespace AND s.name <> o.name
 				AND o.spec -> 'include' @> jsonb_build_array(jsonb_build_object('repository', jsonb_build_object('name', s.name)))
 		WHERE o.home = $4 AND o.deleted_at IS NULL ORDER BY 1`

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,7 +21,7 @@ const hasDependencies = `(b.spec ? 'dependsOn' OR b.annotations ? 'fleet.flotill
 // dependenciesOf are the keys of what b depends on, each with its readyExpr, which is null where there is none. A field
 // with nothing behind it is stored as it was given: null.
 const dependenciesOf = `LATERAL (
-	SELECT b.home || '/Kustomization/' || coalesce(nullif(d ->> 'namespace', ''), b.namespace) || '/' || (d ->> 'name') AS key, nullif(d ->> 'readyExpr', '') AS ready_expr
+	SELECT b.home || '/' || b.kind || '/' || coalesce(nullif(d ->> 'namespace', ''), b.namespace) || '/' || (d ->> 'name') AS key, nullif(d ->> 'readyExpr', '') AS ready_expr
 		FROM jsonb_array_elements(CASE WHEN jsonb_typeof(b.spec -> 'dependsOn') = 'array' THEN b.spec -> 'dependsOn' ELSE '[]' END) d
 	UNION ALL SELECT b.home || '/' || btrim(d, E' \t\n\v\f\r'), NULL FROM unnest(string_to_array(b.annotations ->> 'fleet.flotilla.dev/depends-on', ',')) d)`
 
@@ -41,7 +40,7 @@ const isLookedAt = `EXISTS (SELECT FROM object b, ` + dependenciesOf + ` d
 	WHERE ` + hasDependencies + ` AND b.deleted_at IS NULL AND d.key = o.key AND d.ready_expr IS NOT NULL)`
 
 // loadPrerequisites reads what an App of that spec and status waits for, of its dependencies.
-func loadPrerequisites(ctx context.Context, tx pgx.Tx, state *rollout.State, spec flux.Kustomization, dependencies []fleet.Dependency, status fleet.AppStatus) error {
+func loadPrerequisites(ctx context.Context, tx pgx.Tx, state *rollout.State, app flux.App, dependencies []fleet.Dependency, status fleet.AppStatus) error {
 	if len(dependencies) == 0 {
 		return nil
 	}
@@ -66,17 +65,17 @@ func loadPrerequisites(ctx context.Context, tx pgx.Tx, state *rollout.State, spe
 		if err != nil {
 			return explain("read the dependencies", err)
 		}
-		var on flux.Kustomization
-		if err := json.Unmarshal(declared, &on); err != nil {
-			return explain("decode the spec of "+text, err)
-		}
 		if p.App, err = fleet.ParseKey(text); err != nil {
 			return err
+		}
+		on, err := flux.DecodeApp(p.App.Kind, declared)
+		if err != nil {
+			return fmt.Errorf("%s: %w", text, err)
 		}
 		if p.Release, err = fleet.DigestFromBytes(release); err != nil {
 			return err
 		}
-		if p.Suspended = on.Suspend; !spec.WaitsFor(state.Key.Namespace, byKey[text], on) {
+		if p.Suspended = on.Suspended(); !flux.WaitsFor(state.Key, app, byKey[text], on) {
 			continue
 		}
 		index[text] = len(state.App.Prerequisites)
@@ -114,11 +113,11 @@ func loadPrerequisiteRows(ctx context.Context, tx pgx.Tx, prerequisites []rollou
 // admitDependencies refuses an App that would wait for itself. The transaction holds placementLock: of two Apps that make
 // a cycle, the second sees the first.
 func admitDependencies(ctx context.Context, tx pgx.Tx, object *resource.Object) error {
-	spec, err := resource.Spec[flux.Kustomization](object)
+	app, err := resource.App(object)
 	if err != nil {
 		return err
 	}
-	own := spec.Dependencies(object.Metadata.Namespace, object.Metadata.Annotations)
+	own := app.Dependencies(object.Metadata.Namespace, object.Metadata.Annotations)
 	if len(own) == 0 {
 		return nil
 	}
@@ -144,12 +143,28 @@ func admitDependencies(ctx context.Context, tx pgx.Tx, object *resource.Object) 
 	if cycle == nil {
 		return nil
 	}
-	for i, key := range cycle {
-		cycle[i] = strings.TrimPrefix(strings.TrimPrefix(key, fleet.HubHome+"/"), resource.Kustomization.Name+"/")
+	field := "metadata.annotations[" + flux.DependsOnAnnotation + "]"
+	for _, d := range app.Dependencies(object.Metadata.Namespace, nil) {
+		if d.App(fleet.HubHome).String() == cycle[1] {
+			field = "spec.dependsOn"
+		}
 	}
 	var fields fleet.Fields
-	fields.Refuse("spec.dependsOn", "each of these would wait for the next, for ever: %s", strings.Join(cycle, " -> "))
+	fields.Refuse(field, "each of these would wait for the next, for ever: %s", strings.Join(shownCycle(cycle, object.Kind), " -> "))
 	return fmt.Errorf("%s: %w", object, fields.Err())
+}
+
+// shownCycle are the keys of a cycle for people: with their kinds, unless all are of the same.
+func shownCycle(cycle []string, kind string) []string {
+	prefix := fleet.HubHome + "/"
+	if own := prefix + kind + "/"; !slices.ContainsFunc(cycle, func(key string) bool { return !strings.HasPrefix(key, own) }) {
+		prefix = own
+	}
+	shown := make([]string, len(cycle))
+	for i, key := range cycle {
+		shown[i] = strings.TrimPrefix(key, prefix)
+	}
+	return shown
 }
 
 // cycleFrom returns a shortest way from one node back to itself; nil: there is none.

@@ -27,7 +27,10 @@ const (
 	crashShutdown        = "57P02"
 	cannotConnectNow     = "57P03"
 	idleSessionTimeout   = "57P05"
-	connectionException  = "08" // the class
+	connectionException  = "08"    // the class
+	untranslatable       = "22P05" // NUL in JSON
+	notInRepertoire      = "22021" // NUL, or bytes that are no UTF-8, in text
+	invalidText          = "22P02" // half a surrogate pair, where it is said of JSON
 )
 
 // explain wraps err with what was being done and turns what the database says into the fleet's sentinels. Nil stays
@@ -43,12 +46,19 @@ func explain(doing string, err error) error {
 		return fmt.Errorf("%s: %w", doing, &hidden{fleet.ErrExists, "", err})
 	case errors.As(err, &pg) && (pg.Code == foreignKeyViolation || pg.Code == serializationFailure || pg.Code == deadlockDetected):
 		return fmt.Errorf("%s: %w", doing, &hidden{fleet.ErrConflict, "something it depends on changed meanwhile", err})
+	case errors.As(err, &pg) && isNoText(pg):
+		return fmt.Errorf("%s: %w", doing, &hidden{fleet.ErrInvalid, "a text of it has the character NUL, half a surrogate pair, or bytes that are not UTF-8: take that out", err})
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("%s: %w", doing, err)
 	case disconnected(err):
 		return fmt.Errorf("%s: %w", doing, &hidden{fleet.ErrUnavailable, "the database does not answer", err})
 	}
 	return fmt.Errorf("%s: %w", doing, err)
+}
+
+// isNoText reports whether the database refused a text that is none for it, though JSON or Go has it.
+func isNoText(err *pgconn.PgError) bool {
+	return err.Code == untranslatable || err.Code == notInRepertoire || err.Code == invalidText && strings.Contains(err.Message, "type json")
 }
 
 // disconnected reports whether the way to the database, rather than what was asked of it, made the error.

@@ -16,6 +16,7 @@ func TestDriversTextIsNotTold(t *testing.T) {
 	for code, want := range map[string]error{
 		uniqueViolation: fleet.ErrExists, foreignKeyViolation: fleet.ErrConflict, serializationFailure: fleet.ErrConflict, deadlockDetected: fleet.ErrConflict,
 		readOnly: fleet.ErrUnavailable, tooManyConnections: fleet.ErrUnavailable, adminShutdown: fleet.ErrUnavailable, idleSessionTimeout: fleet.ErrUnavailable, "08006": fleet.ErrUnavailable,
+		untranslatable: fleet.ErrInvalid, notInRepertoire: fleet.ErrInvalid,
 	} {
 		cause := &pgconn.PgError{Code: code, Message: "canary", Detail: "canary"}
 		err := explain("store the thing", cause)

@@ -74,7 +74,7 @@ func confirmTombstones(ctx context.Context, tx pgx.Tx, instances []instanceID) e
 // concernedApps are the Apps whose Assignments a change of an object may change.
 func concernedApps(ctx context.Context, tx pgx.Tx, old, object *resource.Object) ([]fleet.Key, error) {
 	switch object.Kind {
-	case resource.Kustomization.Name:
+	case resource.Kustomization.Name, resource.HelmRelease.Name:
 		return []fleet.Key{object.Key()}, nil
 	case resource.Placement.Name:
 		var apps []fleet.Key

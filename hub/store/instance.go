@@ -21,8 +21,10 @@ func (s *Store) Instances(ctx context.Context, q fleet.InstanceQuery) (instances
 			r.app IS NOT NULL, coalesce(r.epoch, 0), coalesce(r.generation, 0), r.release, r.applied, coalesce(r.stage, ''), coalesce(r.converged, false),
 			coalesce(r.available, false), coalesce(r.terminal, false), coalesce(r.waiting, ''), r.ready, r.healthy, coalesce(r.objects, 0),
 			coalesce(r.objects_not_ready, 0), r.not_ready, r.held_prune, coalesce(r.handled_reconcile_at, ''), coalesce(r.observed_at, 'epoch'),
-			coalesce(r.drift_corrections, 0), coalesce(r.stored_at, 'epoch'),
-			r.ready_since, r.healthy_since, r.held_since, r.terminal_since,
+			coalesce(r.drift_corrections, 0), CASE WHEN $4 AND $5 AND r.detail #> '{history,0}' IS NOT NULL
+				THEN jsonb_set(r.detail, '{history}', jsonb_build_array(jsonb_build_object('lastDeployed', r.detail #> '{history,0,lastDeployed}')))
+				WHEN $4 THEN r.detail END, coalesce(r.stored_at, 'epoch'),
+			r.ready_since, r.healthy_since, r.held_since, r.terminal_since, r.drifted_since,
 			greatest(a.written, r.written, c.linked, p.written)::text::bigint
 		FROM assignment a
 			JOIN cluster c ON c.id = a.cluster
@@ -35,7 +37,7 @@ func (s *Store) Instances(ctx context.Context, q fleet.InstanceQuery) (instances
 		if seen, err = horizon(ctx, tx); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, query, keysLike(q), q.Cluster, q.Since.String())
+		rows, err := tx.Query(ctx, query, keysLike(q), q.Cluster, q.Since.String(), q.Detail, q.Brief)
 		if err != nil {
 			return explain("list instances", err)
 		}
@@ -47,7 +49,7 @@ func (s *Store) Instances(ctx context.Context, q fleet.InstanceQuery) (instances
 
 // keysLike is what the keys of the selected Apps are LIKE.
 func keysLike(q fleet.InstanceQuery) string {
-	return fleet.HubHome + "/" + q.Kind + "/" + orAny(q.Namespace) + "/" + orAny(q.Name)
+	return fleet.HubHome + "/" + orAny(q.Kind) + "/" + orAny(q.Namespace) + "/" + orAny(q.Name)
 }
 
 // orAny is text for LIKE, where empty matches all.
@@ -71,21 +73,22 @@ func orZero(at *time.Time) time.Time {
 func scanInstance(row pgx.CollectableRow) (fleet.Instance, error) {
 	var i fleet.Instance
 	var r fleet.Report
-	var payload, release, applied, ready, healthy, notReady, held []byte
-	var readySince, healthySince, heldSince, terminalSince *time.Time
+	var payload, release, applied, ready, healthy, notReady, held, detail []byte
+	var readySince, healthySince, heldSince, terminalSince, driftedSince *time.Time
 	var reported bool
 	err := row.Scan(&i.Cluster, &i.ClusterID, &i.Connected, &i.LastSeen, &i.ConnectedSince, &i.AwaySince, &payload, &i.CreatedAt, &i.PinnedAt, &i.Attempted, &i.Applied,
 		&reported, &r.Epoch, &r.Generation, &release, &applied, &r.Stage, &r.Converged, &r.Available, &r.Terminal, &r.Waiting,
 		&ready, &healthy, &r.Objects, &r.ObjectsNotReady, &notReady, &held, &r.HandledReconcileAt, &r.ObservedAt,
-		&r.DriftCorrections, &i.ReportedAt, &readySince, &healthySince, &heldSince, &terminalSince, &i.Version)
+		&r.DriftCorrections, &detail, &i.ReportedAt, &readySince, &healthySince, &heldSince, &terminalSince, &driftedSince, &i.Version)
 	if err != nil {
 		return i, err
 	}
-	i.ReadySince, i.HealthySince, i.HeldSince, i.TerminalSince = orZero(readySince), orZero(healthySince), orZero(heldSince), orZero(terminalSince)
+	i.ReadySince, i.HealthySince, i.HeldSince = orZero(readySince), orZero(healthySince), orZero(heldSince)
+	i.TerminalSince, i.DriftedSince = orZero(terminalSince), orZero(driftedSince)
 	if i.Assignment, err = fleet.DecodeAssignment(payload); err != nil || !reported {
 		return i, err
 	}
-	r.App = i.Assignment.App
+	r.App, r.Detail = i.Assignment.App, detail
 	if r.Release, err = fleet.DigestFromBytes(release); err != nil {
 		return i, err
 	}

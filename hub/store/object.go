@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/big"
+	"reflect"
 	"slices"
 	"time"
 
@@ -37,6 +39,9 @@ func (s *Store) ApplyObject(ctx context.Context, by fleet.Caller, object *resour
 		if change, err = s.writeObject(ctx, tx, old, object); err != nil {
 			return err
 		}
+		if err := s.makeChart(ctx, tx, object); err != nil {
+			return err
+		}
 		if object.Kind == resource.Cluster.Name {
 			if err := ensureCluster(ctx, tx, object.Metadata.Name); err != nil {
 				return err
@@ -46,6 +51,9 @@ func (s *Store) ApplyObject(ctx context.Context, by fleet.Caller, object *resour
 			return err
 		}
 		if change != resource.Unchanged {
+			if err := refuseLarge(stored); err != nil {
+				return err
+			}
 			if impact, err = settleImpact(ctx, tx, old, stored, order); err != nil {
 				return err
 			}
@@ -64,6 +72,22 @@ func (s *Store) ApplyObject(ctx context.Context, by fleet.Caller, object *resour
 	return stored, change, impact, nil
 }
 
+// maxObject bounds an object as it is sent, which is also how Kubernetes stores it at most: several go into a message, or one
+// and what is made of it.
+const maxObject = 3 << 19
+
+// refuseLarge looks at what was stored: a database writes numbers out in full.
+func refuseLarge(stored *resource.Object) error {
+	raw, err := json.Marshal(stored)
+	if err == nil && len(raw) > maxObject {
+		err = fmt.Errorf("%s: %w: it has %d bytes, with its numbers written out in full; %d are allowed", stored, fleet.ErrInvalid, len(raw), maxObject)
+	}
+	return err
+}
+
+// errAppeared: what was not there is declared by somebody else now.
+var errAppeared = fmt.Errorf("%w: it was declared by somebody else just now: try again", fleet.ErrConflict)
+
 // writeObject inserts or updates the declared part, and grows the generation when the spec changed, or what counts like it.
 func (s *Store) writeObject(ctx context.Context, tx pgx.Tx, old, object *resource.Object) (resource.Change, error) {
 	sealed, sameSecret, err := s.sealSecret(ctx, tx, old, object)
@@ -79,8 +103,12 @@ func (s *Store) writeObject(ctx context.Context, tx pgx.Tx, old, object *resourc
 		const insert = `INSERT INTO object (home, kind, namespace, name, labels, annotations, spec, sealed)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 			ON CONFLICT (home, kind, namespace, name) DO UPDATE SET uid = gen_random_uuid(), generation = object.generation + 1,
-				labels = $5, annotations = $6, spec = $7, sealed = $8, created_at = now(), deleting_at = NULL, deleted_at = NULL, deletion = NULL`
-		_, err := tx.Exec(ctx, insert, fleet.HubHome, object.Kind, m.Namespace, m.Name, orEmpty(m.Labels), orEmpty(m.Annotations), spec, sealed)
+				labels = $5, annotations = $6, spec = $7, sealed = $8, created_at = now(), deleting_at = NULL, deleted_at = NULL, deletion = NULL
+			WHERE object.deleted_at IS NOT NULL`
+		tag, err := tx.Exec(ctx, insert, fleet.HubHome, object.Kind, m.Namespace, m.Name, orEmpty(m.Labels), orEmpty(m.Annotations), spec, sealed)
+		if err == nil && tag.RowsAffected() == 0 { // what stands there now, nobody has looked at
+			return resource.Unchanged, fmt.Errorf("%s: %w", object, errAppeared)
+		}
 		return resource.Created, explain("insert "+object.String(), err)
 	}
 	oldSpec, err := storedSpec(old)
@@ -144,7 +172,7 @@ func (s *Store) Objects(ctx context.Context, q resource.Query) (objects []*resou
 }
 
 const objectColumns = `kind, namespace, name, uid::text, generation, labels, annotations, spec, created_at,
-	coalesce(deleted_at, deleting_at), deleted_at IS NOT NULL, unplaced_at, written::text`
+	coalesce(deleted_at, deleting_at), deleted_at IS NOT NULL, unplaced_at, coalesce(owner, ''), written::text`
 
 func listObjects(ctx context.Context, q querier, query resource.Query) ([]*resource.Object, error) {
 	const list = `SELECT ` + objectColumns + ` FROM object
@@ -188,11 +216,17 @@ func scanObject(row pgx.CollectableRow) (*resource.Object, error) {
 	var deleted bool
 	var created time.Time
 	var unplaced *time.Time
+	var owner string
 	m := &o.Metadata
 	err := row.Scan(&o.Kind, &m.Namespace, &m.Name, &m.UID, &m.Generation, &m.Labels, &m.Annotations, &o.Spec, &created,
-		&m.DeletionTimestamp, &deleted, &unplaced, &m.ResourceVersion)
+		&m.DeletionTimestamp, &deleted, &unplaced, &owner, &m.ResourceVersion)
 	if err != nil {
 		return nil, err
+	}
+	if owner != "" {
+		if o.Owner, err = fleet.ParseKey(owner); err != nil {
+			return nil, err
+		}
 	}
 	kind, found := resource.KindOf(o.Kind)
 	if !found {
@@ -221,12 +255,41 @@ func orEmpty(m map[string]string) map[string]string {
 	return m
 }
 
+// sameJSON reports whether two texts mean the same. Numbers are compared in full, for values have any.
 func sameJSON(a, b []byte) bool {
-	var x, y any
-	if json.Unmarshal(a, &x) != nil || json.Unmarshal(b, &y) != nil {
+	x, errX := decodeNumbers(a)
+	y, errY := decodeNumbers(b)
+	if errX != nil || errY != nil {
 		return bytes.Equal(a, b)
 	}
-	ca, errA := json.Marshal(x)
-	cb, errB := json.Marshal(y)
-	return errA == nil && errB == nil && bytes.Equal(ca, cb)
+	return reflect.DeepEqual(plainNumbers(x), plainNumbers(y))
+}
+
+func decodeNumbers(text []byte) (value any, err error) {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	err = decoder.Decode(&value)
+	return value, err
+}
+
+// plainNumbers writes each number one way: the database does not keep an exponent.
+func plainNumbers(value any) any {
+	switch value := value.(type) {
+	case json.Number:
+		if _, err := value.Float64(); err != nil {
+			return value // beyond what is worth writing out
+		}
+		if number, is := new(big.Rat).SetString(value.String()); is {
+			return json.Number(number.RatString())
+		}
+	case []any:
+		for i := range value {
+			value[i] = plainNumbers(value[i])
+		}
+	case map[string]any:
+		for key := range value {
+			value[key] = plainNumbers(value[key])
+		}
+	}
+	return value
 }

@@ -31,7 +31,7 @@ func concernOf(kind, namespace, name string) *concern {
 	switch kind {
 	case resource.Placement.Name:
 		return &concern{namespace: namespace, name: name}
-	case resource.Kustomization.Name:
+	case resource.Kustomization.Name, resource.HelmRelease.Name:
 		return &concern{namespace: namespace, app: fleet.AppRef{Kind: kind, Name: name}}
 	case resource.Cluster.Name:
 		return anyPlacement
@@ -106,9 +106,9 @@ func (c concern) read(ctx context.Context, tx pgx.Tx) (p placing, err error) {
 
 // declaredApps are the Apps there are in a namespace (empty: in any), by namespace.
 func declaredApps(ctx context.Context, tx pgx.Tx, within string) (map[string]map[fleet.AppRef]bool, error) {
-	const query = `SELECT namespace, kind, name FROM object
-		WHERE home = $1 AND kind = $2 AND ($3 = '' OR namespace = $3) AND deleted_at IS NULL`
-	rows, err := tx.Query(ctx, query, fleet.HubHome, resource.Kustomization.Name, within)
+	const query = `SELECT o.namespace, o.kind, o.name FROM object o
+		WHERE o.home = $1 AND ` + isApp + ` AND ($2 = '' OR o.namespace = $2) AND o.deleted_at IS NULL`
+	rows, err := tx.Query(ctx, query, fleet.HubHome, within)
 	if err != nil {
 		return nil, explain("read the declared Apps", err)
 	}

@@ -23,7 +23,7 @@ func (s *Store) PushArtifact(ctx context.Context, by fleet.Caller, object *resou
 		change = resource.Unchanged
 		stored, err = lockObject(ctx, tx, object.Kind, m.Namespace, m.Name)
 		if errors.Is(err, fleet.ErrNotFound) {
-			if change, err = s.writeObject(ctx, tx, nil, object); err != nil {
+			if change, err = s.writeObject(ctx, tx, nil, object); err != nil && !errors.Is(err, errAppeared) { // by another push
 				return err
 			}
 			stored, err = lockObject(ctx, tx, object.Kind, m.Namespace, m.Name)

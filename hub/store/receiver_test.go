@@ -137,7 +137,7 @@ func TestAReconciledReceiverSaysSoAtOnce(t *testing.T) {
 	b.apply(tokenYAML("one"))
 	b.apply(receiverYAML("app", "webhook"))
 	before := b.receiver("app")
-	request, err := b.RequestReconcile(t.Context(), admin, "Receiver", "apps", "app", nil, false)
+	request, err := b.RequestReconcile(t.Context(), admin, "Receiver", "apps", "app", nil, fleet.LookOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -102,26 +102,34 @@ func putReports(ctx context.Context, tx pgx.Tx, cluster string, reports []fleet.
 
 func putReport(batch *pgx.Batch, cluster string, r fleet.Report) error {
 	const upsert = `INSERT INTO report (cluster, app, epoch, generation, release, applied, stage, converged, available, terminal,
-			waiting, ready, healthy, objects, objects_not_ready, not_ready, held_prune, handled_reconcile_at, observed_at, drift_corrections)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+			waiting, ready, healthy, objects, objects_not_ready, not_ready, held_prune, handled_reconcile_at, observed_at, drift_corrections, detail)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
 		ON CONFLICT (cluster, app) DO UPDATE SET epoch = $3, generation = $4, release = $5, applied = $6, stage = $7, converged = $8,
 			available = $9, terminal = $10, waiting = $11, ready = $12, healthy = $13, objects = $14, objects_not_ready = $15,
-			not_ready = $16, held_prune = $17, handled_reconcile_at = $18, observed_at = $19, drift_corrections = $20, stored_at = now()
+			not_ready = $16, held_prune = $17, handled_reconcile_at = $18, observed_at = $19, drift_corrections = $20, detail = CASE WHEN $22 THEN report.detail ELSE $21 END, stored_at = now()
 		WHERE (report.epoch, report.generation) <= ($3::bigint, $4::bigint) AND
 			(report.epoch, report.generation, report.release, report.applied, report.stage, report.converged, report.available, report.terminal,
 				report.waiting, report.ready, report.healthy, report.objects, report.objects_not_ready, report.not_ready, report.held_prune,
-				report.handled_reconcile_at, report.drift_corrections) IS DISTINCT FROM
+				report.handled_reconcile_at, report.drift_corrections, report.detail) IS DISTINCT FROM
 			(excluded.epoch, excluded.generation, excluded.release, excluded.applied, excluded.stage, excluded.converged, excluded.available, excluded.terminal,
 				excluded.waiting, excluded.ready, excluded.healthy, excluded.objects, excluded.objects_not_ready, excluded.not_ready, excluded.held_prune,
-				excluded.handled_reconcile_at, excluded.drift_corrections)`
+				excluded.handled_reconcile_at, excluded.drift_corrections, CASE WHEN $22 THEN report.detail ELSE excluded.detail END)`
 	ready, healthy, notReady, held, err := encodeReport(r)
 	if err != nil {
 		return err
 	}
 	batch.Queue(upsert, cluster, r.App.String(), r.Epoch, r.Generation, r.Release.Bytes(), r.Applied.Bytes(), r.Stage,
 		r.Converged, r.Available, r.Terminal, r.Waiting, ready, healthy, r.Objects, r.ObjectsNotReady, notReady, held,
-		r.HandledReconcileAt, r.ObservedAt, r.DriftCorrections)
+		r.HandledReconcileAt, r.ObservedAt, r.DriftCorrections, orNull(r.Detail), r.DetailLost)
 	return nil
+}
+
+// orNull is what a jsonb column holds of JSON that may not be there.
+func orNull(raw json.RawMessage) any {
+	if len(raw) == 0 {
+		return nil
+	}
+	return raw
 }
 
 func encodeReport(r fleet.Report) (ready, healthy, notReady, held []byte, err error) {

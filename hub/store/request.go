@@ -12,20 +12,28 @@ import (
 )
 
 // RequestReconcile records a request to look now at a declared object, as `flux reconcile` does in an annotation. With
-// source set, an App's Source is asked first: the App's own request is passed on once that one is served. A dry run
-// records nothing.
-func (s *Store) RequestReconcile(ctx context.Context, by fleet.Caller, kind, namespace, name string, source *flux.SourceRef, dryRun bool) (fleet.LookRequest, error) {
+// source set, an App's Source is asked first: the App's own request is passed on once that one is served.
+func (s *Store) RequestReconcile(ctx context.Context, by fleet.Caller, kind, namespace, name string, source *flux.SourceRef, options fleet.LookOptions) (fleet.LookRequest, error) {
 	request := newLookRequest()
-	act := action{verb: "reconcile", object: kind + "/" + namespace + "/" + name, dryRun: dryRun}
+	act := action{verb: "reconcile", object: kind + "/" + namespace + "/" + name, dryRun: options.DryRun, detail: detail(when(options.Force, "force"), when(options.Reset, "reset"))}
 	err := s.transact(ctx, by, act, func(tx pgx.Tx) error {
 		object, err := lockObject(ctx, tx, kind, namespace, name)
 		if err != nil {
 			return err
 		}
 		marks := requestMarks(request)
+		if options.Force {
+			marks[flux.ForceAtAnnotation] = request.At
+		}
+		if options.Reset {
+			marks[flux.ResetAtAnnotation] = request.At
+		}
 		if source != nil {
 			sourceMarks := map[string]string{flux.RequestedAtAnnotation: request.At}
 			if err := annotate(ctx, tx, source.Kind, source.NamespaceFor(namespace), source.Name, sourceMarks); err != nil {
+				return err
+			}
+			if err := annotateInput(ctx, tx, source.Kind, source.NamespaceFor(namespace), source.Name, sourceMarks); err != nil {
 				return err
 			}
 			marks[withSourceAnnotation] = request.At
@@ -71,16 +79,16 @@ func annotate(ctx context.Context, tx pgx.Tx, kind, namespace, name string, mark
 	return nil
 }
 
-// RequestInstance records a request to reconcile an App in one cluster. A dry run records nothing.
-func (s *Store) RequestInstance(ctx context.Context, by fleet.Caller, app fleet.Key, cluster string, dryRun bool) (fleet.LookRequest, error) {
+// RequestInstance records a request to reconcile an App in one cluster.
+func (s *Store) RequestInstance(ctx context.Context, by fleet.Caller, app fleet.Key, cluster string, options fleet.LookOptions) (fleet.LookRequest, error) {
 	request := newLookRequest()
 	request.Clusters = []string{cluster}
-	act := action{verb: "reconcile", object: instanceName(app, cluster), dryRun: dryRun}
+	act := action{verb: "reconcile", object: instanceName(app, cluster), dryRun: options.DryRun, detail: detail(when(options.Force, "force"), when(options.Reset, "reset"))}
 	err := s.transact(ctx, by, act, func(tx pgx.Tx) error {
-		const upsert = `INSERT INTO instance_request (cluster, app, requested_at)
-			SELECT a.cluster, a.app, $3 FROM assignment a JOIN cluster c ON c.id = a.cluster WHERE c.name = $1 AND a.app = $2
-			ON CONFLICT (cluster, app) DO UPDATE SET requested_at = $3, at = now()`
-		tag, err := tx.Exec(ctx, upsert, cluster, app.String(), request.At)
+		const upsert = `INSERT INTO instance_request (cluster, app, requested_at, force, reset)
+			SELECT a.cluster, a.app, $3, $4, $5 FROM assignment a JOIN cluster c ON c.id = a.cluster WHERE c.name = $1 AND a.app = $2
+			ON CONFLICT (cluster, app) DO UPDATE SET requested_at = $3, force = $4, reset = $5, at = now()`
+		tag, err := tx.Exec(ctx, upsert, cluster, app.String(), request.At, options.Force, options.Reset)
 		if err != nil {
 			return explain(act.doing(), err)
 		}

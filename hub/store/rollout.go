@@ -25,7 +25,7 @@ func (s *Store) AppsChanged(ctx context.Context, since fleet.Horizon) (apps []fl
 		WITH moved AS (
 			SELECT EXISTS (SELECT FROM object WHERE kind IN ('Placement', 'Cluster') AND written >= $1::text::xid8) AS everything
 		)
-		SELECT key FROM object WHERE kind = 'Kustomization' AND (written >= $1::text::xid8 OR (SELECT everything FROM moved))
+		SELECT o.key FROM object o WHERE ` + isApp + ` AND (o.written >= $1::text::xid8 OR (SELECT everything FROM moved))
 		UNION SELECT key FROM app WHERE turned >= $1::text::xid8
 		UNION SELECT a.key FROM app a JOIN object o ON o.key = a.key
 			WHERE a.written >= $1::text::xid8 AND (o.spec ? 'dependsOn' OR o.annotations ? '` + flux.DependsOnAnnotation + `')
@@ -33,7 +33,7 @@ func (s *Store) AppsChanged(ctx context.Context, since fleet.Horizon) (apps []fl
 		UNION SELECT app FROM instance_request WHERE written >= $1::text::xid8
 		UNION SELECT app FROM prune_approval WHERE written >= $1::text::xid8
 		UNION SELECT app FROM assignment WHERE (SELECT everything FROM moved)
-		UNION SELECT o.key FROM source s JOIN object o ON o.kind = 'Kustomization' AND ` + isSource + `
+		UNION SELECT o.key FROM source s JOIN object o ON ` + isApp + ` AND ` + isSource + `
 			WHERE s.written >= $1::text::xid8 AND o.annotations ? '` + withSourceAnnotation + `'
 		UNION ` + appsBesideChanged
 	err = s.snapshot(ctx, "find changed Apps", func(tx pgx.Tx) error {
@@ -87,7 +87,9 @@ func writeStep(ctx context.Context, tx pgx.Tx, state rollout.State, step rollout
 		put, wanted := step.Put[cluster.ID]
 		switch {
 		case wanted:
-			putAssignment(&batch, cluster.ID, state.Rows[cluster.ID].Assignment, put)
+			if err := putAssignment(&batch, cluster.ID, state.Rows[cluster.ID].Assignment, put); err != nil {
+				return err
+			}
 		case slices.Contains(step.Drop, cluster.ID):
 			dropAssignment(&batch, cluster.ID, state.Key)
 		}
@@ -150,13 +152,12 @@ func loadApp(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 		state.Deletion = new(rollout.Deletion)
 		return explain("decode the deletion", json.Unmarshal(deletion, state.Deletion))
 	}
-	var k flux.Kustomization
-	if err := json.Unmarshal(spec, &k); err != nil {
-		return explain("decode the spec", err)
+	k, err := flux.DecodeApp(state.Key.Kind, spec)
+	if err != nil {
+		return fmt.Errorf("decode the spec: %w", err)
 	}
-	state.App = &rollout.App{Controls: k.Controls()}
 	annotations := declared.Annotations
-	state.App.Controls.RequestedAt = annotations[flux.RequestedAtAnnotation]
+	state.App = &rollout.App{Controls: k.Controls(annotations)}
 	if !served(annotations[withSourceAnnotation], sourceHandled) {
 		state.App.Controls.RequestedAt = annotations[beforeAnnotation] // the Source is looked at first
 	}
@@ -216,7 +217,7 @@ func loadRows(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 			coalesce(decode(substr(r.held_prune ->> 'digest', 8), 'hex'), ''),
 			coalesce(r.generation = a.generation AND r.epoch = c.epoch AND r.applied = a.release, false),
 			coalesce(p.digest, ''), coalesce(p.release <> coalesce(a.release, ''), false),
-			coalesce(q.requested_at, ''), q.ending, coalesce(q.confirmed, false)
+			coalesce(q.requested_at, ''), coalesce(q.force, false), coalesce(q.reset, false), q.ending, coalesce(q.confirmed, false)
 		FROM known k
 			JOIN cluster c ON c.id = k.cluster
 			LEFT JOIN assignment a ON a.cluster = k.cluster AND a.app = $1
@@ -232,7 +233,7 @@ func loadRows(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 		var id string
 		var payload, held, approval, ending []byte
 		var row rollout.Row
-		if err := rows.Scan(&id, &payload, &row.Placement, &row.Removed, &held, &row.Reported, &approval, &row.Outdated, &row.RequestedAt, &ending, &row.Confirmed); err != nil {
+		if err := rows.Scan(&id, &payload, &row.Placement, &row.Removed, &held, &row.Reported, &approval, &row.Outdated, &row.RequestedAt, &row.Force, &row.Reset, &ending, &row.Confirmed); err != nil {
 			return explain("read the Assignments", err)
 		}
 		if err := decodeRow(&row, payload, held, approval, ending); err != nil {

@@ -10,11 +10,19 @@ import (
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
-// sourceNamespace says in SQL in which namespace the Source is that the App of object o is built from, and isSource that
-// row s of source is that Source.
+// isApp is true in SQL of the object o when it is an App.
+const isApp = `o.kind IN ('Kustomization', 'HelmRelease')`
+
+// These say in SQL what the App or HelmChart of object o is built from: sourceRef what it refers to, bringsChart that it is
+// a HelmRelease for which a HelmChart is made of that, and sourceNamespace in which namespace the Source is. isSource says
+// that row s of source is it.
 const (
-	sourceNamespace = `coalesce(nullif(o.spec -> 'sourceRef' ->> 'namespace', ''), o.namespace)`
-	isSource        = `s.kind = o.spec -> 'sourceRef' ->> 'kind' AND s.namespace = ` + sourceNamespace + ` AND s.name = o.spec -> 'sourceRef' ->> 'name'`
+	bringsChart     = `coalesce(o.kind = 'HelmRelease' AND jsonb_typeof(o.spec -> 'chart') = 'object', false)`
+	sourceRef       = `(CASE WHEN o.kind <> 'HelmRelease' THEN o.spec -> 'sourceRef' WHEN ` + bringsChart + ` THEN o.spec #> '{chart,spec,sourceRef}' ELSE o.spec -> 'chartRef' END)`
+	sourceNamespace = `coalesce(nullif(` + sourceRef + ` ->> 'namespace', ''), o.namespace)`
+	isSource        = `s.namespace = ` + sourceNamespace + ` AND
+		CASE WHEN ` + bringsChart + ` THEN s.kind = 'HelmChart' AND s.name = o.namespace || '-' || o.name
+			ELSE s.kind = ` + sourceRef + ` ->> 'kind' AND s.name = ` + sourceRef + ` ->> 'name' END`
 )
 
 // BindSource records which upstream a declared Source means, and what stands in its way, of which it makes an event

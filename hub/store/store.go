@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -75,7 +76,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 		}
 		s.content, s.objects = opened, opened
 	}
-	if err := s.bindContent(ctx); err != nil {
+	if err := errors.Join(s.bindContent(ctx), s.settleCharts(ctx)); err != nil {
 		s.Close()
 		return nil, err
 	}

@@ -29,6 +29,14 @@ type Controls struct {
 	RequestedAt string `json:"requestedAt,omitempty"`
 	// ApprovedPrune is the PruneDigest of the set of deletions a person approved.
 	ApprovedPrune Digest `json:"approvedPrune,omitzero"`
+	// Helm are those of a HelmRelease.
+	Helm HelmControls `json:"helm,omitzero"`
+}
+
+// OfSpec are the Controls that an App's spec says; the others are requests and approvals.
+func (c Controls) OfSpec() Controls {
+	c.RequestedAt, c.ApprovedPrune, c.Helm.ForceAt, c.Helm.ResetAt = "", Digest{}, "", ""
+	return c
 }
 
 // Tombstone says how an Assignment ends.
@@ -67,6 +75,9 @@ type Declared struct {
 	Observed int64           `json:"observed,omitempty"`
 	Spec     json.RawMessage `json:"spec"`
 }
+
+// MaxAssignment bounds an Assignment, encoded: a message has 4 MiB.
+const MaxAssignment = 4<<20 - 16<<10
 
 // Encode returns the bytes that travel to the spoke. They are made once, at the hub, and never re-encoded.
 func (a Assignment) Encode() []byte {

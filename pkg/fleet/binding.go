@@ -8,14 +8,19 @@ import (
 // Binding is what one cluster adds to a Release. It is content-addressed and applied at the spoke, so that one Manifest
 // serves every cluster.
 type Binding struct {
-	// Variables are the cluster's, for an App with postBuild; the App's own take precedence.
+	// Variables are the cluster's, for an App with postBuild, of which the App's own take precedence, and for a HelmRelease
+	// that has them put into its values.
 	Variables map[string]string `json:"variables,omitempty"`
 	// Patches are those of the App's Placement for this cluster, in the order in which they are applied.
 	Patches []Patch `json:"patches,omitempty"`
+	// Values of the App's Placement for this cluster, merged: they go over those of a HelmRelease's spec.
+	Values json.RawMessage `json:"values,omitempty"`
 }
 
 // IsZero reports whether the cluster adds nothing.
-func (b Binding) IsZero() bool { return len(b.Variables) == 0 && len(b.Patches) == 0 }
+func (b Binding) IsZero() bool {
+	return len(b.Variables) == 0 && len(b.Patches) == 0 && len(b.Values) == 0
+}
 
 // Digest names the binding: SHA-256 of its JSON. The empty Binding has the zero Digest.
 func (b Binding) Digest() Digest {
@@ -24,7 +29,7 @@ func (b Binding) Digest() Digest {
 	}
 	data, err := json.Marshal(b)
 	if err != nil {
-		panic(fmt.Sprintf("encode binding: %v", err)) // strings always encode
+		panic(fmt.Sprintf("encode binding: %v", err)) // strings always encode, and values were decoded
 	}
 	return DigestOf(data)
 }

@@ -69,10 +69,10 @@ func TestOverridesAreRefusedByTheirFields(t *testing.T) {
 	base := fleet.Placement{Apps: []fleet.AppRef{app}, Clusters: everywhere}
 	for want, override := range map[string]fleet.Override{
 		"spec.overrides[0].clusters: selector or names": {Patches: []fleet.Patch{{Patch: "x"}}},
-		"spec.overrides[0].patches: at least one":       {Clusters: everywhere},
+		"spec.overrides[0]: patches or values are req":  {Clusters: everywhere},
 		"spec.overrides[0].patches[0].patch: is req":    {Clusters: everywhere, Patches: []fleet.Patch{{Patch: " \n"}}},
 		"spec.overrides[0].apps[0]: Kustomization/b":    {Clusters: everywhere, Apps: []fleet.AppRef{{Kind: "Kustomization", Name: "b"}}, Patches: []fleet.Patch{{Patch: "x"}}},
-		"spec.overrides: the patches have 65537 bytes":  {Clusters: everywhere, Patches: []fleet.Patch{{Patch: strings.Repeat("x", 64<<10+1)}}},
+		"the patches and values have 65537 bytes":       {Clusters: everywhere, Patches: []fleet.Patch{{Patch: strings.Repeat("x", 64<<10+1)}}},
 		"clusters.selector.matchExpressions[0].oper": {
 			Clusters: fleet.ClusterChoice{Selector: &fleet.Selector{MatchExpressions: []fleet.SelectorRequirement{{Key: "a", Operator: "is"}}}},
 			Patches:  []fleet.Patch{{Patch: "x"}}},

@@ -38,6 +38,20 @@ func (t *Tree) Bound(most int) {
 	t.Objects = boundTree(objects, &room, &t.Left)
 }
 
+// Bound leaves out what makes the status longer than so many bytes of JSON: the tests of older versions first, then those
+// versions from the oldest on, and the tests of the newest last. It changes the History that it has.
+func (s *HelmStatus) Bound(most int) {
+	for n := len(s.History) - 1; n > 0 && encoded(s) > most; n-- {
+		s.History[n].TestHooks = nil
+	}
+	for len(s.History) > 1 && encoded(s) > most {
+		s.History = s.History[:len(s.History)-1]
+	}
+	if len(s.History) > 0 && encoded(s) > most {
+		s.History[0].TestHooks = nil
+	}
+}
+
 func boundTree(objects []TreeObject, room, left *int) []TreeObject {
 	for i := range objects {
 		owned := objects[i].Owned

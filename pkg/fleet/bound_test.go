@@ -3,6 +3,7 @@ package fleet_test
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -87,5 +88,34 @@ func TestTreeKeepsWithinItsBoundWhateverItsObjectsSay(t *testing.T) {
 	small.Bound(most)
 	if small.Left != 0 || len(small.Objects[0].Owned) != 1 {
 		t.Errorf("of a small one: %+v", small)
+	}
+}
+
+func TestAStatusOfAReleaseLosesWhatIsOldestUntilItFits(t *testing.T) {
+	t.Parallel()
+	whole := func() *fleet.HelmStatus {
+		status := &fleet.HelmStatus{Failures: 1}
+		for version := range 3 {
+			status.History = append(status.History, fleet.HelmSnapshot{Version: 3 - version, TestHooks: map[string]*fleet.HelmTestHook{strings.Repeat("t", 1000): {}}})
+		}
+		return status
+	}
+	for most, want := range map[int]string{
+		10_000: "3 tested, 2 tested, 1 tested", 3200: "3 tested, 2 tested, 1", 2200: "3 tested, 2, 1", 1300: "3 tested", 1000: "3",
+	} {
+		status := whole()
+		status.Bound(most)
+		var left []string
+		for _, snapshot := range status.History {
+			text := strconv.Itoa(snapshot.Version)
+			if snapshot.TestHooks != nil {
+				text += " tested"
+			}
+			left = append(left, text)
+		}
+		if got := strings.Join(left, ", "); got != want || status.Failures != 1 {
+			raw, _ := json.Marshal(status)
+			t.Errorf("in %d bytes: %s (%d bytes), want %s", most, got, len(raw), want)
+		}
 	}
 }

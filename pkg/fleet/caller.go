@@ -22,6 +22,14 @@ type LookRequest struct {
 	Clusters []string
 }
 
+// LookOptions say how a person wants a look.
+type LookOptions struct {
+	// Force has a HelmRelease installed or upgraded whatever its state, Reset has its failures forgotten.
+	Force, Reset bool
+	// DryRun records nothing.
+	DryRun bool
+}
+
 // Impact is what a change means for the fleet.
 type Impact struct {
 	// Clusters it touches: all where it means every one, otherwise those where objects may be deleted, if there are any.

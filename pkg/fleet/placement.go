@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,15 +28,23 @@ type Placement struct {
 type Override struct {
 	Clusters ClusterChoice `json:"clusters"`
 	// Apps are some of the Placement's; none: all of them.
-	Apps    []AppRef `json:"apps,omitempty"`
-	Patches []Patch  `json:"patches"`
+	Apps []AppRef `json:"apps,omitempty"`
+	// Patches of objects, those that a HelmRelease's chart renders too.
+	Patches []Patch `json:"patches,omitempty"`
+	// Values are for HelmReleases.
+	Values json.RawMessage `json:"values,omitempty"`
+}
+
+// concerns reports whether the override is for an App in the cluster of that name and labels.
+func (o Override) concerns(app AppRef, cluster string, labels map[string]string) bool {
+	return (len(o.Apps) == 0 || slices.Contains(o.Apps, app)) && o.Clusters.Matches(cluster, labels)
 }
 
 // PatchesFor are the patches for an App in the cluster of that name and labels, in the order in which they are applied.
 func (p Placement) PatchesFor(app AppRef, cluster string, labels map[string]string) []Patch {
 	var patches []Patch
 	for _, o := range p.Overrides {
-		if (len(o.Apps) == 0 || slices.Contains(o.Apps, app)) && o.Clusters.Matches(cluster, labels) {
+		if o.concerns(app, cluster, labels) {
 			patches = append(patches, o.Patches...)
 		}
 	}
@@ -130,8 +139,8 @@ func (p Placement) Validate() error {
 	}
 	for i, app := range p.Apps {
 		at := indexed("spec.apps", i)
-		if app.Kind != "Kustomization" {
-			fields.Refuse(at+".kind", "%q: not supported yet (Kustomization is)", app.Kind)
+		if app.Kind != "Kustomization" && app.Kind != HelmReleaseKind {
+			fields.Refuse(at+".kind", "%q is not Kustomization or HelmRelease", app.Kind)
 		}
 		fields.Require(at+".name", app.Name)
 		if slices.Index(p.Apps, app) < i {
@@ -148,7 +157,7 @@ func (p Placement) Validate() error {
 	return fields.Err()
 }
 
-// maxPatches bounds the patches of a Placement together: they travel with every Assignment that they are for.
+// maxPatches bounds the patches and values of a Placement together: they travel with every Assignment that they are for.
 const maxPatches = 64 << 10
 
 // validateOverrides leaves it to kustomize to say what a patch is.
@@ -162,16 +171,17 @@ func (p Placement) validateOverrides(fields *Fields) {
 				fields.Refuse(indexed(at+".apps", j), "%s/%s is not one of spec.apps", app.Kind, app.Name)
 			}
 		}
-		if len(o.Patches) == 0 {
-			fields.Refuse(at+".patches", "at least one patch is required")
+		if len(o.Patches) == 0 && len(o.Values) == 0 {
+			fields.Refuse(at, "patches or values are required")
 		}
+		size += p.validateValues(fields, at, o)
 		for j, patch := range o.Patches {
 			fields.Require(indexed(at+".patches", j)+".patch", strings.TrimSpace(patch.Patch))
 			size += len(patch.Patch)
 		}
 	}
 	if size > maxPatches {
-		fields.Refuse("spec.overrides", "the patches have %d bytes together; %d are allowed", size, maxPatches)
+		fields.Refuse("spec.overrides", "the patches and values have %d bytes together; %d are allowed", size, maxPatches)
 	}
 }
 

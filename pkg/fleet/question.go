@@ -20,7 +20,14 @@ const (
 	AskTrace = "trace"
 	// AskVariables: the variables that an App has there; answered by Variables.
 	AskVariables = "variables"
+	// AskHelmValues: the values that a HelmRelease is made with there; answered by HelmValues.
+	AskHelmValues = "helm-values"
+	// AskHelmHistory: the versions of a HelmRelease there; answered by a HelmHistory.
+	AskHelmHistory = "helm-history"
 )
+
+// Asks are all of them.
+var Asks = []string{AskHeldPrune, AskDiff, AskDeclaredDiff, AskTree, AskTrace, AskVariables, AskHelmValues, AskHelmHistory}
 
 // Ask is what is asked.
 type Ask struct {
@@ -86,6 +93,9 @@ const (
 type Diff struct {
 	// Release whose objects were compared; zero: documents that came with the question.
 	Release Digest `json:"release,omitzero"`
+	// Values is a unified diff of a HelmRelease's values, those that it was deployed with and those that it would be; those of
+	// Secrets masked.
+	Values string `json:"values,omitempty"`
 	// Objects that would change, or about which it cannot be said.
 	Objects []ObjectDiff `json:"objects"`
 	// Unchanged is how many stay as they are.

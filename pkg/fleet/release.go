@@ -35,6 +35,8 @@ type Release struct {
 	// default max(5, 20 %).
 	PruneGuard string `json:"pruneGuard,omitempty"`
 	ReleaseSpec
+	// SubstituteValues has the cluster's variables put into the values of a HelmRelease.
+	SubstituteValues bool `json:"substituteValues,omitempty"`
 	// DependsOn are Apps of the same cluster that have to be ready first.
 	DependsOn []Dependency `json:"dependsOn,omitempty"`
 }
@@ -56,6 +58,7 @@ type Terms struct {
 	Prune      bool   `json:"prune,omitempty"`
 	PruneGuard string `json:"pruneGuard,omitempty"`
 	ReleaseSpec
+	SubstituteValues bool `json:"substituteValues,omitempty"`
 }
 
 // Encode returns t as DecodeTerms reads it.
@@ -77,9 +80,12 @@ func DecodeTerms(data []byte) (t Terms, err error) {
 
 // Under returns the release under other terms.
 func (r Release) Under(t Terms) Release {
-	r.Prune, r.PruneGuard, r.ReleaseSpec = t.Prune, t.PruneGuard, t.ReleaseSpec
+	r.Prune, r.PruneGuard, r.ReleaseSpec, r.SubstituteValues = t.Prune, t.PruneGuard, t.ReleaseSpec, t.SubstituteValues
 	return r
 }
+
+// TakesVariables reports whether the cluster's variables are for the release.
+func (r Release) TakesVariables() bool { return r.PostBuild != nil || r.SubstituteValues }
 
 // IsZero reports whether r names no App.
 func (r Release) IsZero() bool { return r.App == Key{} }

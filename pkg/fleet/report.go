@@ -1,6 +1,9 @@
 package fleet
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Stage is how far a spoke is with an Assignment.
 type Stage string
@@ -84,6 +87,9 @@ type HeldPrune struct {
 // MaxNotReady bounds the objects listed in a Report.
 const MaxNotReady = 5
 
+// MaxDetail bounds Report.Detail.
+const MaxDetail = 64 << 10
+
 // Report is what a spoke says of one Assignment at one generation. The latest wins.
 type Report struct {
 	App        Key
@@ -111,6 +117,11 @@ type Report struct {
 	ObservedAt         time.Time
 	// DriftCorrections counts writes that undid drift since the spoke started.
 	DriftCorrections uint64
+	// Detail is what there is to say beside that of an App of its kind, as JSON, at most MaxDetail bytes: of a HelmRelease a
+	// HelmStatus. Empty: nothing.
+	Detail json.RawMessage
+	// DetailLost: there is one that was not understood, and the one before stands.
+	DetailLost bool
 }
 
 // Event is something worth telling a person.

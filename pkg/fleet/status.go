@@ -94,11 +94,13 @@ type Instance struct {
 	Report *Report
 	// ReportedAt is when the hub stored the Report.
 	ReportedAt time.Time
-	// Since when the Report's Ready and Healthy have their status, it holds a prune, and is terminal; zero: it is not so.
+	// Since when the Report's Ready and Healthy have their status, it holds a prune, and is terminal, and since when what it
+	// tells of a HelmRelease's drift is so; zero: it is not so.
 	ReadySince    time.Time
 	HealthySince  time.Time
 	HeldSince     time.Time
 	TerminalSince time.Time
+	DriftedSince  time.Time
 	// Attempted and Applied are the newest Revisions that the Releases of Assignment and Report are at.
 	Attempted Revision
 	Applied   Revision
@@ -239,10 +241,14 @@ type PlacementState struct {
 
 // InstanceQuery selects Apps in clusters.
 type InstanceQuery struct {
-	Kind      string
+	Kind      string // empty: any App
 	Namespace string // empty: all
 	Name      string // empty: all
 	Cluster   string // name; empty: all
 	// Since selects those about which something changed from a horizon on.
 	Since Horizon
+	// Detail has Reports come with theirs, which may be long.
+	Detail bool
+	// Brief has of a Detail's history no more than when the newest version was deployed.
+	Brief bool
 }

@@ -9,12 +9,20 @@ import (
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
-// Dependencies are what an App declared in namespace depends on: first spec.dependsOn, then what its annotations name
-// beside that.
+// Dependencies implements App: first spec.dependsOn, then what its annotations name beside that.
 func (k Kustomization) Dependencies(namespace string, annotations map[string]string) []fleet.Dependency {
+	return dependencies(KustomizationKind, k.DependsOn, namespace, annotations)
+}
+
+// Dependencies implements App, as a Kustomization does.
+func (h HelmRelease) Dependencies(namespace string, annotations map[string]string) []fleet.Dependency {
+	return dependencies(HelmReleaseKind, h.DependsOn, namespace, annotations)
+}
+
+func dependencies(kind string, refs []DependencyRef, namespace string, annotations map[string]string) []fleet.Dependency {
 	var all []fleet.Dependency
-	for _, d := range k.DependsOn {
-		dependency := fleet.Dependency{Kind: "Kustomization", Namespace: cmp.Or(d.Namespace, namespace), Name: d.Name, ReadyExpr: d.ReadyExpr}
+	for _, d := range refs {
+		dependency := fleet.Dependency{Kind: kind, Namespace: cmp.Or(d.Namespace, namespace), Name: d.Name, ReadyExpr: d.ReadyExpr}
 		if !slices.Contains(all, dependency) {
 			all = append(all, dependency)
 		}
@@ -28,8 +36,17 @@ func (k Kustomization) Dependencies(namespace string, annotations map[string]str
 	return all
 }
 
+// readyExprs are the expressions of dependencies, in their order.
+func readyExprs(refs []DependencyRef) []string {
+	exprs := make([]string, len(refs))
+	for i, d := range refs {
+		exprs[i] = d.ReadyExpr
+	}
+	return exprs
+}
+
 // dependencyKinds are the App kinds that may be depended on.
-var dependencyKinds = []string{"Kustomization", "HelmRelease"}
+var dependencyKinds = []string{KustomizationKind, HelmReleaseKind}
 
 // ParseDependsOn reads the value of DependsOnAnnotation: Kind/NAMESPACE/NAME, separated by commas.
 func ParseDependsOn(text string) ([]fleet.Dependency, error) {
@@ -50,11 +67,4 @@ func ParseDependsOn(text string) ([]fleet.Dependency, error) {
 		all = append(all, d)
 	}
 	return all, nil
-}
-
-// WaitsFor reports whether the hub keeps a new Release of k, declared in namespace, back until that dependency, declared
-// as on, is built at the Source's Revision: both are of one Source. One with a readyExpr is the spoke's alone to judge, as
-// in Flux.
-func (k Kustomization) WaitsFor(namespace string, d fleet.Dependency, on Kustomization) bool {
-	return d.ReadyExpr == "" && k.SourceRef.In(namespace) == on.SourceRef.In(d.Namespace)
 }

@@ -89,3 +89,14 @@ func TestAPathIsRefusedOnlyWhereItLeavesTheSource(t *testing.T) {
 		}
 	}
 }
+
+func TestAHelmReleaseDependsOnOthersAndByTheAnnotationOnAppsOfEitherKind(t *testing.T) {
+	t.Parallel()
+	spec := flux.HelmRelease{}
+	spec.DependsOn = []flux.DependencyRef{{Name: "redis"}, {Name: "crds", Namespace: "infra"}}
+	got := spec.Dependencies("apps", map[string]string{flux.DependsOnAnnotation: "Kustomization/infra/base, HelmRelease/apps/redis"})
+	want := []fleet.Dependency{{Kind: "HelmRelease", Namespace: "apps", Name: "redis"}, {Kind: "HelmRelease", Namespace: "infra", Name: "crds"}, {Kind: "Kustomization", Namespace: "infra", Name: "base"}}
+	if !slices.Equal(got, want) {
+		t.Errorf("it depends on %+v, want %+v", got, want)
+	}
+}

@@ -52,6 +52,37 @@ var KustomizationFields = []Field{
 	{"dependsOn", InRelease, "test/e2e.TestDependencyIsReadyAtTheNewRevisionBeforeWhatDependsOnItIsApplied"},
 }
 
+// HelmReleaseFields are the fields of a HelmRelease; any other is refused. The timeouts and retry intervals of install,
+// upgrade, test, rollback and uninstall are controls.
+var HelmReleaseFields = []Field{
+	{"chart", AtHub, "hub/release.TestAHelmReleaseBringsItsChartWithIt pkg/flux.TestAHelmReleaseDeclaresTheHelmChartThatFluxMakes"},
+	{"chartRef", AtHub, "hub/release.TestAHelmReleaseIsMadeOfWhatItsChartRefNames"},
+	{"interval", Control, "hub/release.TestWhatTakesEffectAtOnceMakesNoNewReleaseOfAChart pkg/flux.TestAPlanHasNoControls"},
+	{"timeout", Control, "pkg/flux.TestAPlanHasNoControls hub/release.TestWhatTakesEffectAtOnceMakesNoNewReleaseOfAChart"},
+	{"suspend", Control, "hub/release.TestWhatTakesEffectAtOnceMakesNoNewReleaseOfAChart pkg/flux.TestTheDeletionOfAHelmReleaseUninstallsUnlessItIsSuspended"},
+	{"kubeConfig", Refused, "pkg/flux.TestAHelmReleaseThatNoSpokeCouldActOnIsRefused"},
+	{"dependsOn", InRelease, "hub/store.TestHelmReleasesThatWaitForEachOtherAreRefused pkg/flux.TestAHelmReleaseDependsOnOthersAndByTheAnnotationOnAppsOfEitherKind spoke/worker.TestAHelmReleaseWaitsForAKustomizationAndForAnotherHelmRelease"},
+	{"releaseName", InRelease, "spoke/helm.TestAReleaseThatIsToBeElsewhereIsUninstalledFirst spoke/helm.TestALongNameOfAReleaseIsShortenedAsInFlux"},
+	{"targetNamespace", InRelease, "spoke/helm.TestAReleaseThatIsToBeElsewhereIsUninstalledFirst spoke/helm/sdk.TestInstallCreateNamespace"},
+	{"storageNamespace", InRelease, "spoke/helm.TestAReleaseThatIsToBeElsewhereIsUninstalledFirst"},
+	{"maxHistory", InRelease, "spoke/helm/sdk.TestMaxHistory"},
+	{"serviceAccountName", InRelease, "spoke/helm/sdk.TestActionsActAsTheAccount spoke/helm/process.TestLookupActsAsTheAccount spoke/helm.TestDriftIsPutRightByTheAppsAccount spoke/helm.TestAReleaseWhoseAccountIsGoneStays"},
+	{"persistentClient", InRelease, "spoke/helm/sdk.TestPersistentClientRemembersWhatIsServed"},
+	{"driftDetection", InRelease, "spoke/helm.TestDriftIsPutRightAtOnceWithoutAnUpgrade spoke/helm.TestDriftIsToldOfAndNothingIsWritten spoke/helm.TestNothingIsAskedOfObjectsWhoseDriftNobodyMinds spoke/helm.TestIgnoredPathsAreLeftToOthersWhenTheRestIsPutRight"},
+	{"install", InRelease, "spoke/helm/sdk.TestInstallServerSideApply spoke/helm/sdk.TestInstallDisableTakeOwnership spoke/helm/sdk.TestInstallWaitsForObjectsUnlessDisabled spoke/helm/sdk.TestInstallWaitsForJobsUnlessDisabled spoke/helm/sdk.TestInstallRunsHooksUnlessDisabled spoke/helm/sdk.TestDisableOpenAPIValidation spoke/helm/sdk.TestInstallDisableSchemaValidation spoke/helm/sdk.TestInstallReplace spoke/helm/sdk.TestInstallCreateNamespace spoke/helm/sdk.TestCRDsPolicy spoke/helm.TestAFailedInstallIsUninstalledAndInstalledAgain spoke/helm.TestTheLastFailedInstallStaysToBeLookedAt spoke/helm.TestAFailedTestThatNeedsNoRemedyIsTold spoke/helm.TestEachTransitionOfAReleaseIsFluxs spoke/helm.TestThePauseBeforeATryIsThatOfTheActionThatFailed"},
+	{"upgrade", InRelease, "spoke/helm/sdk.TestInstallServerSideApply spoke/helm/sdk.TestDisableOpenAPIValidation spoke/helm/sdk.TestUpgradeOptionsForWaiting spoke/helm/sdk.TestUpgradeDisableHooks spoke/helm/sdk.TestUpgradeDisableWaitForJobs spoke/helm/sdk.TestUpgradeDisableSchemaValidation spoke/helm/sdk.TestUpgradeDisableTakeOwnership spoke/helm/sdk.TestUpgradeForceReplacesWhatCannotBeChanged spoke/helm/sdk.TestUpgradePreserveValues spoke/helm/sdk.TestUpgradeCleanupOnFail spoke/helm/sdk.TestCRDsPolicy spoke/helm.TestAFailedUpgradeIsRolledBackAndTriedUntilRetriesAreExhausted spoke/helm.TestAFailureIsTriedAgainAsItIsAfterTheStrategysInterval spoke/helm.TestAReleaseOfAnotherChartIsMadeAnewUnlessItIsToBeUpdatedInPlace spoke/helm.TestEachTransitionOfAReleaseIsFluxs"},
+	{"test", InRelease, "spoke/helm/sdk.TestTestsRunAndAreToldOf spoke/helm/sdk.TestTestTimeout spoke/helm.TestAReleaseThatFailsItsTestsIsRemediated spoke/helm.TestAFailedTestThatNeedsNoRemedyIsTold"},
+	{"rollback", InRelease, "spoke/helm/sdk.TestRollbackOptionsForWaitingAndHooks spoke/helm/sdk.TestRollbackServerSideApplyAndForce spoke/helm/sdk.TestRollbackWaitsForJobsUnlessDisabled spoke/helm/sdk.TestRollbackCleanupOnFail"},
+	{"uninstall", InRelease, "spoke/helm/sdk.TestUninstallKeepHistory spoke/helm/sdk.TestUninstallRunsHooksUnlessDisabled spoke/helm/sdk.TestUninstallWaitsUnlessDisabled spoke/helm/sdk.TestUninstallDeletionPropagation spoke/helm.TestATombstoneUninstallsWithoutTheChart"},
+	{"valuesFrom", InRelease, "spoke/helm/sdk.TestValuesAreMergedInFluxsOrder spoke/helm/sdk.TestBadValuesAreNamedByWhereTheyAreFrom spoke/helm/sdk.TestValuesOfSecretsAreShownToNobodyWhoMayNotSeeThem spoke/helm.TestAChangeOfWhatValuesAreFromCallsForAPass"},
+	{"values", InRelease, "hub/release.TestHelmReleasesOfOneChartFetchAndPackageItOnceAndOtherValuesShipThePlanAlone hub/store.TestAHelmReleaseIsAssignedWithItsPlacementsValues spoke/helm/sdk.TestValuesAreMergedInFluxsOrder spoke/helm/sdk.TestVariablesOfTheClusterArePutInWhereThatIsAskedFor"},
+	{"commonMetadata", InRelease, "spoke/helm/sdk.TestPostRenderersWorkInOrderThenThePlacementThenTheMetadata spoke/helm/sdk.TestDigestsOfPostRenderersAndCommonMetadataAreThoseOfFlux"},
+	{"postRenderers", InRelease, "spoke/helm/sdk.TestPostRenderersWorkInOrderThenThePlacementThenTheMetadata spoke/helm/sdk.TestAPostRendererThatFailsIsNamed"},
+	{"postRenderStrategy", InRelease, "spoke/helm/sdk.TestPostRenderStrategy"},
+	{"waitStrategy", InRelease, "spoke/helm/sdk.TestWaitStrategyIsWhoseEyeIsOnTheObjects spoke/helm/sdk.TestWaitStrategies"},
+	{"healthCheckExprs", InRelease, "spoke/helm/sdk.TestWaitIsByTheExpressionsOfTheSpec"},
+}
+
 // GitRepositoryFields are the fields of a GitRepository; any other is refused.
 var GitRepositoryFields = []Field{
 	{"url", AtHub, "hub/source/git.TestGitFollowsABranch hub/source/git.TestGitFetchesOverSSH"},

@@ -18,6 +18,7 @@ func TestEveryFieldOfASpecStandsInItsTable(t *testing.T) {
 		table []flux.Field
 	}{
 		{flux.Kustomization{}, flux.KustomizationFields},
+		{flux.HelmRelease{}, flux.HelmReleaseFields},
 		{flux.GitRepository{}, flux.GitRepositoryFields},
 		{flux.OCIRepository{}, flux.OCIRepositoryFields},
 		{flux.Bucket{}, flux.BucketFields},
@@ -81,9 +82,12 @@ func TestDeletionOfAnAppDeletesAsItsPolicySays(t *testing.T) {
 		{flux.Kustomization{Prune: &yes, Suspend: true}, false},
 		{flux.Kustomization{Prune: &yes, Suspend: true, DeletionPolicy: fleet.DeleteObjects}, false},
 	} {
-		if got := test.spec.Deletes(); got != test.want {
+		if got, _ := test.spec.Deletion(""); got != test.want {
 			t.Errorf("%+v deletes: %t", test.spec, got)
 		}
+	}
+	if remove, wait := (flux.Kustomization{Suspend: true}).Deletion(fleet.WaitForTermination); !remove || !wait {
+		t.Errorf("a policy that is given: deletes %t, waits %t", remove, wait)
 	}
 }
 

@@ -51,40 +51,50 @@ func (h HelmChart) GetValuesFiles() []string {
 // Validate returns the FieldErrors of h.
 func (h HelmChart) Validate() error {
 	var fields fleet.Fields
-	fields.Require("spec.chart", h.Chart)
-	h.SourceRef.validate(&fields)
-	oneOf(&fields, "spec.reconcileStrategy", h.ReconcileStrategy, ByChartVersion, ByRevision)
 	positive(&fields, "spec.interval", h.Interval, required)
-	switch h.SourceRef.Kind {
-	case "HelmRepository":
-		refuse(&fields, "spec.chart", h.Chart, chartNameProblem)
-		refuse(&fields, "spec.version", h.Version, rangeProblem)
-	case "GitRepository", "Bucket":
-		inside(&fields, "spec.chart", h.Chart)
-	}
-	for i, file := range h.ValuesFiles {
-		at := fmt.Sprintf("spec.valuesFiles[%d]", i)
-		fields.Require(at, file)
-		inside(&fields, at, file)
-	}
-	if h.Verify != nil {
-		if h.SourceRef.Kind != "HelmRepository" {
-			fields.Refuse("spec.verify", "is only for a chart of a HelmRepository; what a GitRepository has is verified by its own spec.verify")
-		}
-		h.Verify.Validate(&fields, "spec.verify")
-		if h.Verify.TrustedRootSecretRef != nil {
-			fields.Refuse("spec.verify.trustedRootSecretRef", "is a field of an OCIRepository: take the chart from one, or sign with a key")
-		}
-	}
+	h.validate(&fields, "spec")
 	return fields.Err()
 }
 
-func (r LocalSourceRef) validate(fields *fleet.Fields) {
-	fields.Require("spec.sourceRef.name", r.Name)
-	fields.Require("spec.sourceRef.kind", r.Kind)
-	oneOf(fields, "spec.sourceRef.kind", r.Kind, "HelmRepository", "GitRepository", "Bucket")
-	if r.APIVersion != "" && r.APIVersion != SourceAPIVersion {
-		fields.Refuse("spec.sourceRef.apiVersion", "%q is not %s", r.APIVersion, SourceAPIVersion)
+// validate checks all but the interval of a HelmChart whose spec is at a path.
+func (h HelmChart) validate(fields *fleet.Fields, within string) {
+	fields.Require(within+".chart", h.Chart)
+	h.SourceRef.validate(fields, within+".sourceRef")
+	oneOf(fields, within+".reconcileStrategy", h.ReconcileStrategy, ByChartVersion, ByRevision)
+	switch h.SourceRef.Kind {
+	case "HelmRepository":
+		refuse(fields, within+".chart", h.Chart, chartNameProblem)
+		refuse(fields, within+".version", h.Version, rangeProblem)
+	case "GitRepository", "Bucket":
+		inside(fields, within+".chart", h.Chart)
+	}
+	for i, file := range h.ValuesFiles {
+		at := fmt.Sprintf("%s.valuesFiles[%d]", within, i)
+		fields.Require(at, file)
+		inside(fields, at, file)
+	}
+	if h.Verify != nil {
+		if h.SourceRef.Kind != "HelmRepository" {
+			fields.Refuse(within+".verify", "is only for a chart of a HelmRepository; what a GitRepository has is verified by its own spec.verify")
+		}
+		h.Verify.Validate(fields, within+".verify")
+		if h.Verify.TrustedRootSecretRef != nil {
+			fields.Refuse(within+".verify.trustedRootSecretRef", "is a field of an OCIRepository: take the chart from one, or sign with a key")
+		}
+	}
+}
+
+func (r LocalSourceRef) validate(fields *fleet.Fields, at string) {
+	fields.Require(at+".name", r.Name)
+	fields.Require(at+".kind", r.Kind)
+	oneOf(fields, at+".kind", r.Kind, "HelmRepository", "GitRepository", "Bucket")
+	refuseAPIVersion(fields, at, r.APIVersion)
+}
+
+// refuseAPIVersion refuses a reference to a Source of another API.
+func refuseAPIVersion(fields *fleet.Fields, at, apiVersion string) {
+	if apiVersion != "" && apiVersion != SourceAPIVersion {
+		fields.Refuse(at+".apiVersion", "%q is not %s", apiVersion, SourceAPIVersion)
 	}
 }
 

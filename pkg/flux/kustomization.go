@@ -2,7 +2,6 @@ package flux
 
 import (
 	"cmp"
-	"fmt"
 	"path"
 	"strings"
 	"time"
@@ -13,7 +12,7 @@ import (
 // KustomizeAPIVersion is the API version of Flux's Kustomization.
 const KustomizeAPIVersion = "kustomize.toolkit.fluxcd.io/v1"
 
-// Annotations of a Kustomization that are honoured.
+// Annotations of an App that are honoured.
 const (
 	RequestedAtAnnotation = "reconcile.fluxcd.io/requestedAt"
 	PruneGuardAnnotation  = "fleet.flotilla.dev/prune-guard"
@@ -22,7 +21,7 @@ const (
 )
 
 // ReleaseAnnotations are those that are part of a Release, like fields of the spec.
-var ReleaseAnnotations = []string{PruneGuardAnnotation, DependsOnAnnotation}
+var ReleaseAnnotations = []string{PruneGuardAnnotation, DependsOnAnnotation, SubstituteValuesAnnotation}
 
 // Kustomization is the spec of the App kind of that name.
 type Kustomization struct {
@@ -62,17 +61,7 @@ func (r SourceRef) In(app string) string {
 	return r.Kind + "/" + r.NamespaceFor(app) + "/" + r.Name
 }
 
-// Denied says why an App of a namespace may not have the Source where those of other namespaces are not allowed; nil: it
-// may.
-func (r SourceRef) Denied(app string) error {
-	if r.NamespaceFor(app) == app {
-		return nil
-	}
-	return fmt.Errorf("spec.sourceRef: %s is in another namespace than %s, and references across namespaces are blocked: name a source in %s, or start the hub with --allow-cross-namespace-refs",
-		r.In(app), app, app)
-}
-
-// DependencyRef names a Kustomization that has to be ready first; no Namespace: that of the one that depends on it.
+// DependencyRef names an App of the same kind that has to be ready first; no Namespace: that of the one that depends on it.
 type DependencyRef struct {
 	Name      string `json:"name"`
 	Namespace string `json:"namespace,omitempty"`
@@ -108,12 +97,22 @@ func (k Kustomization) GetTimeout() time.Duration {
 	return max(k.Timeout.Duration, time.Second)
 }
 
-// Controls are what the spec says of what takes effect at once.
-func (k Kustomization) Controls() fleet.Controls {
-	return fleet.Controls{Suspend: k.Suspend, Interval: k.Interval.Duration, RetryInterval: k.GetRetryInterval(), Timeout: k.GetTimeout()}
+// Refers implements App.
+func (k Kustomization) Refers() (field string, ref SourceRef) { return "spec.sourceRef", k.SourceRef }
+
+// Source implements App.
+func (k Kustomization) Source(_, _ string) SourceRef { return k.SourceRef }
+
+// Suspended implements App.
+func (k Kustomization) Suspended() bool { return k.Suspend }
+
+// Controls implements App.
+func (k Kustomization) Controls(annotations map[string]string) fleet.Controls {
+	return fleet.Controls{Suspend: k.Suspend, Interval: k.Interval.Duration, RetryInterval: k.GetRetryInterval(), Timeout: k.GetTimeout(),
+		RequestedAt: annotations[RequestedAtAnnotation]}
 }
 
-// Terms are what the spec and the annotations say of how the objects are applied.
+// Terms implements App.
 func (k Kustomization) Terms(annotations map[string]string) fleet.Terms {
 	return fleet.Terms{Prune: *k.Prune, PruneGuard: annotations[PruneGuardAnnotation], ReleaseSpec: k.ReleaseSpec}
 }
@@ -123,16 +122,24 @@ func (k Kustomization) GetPath() string {
 	return strings.TrimPrefix(path.Clean("/"+k.Path), "/")
 }
 
-// Deletes reports whether deleting the App deletes its objects: a suspended App leaves them, and MirrorPrune, the
-// default, follows prune.
-func (k Kustomization) Deletes() bool {
+// Deletion implements App: a suspended App leaves its objects, and MirrorPrune, the default, follows prune.
+func (k Kustomization) Deletion(policy fleet.DeletionPolicy) (remove, wait bool) {
+	if policy != "" {
+		k.DeletionPolicy, k.Suspend = policy, false
+	}
+	wait = k.DeletionPolicy == fleet.WaitForTermination
 	switch {
 	case k.Suspend:
-		return false
-	case k.DeletionPolicy == fleet.DeleteObjects || k.DeletionPolicy == fleet.WaitForTermination:
-		return true
+		return false, wait
+	case k.DeletionPolicy == fleet.DeleteObjects || wait:
+		return true, wait
 	case k.DeletionPolicy == fleet.OrphanObjects:
-		return false
+		return false, false
 	}
-	return k.Prune != nil && *k.Prune
+	return k.Prune != nil && *k.Prune, false
+}
+
+// Expressions implements App.
+func (k Kustomization) Expressions() (health []fleet.HealthCheckExpr, ready []string) {
+	return k.HealthCheckExprs, readyExprs(k.DependsOn)
 }

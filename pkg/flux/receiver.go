@@ -126,11 +126,11 @@ func (r ReceiverResource) NamespaceFor(receiver string) string { return cmp.Or(r
 // receiverKinds are the kinds that may be made due, with their API versions.
 var receiverKinds = map[string]string{
 	"GitRepository": SourceAPIVersion, "OCIRepository": SourceAPIVersion, "Bucket": SourceAPIVersion, "HelmRepository": SourceAPIVersion,
-	"HelmChart": SourceAPIVersion, "ExternalArtifact": SourceAPIVersion, "Kustomization": KustomizeAPIVersion,
+	"HelmChart": SourceAPIVersion, "ExternalArtifact": SourceAPIVersion, KustomizationKind: KustomizeAPIVersion, HelmReleaseKind: HelmAPIVersion,
 }
 
 // laterKinds are kinds that Flux takes too.
-var laterKinds = []string{"HelmRelease", "ImageRepository", "ImagePolicy", "ImageUpdateAutomation", "ArtifactGenerator"}
+var laterKinds = []string{"ImageRepository", "ImagePolicy", "ImageUpdateAutomation", "ArtifactGenerator"}
 
 // Validate returns the FieldErrors of r, but for those of its CEL expressions: see expr.CheckReceiver.
 func (r Receiver) Validate() error {
@@ -188,9 +188,9 @@ func (r ReceiverResource) validate(fields *fleet.Fields, at string) {
 	switch {
 	case r.Kind == "":
 	case slices.Contains(laterKinds, r.Kind):
-		fields.Refuse(at+".kind", "%q: not supported yet (the sources and Kustomization are)", r.Kind)
+		fields.Refuse(at+".kind", "%q: not supported yet (the sources, Kustomization and HelmRelease are)", r.Kind)
 	case !known:
-		fields.Refuse(at+".kind", "%q is not a kind that can be made due: name a source or a Kustomization", r.Kind)
+		fields.Refuse(at+".kind", "%q is not a kind that can be made due: name a source, a Kustomization or a HelmRelease", r.Kind)
 	case r.APIVersion != "" && r.APIVersion != version:
 		fields.Refuse(at+".apiVersion", "%q is not %s, which kind %s is of", r.APIVersion, version, r.Kind)
 	}

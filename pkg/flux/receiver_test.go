@@ -47,7 +47,7 @@ func TestReceiversThatAreRefused(t *testing.T) {
 
 		`{"type":"github",` + secret + `,"resources":[{"name":"app"}]}`:                                              "spec.resources[0].kind: is required",
 		`{"type":"github",` + secret + `,"resources":[{"kind":"Deployment","name":"app"}]}`:                          `spec.resources[0].kind: "Deployment" is not a kind that can be made due`,
-		`{"type":"github",` + secret + `,"resources":[{"kind":"HelmRelease","name":"app"}]}`:                         `spec.resources[0].kind: "HelmRelease": not supported yet`,
+		`{"type":"github",` + secret + `,"resources":[{"kind":"ImagePolicy","name":"app"}]}`:                         `spec.resources[0].kind: "ImagePolicy": not supported yet`,
 		`{"type":"github",` + secret + `,"resources":[{"kind":"ImageRepository","name":"a"}]}`:                       `spec.resources[0].kind: "ImageRepository": not supported yet`,
 		`{"type":"github",` + secret + `,"resources":[{"kind":"GitRepository"}]}`:                                    "spec.resources[0].name: is required",
 		`{"type":"github",` + secret + `,"resources":[{"kind":"GitRepository","name":"A b"}]}`:                       `spec.resources[0].name: "A b" is neither a name nor *`,

@@ -24,33 +24,39 @@ func (k Kustomization) Validate(namespace string) error {
 	inside(&fields, "spec.path", k.Path)
 	k.SourceRef.validate(&fields)
 	oneOf(&fields, "spec.deletionPolicy", string(k.DeletionPolicy), string(fleet.MirrorPrune), string(fleet.DeleteObjects), string(fleet.WaitForTermination), string(fleet.OrphanObjects))
-	for i, dependency := range k.DependsOn {
+	validateDependsOn(&fields, k.DependsOn, namespace)
+	refuseKubeConfig(&fields, k.KubeConfig)
+	validateBuild(&fields, k.BuildSpec)
+	validateRelease(&fields, k.ReleaseSpec)
+	return fields.Err()
+}
+
+func validateDependsOn(fields *fleet.Fields, refs []DependencyRef, namespace string) {
+	for i, dependency := range refs {
 		at := fmt.Sprintf("spec.dependsOn[%d]", i)
 		fields.Require(at+".name", dependency.Name)
 		if dependency.Name == "" {
 			continue
 		}
-		if slices.ContainsFunc(k.DependsOn[:i], func(d DependencyRef) bool {
+		if slices.ContainsFunc(refs[:i], func(d DependencyRef) bool {
 			return d.Name == dependency.Name && cmp.Or(d.Namespace, namespace) == cmp.Or(dependency.Namespace, namespace) && d.ReadyExpr != dependency.ReadyExpr
 		}) {
 			fields.Refuse(at, "%s is named twice, with another readyExpr: put both into one, with &&", dependency.Name)
 		}
 	}
-	if k.KubeConfig != nil {
+}
+
+func refuseKubeConfig(fields *fleet.Fields, ref *KubeConfigRef) {
+	if ref != nil {
 		fields.Refuse("spec.kubeConfig", "a spoke applies to its own cluster only: run a spoke in the other cluster (fleetctl cluster register), and have a Placement name it")
 	}
-	validateBuild(&fields, k.BuildSpec)
-	validateRelease(&fields, k.ReleaseSpec)
-	return fields.Err()
 }
 
 func (r SourceRef) validate(fields *fleet.Fields) {
 	fields.Require("spec.sourceRef.name", r.Name)
 	fields.Require("spec.sourceRef.kind", r.Kind)
 	oneOf(fields, "spec.sourceRef.kind", r.Kind, "GitRepository", "OCIRepository", "Bucket", "ExternalArtifact")
-	if r.APIVersion != "" && r.APIVersion != SourceAPIVersion {
-		fields.Refuse("spec.sourceRef.apiVersion", "%q is not %s", r.APIVersion, SourceAPIVersion)
-	}
+	refuseAPIVersion(fields, "spec.sourceRef", r.APIVersion)
 }
 
 // maxAffix is the longest prefix or suffix of names, maxNamespace the longest namespace (Kustomize API v1).
@@ -75,13 +81,7 @@ func validateBuild(fields *fleet.Fields, b fleet.BuildSpec) {
 			fields.Refuse(affix.at, "is longer than %d bytes", maxAffix)
 		}
 	}
-	for i, patch := range b.Patches {
-		fields.Require(fmt.Sprintf("spec.patches[%d].patch", i), strings.TrimSpace(patch.Patch))
-		validateTarget(fields, fmt.Sprintf("spec.patches[%d].target", i), patch.Target)
-	}
-	for i, image := range b.Images {
-		fields.Require(fmt.Sprintf("spec.images[%d].name", i), image.Name)
-	}
+	validateOverlay(fields, "spec", b.Patches, b.Images)
 	for i, component := range b.Components {
 		fields.Require(fmt.Sprintf("spec.components[%d]", i), component)
 		if path.IsAbs(component) || strings.Contains(component, "://") {
@@ -93,6 +93,18 @@ func validateBuild(fields *fleet.Fields, b fleet.BuildSpec) {
 	}
 }
 
+// validateOverlay checks patches and images of a kustomization that are at a path.
+func validateOverlay(fields *fleet.Fields, within string, patches []fleet.Patch, images []fleet.Image) {
+	for i, patch := range patches {
+		at := fmt.Sprintf("%s.patches[%d]", within, i)
+		fields.Require(at+".patch", strings.TrimSpace(patch.Patch))
+		validateTarget(fields, at+".target", patch.Target)
+	}
+	for i, image := range images {
+		fields.Require(fmt.Sprintf("%s.images[%d].name", within, i), image.Name)
+	}
+}
+
 func validateRelease(fields *fleet.Fields, r fleet.ReleaseSpec) {
 	refuse(fields, "spec.serviceAccountName", r.ServiceAccountName, serviceAccountProblem)
 	for i, check := range r.HealthChecks {
@@ -100,11 +112,7 @@ func validateRelease(fields *fleet.Fields, r fleet.ReleaseSpec) {
 		fields.Require(at+".kind", check.Kind)
 		fields.Require(at+".name", check.Name)
 	}
-	for i, check := range r.HealthCheckExprs {
-		at := fmt.Sprintf("spec.healthCheckExprs[%d]", i)
-		fields.Require(at+".apiVersion", check.APIVersion)
-		fields.Require(at+".current", check.Current)
-	}
+	validateHealth(fields, r.HealthCheckExprs)
 	if p := r.PostBuild; p != nil {
 		oneOf(fields, "spec.postBuild.substituteStrategy", p.SubstituteStrategy, fleet.SubstituteWithVariables, fleet.SubstituteAlways)
 		for _, name := range slices.Sorted(maps.Keys(p.Substitute)) {
@@ -130,8 +138,20 @@ func validateRelease(fields *fleet.Fields, r fleet.ReleaseSpec) {
 			fields.Refuse("spec.decryption.serviceAccountName", "identities at a cloud are not supported: put the keys, or credentials of the key service, into the Secret of spec.decryption.secretRef")
 		}
 	}
-	for i, rule := range r.Ignore {
-		at := fmt.Sprintf("spec.ignore[%d]", i)
+	validateIgnore(fields, "spec.ignore", r.Ignore)
+}
+
+func validateHealth(fields *fleet.Fields, exprs []fleet.HealthCheckExpr) {
+	for i, check := range exprs {
+		at := fmt.Sprintf("spec.healthCheckExprs[%d]", i)
+		fields.Require(at+".apiVersion", check.APIVersion)
+		fields.Require(at+".current", check.Current)
+	}
+}
+
+func validateIgnore(fields *fleet.Fields, list string, rules []fleet.IgnoreRule) {
+	for i, rule := range rules {
+		at := fmt.Sprintf("%s[%d]", list, i)
 		if len(rule.Paths) == 0 {
 			fields.Refuse(at+".paths", "at least one path is required")
 		}

@@ -54,8 +54,12 @@ var (
 		ShortNames: []string{"ea"}, Namespaced: true, Category: Sources, check: valid[flux.ExternalArtifact],
 	}
 	Kustomization = Kind{
-		Name: "Kustomization", APIVersion: flux.KustomizeAPIVersion, Plural: "kustomizations",
+		Name: flux.KustomizationKind, APIVersion: flux.KustomizeAPIVersion, Plural: "kustomizations",
 		ShortNames: []string{"ks"}, Namespaced: true, App: true, check: checkKustomization,
+	}
+	HelmRelease = Kind{
+		Name: flux.HelmReleaseKind, APIVersion: flux.HelmAPIVersion, Plural: "helmreleases",
+		ShortNames: []string{"hr"}, Namespaced: true, App: true, check: checkHelmRelease,
 	}
 	Receiver = Kind{
 		Name: "Receiver", APIVersion: flux.NotificationAPIVersion, Plural: "receivers", Namespaced: true, check: valid[flux.Receiver],
@@ -82,8 +86,13 @@ var (
 // Kinds returns every declared kind, in the order one applies them: what is referred to first.
 func Kinds() []Kind {
 	return []Kind{
-		Secret, ServiceAccount, Credential, HelmRepository, GitRepository, OCIRepository, Bucket, HelmChart, ExternalArtifact, Kustomization, Receiver, Cluster, Placement,
+		Secret, ServiceAccount, Credential, HelmRepository, GitRepository, OCIRepository, Bucket, HelmChart, ExternalArtifact, Kustomization, HelmRelease, Receiver, Cluster, Placement,
 	}
+}
+
+// AppKinds returns the kinds of Apps.
+func AppKinds() []Kind {
+	return slices.DeleteFunc(Kinds(), func(k Kind) bool { return !k.App })
 }
 
 // Reconcilable reports whether the kind does something by itself, that can be asked for, suspended and resumed.

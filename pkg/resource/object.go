@@ -37,6 +37,8 @@ type Object struct {
 	Secrets                      []json.RawMessage `json:"secrets,omitempty"`
 	AutomountServiceAccountToken *bool             `json:"automountServiceAccountToken,omitempty"`
 
+	// Owner is the App that a Source is made for by the hub; zero: it is declared.
+	Owner fleet.Key `json:"-"`
 	// UnplacedAt is when a Placement last let go of an App; zero: none did.
 	UnplacedAt time.Time `json:"-"`
 	// Gone marks the last state of an object that was deleted, for watchers.
@@ -126,6 +128,23 @@ func Spec[T any](o *Object) (T, error) {
 	return spec, nil
 }
 
+// MadeFor says whose an object is.
+func (o *Object) MadeFor() string {
+	if o.Owner == (fleet.Key{}) {
+		return "it is declared already"
+	}
+	return "it is made for " + o.Owner.Words()
+}
+
+// App decodes the spec of an App that Decode has accepted.
+func App(o *Object) (flux.App, error) {
+	app, err := flux.DecodeApp(o.Kind, o.Spec)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o, err)
+	}
+	return app, nil
+}
+
 // strictSpec decodes the spec, refusing fields that T does not have.
 func strictSpec[T any](o *Object) (spec T, err error) {
 	if len(o.Spec) == 0 {
@@ -203,11 +222,14 @@ var (
 	valuePattern = regexp.MustCompile(`^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$`)
 )
 
+// maxName is the longest name of an object.
+const maxName = 253
+
 func (m Metadata) validate(fields *fleet.Fields, kind Kind) {
 	switch {
 	case m.Name == "":
 		fields.Require("metadata.name", "")
-	case len(m.Name) > 253 || !namePattern.MatchString(m.Name):
+	case len(m.Name) > maxName || !namePattern.MatchString(m.Name):
 		fields.Refuse("metadata.name", "%q is not a DNS subdomain name", m.Name)
 	case kind.Name == Cluster.Name && (len(m.Name) > 63 || !labelPattern.MatchString(m.Name)):
 		fields.Refuse("metadata.name", "%q is not a DNS label", m.Name)
@@ -220,13 +242,17 @@ func (m Metadata) validate(fields *fleet.Fields, kind Kind) {
 	case !kind.Namespaced && m.Namespace != "":
 		fields.Refuse("metadata.namespace", "a %s has no namespace", kind.Name)
 	}
-	for _, key := range slices.Sorted(maps.Keys(m.Labels)) {
-		value := m.Labels[key]
+	validateLabels(fields, "metadata.labels", m.Labels)
+}
+
+func validateLabels(fields *fleet.Fields, at string, labels map[string]string) {
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		value := labels[key]
 		if _, name, _ := strings.Cut(key, "/"); key == "" || len(name) > 63 || len(key) > 317 {
-			fields.Refuse("metadata.labels", "%q is not a label key", key)
+			fields.Refuse(at, "%q is not a label key", key)
 		}
 		if len(value) > 63 || !valuePattern.MatchString(value) {
-			fields.Refuse("metadata.labels["+key+"]", "%q is not a label value", value)
+			fields.Refuse(at+"["+key+"]", "%q is not a label value", value)
 		}
 	}
 }

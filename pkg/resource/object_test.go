@@ -40,7 +40,7 @@ func TestDecodeNamesTheFieldThatIsWrong(t *testing.T) {
 		{"a token to mount elsewhere", `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"a","namespace":"apps"},"stringData":{"a":"b"},"automountServiceAccountToken":false}`, "automountServiceAccountToken: only a ServiceAccount has them"},
 		{"credential of a namespace", `{"apiVersion":"fleet.flotilla.dev/v1alpha1","kind":"Credential","metadata":{"name":"a","namespace":"apps"},"spec":{"urlPrefix":"https://x","namespaces":["*"],"provider":"aws"}}`, "metadata.namespace: a Credential has no namespace"},
 		{"source of charts", ks + `{"interval":"1m","prune":true,"sourceRef":{"kind":"HelmRepository","name":"a"}}}`, "spec.sourceRef.kind: \"HelmRepository\" is not GitRepository, OCIRepository, Bucket or ExternalArtifact"},
-		{"unknown kind", `{"apiVersion":"helm.toolkit.fluxcd.io/v2","kind":"HelmRelease","metadata":{"name":"a"}}`, "HelmRelease a: invalid: kind HelmRelease of helm.toolkit.fluxcd.io/v2 is not supported yet"},
+		{"unknown kind", `{"apiVersion":"helm.toolkit.fluxcd.io/v1","kind":"HelmRelease","metadata":{"name":"a"}}`, "HelmRelease a: invalid: kind HelmRelease of helm.toolkit.fluxcd.io/v1 is not supported yet"},
 		{"missing interval", ks + `{"prune":true,"sourceRef":{"kind":"GitRepository","name":"a"}}}`, "spec.interval: is required"},
 		{"missing prune", ks + `{"interval":"1m","sourceRef":{"kind":"GitRepository","name":"a"}}}`, "spec.prune: is required"},
 		{"bad duration", ks + `{"interval":"soon","prune":true,"sourceRef":{"kind":"GitRepository","name":"a"}}}`, `spec.interval: "soon" is not a duration such as "10m"`},

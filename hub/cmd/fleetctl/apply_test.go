@@ -100,7 +100,7 @@ spec: {url: "ssh://git/app", ref: {semvers: 1.x}}
 ---
 kind: [broken
 ---
-apiVersion: helm.toolkit.fluxcd.io/v2
+apiVersion: helm.toolkit.fluxcd.io/v1
 kind: HelmRelease
 metadata: {name: app}
 `)
@@ -110,7 +110,7 @@ metadata: {name: app}
 		bad + `, document 1 (line 1): Kustomization/apps/app: spec.interval: "soon" is not a duration`,
 		bad + ", document 2 (line 8): GitRepository/apps/app: spec.ref.semvers: not supported yet",
 		bad + ", document 3 (line 13): yaml: line 13: did not find expected ',' or ']'",
-		bad + ", document 4 (line 15): HelmRelease app: kind HelmRelease of helm.toolkit.fluxcd.io/v2 is not supported yet",
+		bad + ", document 4 (line 15): HelmRelease app: kind HelmRelease of helm.toolkit.fluxcd.io/v1 is not supported yet",
 		good + ", document 3 (line 14): GitRepository/apps/app: is given twice",
 	}, "apply", "-f", bad, "-f", good)
 	if requests := requestsOf[*adminv1.ApplyRequest](b.hub); len(requests) > 0 {

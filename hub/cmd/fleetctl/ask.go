@@ -29,6 +29,8 @@ type answer[T any] struct {
 	cluster string
 	content T
 	err     *failure
+	// away: the spoke is not connected.
+	away bool
 }
 
 // about is the request about an App, in one cluster or in all that have it.
@@ -74,7 +76,8 @@ func ask[T any](ctx context.Context, a *app, doing string, request *adminv1.AskR
 		}
 		got := answer[T]{cluster: cluster}
 		if part.GetError() != "" {
-			got.err = unanswered(cluster, codes.Code(part.GetCode()), part.GetError())
+			code := codes.Code(part.GetCode())
+			got.err, got.away = unanswered(cluster, code, part.GetError()), code == codes.Unavailable
 		} else if err := json.Unmarshal(contents[cluster], &got.content); err != nil {
 			got.err = &failure{code: exitPrecondition, what: cluster + ": its answer is not understood", why: err.Error(),
 				next: "fleetctl version: hub, spoke and fleetctl may differ by one minor version"}

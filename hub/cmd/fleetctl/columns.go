@@ -49,9 +49,9 @@ func columnsOf(sample *object, options columnOptions) []column {
 
 func kindColumns(sample *object) (normal, wide []column) {
 	switch {
-	case sample.Kind == resource.Kustomization.Name && sample.ref().cluster != "":
+	case sample.kind.App && sample.ref().cluster != "":
 		return instanceColumns()
-	case sample.Kind == resource.Kustomization.Name:
+	case sample.kind.App:
 		return []column{revisionColumn, suspendedColumn, readyColumn, clustersColumn, messageColumn},
 			[]column{textColumn("SOURCE", appSource), textColumn("ATTEMPTED", attempted), ageColumn}
 	case sample.Kind == resource.Cluster.Name:
@@ -96,9 +96,9 @@ func conditionColumn(kind string) column {
 // conditionMeaning is what it means that a condition is True: of one that is not known here, nothing.
 func conditionMeaning(kind string) printer.Meaning {
 	switch kind {
-	case "Ready", "Healthy", "Connected", "ArtifactInStorage":
+	case "Ready", "Healthy", "Connected", "ArtifactInStorage", "Released", "TestSuccess":
 		return printer.Good
-	case "Stalled", "FetchFailed", "PruneHeld", "SafeMode":
+	case "Stalled", "FetchFailed", "PruneHeld", "SafeMode", "Drifted", "Remediated":
 		return printer.Bad
 	case "Reconciling":
 		return printer.Notable
@@ -195,9 +195,12 @@ func message(o *object) string {
 func attempted(o *object) string { return printer.Revision(o.Status.LastAttemptedRevision) }
 
 func appSource(o *object) string {
-	var spec flux.Kustomization
-	_ = json.Unmarshal(o.Spec, &spec) // the hub validated it; a newer one shows as far as it is known
-	return spec.SourceRef.Kind + "/" + spec.SourceRef.Name
+	app, err := flux.DecodeApp(o.Kind, o.Spec)
+	if err != nil {
+		return "" // the hub validated it; a newer one shows as far as it is known
+	}
+	_, ref := app.Refers()
+	return ref.Kind + "/" + ref.Name
 }
 
 // sourceURL is where a Source has what it has from.

@@ -14,25 +14,31 @@ import (
 	"github.com/spf13/cobra"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/resource"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
 
 type debugFlags struct {
-	showVars   bool
-	kubeconfig string
+	showVars, showValues, showStatus, showHistory bool
+	kubeconfig                                    string
 }
 
 func newDebugCommand(a *app) *cobra.Command {
 	var flags debugFlags
 	cmd := &cobra.Command{
-		Use:   "debug KIND/NAME@CLUSTER --show-vars",
-		Short: "Show the variables that an app has in a cluster, and where they are from",
-		Long: "Show the variables that an app has in a cluster, and where they are from: spec.postBuild.substitute, what\n" +
-			"substituteFrom names, and the cluster's own variables, in falling precedence.\n\n" +
+		Use:   "debug KIND/NAME@CLUSTER --show-vars|--show-values|--show-status|--show-history",
+		Short: "Show what an app is made with in a cluster: its variables, or the values of a HelmRelease",
+		Long: "Show the variables that a Kustomization has in a cluster, and where they are from: spec.postBuild.substitute, what\n" +
+			"substituteFrom names, and the cluster's own variables, in falling precedence. Or, of a HelmRelease, the values that its\n" +
+			"release is made with there, merged of spec.valuesFrom, spec.values and the Placement's; its status; or its history.\n\n" +
 			"Values of Secrets do not leave the cluster: *** (Secret NAMESPACE/NAME key KEY) stands for one. With the kubeconfig of\n" +
-			"that cluster, flotilla-spoke, which has to be beside fleetctl or on the PATH, reads them there.",
+			"that cluster, flotilla-spoke, which has to be beside fleetctl or on the PATH, reads them there; for the values of a\n" +
+			"HelmRelease flotilla-helm has to be beside that. With -o json comes also what they are made of, which\n" +
+			"flotilla-spoke debug reads on a machine that reaches the cluster.",
 		Example: `  fleetctl debug ks/podinfo@eu-1 --show-vars
-  fleetctl debug ks/podinfo@eu-1 --show-vars --kubeconfig eu-1.yaml`,
+  fleetctl debug ks/podinfo@eu-1 --show-vars --kubeconfig eu-1.yaml
+  fleetctl debug hr/podinfo@eu-1 --show-values
+  fleetctl debug hr/podinfo@eu-1 --show-history`,
 		Annotations: outputs("json", "yaml"),
 		Args:        between(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -40,20 +46,56 @@ func newDebugCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := flags.check(cmd, r); err != nil {
+				return err
+			}
 			switch {
-			case r.cluster == "" || r.cluster == everyCluster:
-				return usagef(cmd, "%s: name the cluster: %s/%s@CLUSTER", r, shortName(r.kind), r.name)
-			case !flags.showVars:
-				return usagef(cmd, "--show-vars is missing: there is nothing else to show")
+			case flags.showValues:
+				return a.runDebugValues(cmd.Context(), r, flags.kubeconfig)
+			case flags.showStatus:
+				return a.runDebugStatus(cmd.Context(), r, "")
+			case flags.showHistory:
+				return a.runDebugStatus(cmd.Context(), r, "history")
 			}
 			return a.runDebug(cmd.Context(), r, flags)
 		},
 		ValidArgsFunction: a.completeObjects(oneRef),
 	}
-	cmd.Flags().BoolVar(&flags.showVars, "show-vars", false, "show the variables")
+	cmd.Flags().BoolVar(&flags.showVars, "show-vars", false, "a Kustomization: show the variables")
+	cmd.Flags().BoolVar(&flags.showValues, "show-values", false, "a HelmRelease: show the values")
+	cmd.Flags().BoolVar(&flags.showStatus, "show-status", false, "show the status there, as the hub knows it")
+	cmd.Flags().BoolVar(&flags.showHistory, "show-history", false, "a HelmRelease: show status.history there, as the hub knows it")
 	cmd.Flags().StringVar(&flags.kubeconfig, "kubeconfig", "", "kubeconfig of that cluster: show the values of Secrets too")
 	_ = cmd.MarkFlagFilename("kubeconfig") // the flag is there
 	return cmd
+}
+
+// check refuses what makes no sense.
+func (f debugFlags) check(cmd *cobra.Command, r ref) error {
+	shown := 0
+	for _, show := range []bool{f.showVars, f.showValues, f.showStatus, f.showHistory} {
+		if show {
+			shown++
+		}
+	}
+	release := r.kind.Name == resource.HelmRelease.Name
+	switch {
+	case r.cluster == "" || r.cluster == everyCluster:
+		return usagef(cmd, "%s: name the cluster: %s/%s@CLUSTER", r, shortName(r.kind), r.name)
+	case shown > 1:
+		return usagef(cmd, "give one of --show-vars, --show-values, --show-status and --show-history")
+	case shown == 0 && release:
+		return usagef(cmd, "--show-values, --show-status or --show-history is missing")
+	case shown == 0:
+		return usagef(cmd, "--show-vars or --show-status is missing")
+	case f.showVars && release:
+		return usagef(cmd, "%s: a HelmRelease has values, not variables: --show-values", r)
+	case (f.showValues || f.showHistory) && !release:
+		return usagef(cmd, "%s: only a HelmRelease has values and a history there; --show-vars shows variables", r)
+	case f.kubeconfig != "" && !f.showVars && !f.showValues:
+		return usagef(cmd, "--kubeconfig goes with --show-vars and --show-values: there are no values of Secrets in a status")
+	}
+	return nil
 }
 
 func (a *app) runDebug(ctx context.Context, r ref, flags debugFlags) error {
@@ -72,7 +114,7 @@ func (a *app) runDebug(ctx context.Context, r ref, flags debugFlags) error {
 	}
 	variables := answers[0].content
 	if flags.kubeconfig != "" {
-		if variables, err = a.reveal(ctx, r, flags.kubeconfig, variables); err != nil {
+		if variables, err = reveal(ctx, a, r, flags.kubeconfig, []string{"--show-vars", "--variables", "-"}, variables); err != nil {
 			return err
 		}
 	}
@@ -101,33 +143,33 @@ func (a *app) printVariables(r ref, variables fleet.Variables) error {
 
 const spokeProgram = "flotilla-spoke"
 
-// reveal has flotilla-spoke read the values of Secrets: what needs a cluster's kubeconfig is its work.
-func (a *app) reveal(ctx context.Context, r ref, kubeconfig string, variables fleet.Variables) (fleet.Variables, error) {
+// reveal has flotilla-spoke fill in the values of Secrets: what needs a cluster's kubeconfig is its work.
+func reveal[T any](ctx context.Context, a *app, r ref, kubeconfig string, show []string, masked T) (answer T, err error) {
 	program, err := findSpoke()
 	if err != nil {
-		return variables, err
+		return answer, err
 	}
-	known, err := json.Marshal(variables)
+	known, err := json.Marshal(masked)
 	if err != nil {
-		return variables, err
+		return answer, err
 	}
 	ctx, cancel := a.bounded(ctx, callTimeout)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
-	command := exec.CommandContext(ctx, program, "debug", r.kind.Plural+"/"+r.name, "--show-vars", "--variables", "-", "-o", "json", "--kubeconfig", kubeconfig)
+	arguments := append([]string{"debug", r.kind.Plural + "/" + r.name}, show...)
+	command := exec.CommandContext(ctx, program, append(arguments, "-o", "json", "--kubeconfig", kubeconfig)...)
 	command.Stdin, command.Stdout, command.Stderr = bytes.NewReader(known), &stdout, &stderr
 	if err := command.Run(); err != nil {
 		why := strings.TrimSpace(stderr.String())
 		if why == "" {
 			why = err.Error()
 		}
-		return variables, &failure{code: exitGeneral, what: spokeProgram + " debug could not read the values", why: strings.TrimPrefix(why, "Error: ")}
+		return answer, &failure{code: exitGeneral, what: spokeProgram + " debug could not read the values", why: strings.TrimPrefix(why, "Error: ")}
 	}
-	var revealed fleet.Variables
-	if err := json.Unmarshal(stdout.Bytes(), &revealed); err != nil {
-		return variables, &failure{code: exitGeneral, what: "the answer of " + program + " is not understood", next: "bring fleetctl and flotilla-spoke to the same version"}
+	if err := json.Unmarshal(stdout.Bytes(), &answer); err != nil {
+		return answer, &failure{code: exitGeneral, what: "the answer of " + program + " is not understood", next: "bring fleetctl and flotilla-spoke to the same version"}
 	}
-	return revealed, nil
+	return answer, nil
 }
 
 // findSpoke is flotilla-spoke beside this program, or else on the PATH.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -106,7 +107,10 @@ func (h *hub) describe(ctx context.Context, r ref) (*description, error) {
 	case r.kind.App && r.cluster == "":
 		d.instances, _, err = h.list(ctx, query{kind: r.kind, namespace: r.namespace, name: r.name, cluster: everyCluster})
 	case r.kind.Name == resource.Cluster.Name:
-		d.instances, _, err = h.list(ctx, query{kind: resource.Kustomization, cluster: r.name})
+		for _, kind := range resource.AppKinds() {
+			found, _, listErr := h.list(ctx, query{kind: kind, cluster: r.name})
+			d.instances, err = append(d.instances, found...), errors.Join(err, listErr)
+		}
 		filter = &adminv1.EventFilter{Cluster: r.name}
 	}
 	if err != nil {

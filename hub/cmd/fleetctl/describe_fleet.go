@@ -95,7 +95,7 @@ func (a *app) describeInstances(d *description) error {
 	}
 	switch {
 	case more > 0 && ofCluster:
-		fmt.Fprintf(a.stdout, "  and %s: fleetctl get ks -A -c %s\n", count(more, "more app"), d.object.Metadata.Name)
+		fmt.Fprintf(a.stdout, "  and %s: fleetctl get ks,hr -A -c %s\n", count(more, "more app"), d.object.Metadata.Name)
 	case more > 0:
 		fmt.Fprintf(a.stdout, "  and %s: fleetctl get %s -c '*'\n", count(more, "more cluster"), d.object.ref().command())
 	}

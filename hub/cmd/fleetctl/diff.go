@@ -10,6 +10,7 @@ import (
 
 	"flotilla.dev/flotilla/hub/cmd/fleetctl/printer"
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/resource"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
 
@@ -33,10 +34,13 @@ func newDiffCommand(a *app) *cobra.Command {
 			"would change. Clusters where the same would happen are shown as one.\n\n" +
 			"With --kustomization-file, what that says of the build and of how objects are applied, such as postBuild, takes the\n" +
 			"place of what each cluster has been told.\n\n" +
+			"Of a HelmRelease, the values and the rendered objects are compared with those of the newest revision that Helm has there.\n" +
+			"Where values of Secrets may be among them, only which fields of the objects would change is shown.\n\n" +
 			"The exit code is 0 without differences, 1 with some, and more when something went wrong.",
 		Example: `  fleetctl diff ks/podinfo
   fleetctl diff ks/podinfo@eu-1 --drift
-  fleetctl diff ks/podinfo --path ./deploy/overlays/prod`,
+  fleetctl diff ks/podinfo --path ./deploy/overlays/prod
+  fleetctl diff hr/podinfo@eu-1`,
 		Annotations: outputs("json", "yaml"),
 		Args:        between(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -46,6 +50,14 @@ func newDiffCommand(a *app) *cobra.Command {
 			}
 			if flags.drift && flags.local.path != "" {
 				return usagef(cmd, "--drift is of what was applied: it does not go with --path")
+			}
+			if r.kind.Name == resource.HelmRelease.Name {
+				switch {
+				case flags.local.path != "":
+					return usagef(cmd, "%s: a HelmRelease is rendered in its cluster: --path is for Kustomizations", r)
+				case flags.drift:
+					return usagef(cmd, "%s: what has drifted of a HelmRelease its condition Drifted tells: fleetctl describe %s", r, r.command())
+				}
 			}
 			return notDifferent(a, a.runDiff(cmd.Context(), r, flags))
 		},
@@ -111,7 +123,7 @@ func (a *app) runDiff(ctx context.Context, r ref, flags diffFlags) error {
 func differences(r ref, answers []answer[fleet.Diff]) error {
 	different, errs := false, ""
 	for _, got := range answers {
-		different = different || got.content.Left > 0
+		different = different || got.content.Left > 0 || got.content.Values != ""
 		for _, o := range got.content.Objects {
 			different = different || o.Change != ""
 			if o.Error != "" {
@@ -200,6 +212,12 @@ func (a *app) printDiffs(r ref, answers []answer[fleet.Diff]) error {
 func (a *app) diffText(d fleet.Diff) string {
 	coloured := a.colours(a.stdoutTTY)
 	var text strings.Builder
+	if d.Values != "" {
+		fmt.Fprintf(&text, "%s values %s\n", a.mark(symbolDo, coloured), changeWords[fleet.ChangeChange])
+		for line := range strings.Lines(d.Values) {
+			text.WriteString(paint(line, coloured))
+		}
+	}
 	for _, o := range d.Objects {
 		if o.Error != "" {
 			fmt.Fprintf(&text, "%s %s\n", a.mark(symbolFail, coloured), printer.Fold(o.Error))

@@ -49,6 +49,7 @@ func TestEveryChangeHasADryRunThatSendsNoneAndSaysTheSame(t *testing.T) {
 		{"create source chart", "new --source HelmRepository/x --chart x", "helmchart.source.toolkit.fluxcd.io/new created"},
 		{"create source bucket", "new --bucket-name new-bucket --endpoint example.com", "bucket.source.toolkit.fluxcd.io/new created"},
 		{"create source external", "new", "externalartifact.source.toolkit.fluxcd.io/new created"},
+		{"create helmrelease", "new --chart-ref HelmChart/x", "helmrelease.helm.toolkit.fluxcd.io/new created"},
 		{"create secret git", "new --url https://example.com/x --username u --password p", "secret/new created"},
 		{"create secret helm", "new --username u --password p", "secret/new created"},
 		{"create secret oci", "new --url example.com --username u --password p", "secret/new created"},

@@ -88,7 +88,7 @@ func (a *app) runExport(ctx context.Context, chosen selection) error {
 }
 
 // requestAnnotations are of requests to look now, which are no part of what is declared.
-var requestAnnotations = []string{flux.RequestedAtAnnotation, "fleet.flotilla.dev/with-source", "fleet.flotilla.dev/requested-before"}
+var requestAnnotations = []string{flux.RequestedAtAnnotation, flux.ForceAtAnnotation, flux.ResetAtAnnotation, "fleet.flotilla.dev/with-source", "fleet.flotilla.dev/requested-before"}
 
 // declaredAs is an object as a person would declare it.
 func (a *app) declaredAs(ctx context.Context, h *hub, r ref) ([]byte, error) {

@@ -10,6 +10,7 @@ import (
 
 	"flotilla.dev/flotilla/hub/cmd/fleetctl/printer"
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/resource"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
 
@@ -18,9 +19,12 @@ func newHistoryCommand(a *app) *cobra.Command {
 		Use:   "history KIND/NAME[@CLUSTER]",
 		Short: "List the revisions and releases of an app, newest first",
 		Long: "List the revisions that an app was built from, with the release that each came to and in how many clusters that is\n" +
-			"applied; of an app in one cluster, the releases and what became of them there. The newest come first.",
+			"applied; of an app in one cluster, the releases and what became of them there. The newest come first.\n\n" +
+			"Of a HelmRelease in one cluster it lists the revisions of the Helm release there, as helm history does: what Helm has\n" +
+			"stored, and what is recorded beside it. Of a cluster that does not answer, it lists what was last reported.",
 		Example: `  fleetctl history ks/podinfo
-  fleetctl history ks/podinfo@eu-1 -o json`,
+  fleetctl history ks/podinfo@eu-1 -o json
+  fleetctl history hr/podinfo@eu-1`,
 		Annotations: outputs("wide", "json", "yaml"),
 		Args:        between(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -30,6 +34,9 @@ func newHistoryCommand(a *app) *cobra.Command {
 			}
 			if r.cluster == everyCluster {
 				return usagef(cmd, "%s: name one cluster, or none", r)
+			}
+			if r.kind.Name == resource.HelmRelease.Name && r.cluster != "" {
+				return a.runReleaseHistory(cmd.Context(), r)
 			}
 			return a.runHistory(cmd.Context(), r)
 		},

@@ -39,6 +39,8 @@ type objectStatus struct {
 	KubernetesVersion      string          `json:"kubernetesVersion"`
 	Apps                   appCounts       `json:"apps"`
 	UnknownAssignments     []string        `json:"unknownAssignments"`
+	// History is that of a HelmRelease in a cluster.
+	History []fleet.HelmSnapshot `json:"history"`
 }
 
 type condition struct {

@@ -11,7 +11,7 @@ import (
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
 
-type reconcileOptions struct{ withSource, wait, dryRun bool }
+type reconcileOptions struct{ withSource, force, reset, wait, dryRun bool }
 
 func newReconcileCommand(a *app) *cobra.Command {
 	var o reconcileOptions
@@ -22,6 +22,7 @@ func newReconcileCommand(a *app) *cobra.Command {
 			"with --wait, when the clusters have reported what came of it.",
 		Example: `  fleetctl reconcile ks/podinfo --with-source --wait
   fleetctl reconcile ks/podinfo@eu-1
+  fleetctl reconcile hr/podinfo@eu-1 --force --reset
   fleetctl reconcile source/podinfo`,
 		Annotations: outputs("json", "yaml", "name"),
 		Args:        between(1, -1),
@@ -38,6 +39,8 @@ func newReconcileCommand(a *app) *cobra.Command {
 					return usagef(cmd, "%s: sources, apps and receivers can be reconciled", r)
 				case o.withSource && !r.kind.App:
 					return usagef(cmd, "%s: --with-source is for apps", r)
+				case (o.force || o.reset) && r.kind.Name != resource.HelmRelease.Name:
+					return usagef(cmd, "%s: --force and --reset are for HelmReleases", r)
 				}
 			}
 			return a.runReconcile(cmd.Context(), refs, o)
@@ -45,6 +48,8 @@ func newReconcileCommand(a *app) *cobra.Command {
 		ValidArgsFunction: a.completeObjects(refsOnly),
 	}
 	cmd.Flags().BoolVar(&o.withSource, "with-source", false, "an app: look at its source first")
+	cmd.Flags().BoolVar(&o.force, "force", false, "a HelmRelease: install or upgrade it whatever its state")
+	cmd.Flags().BoolVar(&o.reset, "reset", false, "a HelmRelease: forget its failures, so that it is tried again")
 	cmd.Flags().BoolVar(&o.wait, "wait", false, "wait until it is done")
 	addDryRunFlag(cmd, &o.dryRun)
 	return cmd
@@ -69,7 +74,7 @@ func (a *app) reconcileOne(ctx context.Context, h *hub, r ref, o reconcileOption
 	callCtx, cancel := a.bounded(ctx, callTimeout)
 	defer cancel()
 	response, err := h.apps.Reconcile(callCtx, &adminv1.ReconcileRequest{
-		Kind: r.kind.Name, Namespace: r.namespace, Name: r.name, Cluster: r.cluster, WithSource: o.withSource, DryRun: o.dryRun,
+		Kind: r.kind.Name, Namespace: r.namespace, Name: r.name, Cluster: r.cluster, WithSource: o.withSource, Force: o.force, Reset_: o.reset, DryRun: o.dryRun,
 	})
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/flux"
 	"flotilla.dev/flotilla/pkg/resource"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
@@ -72,10 +74,12 @@ type tracedApp struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
 	Path      string `json:"path,omitempty"`
-	Release   string `json:"release,omitempty"`
-	Revision  string `json:"revision,omitempty"`
-	Ready     string `json:"ready"`
-	Message   string `json:"message,omitempty"`
+	// Chart is a HelmRelease's, by name and range of versions; empty: the source is the chart.
+	Chart    string `json:"chart,omitempty"`
+	Release  string `json:"release,omitempty"`
+	Revision string `json:"revision,omitempty"`
+	Ready    string `json:"ready"`
+	Message  string `json:"message,omitempty"`
 }
 
 // tracedPlace is the App's Source.
@@ -166,22 +170,27 @@ func (a *app) traceApp(ctx context.Context, t *traced, app fleet.Key) error {
 	ready := instance.condition("Ready")
 	t.App.Release, t.App.Revision = instance.Status.Fleet.Release, instance.Status.LastAppliedRevision
 	t.App.Ready, t.App.Message = ready.Status, ready.Message
-	var spec struct {
-		Path      string `json:"path"`
-		SourceRef struct{ Kind, Name, Namespace string }
+	if len(instance.Spec) == 0 {
+		return nil // it is deleted, and on its way out
 	}
-	if err := json.Unmarshal(instance.Spec, &spec); err != nil {
+	declared, err := flux.DecodeApp(app.Kind, instance.Spec)
+	if err != nil {
 		return fmt.Errorf("read %s: %w", r, err)
 	}
-	t.App.Path = spec.Path
-	sourceKind, known := resource.KindOf(spec.SourceRef.Kind)
+	switch spec := declared.(type) {
+	case flux.Kustomization:
+		t.App.Path = spec.Path
+	case flux.HelmRelease:
+		if spec.Chart != nil {
+			t.App.Chart = strings.TrimSpace(spec.Chart.Spec.Chart + " " + spec.Chart.Spec.Version)
+		}
+	}
+	_, from := declared.Refers()
+	sourceKind, known := resource.KindOf(from.Kind)
 	if !known {
 		return nil
 	}
-	s := ref{kind: sourceKind, namespace: app.Namespace, name: spec.SourceRef.Name}
-	if spec.SourceRef.Namespace != "" {
-		s.namespace = spec.SourceRef.Namespace
-	}
+	s := ref{kind: sourceKind, namespace: cmp.Or(from.Namespace, app.Namespace), name: from.Name}
 	t.Source = &tracedPlace{Kind: sourceKind.Name, Namespace: s.namespace, Name: s.name, Ready: string(fleet.Unknown)}
 	source, err := h.get(ctx, s)
 	if status.Code(err) == codes.NotFound {
@@ -231,7 +240,7 @@ func (a *app) printTrace(t *traced) error {
 		rows = append(rows, [2]string{"Why", t.Why})
 	}
 	if app := t.App; app != nil {
-		rows = append(rows, [2]string{}, [2]string{app.Kind, app.Name}, [2]string{"Namespace", app.Namespace}, [2]string{"Path", app.Path},
+		rows = append(rows, [2]string{}, [2]string{app.Kind, app.Name}, [2]string{"Namespace", app.Namespace}, [2]string{"Path", app.Path}, [2]string{"Chart", app.Chart},
 			[2]string{"Release", app.Release}, [2]string{"Revision", app.Revision}, [2]string{"Ready", app.Ready}, [2]string{"Message", app.Message})
 	}
 	if source := t.Source; source != nil {

@@ -262,7 +262,11 @@ type ReconcileRequest struct {
 	// An App: its Source is looked at too, first.
 	WithSource bool `protobuf:"varint,5,opt,name=with_source,json=withSource,proto3" json:"with_source,omitempty"`
 	// Tell what would happen and record nothing.
-	DryRun        bool `protobuf:"varint,6,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	DryRun bool `protobuf:"varint,6,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// A HelmRelease: it is installed or upgraded whatever its state.
+	Force bool `protobuf:"varint,7,opt,name=force,proto3" json:"force,omitempty"`
+	// A HelmRelease: its failures are forgotten, so that it is tried again.
+	Reset_        bool `protobuf:"varint,8,opt,name=reset,proto3" json:"reset,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -335,6 +339,20 @@ func (x *ReconcileRequest) GetWithSource() bool {
 func (x *ReconcileRequest) GetDryRun() bool {
 	if x != nil {
 		return x.DryRun
+	}
+	return false
+}
+
+func (x *ReconcileRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+func (x *ReconcileRequest) GetReset_() bool {
+	if x != nil {
+		return x.Reset_
 	}
 	return false
 }
@@ -697,7 +715,7 @@ const file_flotilla_admin_v1_apps_proto_rawDesc = "" +
 	"\bclusters\x18\x06 \x01(\rR\bclusters\x12\x14\n" +
 	"\x05ready\x18\a \x01(\tR\x05ready\x12\x16\n" +
 	"\x06reason\x18\b \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\t \x01(\tR\amessage\"\xac\x01\n" +
+	"\amessage\x18\t \x01(\tR\amessage\"\xd8\x01\n" +
 	"\x10ReconcileRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
@@ -705,7 +723,9 @@ const file_flotilla_admin_v1_apps_proto_rawDesc = "" +
 	"\acluster\x18\x04 \x01(\tR\acluster\x12\x1f\n" +
 	"\vwith_source\x18\x05 \x01(\bR\n" +
 	"withSource\x12\x17\n" +
-	"\adry_run\x18\x06 \x01(\bR\x06dryRun\"\xbf\x01\n" +
+	"\adry_run\x18\x06 \x01(\bR\x06dryRun\x12\x14\n" +
+	"\x05force\x18\a \x01(\bR\x05force\x12\x14\n" +
+	"\x05reset\x18\b \x01(\bR\x05reset\"\xbf\x01\n" +
 	"\x11ReconcileResponse\x12!\n" +
 	"\frequested_at\x18\x01 \x01(\tR\vrequestedAt\x12\x1f\n" +
 	"\vsource_kind\x18\x02 \x01(\tR\n" +

@@ -42,6 +42,8 @@ type AskRequest struct {
 	//	*AskRequest_Trace
 	//	*AskRequest_Variables
 	//	*AskRequest_DeclaredDiff
+	//	*AskRequest_HelmValues
+	//	*AskRequest_HelmHistory
 	Ask           isAskRequest_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -164,6 +166,24 @@ func (x *AskRequest) GetDeclaredDiff() *DeclaredDiffAsk {
 	return nil
 }
 
+func (x *AskRequest) GetHelmValues() *HelmValuesAsk {
+	if x != nil {
+		if x, ok := x.Ask.(*AskRequest_HelmValues); ok {
+			return x.HelmValues
+		}
+	}
+	return nil
+}
+
+func (x *AskRequest) GetHelmHistory() *HelmHistoryAsk {
+	if x != nil {
+		if x, ok := x.Ask.(*AskRequest_HelmHistory); ok {
+			return x.HelmHistory
+		}
+	}
+	return nil
+}
+
 type isAskRequest_Ask interface {
 	isAskRequest_Ask()
 }
@@ -188,6 +208,14 @@ type AskRequest_DeclaredDiff struct {
 	DeclaredDiff *DeclaredDiffAsk `protobuf:"bytes,10,opt,name=declared_diff,json=declaredDiff,proto3,oneof"`
 }
 
+type AskRequest_HelmValues struct {
+	HelmValues *HelmValuesAsk `protobuf:"bytes,11,opt,name=helm_values,json=helmValues,proto3,oneof"`
+}
+
+type AskRequest_HelmHistory struct {
+	HelmHistory *HelmHistoryAsk `protobuf:"bytes,12,opt,name=helm_history,json=helmHistory,proto3,oneof"`
+}
+
 func (*AskRequest_Diff) isAskRequest_Ask() {}
 
 func (*AskRequest_Tree) isAskRequest_Ask() {}
@@ -197,6 +225,10 @@ func (*AskRequest_Trace) isAskRequest_Ask() {}
 func (*AskRequest_Variables) isAskRequest_Ask() {}
 
 func (*AskRequest_DeclaredDiff) isAskRequest_Ask() {}
+
+func (*AskRequest_HelmValues) isAskRequest_Ask() {}
+
+func (*AskRequest_HelmHistory) isAskRequest_Ask() {}
 
 // DiffAsk asks what an apply would change; the answer is pkg/fleet's Diff.
 type DiffAsk struct {
@@ -444,6 +476,80 @@ func (*VariablesAsk) Descriptor() ([]byte, []int) {
 	return file_flotilla_admin_v1_questions_proto_rawDescGZIP(), []int{5}
 }
 
+// HelmValuesAsk asks for the values that a HelmRelease has in a cluster; the answer is pkg/fleet's HelmValues.
+type HelmValuesAsk struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HelmValuesAsk) Reset() {
+	*x = HelmValuesAsk{}
+	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HelmValuesAsk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HelmValuesAsk) ProtoMessage() {}
+
+func (x *HelmValuesAsk) ProtoReflect() protoreflect.Message {
+	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HelmValuesAsk.ProtoReflect.Descriptor instead.
+func (*HelmValuesAsk) Descriptor() ([]byte, []int) {
+	return file_flotilla_admin_v1_questions_proto_rawDescGZIP(), []int{6}
+}
+
+// HelmHistoryAsk asks for the versions of a HelmRelease in a cluster; the answer is pkg/fleet's HelmHistory.
+type HelmHistoryAsk struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HelmHistoryAsk) Reset() {
+	*x = HelmHistoryAsk{}
+	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HelmHistoryAsk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HelmHistoryAsk) ProtoMessage() {}
+
+func (x *HelmHistoryAsk) ProtoReflect() protoreflect.Message {
+	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HelmHistoryAsk.ProtoReflect.Descriptor instead.
+func (*HelmHistoryAsk) Descriptor() ([]byte, []int) {
+	return file_flotilla_admin_v1_questions_proto_rawDescGZIP(), []int{7}
+}
+
 // AskResponse is a part of one cluster's answer.
 type AskResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -461,7 +567,7 @@ type AskResponse struct {
 
 func (x *AskResponse) Reset() {
 	*x = AskResponse{}
-	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[6]
+	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -473,7 +579,7 @@ func (x *AskResponse) String() string {
 func (*AskResponse) ProtoMessage() {}
 
 func (x *AskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[6]
+	mi := &file_flotilla_admin_v1_questions_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -486,7 +592,7 @@ func (x *AskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AskResponse.ProtoReflect.Descriptor instead.
 func (*AskResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_questions_proto_rawDescGZIP(), []int{6}
+	return file_flotilla_admin_v1_questions_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *AskResponse) GetCluster() string {
@@ -528,7 +634,7 @@ var File_flotilla_admin_v1_questions_proto protoreflect.FileDescriptor
 
 const file_flotilla_admin_v1_questions_proto_rawDesc = "" +
 	"\n" +
-	"!flotilla/admin/v1/questions.proto\x12\x11flotilla.admin.v1\x1a\x1egoogle/protobuf/duration.proto\"\xcd\x03\n" +
+	"!flotilla/admin/v1/questions.proto\x12\x11flotilla.admin.v1\x1a\x1egoogle/protobuf/duration.proto\"\xda\x04\n" +
 	"\n" +
 	"AskRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
@@ -541,7 +647,10 @@ const file_flotilla_admin_v1_questions_proto_rawDesc = "" +
 	"\x05trace\x18\b \x01(\v2\x1b.flotilla.admin.v1.TraceAskH\x00R\x05trace\x12?\n" +
 	"\tvariables\x18\t \x01(\v2\x1f.flotilla.admin.v1.VariablesAskH\x00R\tvariables\x12I\n" +
 	"\rdeclared_diff\x18\n" +
-	" \x01(\v2\".flotilla.admin.v1.DeclaredDiffAskH\x00R\fdeclaredDiffB\x05\n" +
+	" \x01(\v2\".flotilla.admin.v1.DeclaredDiffAskH\x00R\fdeclaredDiff\x12C\n" +
+	"\vhelm_values\x18\v \x01(\v2 .flotilla.admin.v1.HelmValuesAskH\x00R\n" +
+	"helmValues\x12F\n" +
+	"\fhelm_history\x18\f \x01(\v2!.flotilla.admin.v1.HelmHistoryAskH\x00R\vhelmHistoryB\x05\n" +
 	"\x03ask\"=\n" +
 	"\aDiffAsk\x12\x14\n" +
 	"\x05drift\x18\x01 \x01(\bR\x05drift\x12\x1c\n" +
@@ -554,7 +663,9 @@ const file_flotilla_admin_v1_questions_proto_rawDesc = "" +
 	"\x04word\x18\x01 \x01(\tR\x04word\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\"\x0e\n" +
-	"\fVariablesAsk\"{\n" +
+	"\fVariablesAsk\"\x0f\n" +
+	"\rHelmValuesAsk\"\x10\n" +
+	"\x0eHelmHistoryAsk\"{\n" +
 	"\vAskResponse\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
 	"\x05chunk\x18\x02 \x01(\fR\x05chunk\x12\x12\n" +
@@ -576,7 +687,7 @@ func file_flotilla_admin_v1_questions_proto_rawDescGZIP() []byte {
 	return file_flotilla_admin_v1_questions_proto_rawDescData
 }
 
-var file_flotilla_admin_v1_questions_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_flotilla_admin_v1_questions_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_flotilla_admin_v1_questions_proto_goTypes = []any{
 	(*AskRequest)(nil),          // 0: flotilla.admin.v1.AskRequest
 	(*DiffAsk)(nil),             // 1: flotilla.admin.v1.DiffAsk
@@ -584,23 +695,27 @@ var file_flotilla_admin_v1_questions_proto_goTypes = []any{
 	(*TreeAsk)(nil),             // 3: flotilla.admin.v1.TreeAsk
 	(*TraceAsk)(nil),            // 4: flotilla.admin.v1.TraceAsk
 	(*VariablesAsk)(nil),        // 5: flotilla.admin.v1.VariablesAsk
-	(*AskResponse)(nil),         // 6: flotilla.admin.v1.AskResponse
-	(*durationpb.Duration)(nil), // 7: google.protobuf.Duration
+	(*HelmValuesAsk)(nil),       // 6: flotilla.admin.v1.HelmValuesAsk
+	(*HelmHistoryAsk)(nil),      // 7: flotilla.admin.v1.HelmHistoryAsk
+	(*AskResponse)(nil),         // 8: flotilla.admin.v1.AskResponse
+	(*durationpb.Duration)(nil), // 9: google.protobuf.Duration
 }
 var file_flotilla_admin_v1_questions_proto_depIdxs = []int32{
-	7, // 0: flotilla.admin.v1.AskRequest.timeout:type_name -> google.protobuf.Duration
+	9, // 0: flotilla.admin.v1.AskRequest.timeout:type_name -> google.protobuf.Duration
 	1, // 1: flotilla.admin.v1.AskRequest.diff:type_name -> flotilla.admin.v1.DiffAsk
 	3, // 2: flotilla.admin.v1.AskRequest.tree:type_name -> flotilla.admin.v1.TreeAsk
 	4, // 3: flotilla.admin.v1.AskRequest.trace:type_name -> flotilla.admin.v1.TraceAsk
 	5, // 4: flotilla.admin.v1.AskRequest.variables:type_name -> flotilla.admin.v1.VariablesAsk
 	2, // 5: flotilla.admin.v1.AskRequest.declared_diff:type_name -> flotilla.admin.v1.DeclaredDiffAsk
-	0, // 6: flotilla.admin.v1.QuestionsService.Ask:input_type -> flotilla.admin.v1.AskRequest
-	6, // 7: flotilla.admin.v1.QuestionsService.Ask:output_type -> flotilla.admin.v1.AskResponse
-	7, // [7:8] is the sub-list for method output_type
-	6, // [6:7] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	6, // 6: flotilla.admin.v1.AskRequest.helm_values:type_name -> flotilla.admin.v1.HelmValuesAsk
+	7, // 7: flotilla.admin.v1.AskRequest.helm_history:type_name -> flotilla.admin.v1.HelmHistoryAsk
+	0, // 8: flotilla.admin.v1.QuestionsService.Ask:input_type -> flotilla.admin.v1.AskRequest
+	8, // 9: flotilla.admin.v1.QuestionsService.Ask:output_type -> flotilla.admin.v1.AskResponse
+	9, // [9:10] is the sub-list for method output_type
+	8, // [8:9] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_flotilla_admin_v1_questions_proto_init() }
@@ -614,6 +729,8 @@ func file_flotilla_admin_v1_questions_proto_init() {
 		(*AskRequest_Trace)(nil),
 		(*AskRequest_Variables)(nil),
 		(*AskRequest_DeclaredDiff)(nil),
+		(*AskRequest_HelmValues)(nil),
+		(*AskRequest_HelmHistory)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -621,7 +738,7 @@ func file_flotilla_admin_v1_questions_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_flotilla_admin_v1_questions_proto_rawDesc), len(file_flotilla_admin_v1_questions_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

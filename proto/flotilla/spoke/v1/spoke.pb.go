@@ -1227,6 +1227,8 @@ type Question struct {
 	//	*Question_Trace
 	//	*Question_Variables
 	//	*Question_DeclaredDiff
+	//	*Question_HelmValues
+	//	*Question_HelmHistory
 	Ask           isQuestion_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1337,6 +1339,24 @@ func (x *Question) GetDeclaredDiff() *DeclaredDiffQuestion {
 	return nil
 }
 
+func (x *Question) GetHelmValues() *HelmValuesQuestion {
+	if x != nil {
+		if x, ok := x.Ask.(*Question_HelmValues); ok {
+			return x.HelmValues
+		}
+	}
+	return nil
+}
+
+func (x *Question) GetHelmHistory() *HelmHistoryQuestion {
+	if x != nil {
+		if x, ok := x.Ask.(*Question_HelmHistory); ok {
+			return x.HelmHistory
+		}
+	}
+	return nil
+}
+
 type isQuestion_Ask interface {
 	isQuestion_Ask()
 }
@@ -1371,6 +1391,16 @@ type Question_DeclaredDiff struct {
 	DeclaredDiff *DeclaredDiffQuestion `protobuf:"bytes,8,opt,name=declared_diff,json=declaredDiff,proto3,oneof"`
 }
 
+type Question_HelmValues struct {
+	// The values that a HelmRelease is made with.
+	HelmValues *HelmValuesQuestion `protobuf:"bytes,9,opt,name=helm_values,json=helmValues,proto3,oneof"`
+}
+
+type Question_HelmHistory struct {
+	// The versions of a HelmRelease.
+	HelmHistory *HelmHistoryQuestion `protobuf:"bytes,10,opt,name=helm_history,json=helmHistory,proto3,oneof"`
+}
+
 func (*Question_HeldPrune) isQuestion_Ask() {}
 
 func (*Question_Diff) isQuestion_Ask() {}
@@ -1382,6 +1412,10 @@ func (*Question_Trace) isQuestion_Ask() {}
 func (*Question_Variables) isQuestion_Ask() {}
 
 func (*Question_DeclaredDiff) isQuestion_Ask() {}
+
+func (*Question_HelmValues) isQuestion_Ask() {}
+
+func (*Question_HelmHistory) isQuestion_Ask() {}
 
 // HeldPruneQuestion asks which objects the guard holds; answered by a JSON list of object references.
 type HeldPruneQuestion struct {
@@ -1713,6 +1747,99 @@ func (x *VariablesQuestion) GetKey() string {
 	return ""
 }
 
+// HelmValuesQuestion asks for the values that a HelmRelease is made with in the cluster, and where they are from. Answered by
+// JSON: pkg/fleet's HelmValues. Values of Secrets do not leave the spoke.
+type HelmValuesQuestion struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The App's key.
+	Key           string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HelmValuesQuestion) Reset() {
+	*x = HelmValuesQuestion{}
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HelmValuesQuestion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HelmValuesQuestion) ProtoMessage() {}
+
+func (x *HelmValuesQuestion) ProtoReflect() protoreflect.Message {
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HelmValuesQuestion.ProtoReflect.Descriptor instead.
+func (*HelmValuesQuestion) Descriptor() ([]byte, []int) {
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *HelmValuesQuestion) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+// HelmHistoryQuestion asks for the versions that Helm has stored of a HelmRelease. Answered by JSON: pkg/fleet's HelmHistory.
+type HelmHistoryQuestion struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The App's key.
+	Key           string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HelmHistoryQuestion) Reset() {
+	*x = HelmHistoryQuestion{}
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HelmHistoryQuestion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HelmHistoryQuestion) ProtoMessage() {}
+
+func (x *HelmHistoryQuestion) ProtoReflect() protoreflect.Message {
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HelmHistoryQuestion.ProtoReflect.Descriptor instead.
+func (*HelmHistoryQuestion) Descriptor() ([]byte, []int) {
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *HelmHistoryQuestion) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
 // ReportRequest carries the latest word on each Assignment that has news. Sent empty as the spoke's heartbeat.
 type ReportRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1733,7 +1860,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[22]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1745,7 +1872,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[22]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1758,7 +1885,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{22}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ReportRequest) GetSession() uint64 {
@@ -1812,7 +1939,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[23]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1824,7 +1951,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[23]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1837,7 +1964,7 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{23}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{25}
 }
 
 // AssignmentReport is what a spoke says of one Assignment at one generation.
@@ -1875,13 +2002,16 @@ type AssignmentReport struct {
 	ObservedAt *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=observed_at,json=observedAt,proto3" json:"observed_at,omitempty"`
 	// Corrections of drift since the spoke started.
 	DriftCorrections uint64 `protobuf:"varint,19,opt,name=drift_corrections,json=driftCorrections,proto3" json:"drift_corrections,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// What there is to say beside the rest of an App of its kind, as JSON: of a HelmRelease its release's history and
+	// conditions. Empty: nothing.
+	Detail        []byte `protobuf:"bytes,20,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AssignmentReport) Reset() {
 	*x = AssignmentReport{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[24]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1893,7 +2023,7 @@ func (x *AssignmentReport) String() string {
 func (*AssignmentReport) ProtoMessage() {}
 
 func (x *AssignmentReport) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[24]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1906,7 +2036,7 @@ func (x *AssignmentReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignmentReport.ProtoReflect.Descriptor instead.
 func (*AssignmentReport) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{24}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *AssignmentReport) GetKey() string {
@@ -2042,6 +2172,13 @@ func (x *AssignmentReport) GetDriftCorrections() uint64 {
 	return 0
 }
 
+func (x *AssignmentReport) GetDetail() []byte {
+	if x != nil {
+		return x.Detail
+	}
+	return nil
+}
+
 // Condition is a condition's status with its reason and message.
 type Condition struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2054,7 +2191,7 @@ type Condition struct {
 
 func (x *Condition) Reset() {
 	*x = Condition{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[25]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2066,7 +2203,7 @@ func (x *Condition) String() string {
 func (*Condition) ProtoMessage() {}
 
 func (x *Condition) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[25]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2079,7 +2216,7 @@ func (x *Condition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Condition.ProtoReflect.Descriptor instead.
 func (*Condition) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{25}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Condition) GetStatus() Status {
@@ -2117,7 +2254,7 @@ type ObjectStatus struct {
 
 func (x *ObjectStatus) Reset() {
 	*x = ObjectStatus{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[26]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2129,7 +2266,7 @@ func (x *ObjectStatus) String() string {
 func (*ObjectStatus) ProtoMessage() {}
 
 func (x *ObjectStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[26]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2142,7 +2279,7 @@ func (x *ObjectStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectStatus.ProtoReflect.Descriptor instead.
 func (*ObjectStatus) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{26}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ObjectStatus) GetObject() *ObjectReference {
@@ -2180,7 +2317,7 @@ type ObjectReference struct {
 
 func (x *ObjectReference) Reset() {
 	*x = ObjectReference{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[27]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2192,7 +2329,7 @@ func (x *ObjectReference) String() string {
 func (*ObjectReference) ProtoMessage() {}
 
 func (x *ObjectReference) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[27]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2205,7 +2342,7 @@ func (x *ObjectReference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectReference.ProtoReflect.Descriptor instead.
 func (*ObjectReference) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{27}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ObjectReference) GetGroup() string {
@@ -2258,7 +2395,7 @@ type HeldPrune struct {
 
 func (x *HeldPrune) Reset() {
 	*x = HeldPrune{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[28]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2270,7 +2407,7 @@ func (x *HeldPrune) String() string {
 func (*HeldPrune) ProtoMessage() {}
 
 func (x *HeldPrune) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[28]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2283,7 +2420,7 @@ func (x *HeldPrune) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldPrune.ProtoReflect.Descriptor instead.
 func (*HeldPrune) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{28}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *HeldPrune) GetDigest() []byte {
@@ -2327,7 +2464,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[29]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2339,7 +2476,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[29]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2352,7 +2489,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{29}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Event) GetNumber() uint64 {
@@ -2419,7 +2556,7 @@ type AnswerRequest struct {
 
 func (x *AnswerRequest) Reset() {
 	*x = AnswerRequest{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[30]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2431,7 +2568,7 @@ func (x *AnswerRequest) String() string {
 func (*AnswerRequest) ProtoMessage() {}
 
 func (x *AnswerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[30]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2444,7 +2581,7 @@ func (x *AnswerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerRequest.ProtoReflect.Descriptor instead.
 func (*AnswerRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{30}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *AnswerRequest) GetQuestionId() string {
@@ -2477,7 +2614,7 @@ type AnswerResponse struct {
 
 func (x *AnswerResponse) Reset() {
 	*x = AnswerResponse{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[31]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2489,7 +2626,7 @@ func (x *AnswerResponse) String() string {
 func (*AnswerResponse) ProtoMessage() {}
 
 func (x *AnswerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[31]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2502,7 +2639,7 @@ func (x *AnswerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerResponse.ProtoReflect.Descriptor instead.
 func (*AnswerResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{31}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{33}
 }
 
 // FetchRequest names an Assignment generation.
@@ -2521,7 +2658,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[32]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2533,7 +2670,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[32]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2546,7 +2683,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{32}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *FetchRequest) GetKey() string {
@@ -2594,7 +2731,7 @@ type FetchResponse struct {
 
 func (x *FetchResponse) Reset() {
 	*x = FetchResponse{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[33]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2606,7 +2743,7 @@ func (x *FetchResponse) String() string {
 func (*FetchResponse) ProtoMessage() {}
 
 func (x *FetchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[33]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2619,7 +2756,7 @@ func (x *FetchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchResponse.ProtoReflect.Descriptor instead.
 func (*FetchResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{33}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *FetchResponse) GetMessage() isFetchResponse_Message {
@@ -2692,7 +2829,7 @@ type FetchHeader struct {
 
 func (x *FetchHeader) Reset() {
 	*x = FetchHeader{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[34]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2704,7 +2841,7 @@ func (x *FetchHeader) String() string {
 func (*FetchHeader) ProtoMessage() {}
 
 func (x *FetchHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[34]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2717,7 +2854,7 @@ func (x *FetchHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchHeader.ProtoReflect.Descriptor instead.
 func (*FetchHeader) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{34}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *FetchHeader) GetBaseManifest() []byte {
@@ -2743,7 +2880,7 @@ type Superseded struct {
 
 func (x *Superseded) Reset() {
 	*x = Superseded{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[35]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2755,7 +2892,7 @@ func (x *Superseded) String() string {
 func (*Superseded) ProtoMessage() {}
 
 func (x *Superseded) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[35]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2768,7 +2905,7 @@ func (x *Superseded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Superseded.ProtoReflect.Descriptor instead.
 func (*Superseded) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{35}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{37}
 }
 
 var File_flotilla_spoke_v1_spoke_proto protoreflect.FileDescriptor
@@ -2840,7 +2977,7 @@ const file_flotilla_spoke_v1_spoke_proto_rawDesc = "" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x127\n" +
 	"\tsigned_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bsignedAt\x12\x14\n" +
 	"\x05value\x18\x03 \x01(\fR\x05value\"\v\n" +
-	"\tHeartbeat\"\xde\x03\n" +
+	"\tHeartbeat\"\xf5\x04\n" +
 	"\bQuestion\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x126\n" +
 	"\bdeadline\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x12E\n" +
@@ -2850,7 +2987,11 @@ const file_flotilla_spoke_v1_spoke_proto_rawDesc = "" +
 	"\x04tree\x18\x05 \x01(\v2\x1f.flotilla.spoke.v1.TreeQuestionH\x00R\x04tree\x128\n" +
 	"\x05trace\x18\x06 \x01(\v2 .flotilla.spoke.v1.TraceQuestionH\x00R\x05trace\x12D\n" +
 	"\tvariables\x18\a \x01(\v2$.flotilla.spoke.v1.VariablesQuestionH\x00R\tvariables\x12N\n" +
-	"\rdeclared_diff\x18\b \x01(\v2'.flotilla.spoke.v1.DeclaredDiffQuestionH\x00R\fdeclaredDiffB\x05\n" +
+	"\rdeclared_diff\x18\b \x01(\v2'.flotilla.spoke.v1.DeclaredDiffQuestionH\x00R\fdeclaredDiff\x12H\n" +
+	"\vhelm_values\x18\t \x01(\v2%.flotilla.spoke.v1.HelmValuesQuestionH\x00R\n" +
+	"helmValues\x12K\n" +
+	"\fhelm_history\x18\n" +
+	" \x01(\v2&.flotilla.spoke.v1.HelmHistoryQuestionH\x00R\vhelmHistoryB\x05\n" +
 	"\x03ask\"%\n" +
 	"\x11HeldPruneQuestion\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\"T\n" +
@@ -2869,6 +3010,10 @@ const file_flotilla_spoke_v1_spoke_proto_rawDesc = "" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\"%\n" +
 	"\x11VariablesQuestion\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\"&\n" +
+	"\x12HelmValuesQuestion\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\"'\n" +
+	"\x13HelmHistoryQuestion\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\"\xa7\x02\n" +
 	"\rReportRequest\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x04R\asession\x12\x1a\n" +
@@ -2877,7 +3022,7 @@ const file_flotilla_spoke_v1_spoke_proto_rawDesc = "" +
 	"\areports\x18\x04 \x03(\v2#.flotilla.spoke.v1.AssignmentReportR\areports\x12/\n" +
 	"\x13unknown_assignments\x18\x05 \x03(\tR\x12unknownAssignments\x120\n" +
 	"\x06events\x18\x06 \x03(\v2\x18.flotilla.spoke.v1.EventR\x06events\"\x10\n" +
-	"\x0eReportResponse\"\xa4\x06\n" +
+	"\x0eReportResponse\"\xbc\x06\n" +
 	"\x10AssignmentReport\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1e\n" +
@@ -2902,7 +3047,8 @@ const file_flotilla_spoke_v1_spoke_proto_rawDesc = "" +
 	"\x14handled_reconcile_at\x18\x11 \x01(\tR\x12handledReconcileAt\x12;\n" +
 	"\vobserved_at\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"observedAt\x12+\n" +
-	"\x11drift_corrections\x18\x13 \x01(\x04R\x10driftCorrections\"p\n" +
+	"\x11drift_corrections\x18\x13 \x01(\x04R\x10driftCorrections\x12\x16\n" +
+	"\x06detail\x18\x14 \x01(\fR\x06detail\"p\n" +
 	"\tCondition\x121\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x19.flotilla.spoke.v1.StatusR\x06status\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
@@ -2996,7 +3142,7 @@ func file_flotilla_spoke_v1_spoke_proto_rawDescGZIP() []byte {
 }
 
 var file_flotilla_spoke_v1_spoke_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_flotilla_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_flotilla_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_flotilla_spoke_v1_spoke_proto_goTypes = []any{
 	(Stage)(0),                    // 0: flotilla.spoke.v1.Stage
 	(Waiting)(0),                  // 1: flotilla.spoke.v1.Waiting
@@ -3023,22 +3169,24 @@ var file_flotilla_spoke_v1_spoke_proto_goTypes = []any{
 	(*TreeQuestion)(nil),          // 22: flotilla.spoke.v1.TreeQuestion
 	(*TraceQuestion)(nil),         // 23: flotilla.spoke.v1.TraceQuestion
 	(*VariablesQuestion)(nil),     // 24: flotilla.spoke.v1.VariablesQuestion
-	(*ReportRequest)(nil),         // 25: flotilla.spoke.v1.ReportRequest
-	(*ReportResponse)(nil),        // 26: flotilla.spoke.v1.ReportResponse
-	(*AssignmentReport)(nil),      // 27: flotilla.spoke.v1.AssignmentReport
-	(*Condition)(nil),             // 28: flotilla.spoke.v1.Condition
-	(*ObjectStatus)(nil),          // 29: flotilla.spoke.v1.ObjectStatus
-	(*ObjectReference)(nil),       // 30: flotilla.spoke.v1.ObjectReference
-	(*HeldPrune)(nil),             // 31: flotilla.spoke.v1.HeldPrune
-	(*Event)(nil),                 // 32: flotilla.spoke.v1.Event
-	(*AnswerRequest)(nil),         // 33: flotilla.spoke.v1.AnswerRequest
-	(*AnswerResponse)(nil),        // 34: flotilla.spoke.v1.AnswerResponse
-	(*FetchRequest)(nil),          // 35: flotilla.spoke.v1.FetchRequest
-	(*FetchResponse)(nil),         // 36: flotilla.spoke.v1.FetchResponse
-	(*FetchHeader)(nil),           // 37: flotilla.spoke.v1.FetchHeader
-	(*Superseded)(nil),            // 38: flotilla.spoke.v1.Superseded
-	(*durationpb.Duration)(nil),   // 39: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 40: google.protobuf.Timestamp
+	(*HelmValuesQuestion)(nil),    // 25: flotilla.spoke.v1.HelmValuesQuestion
+	(*HelmHistoryQuestion)(nil),   // 26: flotilla.spoke.v1.HelmHistoryQuestion
+	(*ReportRequest)(nil),         // 27: flotilla.spoke.v1.ReportRequest
+	(*ReportResponse)(nil),        // 28: flotilla.spoke.v1.ReportResponse
+	(*AssignmentReport)(nil),      // 29: flotilla.spoke.v1.AssignmentReport
+	(*Condition)(nil),             // 30: flotilla.spoke.v1.Condition
+	(*ObjectStatus)(nil),          // 31: flotilla.spoke.v1.ObjectStatus
+	(*ObjectReference)(nil),       // 32: flotilla.spoke.v1.ObjectReference
+	(*HeldPrune)(nil),             // 33: flotilla.spoke.v1.HeldPrune
+	(*Event)(nil),                 // 34: flotilla.spoke.v1.Event
+	(*AnswerRequest)(nil),         // 35: flotilla.spoke.v1.AnswerRequest
+	(*AnswerResponse)(nil),        // 36: flotilla.spoke.v1.AnswerResponse
+	(*FetchRequest)(nil),          // 37: flotilla.spoke.v1.FetchRequest
+	(*FetchResponse)(nil),         // 38: flotilla.spoke.v1.FetchResponse
+	(*FetchHeader)(nil),           // 39: flotilla.spoke.v1.FetchHeader
+	(*Superseded)(nil),            // 40: flotilla.spoke.v1.Superseded
+	(*durationpb.Duration)(nil),   // 41: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 42: google.protobuf.Timestamp
 }
 var file_flotilla_spoke_v1_spoke_proto_depIdxs = []int32{
 	5,  // 0: flotilla.spoke.v1.EnrollResponse.credentials:type_name -> flotilla.spoke.v1.Credentials
@@ -3050,52 +3198,54 @@ var file_flotilla_spoke_v1_spoke_proto_depIdxs = []int32{
 	14, // 6: flotilla.spoke.v1.ConnectResponse.desired:type_name -> flotilla.spoke.v1.Desired
 	17, // 7: flotilla.spoke.v1.ConnectResponse.heartbeat:type_name -> flotilla.spoke.v1.Heartbeat
 	18, // 8: flotilla.spoke.v1.ConnectResponse.question:type_name -> flotilla.spoke.v1.Question
-	39, // 9: flotilla.spoke.v1.Welcome.heartbeat_period:type_name -> google.protobuf.Duration
+	41, // 9: flotilla.spoke.v1.Welcome.heartbeat_period:type_name -> google.protobuf.Duration
 	9,  // 10: flotilla.spoke.v1.Desired.base:type_name -> flotilla.spoke.v1.StateID
 	9,  // 11: flotilla.spoke.v1.Desired.result:type_name -> flotilla.spoke.v1.StateID
 	15, // 12: flotilla.spoke.v1.Desired.items:type_name -> flotilla.spoke.v1.Item
 	16, // 13: flotilla.spoke.v1.Desired.signature:type_name -> flotilla.spoke.v1.Signature
-	40, // 14: flotilla.spoke.v1.Signature.signed_at:type_name -> google.protobuf.Timestamp
-	40, // 15: flotilla.spoke.v1.Question.deadline:type_name -> google.protobuf.Timestamp
+	42, // 14: flotilla.spoke.v1.Signature.signed_at:type_name -> google.protobuf.Timestamp
+	42, // 15: flotilla.spoke.v1.Question.deadline:type_name -> google.protobuf.Timestamp
 	19, // 16: flotilla.spoke.v1.Question.held_prune:type_name -> flotilla.spoke.v1.HeldPruneQuestion
 	20, // 17: flotilla.spoke.v1.Question.diff:type_name -> flotilla.spoke.v1.DiffQuestion
 	22, // 18: flotilla.spoke.v1.Question.tree:type_name -> flotilla.spoke.v1.TreeQuestion
 	23, // 19: flotilla.spoke.v1.Question.trace:type_name -> flotilla.spoke.v1.TraceQuestion
 	24, // 20: flotilla.spoke.v1.Question.variables:type_name -> flotilla.spoke.v1.VariablesQuestion
 	21, // 21: flotilla.spoke.v1.Question.declared_diff:type_name -> flotilla.spoke.v1.DeclaredDiffQuestion
-	9,  // 22: flotilla.spoke.v1.ReportRequest.acknowledged:type_name -> flotilla.spoke.v1.StateID
-	27, // 23: flotilla.spoke.v1.ReportRequest.reports:type_name -> flotilla.spoke.v1.AssignmentReport
-	32, // 24: flotilla.spoke.v1.ReportRequest.events:type_name -> flotilla.spoke.v1.Event
-	0,  // 25: flotilla.spoke.v1.AssignmentReport.stage:type_name -> flotilla.spoke.v1.Stage
-	1,  // 26: flotilla.spoke.v1.AssignmentReport.waiting:type_name -> flotilla.spoke.v1.Waiting
-	28, // 27: flotilla.spoke.v1.AssignmentReport.ready:type_name -> flotilla.spoke.v1.Condition
-	28, // 28: flotilla.spoke.v1.AssignmentReport.healthy:type_name -> flotilla.spoke.v1.Condition
-	29, // 29: flotilla.spoke.v1.AssignmentReport.not_ready:type_name -> flotilla.spoke.v1.ObjectStatus
-	31, // 30: flotilla.spoke.v1.AssignmentReport.held_prune:type_name -> flotilla.spoke.v1.HeldPrune
-	40, // 31: flotilla.spoke.v1.AssignmentReport.observed_at:type_name -> google.protobuf.Timestamp
-	2,  // 32: flotilla.spoke.v1.Condition.status:type_name -> flotilla.spoke.v1.Status
-	30, // 33: flotilla.spoke.v1.ObjectStatus.object:type_name -> flotilla.spoke.v1.ObjectReference
-	30, // 34: flotilla.spoke.v1.Event.object:type_name -> flotilla.spoke.v1.ObjectReference
-	40, // 35: flotilla.spoke.v1.Event.at:type_name -> google.protobuf.Timestamp
-	37, // 36: flotilla.spoke.v1.FetchResponse.header:type_name -> flotilla.spoke.v1.FetchHeader
-	38, // 37: flotilla.spoke.v1.FetchResponse.superseded:type_name -> flotilla.spoke.v1.Superseded
-	3,  // 38: flotilla.spoke.v1.SpokeService.Enroll:input_type -> flotilla.spoke.v1.EnrollRequest
-	7,  // 39: flotilla.spoke.v1.SpokeService.Renew:input_type -> flotilla.spoke.v1.RenewRequest
-	10, // 40: flotilla.spoke.v1.SpokeService.Connect:input_type -> flotilla.spoke.v1.ConnectRequest
-	25, // 41: flotilla.spoke.v1.SpokeService.Report:input_type -> flotilla.spoke.v1.ReportRequest
-	33, // 42: flotilla.spoke.v1.SpokeService.Answer:input_type -> flotilla.spoke.v1.AnswerRequest
-	35, // 43: flotilla.spoke.v1.SpokeService.Fetch:input_type -> flotilla.spoke.v1.FetchRequest
-	4,  // 44: flotilla.spoke.v1.SpokeService.Enroll:output_type -> flotilla.spoke.v1.EnrollResponse
-	8,  // 45: flotilla.spoke.v1.SpokeService.Renew:output_type -> flotilla.spoke.v1.RenewResponse
-	12, // 46: flotilla.spoke.v1.SpokeService.Connect:output_type -> flotilla.spoke.v1.ConnectResponse
-	26, // 47: flotilla.spoke.v1.SpokeService.Report:output_type -> flotilla.spoke.v1.ReportResponse
-	34, // 48: flotilla.spoke.v1.SpokeService.Answer:output_type -> flotilla.spoke.v1.AnswerResponse
-	36, // 49: flotilla.spoke.v1.SpokeService.Fetch:output_type -> flotilla.spoke.v1.FetchResponse
-	44, // [44:50] is the sub-list for method output_type
-	38, // [38:44] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	25, // 22: flotilla.spoke.v1.Question.helm_values:type_name -> flotilla.spoke.v1.HelmValuesQuestion
+	26, // 23: flotilla.spoke.v1.Question.helm_history:type_name -> flotilla.spoke.v1.HelmHistoryQuestion
+	9,  // 24: flotilla.spoke.v1.ReportRequest.acknowledged:type_name -> flotilla.spoke.v1.StateID
+	29, // 25: flotilla.spoke.v1.ReportRequest.reports:type_name -> flotilla.spoke.v1.AssignmentReport
+	34, // 26: flotilla.spoke.v1.ReportRequest.events:type_name -> flotilla.spoke.v1.Event
+	0,  // 27: flotilla.spoke.v1.AssignmentReport.stage:type_name -> flotilla.spoke.v1.Stage
+	1,  // 28: flotilla.spoke.v1.AssignmentReport.waiting:type_name -> flotilla.spoke.v1.Waiting
+	30, // 29: flotilla.spoke.v1.AssignmentReport.ready:type_name -> flotilla.spoke.v1.Condition
+	30, // 30: flotilla.spoke.v1.AssignmentReport.healthy:type_name -> flotilla.spoke.v1.Condition
+	31, // 31: flotilla.spoke.v1.AssignmentReport.not_ready:type_name -> flotilla.spoke.v1.ObjectStatus
+	33, // 32: flotilla.spoke.v1.AssignmentReport.held_prune:type_name -> flotilla.spoke.v1.HeldPrune
+	42, // 33: flotilla.spoke.v1.AssignmentReport.observed_at:type_name -> google.protobuf.Timestamp
+	2,  // 34: flotilla.spoke.v1.Condition.status:type_name -> flotilla.spoke.v1.Status
+	32, // 35: flotilla.spoke.v1.ObjectStatus.object:type_name -> flotilla.spoke.v1.ObjectReference
+	32, // 36: flotilla.spoke.v1.Event.object:type_name -> flotilla.spoke.v1.ObjectReference
+	42, // 37: flotilla.spoke.v1.Event.at:type_name -> google.protobuf.Timestamp
+	39, // 38: flotilla.spoke.v1.FetchResponse.header:type_name -> flotilla.spoke.v1.FetchHeader
+	40, // 39: flotilla.spoke.v1.FetchResponse.superseded:type_name -> flotilla.spoke.v1.Superseded
+	3,  // 40: flotilla.spoke.v1.SpokeService.Enroll:input_type -> flotilla.spoke.v1.EnrollRequest
+	7,  // 41: flotilla.spoke.v1.SpokeService.Renew:input_type -> flotilla.spoke.v1.RenewRequest
+	10, // 42: flotilla.spoke.v1.SpokeService.Connect:input_type -> flotilla.spoke.v1.ConnectRequest
+	27, // 43: flotilla.spoke.v1.SpokeService.Report:input_type -> flotilla.spoke.v1.ReportRequest
+	35, // 44: flotilla.spoke.v1.SpokeService.Answer:input_type -> flotilla.spoke.v1.AnswerRequest
+	37, // 45: flotilla.spoke.v1.SpokeService.Fetch:input_type -> flotilla.spoke.v1.FetchRequest
+	4,  // 46: flotilla.spoke.v1.SpokeService.Enroll:output_type -> flotilla.spoke.v1.EnrollResponse
+	8,  // 47: flotilla.spoke.v1.SpokeService.Renew:output_type -> flotilla.spoke.v1.RenewResponse
+	12, // 48: flotilla.spoke.v1.SpokeService.Connect:output_type -> flotilla.spoke.v1.ConnectResponse
+	28, // 49: flotilla.spoke.v1.SpokeService.Report:output_type -> flotilla.spoke.v1.ReportResponse
+	36, // 50: flotilla.spoke.v1.SpokeService.Answer:output_type -> flotilla.spoke.v1.AnswerResponse
+	38, // 51: flotilla.spoke.v1.SpokeService.Fetch:output_type -> flotilla.spoke.v1.FetchResponse
+	46, // [46:52] is the sub-list for method output_type
+	40, // [40:46] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_flotilla_spoke_v1_spoke_proto_init() }
@@ -3116,8 +3266,10 @@ func file_flotilla_spoke_v1_spoke_proto_init() {
 		(*Question_Trace)(nil),
 		(*Question_Variables)(nil),
 		(*Question_DeclaredDiff)(nil),
+		(*Question_HelmValues)(nil),
+		(*Question_HelmHistory)(nil),
 	}
-	file_flotilla_spoke_v1_spoke_proto_msgTypes[33].OneofWrappers = []any{
+	file_flotilla_spoke_v1_spoke_proto_msgTypes[35].OneofWrappers = []any{
 		(*FetchResponse_Header)(nil),
 		(*FetchResponse_Chunk)(nil),
 		(*FetchResponse_Superseded)(nil),
@@ -3128,7 +3280,7 @@ func file_flotilla_spoke_v1_spoke_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_flotilla_spoke_v1_spoke_proto_rawDesc), len(file_flotilla_spoke_v1_spoke_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   36,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
