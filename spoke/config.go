@@ -18,6 +18,7 @@ import (
 	"flotilla.dev/flotilla/pkg/identity"
 	"flotilla.dev/flotilla/pkg/telemetry"
 	"flotilla.dev/flotilla/spoke/cache"
+	"flotilla.dev/flotilla/spoke/helm/process"
 	"flotilla.dev/flotilla/spoke/worker"
 )
 
@@ -48,6 +49,8 @@ type Config struct {
 	Concurrency int
 	// CacheBytes bounds the blobs kept in DataDir; default 512 MiB.
 	CacheBytes int64
+	// HelmBytes bound the memory that Helm may use for one release; default 512 MiB, or what the container has for one.
+	HelmBytes int64
 	// DefaultServiceAccount is who acts for Apps that name no ServiceAccount, each in its own namespace; empty: the spoke
 	// itself.
 	DefaultServiceAccount string
@@ -96,6 +99,9 @@ func (c Config) Validate() error {
 	}
 	if c.CacheBytes < 0 {
 		errs = append(errs, fmt.Errorf("--cache-bytes %d is less than nothing", c.CacheBytes))
+	}
+	if c.HelmBytes != 0 && c.HelmBytes < process.LeastMemory {
+		errs = append(errs, fmt.Errorf("--helm-bytes %d: Helm needs %d at least", c.HelmBytes, process.LeastMemory))
 	}
 	return errors.Join(errs...)
 }

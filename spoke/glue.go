@@ -1,6 +1,7 @@
 package spoke
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,21 +14,37 @@ import (
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/manifest"
 	"flotilla.dev/flotilla/pkg/telemetry"
-	"flotilla.dev/flotilla/spoke/deploy"
 	"flotilla.dev/flotilla/spoke/session"
 	"flotilla.dev/flotilla/spoke/worker"
 )
 
-// assignments reads an accepted state for the workers.
-func assignments(state session.State, log *slog.Logger) map[fleet.Key]worker.Assigned {
-	result := make(map[fleet.Key]worker.Assigned, len(state.Items)+len(state.Kept))
+// reader reads accepted states for the workers, one after the other. What is as it was in the state before is not read again, and
+// is known by its address.
+type reader struct {
+	log  *slog.Logger
+	last map[string]*read
+}
+
+// read is what an Assignment came to.
+type read struct {
+	worker.Assigned
+	encoded []byte
+}
+
+func (r *reader) assignments(state session.State) map[fleet.Key]*worker.Assigned {
+	result := make(map[fleet.Key]*worker.Assigned, len(state.Items)+len(state.Kept))
+	now := make(map[string]*read, len(state.Items)+len(state.Kept))
 	add := func(text string, epoch uint64, kept bool, encoded []byte) {
-		key, err := fleet.ParseKey(text)
-		if err != nil {
-			log.Error("an Assignment without a key that makes sense is left out", telemetry.KeyErr, err)
-			return
+		one := r.last[text]
+		if one == nil || one.Epoch != epoch || one.Kept != kept || !bytes.Equal(one.encoded, encoded) {
+			key, err := fleet.ParseKey(text)
+			if err != nil {
+				r.log.Error("an Assignment without a key that makes sense is left out", telemetry.KeyErr, err)
+				return
+			}
+			one = &read{decode(key, epoch, kept, encoded), encoded}
 		}
-		result[key] = decode(key, epoch, kept, encoded)
+		now[text], result[one.App] = one, &one.Assigned
 	}
 	for text, kept := range state.Kept {
 		add(text, kept.Epoch, true, kept.Assignment)
@@ -35,6 +52,7 @@ func assignments(state session.State, log *slog.Logger) map[fleet.Key]worker.Ass
 	for text, encoded := range state.Items {
 		add(text, state.ID.Epoch, false, encoded)
 	}
+	r.last = now
 	return result
 }
 
@@ -76,54 +94,6 @@ func fetcher(client *session.Client) worker.Fetch {
 		}
 		return m, blobs, nil
 	}
-}
-
-// adapter is the engine as the workers know it.
-type adapter struct{ *deploy.Engine }
-
-func (a adapter) Ready(ctx context.Context) error {
-	if err := a.Engine.Ready(ctx); err != nil {
-		return &worker.Failure{Err: err, Transient: true}
-	}
-	return nil
-}
-
-func (a adapter) Deploy(ctx context.Context, t worker.Target) error {
-	return explain(a.Engine.Deploy(ctx, deploy.Target{
-		App: t.App, Release: t.Release, Manifest: t.Manifest, Binding: t.Binding, ApprovedPrune: t.ApprovedPrune, Verify: t.Verify,
-	}))
-}
-
-func (a adapter) Remove(ctx context.Context, removal worker.Removal) (bool, error) {
-	done, err := a.Engine.Remove(ctx, deploy.Removal(removal))
-	return done, explain(err)
-}
-
-func (a adapter) Status(app fleet.Key) worker.Status {
-	s := a.Engine.Status(app)
-	return worker.Status{
-		Objects: s.Objects, ObjectsNotReady: s.ObjectsNotReady, NotReady: s.NotReady, Healthy: s.Healthy, Failed: s.Failed,
-		Checks: s.Checks, HeldPrune: s.HeldPrune, Applied: s.Applied, Bound: s.Bound, Wakes: s.Wakes, DriftCorrections: s.DriftCorrections, ManagedByFlux: s.ManagedByFlux,
-	}
-}
-
-// explain says of an engine's error what it is in Flux's vocabulary, and whether it may pass by itself.
-func explain(err error) error {
-	if err == nil {
-		return nil
-	}
-	failure := &worker.Failure{Err: err, Transient: isTransient(err)}
-	switch {
-	case errors.Is(err, deploy.ErrManagedByFlux):
-		failure.Reason, failure.Transient = fleet.ReasonManagedByFlux, false
-	case errors.Is(err, deploy.ErrExpression):
-		failure.Reason = fleet.ReasonInvalidExpression
-	case errors.Is(err, deploy.ErrResolve):
-		failure.Reason = fleet.ReasonBuildFailed // in Flux it is a part of the build
-	case errors.Is(err, deploy.ErrPrune):
-		failure.Reason = fleet.ReasonPruneFailed
-	}
-	return failure
 }
 
 // isTransient reports whether the API server, or the way to it, or somebody who wrote at the same time, was in the way

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +16,7 @@ import (
 	"flotilla.dev/flotilla/spoke/apply"
 	"flotilla.dev/flotilla/spoke/decrypt"
 	"flotilla.dev/flotilla/spoke/deploy"
+	"flotilla.dev/flotilla/spoke/session"
 	"flotilla.dev/flotilla/spoke/worker"
 )
 
@@ -28,6 +30,46 @@ func stuck() error {
 	err := apierrors.NewForbidden(configMaps, "a", errors.New("unable to create new content in namespace apps because it is being terminated"))
 	err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
 	return err
+}
+
+func TestAssignmentStaysInPlaceWhileTheStateHasTheSame(t *testing.T) {
+	t.Parallel()
+	key := fleet.Key{Home: fleet.HubHome, Kind: "Kustomization", Namespace: "apps", Name: "a"}
+	encoded := func(generation uint64) []byte {
+		return fleet.Assignment{App: key, State: fleet.Active, Generation: generation, Release: fleet.Release{App: key}}.Encode()
+	}
+	state := func(epoch, generation uint64) session.State {
+		return session.State{ID: fleet.StateID{Epoch: epoch}, Items: fleet.Desired{key.String(): encoded(generation)}}
+	}
+	kept := session.State{Kept: map[string]session.Kept{key.String(): {Epoch: 2, Assignment: encoded(2)}}}
+	r := &reader{log: slog.New(slog.DiscardHandler)}
+	var before *worker.Assigned
+	for _, step := range []struct {
+		state      session.State
+		epoch      uint64
+		generation uint64
+		kept, same bool
+	}{
+		{state(1, 1), 1, 1, false, false},
+		{state(1, 1), 1, 1, false, true},
+		{state(1, 2), 1, 2, false, false},
+		{state(2, 2), 2, 2, false, false},
+		{kept, 2, 2, true, false},
+		{kept, 2, 2, true, true},
+		{state(2, 2), 2, 2, false, false},
+	} {
+		now := r.assignments(step.state)[key]
+		if now == nil || now.Epoch != step.epoch || now.Generation != step.generation || now.Kept != step.kept || now.Err != nil {
+			t.Fatalf("read %+v", now)
+		}
+		if same := now == before; same != step.same {
+			t.Errorf("%+v is in place: %t", step, same)
+		}
+		before = now
+	}
+	if left := r.assignments(session.State{}); len(left) != 0 {
+		t.Errorf("of an empty state came %v", left)
+	}
 }
 
 func TestWhatMayPassByItselfIsTriedAgainSoon(t *testing.T) {

@@ -11,16 +11,19 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/flux"
 	"flotilla.dev/flotilla/pkg/manifest"
 	"flotilla.dev/flotilla/spoke/cache"
 	"flotilla.dev/flotilla/spoke/deploy"
+	"flotilla.dev/flotilla/spoke/helm"
 	"flotilla.dev/flotilla/spoke/worker"
 )
 
 // answers finds what the hub asks for.
 type answers struct {
-	engine *deploy.Engine
-	blobs  *cache.Cache
+	engine   *deploy.Engine
+	releases *helm.Engine
+	blobs    *cache.Cache
 	// assigned is an App's Assignment; fetch brings its Manifest.
 	assigned func(fleet.Key) (worker.Assigned, bool)
 	fetch    worker.Fetch
@@ -31,6 +34,10 @@ type answers struct {
 // answer is session.Config.Answer.
 func (a *answers) answer(ctx context.Context, ask fleet.Ask) (any, error) {
 	switch ask.What {
+	case fleet.AskHelmValues:
+		return a.values(ctx, ask.App)
+	case fleet.AskHelmHistory:
+		return a.history(ctx, ask.App)
 	case fleet.AskHeldPrune:
 		if refs := a.engine.Held(ask.App); refs != nil {
 			return refs, nil
@@ -39,11 +46,11 @@ func (a *answers) answer(ctx context.Context, ask fleet.Ask) (any, error) {
 	case fleet.AskDiff, fleet.AskDeclaredDiff:
 		return a.diff(ctx, ask)
 	case fleet.AskTree:
-		return a.engine.Tree(ctx, ask.App)
+		return a.tree(ctx, ask.App)
 	case fleet.AskVariables:
 		return a.variables(ctx, ask.App)
 	case fleet.AskTrace:
-		return a.engine.Trace(ctx, ask.Word, ask.Namespace, ask.Name)
+		return a.trace(ctx, ask)
 	}
 	return nil, fmt.Errorf("%w: this version of the spoke does not know the question %q", fleet.ErrInvalid, ask.What)
 }
@@ -80,6 +87,8 @@ func (a *answers) diff(ctx context.Context, ask fleet.Ask) (fleet.Diff, error) {
 		return fleet.Diff{}, fmt.Errorf("%w: drift is of what was applied, not of documents", fleet.ErrInvalid)
 	case ask.What == fleet.AskDeclaredDiff && len(ask.Documents) == 0:
 		return fleet.Diff{}, fmt.Errorf("%w: what is declared is compared with documents, and there are none", fleet.ErrInvalid)
+	case ask.App.Kind == flux.HelmReleaseKind:
+		return a.releaseDiff(ctx, ask, assigned)
 	}
 	if ask.What == fleet.AskDeclaredDiff {
 		assigned.Release = assigned.Release.Under(ask.Terms)

@@ -12,6 +12,7 @@ import (
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/spoke/helm"
 	"flotilla.dev/flotilla/spoke/session"
 )
 
@@ -29,7 +30,7 @@ func Reveal(ctx context.Context, config Config, variables *fleet.Variables) erro
 	if err != nil {
 		return fmt.Errorf("reach the cluster: %w", err)
 	}
-	if err := confirm(ctx, core, variables.Cluster); err != nil {
+	if err := confirm(ctx, core, "variables", variables.Cluster); err != nil {
 		return err
 	}
 	secrets := map[string]map[string][]byte{}
@@ -64,10 +65,30 @@ func Reveal(ctx context.Context, config Config, variables *fleet.Variables) erro
 	return errors.Join(problems...)
 }
 
-// confirm says whether a cluster is the one that variables are of: the Secrets of another have the same names.
-func confirm(ctx context.Context, core corev1client.CoreV1Interface, want *fleet.ClusterMark) error {
+// RevealValues makes the values of a release anew, with those of Secrets, as Reveal does for variables. They are made by the
+// program that has Helm's SDK, which is beside this one.
+func RevealValues(ctx context.Context, config Config, values *fleet.HelmValues) error {
+	if !values.Secret {
+		return nil
+	}
+	how, err := config.rest()
+	if err != nil {
+		return err
+	}
+	core, err := corev1client.NewForConfig(how)
+	if err != nil {
+		return fmt.Errorf("reach the cluster: %w", err)
+	}
+	if err := confirm(ctx, core, "values", values.Cluster); err != nil {
+		return err
+	}
+	return helm.Reveal(ctx, helmProgram{}, how, values)
+}
+
+// confirm says whether a cluster is the one that variables or values are of: the Secrets of another have the same names.
+func confirm(ctx context.Context, core corev1client.CoreV1Interface, what string, want *fleet.ClusterMark) error {
 	if want == nil {
-		return errors.New("the variables do not say of which cluster they are: update the spoke of that cluster, and ask again")
+		return errors.New("the " + what + " do not say of which cluster they are: update the spoke of that cluster, and ask again")
 	}
 	own, err := session.NewSecret(core.Secrets(want.Namespace), ownName).Load(ctx)
 	if err != nil {
@@ -80,5 +101,5 @@ func confirm(ctx context.Context, core corev1client.CoreV1Interface, want *fleet
 	case own.ClusterID == uuid.Nil:
 		leads = "a cluster without Secret/" + want.Namespace + "/" + ownName
 	}
-	return fmt.Errorf("the kubeconfig leads to %s, and the variables are those of Cluster/%s with the id %s: give the kubeconfig of that one", leads, want.Name, want.ID)
+	return fmt.Errorf("the kubeconfig leads to %s, and the %s are those of Cluster/%s with the id %s: give the kubeconfig of that one", leads, what, want.Name, want.ID)
 }

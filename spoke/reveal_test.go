@@ -49,6 +49,30 @@ func TestValuesAreRevealedOnlyFromTheClusterOfTheVariables(t *testing.T) {
 	}
 }
 
+func TestValuesOfReleasesAreRevealedOnlyFromTheirCluster(t *testing.T) {
+	b := newBench(t)
+	const id, other = "0c8a7b52-3c3f-4f58-8c0e-2f1f0a3f6c11", "99999999-3c3f-4f58-8c0e-2f1f0a3f6c11"
+	if _, err := b.client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: b.system}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	b.secret(b.system, "flotilla-spoke", map[string]string{"cluster-id": id, "cluster-name": "prod-1"})
+	config := spoke.Config{REST: b.cluster.REST()}
+	for refuses, cluster := range map[string]*fleet.ClusterMark{
+		"the kubeconfig leads to Cluster/prod-1, and the values are those of Cluster/prod-2": {ID: other, Name: "prod-2", Namespace: b.system},
+		"the values do not say of which cluster they are":                                    nil,
+		// Its own, and the program that has Helm is not beside this one.
+		"flotilla-helm": {ID: id, Name: "prod-1", Namespace: b.system},
+	} {
+		values := fleet.HelmValues{Values: "masked", Secret: true, Cluster: cluster, Plan: []byte("{}")}
+		if err := spoke.RevealValues(t.Context(), config, &values); err == nil || !strings.Contains(err.Error(), refuses) || values.Values != "masked" {
+			t.Errorf("%q, error %v; want one that says %q", values.Values, err, refuses)
+		}
+	}
+	if err := spoke.RevealValues(t.Context(), config, &fleet.HelmValues{Values: "open"}); err != nil {
+		t.Errorf("without anything to reveal: %v", err)
+	}
+}
+
 func (b *bench) secret(namespace, name string, data map[string]string) {
 	b.Helper()
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}, StringData: data}

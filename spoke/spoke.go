@@ -14,6 +14,7 @@ import (
 	"flotilla.dev/flotilla/pkg/telemetry"
 	"flotilla.dev/flotilla/spoke/cache"
 	"flotilla.dev/flotilla/spoke/deploy"
+	"flotilla.dev/flotilla/spoke/helm"
 	"flotilla.dev/flotilla/spoke/lease"
 	"flotilla.dev/flotilla/spoke/session"
 	"flotilla.dev/flotilla/spoke/worker"
@@ -93,14 +94,26 @@ func act(ctx context.Context, config Config, cluster *cluster, disk *cache.Cache
 	if err != nil {
 		return err
 	}
+	program, processes := newHelmProgram(config.HelmBytes)
+	releases, err := helm.New(helm.Config{
+		REST: cluster.config, Runner: program, Processes: processes, Namespace: config.Namespace, Log: config.Log, Metrics: metrics,
+		DefaultServiceAccount: config.DefaultServiceAccount,
+		Blob:                  disk.Blob,
+		Event:                 func(event fleet.Event) { client.Event(event) },
+		Changed:               func(app fleet.Key) { pool.Changed(app) },
+	})
+	if err != nil {
+		return err
+	}
+	reader := &reader{log: config.Log}
 	client, err = session.New(session.Config{
 		Store: cluster.identity(), Records: disk, Log: config.Log, Metrics: metrics,
 		Hub: config.Hub, Token: config.Token, Dialer: config.Dialer, Facts: cluster.facts,
-		Accept:  func(state session.State) { pool.Set(assignments(state, config.Log)) },
+		Accept:  func(state session.State) { pool.Set(reader.assignments(state)) },
 		Reached: func() { pool.Retry() },
 		Unknown: func() []fleet.Key { return pool.Unknown() },
 		Answer: func(ctx context.Context, ask fleet.Ask) (any, error) {
-			a := answers{engine: engine, blobs: disk, assigned: pool.Assigned, fetch: fetcher(client), mark: cluster.mark}
+			a := answers{engine: engine, releases: releases, blobs: disk, assigned: pool.Assigned, fetch: fetcher(client), mark: cluster.mark}
 			return a.answer(ctx, ask)
 		},
 	})
@@ -108,7 +121,7 @@ func act(ctx context.Context, config Config, cluster *cluster, disk *cache.Cache
 		return err
 	}
 	pool, err = worker.New(worker.Config{
-		Engine: adapter{engine}, Blobs: disk, Records: disk, Fetch: fetcher(client), Log: config.Log, Metrics: metrics,
+		Engine: newEngines(engine, releases), Blobs: disk, Records: disk, Fetch: fetcher(client), Log: config.Log, Metrics: metrics,
 		Report: client.Report, Forget: client.Forget, Event: client.Event, Concurrency: config.Concurrency,
 	})
 	if err != nil {
@@ -116,6 +129,7 @@ func act(ctx context.Context, config Config, cluster *cluster, disk *cache.Cache
 	}
 	return run.All(ctx,
 		run.Named{Name: "engine", Task: engine.Run},
+		run.Named{Name: "releases", Task: releases.Run},
 		run.Named{Name: "workers", Task: pool.Run},
 		run.Named{Name: "session", Task: client.Run},
 		run.Named{Name: "rivals", Task: func(ctx context.Context) error {

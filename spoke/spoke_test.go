@@ -25,6 +25,7 @@ import (
 	"flotilla.dev/flotilla/pkg/rpc/rpctest"
 	spokev1 "flotilla.dev/flotilla/proto/flotilla/spoke/v1"
 	"flotilla.dev/flotilla/spoke"
+	"flotilla.dev/flotilla/spoke/helm/sdk"
 	"flotilla.dev/flotilla/test/lab"
 )
 
@@ -32,6 +33,7 @@ const patience = 60 * time.Second
 
 func TestMain(m *testing.M) {
 	render.Main() // does not return in a build's process
+	sdk.Main()    // nor in one of Helm's
 	lab.Main(m)
 }
 

@@ -67,7 +67,7 @@ func (a *Applier) DryRun(ctx context.Context, o Object) (Preview, error) {
 	}
 	// A dry-run's answer is the live object with our fields on top, so it has the annotations that people set there, and
 	// ours.
-	mode := manifest.ModeOf(meta.Labels, meta.Annotations)
+	mode := a.ModeOf(meta.Labels, meta.Annotations)
 	preview.Leave = !preview.Create && (mode.Untouched() || mode.SSA == manifest.SSAIfNotPresent)
 	return preview, nil
 }

@@ -51,7 +51,7 @@ func (a *Applier) Compare(ctx context.Context, o Object) (live, applied *unstruc
 		return nil, applied, nil
 	}
 	// As in Applier.DryRun: the answer has the annotations that people set, and ours.
-	mode := manifest.ModeOf(applied.GetLabels(), applied.GetAnnotations())
+	mode := a.ModeOf(applied.GetLabels(), applied.GetAnnotations())
 	switch {
 	case mode.Untouched(), mode.SSA == manifest.SSAIfNotPresent:
 		return live, live, nil

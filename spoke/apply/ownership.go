@@ -23,7 +23,7 @@ type operation struct {
 // annotations it removes. With ssa: Merge everybody keeps what is theirs; live has that annotation as soon as the
 // object was applied.
 func (m Marks) Disowned(live *metav1.PartialObjectMetadata) bool {
-	if manifest.ModeOf(live.Labels, live.Annotations).SSA == manifest.SSAMerge {
+	if m.ModeOf(live.Labels, live.Annotations).SSA == manifest.SSAMerge {
 		return false
 	}
 	return slices.ContainsFunc(live.ManagedFields, m.TakesOver) ||

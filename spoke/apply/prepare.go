@@ -75,11 +75,13 @@ func (m Marks) Prepare(content []byte, ref fleet.ObjectRef, mapping Mapping, own
 		delete(metadata, "namespace")
 	}
 	labels, annotations := pairs(metadata["labels"]), pairs(metadata["annotations"])
-	for _, key := range strippedLabels {
-		delete(labels, key)
-	}
-	for _, key := range strippedAnnotations {
-		delete(annotations, key)
+	if !m.Beside {
+		for _, key := range strippedLabels {
+			delete(labels, key)
+		}
+		for _, key := range strippedAnnotations {
+			delete(annotations, key)
+		}
 	}
 	labels[m.NameLabel], labels[m.NamespaceLabel] = owner.Name, owner.Namespace
 	metadata["labels"] = labels
@@ -104,7 +106,7 @@ func (m Marks) Prepare(content []byte, ref fleet.ObjectRef, mapping Mapping, own
 	if err != nil {
 		return Object{}, fmt.Errorf("%s: content: %w: %w", ref, fleet.ErrInvalid, err)
 	}
-	return Object{Ref: ref, Mapping: mapping, Mode: manifest.ModeOf(text(labels), text(annotations)), data: data}, nil
+	return Object{Ref: ref, Mapping: mapping, Mode: m.ModeOf(text(labels), text(annotations)), data: data}, nil
 }
 
 // marshal escapes nothing for HTML.

@@ -54,6 +54,8 @@ type Cache struct {
 	owners map[fleet.Digest]int
 	// fallback holds the files other than blobs that could not be written.
 	fallback map[string][]byte
+	// logs are those that can be extended.
+	logs map[string]*os.File
 }
 
 // Open returns the cache in a directory, which no other process may use at the same time: fleet.ErrConflict. A
@@ -69,6 +71,7 @@ func Open(config Config) (*Cache, error) {
 		pins:     map[string]map[fleet.Digest]struct{}{},
 		owners:   map[fleet.Digest]int{},
 		fallback: map[string][]byte{},
+		logs:     map[string]*os.File{},
 	}
 	err := os.MkdirAll(c.dir, 0o700)
 	if err == nil {
@@ -86,6 +89,12 @@ func Open(config Config) (*Cache, error) {
 
 // Close lets another process use the directory.
 func (c *Cache) Close() error {
+	c.mu.Lock()
+	for _, file := range c.logs {
+		_ = file.Close() // what it has is on disk
+	}
+	clear(c.logs)
+	c.mu.Unlock()
 	if c.lock == nil {
 		return nil
 	}
@@ -116,8 +125,8 @@ func (c *Cache) read(name string) []byte {
 	return nil
 }
 
-// write replaces a checksummed file, atomically; where that is not possible the content is kept in memory.
-func (c *Cache) write(name string, content []byte) {
+// write replaces a checksummed file, atomically; false: that is not possible, and the content is kept in memory.
+func (c *Cache) write(name string, content []byte) bool {
 	path := filepath.Join(c.dir, name)
 	err := os.MkdirAll(filepath.Dir(path), 0o700)
 	if err == nil {
@@ -127,10 +136,11 @@ func (c *Cache) write(name string, content []byte) {
 	defer c.mu.Unlock()
 	if err == nil {
 		delete(c.fallback, name)
-		return
+		return true
 	}
 	c.fallback[name] = content
 	c.log.Warn("a file of the cache cannot be written; kept in memory", telemetry.KeyPath, path, telemetry.KeyErr, err)
+	return false
 }
 
 func (c *Cache) remove(name string) {

@@ -24,14 +24,14 @@ func (c *Cache) Load(name string, into any) bool {
 	return true
 }
 
-// Save replaces the record of that name. When it returns the record is on disk to stay, or in memory where that is not
-// possible. The value must be one that JSON can hold.
-func (c *Cache) Save(name string, value any) {
+// Save replaces the record of that name. When it returns true the record is on disk to stay; where that is not possible it is
+// in memory. The value must be one that JSON can hold.
+func (c *Cache) Save(name string, value any) (kept bool) {
 	content, err := json.Marshal(value)
 	if err != nil {
 		panic("encode record " + name + ": " + err.Error())
 	}
-	c.write(name, content)
+	return c.write(name, content)
 }
 
 // Remove drops the record of that name.

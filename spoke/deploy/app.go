@@ -9,6 +9,7 @@ import (
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/manifest"
 	"flotilla.dev/flotilla/spoke/apply"
+	"flotilla.dev/flotilla/spoke/drift"
 	"flotilla.dev/flotilla/spoke/inventory"
 )
 
@@ -22,6 +23,8 @@ type app struct {
 	reload bool
 	ending time.Time
 	inputs *inputs
+
+	turns drift.Turns // of corrections
 
 	// aside says that this is no App of the Engine's, but a stand-in for one that is compared: what it reads wakes nobody.
 	aside bool
@@ -58,9 +61,6 @@ type app struct {
 	corrections    uint64
 	// wakes counts the changes of what the App refers to that no pass had seen.
 	wakes uint64
-	// correcting is how many objects are being corrected, waiting are those whose turn has not come.
-	correcting int
-	waiting    map[fleet.ObjectRef]bool
 }
 
 func (e *Engine) app(key fleet.Key) *app {
@@ -78,7 +78,6 @@ func newApp(key fleet.Key, blob func(fleet.Digest) ([]byte, error)) *app {
 	return &app{
 		key: key, blob: blob, pass: make(chan struct{}, 1), inv: inventory.New(key),
 		stale: map[fleet.ObjectRef]bool{}, lost: map[fleet.ObjectRef]bool{}, origins: map[fleet.ObjectRef]origin{},
-		waiting: map[fleet.ObjectRef]bool{},
 	}
 }
 
@@ -90,7 +89,11 @@ func (e *Engine) known(key fleet.Key) *app {
 }
 
 // wake asks for a pass: what the App refers to has changed.
-func (e *Engine) wake(a *app) {
+func (e *Engine) wake(key fleet.Key) {
+	a := e.known(key)
+	if a == nil {
+		return
+	}
 	a.mu.Lock()
 	a.wakes++
 	a.mu.Unlock()
@@ -100,7 +103,7 @@ func (e *Engine) wake(a *app) {
 // drop forgets an App that is gone.
 func (e *Engine) drop(a *app) {
 	e.lookout.Follow(a.key, nil, nil, "")
-	e.references.set(a, nil)
+	e.references.Set(a.key, nil)
 	e.mu.Lock()
 	if e.apps[a.key] == a {
 		delete(e.apps, a.key)
@@ -110,7 +113,7 @@ func (e *Engine) drop(a *app) {
 	by := a.terms.by
 	a.terms = terms{}
 	a.mu.Unlock()
-	e.accounts.dismiss(by)
+	e.accounts.Dismiss(by)
 }
 
 // setAside has exactly these objects left alone.

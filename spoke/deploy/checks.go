@@ -14,6 +14,7 @@ import (
 
 	"flotilla.dev/flotilla/pkg/expr"
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/spoke/account"
 	"flotilla.dev/flotilla/spoke/apply"
 	"flotilla.dev/flotilla/spoke/drift"
 )
@@ -69,7 +70,7 @@ func (e *Engine) lookOut(a *app, release fleet.Release) {
 	a.checks = checks
 	by := a.health
 	a.mu.Unlock()
-	e.lookout.Follow(a.key, foreign, by, e.agreed(a).by.user())
+	e.lookout.Follow(a.key, foreign, by, e.agreed(a).by.User())
 }
 
 // checksOf are the objects that spec.healthChecks names. With wait they are ignored, as in Flux, and so is the App
@@ -118,11 +119,11 @@ func (e *Engine) readFor(ctx context.Context, app fleet.Key, ref fleet.ObjectRef
 		return nil, err
 	}
 	object, err := e.readAs(ctx, by, ref)
-	return object, by.blame(ctx, e.client, err)
+	return object, by.Blame(ctx, e.client, err)
 }
 
 // standIn is who reads on behalf of an App. Without terms, it is nobody.
-func (e *Engine) standIn(app fleet.Key) (*account, error) {
+func (e *Engine) standIn(app fleet.Key) (*account.Account, error) {
 	if a := e.known(app); a != nil {
 		a.mu.Lock()
 		defer a.mu.Unlock()
@@ -144,7 +145,7 @@ func (e *Engine) follow(ctx context.Context, app fleet.Key, ref fleet.ObjectRef,
 		return err
 	}
 	ref = mapping.Place(ref)
-	resource := by.metadata.Resource(mapping.Resource).Namespace(ref.Namespace)
+	resource := by.Metadata.Resource(mapping.Resource).Namespace(ref.Namespace)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	drift.Follow(ctx, drift.Source{

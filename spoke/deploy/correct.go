@@ -12,6 +12,7 @@ import (
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/manifest"
+	"flotilla.dev/flotilla/spoke/account"
 	"flotilla.dev/flotilla/spoke/apply"
 	"flotilla.dev/flotilla/spoke/drift"
 	"flotilla.dev/flotilla/spoke/inventory"
@@ -27,10 +28,10 @@ func (e *Engine) correct(ctx context.Context, f drift.Finding) (drift.Correction
 	if from.source.Digest.IsZero() {
 		return drift.Correction{Outcome: outcome}, nil
 	}
-	if !a.turn(f.Ref) {
+	if !a.turns.Take(f.Ref) {
 		return drift.Correction{Outcome: drift.Postponed}, nil
 	}
-	defer e.endTurn(a)
+	defer a.turns.End(e.tracker)
 	data, err := from.content(ctx, e.config.Blob)
 	if err != nil {
 		return drift.Correction{}, err
@@ -49,16 +50,16 @@ func (e *Engine) correct(ctx context.Context, f drift.Finding) (drift.Correction
 	if skip, err := e.exempt(ctx, f, by, object, data); skip || err != nil {
 		return drift.Correction{Outcome: drift.Ignored}, e.blame(ctx, a, err)
 	}
-	meta, found, err := e.settle(ctx, by.corrector, object, f)
+	meta, found, err := e.settle(ctx, by.Corrector, object, f)
 	if meta == nil && apply.Immutable(err) {
 		var live *metav1.PartialObjectMetadata
 		var leave bool
-		switch live, leave, err = e.refused(ctx, a, by.corrector, object, err); {
+		switch live, leave, err = e.refused(ctx, a, by.Corrector, object, err); {
 		case leave:
 			return drift.Correction{Outcome: drift.Ignored}, nil
 		case err == nil:
-			if err = e.clear(ctx, a, by.corrector, object, live, goneSoon); err == nil {
-				meta, err = by.corrector.Apply(ctx, object, nil)
+			if err = e.clear(ctx, a, by.Corrector, object, live, goneSoon); err == nil {
+				meta, err = by.Corrector.Apply(ctx, object, nil)
 				found = ""
 			}
 		}
@@ -79,7 +80,7 @@ func (e *Engine) correct(ctx context.Context, f drift.Finding) (drift.Correction
 // lastApplied returns what the content is made of that an object should have, and its full reference, or what to do
 // without.
 func (e *Engine) lastApplied(a *app, id fleet.ObjectRef) (from origin, ref fleet.ObjectRef, otherwise drift.Outcome) {
-	managed, known := e.flux.manages(a.key)
+	managed, known := e.flux.Manages(a.key)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	entry, has := a.inv.Get(id)
@@ -97,7 +98,7 @@ func (e *Engine) lastApplied(a *app, id fleet.ObjectRef) (from origin, ref fleet
 }
 
 // exempt reports whether the object stays as it is all the same.
-func (e *Engine) exempt(ctx context.Context, f drift.Finding, by *account, object apply.Object, content []byte) (bool, error) {
+func (e *Engine) exempt(ctx context.Context, f drift.Finding, by *account.Account, object apply.Object, content []byte) (bool, error) {
 	switch {
 	case object.Mode.Untouched():
 		return true, nil
@@ -112,7 +113,7 @@ func (e *Engine) exempt(ctx context.Context, f drift.Finding, by *account, objec
 		return true, nil
 	case f.Left:
 		// It may have lost our label only, and still say that it is not to be touched.
-		preview, err := by.corrector.DryRun(ctx, object)
+		preview, err := by.Corrector.DryRun(ctx, object)
 		return preview.Leave, err
 	}
 	return false, nil
@@ -185,24 +186,24 @@ func (e *Engine) read(ctx context.Context, ref fleet.ObjectRef) (*unstructured.U
 	if entry, has := a.inventory().Get(ref); has {
 		ref = entry.Ref
 	}
-	return e.readAs(ctx, e.accounts.self, ref)
+	return e.readAs(ctx, e.accounts.Self, ref)
 }
 
 // readAs returns an object of the cluster that the account may read.
-func (e *Engine) readAs(ctx context.Context, by *account, ref fleet.ObjectRef) (*unstructured.Unstructured, error) {
+func (e *Engine) readAs(ctx context.Context, by *account.Account, ref fleet.ObjectRef) (*unstructured.Unstructured, error) {
 	mapping, err := e.mapper.Served(ctx, ref)
 	if err != nil {
 		return nil, errors.New(err.Error()) // a kind that is not served is not an object that is gone
 	}
 	ref = mapping.Place(ref)
-	object, err := by.dynamic.Resource(mapping.Resource).Namespace(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
+	object, err := by.Dynamic.Resource(mapping.Resource).Namespace(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
 	return object, apply.Explain(ref, "get", err)
 }
 
 var podResource = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
 
 // watchPods is health.Config.Pods.
-func (e *Engine) watchPods(ctx context.Context, namespace, selector string) (watch.Interface, error) {
-	pods := e.dynamic.Resource(podResource).Namespace(namespace)
+func (e *Engine) watchPods(ctx context.Context, of fleet.ObjectRef, selector string) (watch.Interface, error) {
+	pods := e.dynamic.Resource(podResource).Namespace(of.Namespace)
 	return pods.Watch(ctx, metav1.ListOptions{LabelSelector: selector})
 }

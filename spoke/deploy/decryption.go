@@ -12,6 +12,7 @@ import (
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/manifest"
 	"flotilla.dev/flotilla/spoke/decrypt"
+	"flotilla.dev/flotilla/spoke/reference"
 )
 
 // keyData is what an App's decryption keys are made of. It is in memory only.
@@ -21,7 +22,7 @@ type keyData struct {
 }
 
 // readKeys reads the keys of an App that has something to decrypt; nil: there is nothing.
-func (e *Engine) readKeys(ctx context.Context, t Target, read *reads) (*keyData, error) {
+func (e *Engine) readKeys(ctx context.Context, t Target, read *[]reference.Reading) (*keyData, error) {
 	encrypted := slices.ContainsFunc(t.Manifest.Entries, func(entry manifest.Entry) bool { return entry.Encrypted || entry.Part })
 	switch d := t.Release.Decryption; {
 	case !encrypted:
@@ -35,7 +36,7 @@ func (e *Engine) readKeys(ctx context.Context, t Target, read *reads) (*keyData,
 	values, version, err := e.readData(ctx, ref)
 	absent := errors.Is(err, fleet.ErrNotFound)
 	if err == nil || absent {
-		*read = append(*read, reading{ref, version})
+		*read = append(*read, reference.Reading{Ref: ref, Version: version})
 	}
 	switch {
 	case absent:

@@ -13,6 +13,7 @@ import (
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/manifest"
+	"flotilla.dev/flotilla/spoke/account"
 	"flotilla.dev/flotilla/spoke/apply"
 	"flotilla.dev/flotilla/spoke/inventory"
 )
@@ -119,7 +120,7 @@ func (e *Engine) deleteOne(ctx context.Context, a *app, entry inventory.Entry, d
 		case live.DeletionTimestamp != nil:
 			return false, nil // what holds it is its finalizers' business
 		}
-		err = by.applier.Delete(ctx, entry.Ref, mapping, live)
+		err = by.Applier.Delete(ctx, entry.Ref, mapping, live)
 		switch {
 		case err == nil:
 			deleted.Add(1)
@@ -142,7 +143,7 @@ func (e *Engine) ours(a *app, entry inventory.Entry, live *metav1.PartialObjectM
 }
 
 // live returns the metadata of an object, nil when it certainly does not exist.
-func (e *Engine) live(ctx context.Context, by *account, ref fleet.ObjectRef) (*metav1.PartialObjectMetadata, apply.Mapping, error) {
+func (e *Engine) live(ctx context.Context, by *account.Account, ref fleet.ObjectRef) (*metav1.PartialObjectMetadata, apply.Mapping, error) {
 	for attempt := 1; ; attempt++ {
 		mapping, err := e.mapper.Served(ctx, ref)
 		if errors.Is(err, fleet.ErrNotFound) {
@@ -155,7 +156,7 @@ func (e *Engine) live(ctx context.Context, by *account, ref fleet.ObjectRef) (*m
 		if err != nil {
 			return nil, mapping, fmt.Errorf("%s: %w", ref, err)
 		}
-		live, err := by.applier.Get(ctx, ref, mapping)
+		live, err := by.Applier.Get(ctx, ref, mapping)
 		switch {
 		case err == nil:
 			return live, mapping, nil

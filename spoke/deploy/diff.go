@@ -40,7 +40,7 @@ func (e *Engine) Diff(ctx context.Context, c Comparison) (fleet.Diff, error) {
 		return fleet.Diff{}, fmt.Errorf("compare %s: %w: %w", c.App.Words(), fleet.ErrInvalid, err)
 	}
 	agreed := e.agreed(stand)
-	defer e.accounts.dismiss(agreed.by)
+	defer e.accounts.Dismiss(agreed.by)
 	d := &differ{engine: e, app: stand, terms: agreed, Comparison: c, inv: stand.inv, namespaces: map[string]bool{}, defines: map[kindName]bool{}}
 	results, err := d.run(ctx)
 	if err != nil {
@@ -233,13 +233,13 @@ func (d *differ) compare(ctx context.Context, result *fleet.ObjectDiff, w wish) 
 		return
 	}
 	object.Sealed = sealed != nil
-	live, applied, err := d.terms.by.applier.Compare(ctx, object.Leaving(d.terms.ignore))
+	live, applied, err := d.terms.by.Applier.Compare(ctx, object.Leaving(d.terms.ignore))
 	switch {
 	case errors.Is(err, fleet.ErrNotFound) && d.namespaces[w.Ref.Namespace]:
 		d.created(ctx, result, w.Ref, w.origin)
 		return
 	case errors.Is(err, fleet.ErrDenied):
-		result.Error = d.terms.by.blame(ctx, d.engine.client, err).Error() + "; a diff is a dry-run, which needs the same rights as the apply, and get"
+		result.Error = d.terms.by.Blame(ctx, d.engine.client, err).Error() + "; a diff is a dry-run, which needs the same rights as the apply, and get"
 		return
 	case err != nil:
 		result.Error = err.Error()

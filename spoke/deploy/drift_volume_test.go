@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"flotilla.dev/flotilla/pkg/fleet"
-	"flotilla.dev/flotilla/spoke/deploy"
+	"flotilla.dev/flotilla/spoke/health"
 )
 
 // withVolume is a Deployment with a volume from a ConfigMap.
@@ -63,7 +63,7 @@ func TestAVolumeSourceSwappedByAnotherManagerIsAConflictUntilItIsTakenBack(t *te
 		}
 		return nil
 	})
-	if s := b.status(); s.NotReady[0].Status != deploy.StatusConflict || s.DriftCorrections != 0 || !strings.Contains(b.volume(), "emptyDir") {
+	if s := b.status(); s.NotReady[0].Status != health.Conflict || s.DriftCorrections != 0 || !strings.Contains(b.volume(), "emptyDir") {
 		t.Errorf("the status is %+v, the volume %s", s, b.volume())
 	}
 	err := b.try(target)

@@ -19,10 +19,13 @@ import (
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/render"
 	"flotilla.dev/flotilla/pkg/run"
+	"flotilla.dev/flotilla/spoke/account"
 	"flotilla.dev/flotilla/spoke/apply"
 	"flotilla.dev/flotilla/spoke/drift"
 	"flotilla.dev/flotilla/spoke/health"
 	"flotilla.dev/flotilla/spoke/inventory"
+	"flotilla.dev/flotilla/spoke/reference"
+	"flotilla.dev/flotilla/spoke/takeover"
 )
 
 // Config is what an Engine needs.
@@ -56,15 +59,17 @@ type Engine struct {
 	client   typedcorev1.CoreV1Interface
 	dynamic  dynamic.Interface
 	mapper   *apply.Mapper
-	accounts *accounts
+	accounts *account.Accounts
 	store    *inventory.Store
 	tracker  *drift.Tracker
 	health   *health.Watcher
 	lookout  *health.Lookout
-	flux     *fluxWatch
-	crds     *definitions
+	flux     *takeover.Watch
+	// fluxNoted says that the inventory of a suspended Flux object is another.
+	fluxNoted run.Wake
+	crds      *drift.Definitions
 	// references are watched for what Apps are made of.
-	references *references
+	references *reference.Watch
 	stamps     stamps
 	metrics    *metrics
 	log        *slog.Logger
@@ -100,13 +105,14 @@ func New(config Config) (*Engine, error) {
 		config.Changed = func(fleet.Key) {}
 	}
 	e := &Engine{
-		config:  config,
-		marks:   apply.Kustomize,
-		metrics: newMetrics(config.Metrics),
-		log:     config.Log,
-		ready:   make(chan struct{}),
-		apps:    map[fleet.Key]*app{},
-		owners:  map[fleet.ObjectRef]*app{},
+		config:    config,
+		marks:     apply.Kustomize,
+		metrics:   newMetrics(config.Metrics),
+		log:       config.Log,
+		ready:     make(chan struct{}),
+		fluxNoted: run.NewWake(),
+		apps:      map[fleet.Key]*app{},
+		owners:    map[fleet.ObjectRef]*app{},
 	}
 	if err := e.connect(); err != nil {
 		return nil, fmt.Errorf("deploy engine: %w", err)
@@ -138,11 +144,11 @@ func (e *Engine) connect() error {
 	}
 	e.client, e.dynamic = core, full
 	e.mapper = apply.NewMapper(asker, meta)
-	e.accounts = &accounts{config: config, http: http, used: map[string]*account{}, self: &account{
-		dynamic: full, metadata: meta,
-		applier:   apply.NewApplier(e.marks, meta, full, 2*parallel),
-		corrector: apply.NewApplier(e.marks, meta, full, drift.Workers),
-	}}
+	e.accounts = account.New(config, http, &account.Account{
+		Dynamic: full, Metadata: meta,
+		Applier:   apply.NewApplier(e.marks, meta, full, 2*parallel),
+		Corrector: apply.NewApplier(e.marks, meta, full, drift.Workers),
+	})
 	e.store = inventory.NewStore(core.ConfigMaps(e.config.Namespace))
 	e.tracker = drift.NewTracker(drift.Config{
 		Client:   meta,
@@ -167,8 +173,11 @@ func (e *Engine) connect() error {
 	})
 	e.lookout = health.NewLookout(health.LookoutConfig{Read: e.readFor, Follow: e.follow, Changed: e.config.Changed})
 	e.flux = newFluxWatch(e)
-	e.crds = newDefinitions(e, meta)
-	e.references = newReferences(meta, e.wake, e.log)
+	e.crds = &drift.Definitions{
+		Resource: meta.Resource(apply.CRDs), Tracker: e.tracker, Forget: e.mapper.Forget, Flux: fluxDefinition,
+		Present: e.flux.Present, Absent: e.flux.Absent, Failed: e.flux.Failed, Log: e.log,
+	}
+	e.references = reference.New(meta, e.wake, e.log)
 	return nil
 }
 
@@ -196,9 +205,9 @@ func (e *Engine) Run(ctx context.Context) error {
 		run.Named{Name: "drift", Task: e.tracker.Run},
 		run.Named{Name: "health", Task: e.health.Run},
 		run.Named{Name: "health checks", Task: e.lookout.Run},
-		run.Named{Name: "definitions", Task: e.crds.run},
-		run.Named{Name: "Flux", Task: e.flux.run},
-		run.Named{Name: "references", Task: e.references.run},
+		run.Named{Name: "definitions", Task: e.crds.Run},
+		run.Named{Name: "Flux", Task: e.flux.Run},
+		run.Named{Name: "references", Task: e.references.Run},
 		run.Named{Name: "Flux's inventories", Task: e.takeInChanges},
 	)
 }

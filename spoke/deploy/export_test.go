@@ -4,9 +4,7 @@ import "flotilla.dev/flotilla/pkg/fleet"
 
 // Accounts is how many ServiceAccounts the engine acts for.
 func (e *Engine) Accounts() int {
-	e.accounts.mu.Lock()
-	defer e.accounts.mu.Unlock()
-	return len(e.accounts.used)
+	return e.accounts.Len()
 }
 
 // Judged returns the resourceVersion up to which an object is known to be as applied, or not to be touched, and whether
@@ -16,8 +14,4 @@ func (e *Engine) Judged(ref fleet.ObjectRef) (clean uint64, moved bool) {
 }
 
 // Referred is how many ConfigMaps and Secrets are watched because Apps refer to them.
-func (e *Engine) Referred() int {
-	e.references.mu.Lock()
-	defer e.references.mu.Unlock()
-	return len(e.references.watched)
-}
+func (e *Engine) Referred() int { return e.references.Watched() }

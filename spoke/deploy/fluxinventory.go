@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -17,20 +15,14 @@ import (
 // pass applies those that the Manifest has, and prunes the others as if they had been the App's. From then on the Flux
 // object can be deleted. Each state of Flux's inventory is taken in once: what the App let go since stays so.
 func (e *Engine) takeIn(ctx context.Context, a *app) error {
-	if origin := e.flux.origin(a.key); origin == "" || origin == a.inv.Origin() {
+	if origin := e.flux.OriginOf(a.key); origin == "" || origin == a.inv.Origin() {
 		return nil
 	}
-	mapping, err := e.mapper.Served(ctx, fluxKind)
-	if err != nil {
-		return fmt.Errorf("take over from Flux: %w", err)
-	}
-	object, err := e.dynamic.Resource(mapping.Resource).Namespace(a.key.Namespace).Get(ctx, a.key.Name, metav1.GetOptions{})
+	object, active, err := e.flux.Read(ctx, a.key)
 	switch {
-	case apierrors.IsNotFound(err):
-		return nil
-	case err != nil:
-		return fmt.Errorf("take over from Flux: read %s: %w", a.key.Words(), err)
-	case isActive(object):
+	case err != nil || object == nil:
+		return err
+	case active:
 		return managedByFlux(a.key)
 	}
 	entries, err := fluxInventory(object)
@@ -68,7 +60,7 @@ func (e *Engine) takeInChanges(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-e.flux.noted.C():
+		case <-e.fluxNoted.C():
 		}
 		for _, a := range e.all() {
 			a.mu.Lock()
@@ -85,7 +77,7 @@ func (e *Engine) takeInChanges(ctx context.Context) error {
 }
 
 func (e *Engine) takeInOf(ctx context.Context, key fleet.Key) error {
-	if managed, known := e.flux.manages(key); managed || !known {
+	if managed, known := e.flux.Manages(key); managed || !known {
 		return nil
 	}
 	a, unlock, err := e.enter(ctx, key)

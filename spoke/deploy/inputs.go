@@ -15,6 +15,7 @@ import (
 	"flotilla.dev/flotilla/pkg/subst"
 	"flotilla.dev/flotilla/spoke/apply"
 	"flotilla.dev/flotilla/spoke/decrypt"
+	"flotilla.dev/flotilla/spoke/reference"
 )
 
 // inputs are all that an App's objects are made of in this cluster, besides the Manifest. They are not changed once they
@@ -38,12 +39,12 @@ type inputs struct {
 func (e *Engine) gather(ctx context.Context, a *app, t Target) (*inputs, error) {
 	if !needsInputs(t) {
 		a.inputs = nil
-		e.references.set(a, nil)
+		e.refer(a, nil)
 		return nil, nil
 	}
 	in := &inputs{common: t.Release.CommonMetadata, variables: subst.Variables{}}
-	var read reads
-	defer func() { e.references.set(a, read) }()
+	var read []reference.Reading
+	defer func() { e.refer(a, read) }()
 	if post := t.Release.PostBuild; post != nil {
 		layers := e.layers(ctx, t, &read)
 		if err := fill(in.variables, layers); err != nil {
@@ -111,6 +112,13 @@ func (in *inputs) name(t Target, keys *keyData) fleet.Digest {
 	return fleet.DigestOf(data)
 }
 
+// refer says what an App has read, whose changes call for a pass of it.
+func (e *Engine) refer(a *app, read []reference.Reading) {
+	if !a.aside {
+		e.references.Set(a.key, read)
+	}
+}
+
 // fill fills in the variables of an App with postBuild.
 func fill(variables subst.Variables, layers []layer) error {
 	for _, l := range layers {
@@ -150,14 +158,14 @@ func (l layer) variable(name, value string) subst.Variable {
 
 // layers are all of which an App with postBuild has variables, the lowest precedence first: the cluster, then what is the
 // App's own.
-func (e *Engine) layers(ctx context.Context, t Target, read *reads) []layer {
+func (e *Engine) layers(ctx context.Context, t Target, read *[]reference.Reading) []layer {
 	layers := []layer{{from: "the cluster's variables", values: t.Binding.Variables}}
 	for i, from := range t.Release.PostBuild.SubstituteFrom {
 		l := layer{ref: fleet.ObjectRef{Version: "v1", Kind: from.Kind, Namespace: t.App.Namespace, Name: from.Name}}
 		values, version, err := e.readData(ctx, l.ref)
 		absent := errors.Is(err, fleet.ErrNotFound)
 		if err == nil || absent {
-			*read = append(*read, reading{l.ref, version})
+			*read = append(*read, reference.Reading{Ref: l.ref, Version: version})
 		}
 		switch {
 		case absent && from.Optional:

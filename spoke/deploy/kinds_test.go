@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"flotilla.dev/flotilla/pkg/fleet"
-	"flotilla.dev/flotilla/spoke/deploy"
+	"flotilla.dev/flotilla/spoke/health"
 )
 
 // group is an API group of the test's own.
@@ -312,7 +312,7 @@ func TestAnObjectFoughtOverIsAConflict(t *testing.T) {
 			return nil
 		})
 	}
-	if s := b.status(); s.Healthy.Status != fleet.False || s.NotReady[0].Status != deploy.StatusConflict {
+	if s := b.status(); s.Healthy.Status != fleet.False || s.NotReady[0].Status != health.Conflict {
 		t.Errorf("status %+v", s)
 	}
 }

@@ -88,7 +88,7 @@ func (e *Engine) arbitrate(ctx context.Context) {
 			if e.owner(entry.Ref) == a {
 				continue
 			}
-			live, _, err := e.live(ctx, e.accounts.self, entry.Ref)
+			live, _, err := e.live(ctx, e.accounts.Self, entry.Ref)
 			switch {
 			case err != nil:
 				e.log.Warn("it is not known which App applied an object last", "app", a.key.String(), "object", entry.Ref.String(), "err", err)

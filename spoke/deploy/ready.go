@@ -11,7 +11,7 @@ func (e *Engine) Ready(ctx context.Context) error {
 	if err := e.awaitReady(ctx); err != nil {
 		return err
 	}
-	return e.flux.await(ctx)
+	return e.flux.Await(ctx)
 }
 
 // awaitReady waits until the inventories are read.

@@ -88,7 +88,7 @@ func (e *Engine) remove(ctx context.Context, r Removal) (bool, error) {
 	}
 	// As with Flux, an account that is gone holds up no App's end: nobody is left who may delete the objects.
 	by := e.agreed(a).by
-	switch there, err := by.exists(ctx, e.client); {
+	switch there, err := by.Exists(ctx, e.client); {
 	case err != nil:
 		return false, err
 	case !there:

@@ -131,7 +131,7 @@ func (p *pass) try(ctx context.Context, s *step) (err error) {
 func (p *pass) dryRun(ctx context.Context, s *step) error {
 	deadline := time.Now().Add(handlerTimeout)
 	for {
-		preview, err := p.terms.by.applier.DryRun(ctx, s.object)
+		preview, err := p.terms.by.Applier.DryRun(ctx, s.object)
 		if err == nil {
 			s.preview = preview
 			if preview.Leave {
@@ -150,7 +150,7 @@ func (p *pass) dryRun(ctx context.Context, s *step) error {
 
 // refused deals with an object that cannot become what it should be.
 func (p *pass) refused(ctx context.Context, s *step, refusal error) error {
-	live, leave, err := p.engine.refused(ctx, p.app, p.terms.by.applier, s.object, refusal)
+	live, leave, err := p.engine.refused(ctx, p.app, p.terms.by.Applier, s.object, refusal)
 	if err != nil {
 		return err
 	}
@@ -255,7 +255,7 @@ func (p *pass) apply(ctx context.Context, s *step) error {
 // write applies an object, which may mean to make another one in its place.
 func (p *pass) write(ctx context.Context, s *step) (*metav1.PartialObjectMetadata, error) {
 	if s.anew == nil {
-		meta, err := p.terms.by.applier.Apply(ctx, s.object, nil)
+		meta, err := p.terms.by.Applier.Apply(ctx, s.object, nil)
 		if meta != nil || !apply.Immutable(err) {
 			return meta, err
 		}
@@ -264,10 +264,10 @@ func (p *pass) write(ctx context.Context, s *step) (*metav1.PartialObjectMetadat
 		}
 	}
 	s.unsure = true
-	if err := p.engine.clear(ctx, p.app, p.terms.by.applier, s.object, s.anew, goneTimeout); err != nil {
+	if err := p.engine.clear(ctx, p.app, p.terms.by.Applier, s.object, s.anew, goneTimeout); err != nil {
 		return nil, err
 	}
-	return p.terms.by.applier.Apply(ctx, s.object, nil)
+	return p.terms.by.Applier.Apply(ctx, s.object, nil)
 }
 
 // note remembers what an object's content is made of, where the inventory's digest does not tell.

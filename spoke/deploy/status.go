@@ -1,7 +1,6 @@
 package deploy
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 
@@ -36,9 +35,6 @@ type Status struct {
 	ManagedByFlux bool
 }
 
-// StatusConflict is the state of an object that somebody fights for.
-const StatusConflict = "Conflict"
-
 // Status returns what is known of an App.
 func (e *Engine) Status(key fleet.Key) Status {
 	a := e.known(key)
@@ -47,7 +43,7 @@ func (e *Engine) Status(key fleet.Key) Status {
 	}
 	a.mu.Lock()
 	s := Status{Applied: a.applied, Bound: a.bound, Wakes: a.wakes, DriftCorrections: a.corrections}
-	s.ManagedByFlux, _ = e.flux.manages(key)
+	s.ManagedByFlux, _ = e.flux.Manages(key)
 	if a.held != nil {
 		held := a.held.HeldPrune
 		s.HeldPrune = &held
@@ -66,7 +62,7 @@ func (e *Engine) Status(key fleet.Key) Status {
 	}
 	for ref, conflict := range conflicts {
 		if a.counts(e, ref) {
-			s.Conflicts = append(s.Conflicts, fleet.ObjectStatus{Object: ref, Status: StatusConflict, Message: conflict})
+			s.Conflicts = append(s.Conflicts, fleet.ObjectStatus{Object: ref, Status: health.Conflict, Message: conflict})
 		}
 	}
 	var sick []fleet.ObjectStatus
@@ -80,18 +76,17 @@ func (e *Engine) Status(key fleet.Key) Status {
 		sick = append(sick, status)
 		s.Failed = s.Failed || status.Status == health.Failed
 	}
-	slices.SortFunc(s.Conflicts, byObject)
-	slices.SortFunc(sick, byObject)
-	slices.SortStableFunc(sick, func(a, b fleet.ObjectStatus) int { return severity(a) - severity(b) })
+	slices.SortFunc(s.Conflicts, func(a, b fleet.ObjectStatus) int { return a.Object.Compare(b.Object) })
 	sick = slices.Concat(s.Conflicts, sick)
+	health.Sort(sick)
 	s.ObjectsNotReady = len(sick)
 	s.NotReady = sick[:min(len(sick), fleet.MaxNotReady)]
-	s.Healthy = healthy(sick, s.Objects, taken)
+	s.Healthy = health.Sum(sick, s.Objects, taken)
 	if unknown != nil && s.Healthy.Status == fleet.True {
 		s.Healthy = fleet.Condition{Status: fleet.Unknown, Reason: fleet.ReasonProgressing, Message: "not all objects are known: " + unknown.Error()}
 	}
 	if len(checks) > 0 {
-		s.Checks = healthy(a.checked(e, checks, sick), len(checks), taken)
+		s.Checks = health.Sum(a.checked(e, checks, sick), len(checks), taken)
 	}
 	return s
 }
@@ -113,8 +108,6 @@ func (a *app) checked(e *Engine, checks []fleet.ObjectRef, sick []fleet.ObjectSt
 	return found
 }
 
-func byObject(a, b fleet.ObjectStatus) int { return a.Object.Compare(b.Object) }
-
 // counts reports whether the state of an object is the App's concern. As in Flux, that of what is not to be touched is
 // not.
 func (a *app) counts(e *Engine, id fleet.ObjectRef) bool {
@@ -126,29 +119,6 @@ func (a *app) counts(e *Engine, id fleet.ObjectRef) bool {
 	defer a.mu.Unlock()
 	entry, has := a.inv.Get(id)
 	return has && entry.UID != "" && !a.stale[id] && (owner == a || a.lost[id])
-}
-
-func healthy(sick []fleet.ObjectStatus, of int, taken bool) fleet.Condition {
-	switch {
-	case len(sick) == 0 && !taken:
-		return fleet.Condition{Status: fleet.Unknown, Reason: fleet.ReasonProgressing, Message: "not looked at yet"}
-	case len(sick) == 0:
-		return fleet.Condition{Status: fleet.True, Reason: fleet.ReasonSucceeded, Message: fmt.Sprintf("%d objects are ready", of)}
-	}
-	first := sick[0]
-	message := fmt.Sprintf("%s: %s: %s", first.Object, first.Status, first.Message)
-	if len(sick) > 1 {
-		message += fmt.Sprintf(", and %d more objects", len(sick)-1)
-	}
-	if slices.ContainsFunc(sick, func(s fleet.ObjectStatus) bool { return s.Status == health.Failed || s.Status == StatusConflict }) {
-		return fleet.Condition{Status: fleet.False, Reason: fleet.ReasonHealthCheckFailed, Message: message}
-	}
-	return fleet.Condition{Status: fleet.Unknown, Reason: fleet.ReasonProgressing, Message: message}
-}
-
-// severity orders what a report has room for.
-func severity(s fleet.ObjectStatus) int {
-	return slices.Index([]string{health.Failed, health.NotFound, health.Terminating, health.InProgress}, s.Status)
 }
 
 // Held returns the deletions that are held.

@@ -6,6 +6,7 @@ import (
 	"reflect"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/spoke/account"
 	"flotilla.dev/flotilla/spoke/apply"
 )
 
@@ -13,7 +14,7 @@ import (
 // which a pass, or Load, begins, for corrections too.
 type terms struct {
 	// by is who does it.
-	by *account
+	by *account.Account
 	// force has objects made anew that cannot become what they should be.
 	force bool
 	// ignore are fields that are left to others, rules what the Release says of that.
@@ -29,7 +30,7 @@ func (e *Engine) agree(a *app, release fleet.Release) (other bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("spec.%w", err)
 	}
-	by, err := e.accounts.hire(a.key.Namespace, release.ServiceAccountName, e.config.DefaultServiceAccount)
+	by, err := e.accounts.Hire(a.key.Namespace, release.ServiceAccountName, e.config.DefaultServiceAccount)
 	if err != nil {
 		return false, fmt.Errorf("spec.serviceAccountName: %w", err)
 	}
@@ -37,7 +38,7 @@ func (e *Engine) agree(a *app, release fleet.Release) (other bool, err error) {
 	before := a.terms
 	a.terms = terms{by: by, force: release.Force, ignore: ignore, rules: release.Ignore}
 	a.mu.Unlock()
-	e.accounts.dismiss(before.by)
+	e.accounts.Dismiss(before.by)
 	if before.by == nil {
 		return a.inv.Len() > 0, nil
 	}
@@ -49,12 +50,12 @@ func (e *Engine) agreed(a *app) terms {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.terms.by == nil {
-		return terms{by: e.accounts.self}
+		return terms{by: e.accounts.Self}
 	}
 	return a.terms
 }
 
-// blame is account.blame of the App's.
+// blame is Account.Blame of the App's.
 func (e *Engine) blame(ctx context.Context, a *app, err error) error {
-	return e.agreed(a).by.blame(ctx, e.client, err)
+	return e.agreed(a).by.Blame(ctx, e.client, err)
 }

@@ -35,7 +35,7 @@ func (e *Engine) Trace(ctx context.Context, word, namespace, name string) (fleet
 	kind.Namespace, kind.Name = namespace, name
 	ref := mapping.Place(kind)
 	trace := fleet.Trace{Chain: []fleet.ObjectRef{}}
-	live, err := e.accounts.self.applier.Get(ctx, ref, mapping)
+	live, err := e.accounts.Self.Applier.Get(ctx, ref, mapping)
 	if errors.Is(err, fleet.ErrNotFound) {
 		trace.Lost = ref.String()
 		return trace, nil
@@ -93,7 +93,7 @@ func (e *Engine) above(ctx context.Context, ref fleet.ObjectRef, owner metav1.Ow
 		return next, nil, err
 	}
 	next = mapping.Place(next)
-	live, err := e.accounts.self.applier.Get(ctx, next, mapping)
+	live, err := e.accounts.Self.Applier.Get(ctx, next, mapping)
 	if errors.Is(err, fleet.ErrNotFound) || err == nil && live.UID != owner.UID {
 		return next, nil, nil
 	}
@@ -111,7 +111,7 @@ func (e *Engine) labelled(ctx context.Context, trace *fleet.Trace, labels map[st
 		return nil
 	}
 	trace.Owner = owner.Kind + "/" + owner.Namespace + "/" + owner.Name
-	live, _, err := e.live(ctx, e.accounts.self, owner)
+	live, _, err := e.live(ctx, e.accounts.Self, owner)
 	trace.Declared = live != nil
 	if errors.Is(err, fleet.ErrNotFound) { // a kind that comes or goes just now: the object is not there yet, or no more
 		return nil

@@ -53,7 +53,7 @@ func (e *Engine) Tree(ctx context.Context, key fleet.Key) (fleet.Tree, error) {
 		states[status.Object.ID()] = status
 	}
 	for ref, conflict := range e.tracker.Conflicts(inv) {
-		states[ref] = fleet.ObjectStatus{Status: StatusConflict, Message: conflict}
+		states[ref] = fleet.ObjectStatus{Status: health.Conflict, Message: conflict}
 	}
 	entries := inv.Entries()
 	tree := fleet.Tree{Left: max(0, len(entries)-maxTree)}
@@ -70,6 +70,48 @@ func (e *Engine) Tree(ctx context.Context, key fleet.Key) (fleet.Tree, error) {
 	})
 	tree.Bound(fleet.MaxAnswer)
 	return tree, err
+}
+
+// TreeOf returns objects that are in no inventory here, how they are, and what they own. The namespace of one whose kind has
+// none is left out.
+func (e *Engine) TreeOf(ctx context.Context, refs []fleet.ObjectRef) (fleet.Tree, error) {
+	tree := fleet.Tree{Left: max(0, len(refs)-maxTree)}
+	refs = refs[:len(refs)-tree.Left]
+	tree.Objects = make([]fleet.TreeObject, len(refs))
+	numbers := make([]int, len(refs))
+	for i := range numbers {
+		numbers[i] = i
+	}
+	err := each(ctx, numbers, func(ctx context.Context, i int) (err error) {
+		tree.Objects[i], err = e.nodeOf(ctx, refs[i])
+		return err
+	})
+	tree.Bound(fleet.MaxAnswer)
+	return tree, err
+}
+
+func (e *Engine) nodeOf(ctx context.Context, ref fleet.ObjectRef) (fleet.TreeObject, error) {
+	missing := fleet.TreeObject{Object: ref, Status: health.NotFound, Message: "it is not in the cluster"}
+	mapping, err := e.mapper.Map(ctx, ref)
+	if errors.Is(err, fleet.ErrNotFound) {
+		return missing, nil
+	}
+	if err != nil {
+		return missing, err
+	}
+	ref = mapping.Place(ref)
+	missing.Object = ref
+	object, err := e.readAs(ctx, e.accounts.Self, ref)
+	if errors.Is(err, fleet.ErrNotFound) {
+		return missing, nil
+	}
+	if err != nil {
+		return missing, err
+	}
+	node := stateOf(object)
+	node.Object = ref
+	node.Owned, err = e.ownedBy(ctx, ref, object)
+	return node, err
 }
 
 func treeObject(entry inventory.Entry, states map[fleet.ObjectRef]fleet.ObjectStatus) fleet.TreeObject {

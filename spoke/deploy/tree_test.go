@@ -119,3 +119,30 @@ func TestTraceSaysWhatFlotillaDoesNotManage(t *testing.T) {
 		t.Errorf("of an orphan: %+v, %v", trace, err)
 	}
 }
+
+func TestTreeOfNamedObjectsShowsWhatTheyOwn(t *testing.T) {
+	b := newBundle(t).start()
+	b.deploy(b.configMap("c", "1"), b.deployment("web", ""))
+	pod := b.podOf("web")
+	tree, err := b.engine.TreeOf(b.Context(), []fleet.ObjectRef{
+		{Version: "v1", Kind: "ConfigMap", Namespace: b.namespace, Name: "c"},
+		{Group: "apps", Version: "v1", Kind: "Deployment", Namespace: b.namespace, Name: "web"},
+		{Version: "v1", Kind: "Namespace", Namespace: "anything", Name: b.namespace},
+		{Version: "v1", Kind: "ConfigMap", Namespace: b.namespace, Name: "gone"},
+		{Group: "example.com", Version: "v1", Kind: "Unknown", Namespace: b.namespace, Name: "x"},
+	})
+	if err != nil || len(tree.Objects) != 5 {
+		t.Fatalf("%+v, error %v", tree, err)
+	}
+	for i, want := range []string{"Current", "", "Current", "NotFound", "NotFound"} {
+		if got := tree.Objects[i]; want != "" && got.Status != want {
+			t.Errorf("%s is %s, want %s", got.Object, got.Status, want)
+		}
+	}
+	if namespace := tree.Objects[2].Object; namespace.Namespace != "" {
+		t.Errorf("a Namespace is in the namespace %s", namespace.Namespace)
+	}
+	if owned := tree.Objects[1].Owned; len(owned) != 1 || len(owned[0].Owned) != 1 || owned[0].Owned[0].Object.Name != pod.Name {
+		t.Errorf("the Deployment has %+v", owned)
+	}
+}

@@ -8,6 +8,7 @@ import (
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/subst"
+	"flotilla.dev/flotilla/spoke/reference"
 )
 
 // Variables returns the variables that an App has now, and where they are from. Values of Secrets are masked.
@@ -17,7 +18,7 @@ func (e *Engine) Variables(ctx context.Context, t Target) (fleet.Variables, erro
 		return answer, nil
 	}
 	found := map[string]fleet.Variable{}
-	var read reads
+	var read []reference.Reading
 	layers := e.layers(ctx, t, &read)
 	answer.Substitutes = substitutes(*t.Release.PostBuild, layers)
 	for _, l := range layers {

@@ -32,6 +32,9 @@ func Objects(before, after *unstructured.Unstructured, sealed Keys) (string, err
 	return unified(a, b), nil
 }
 
+// Texts returns the unified diff of two texts; empty when they are the same.
+func Texts(before, after string) string { return unified(before, after) }
+
 // kept are metadata fields that are the API server's business.
 var kept = []string{"creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"}
 

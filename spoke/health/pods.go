@@ -79,7 +79,7 @@ func (w *Watcher) rotate() {
 
 func (w *Watcher) watchPods(ctx context.Context, p *patient) {
 	for ctx.Err() == nil {
-		events, err := w.config.Pods(ctx, p.ref.Namespace, p.selector)
+		events, err := w.config.Pods(ctx, p.ref, p.selector)
 		if err == nil {
 			w.followPods(events, p)
 			events.Stop()

@@ -21,8 +21,9 @@ import (
 type Config struct {
 	// Read returns an object in full; the error wraps fleet.ErrNotFound when there is none.
 	Read func(context.Context, fleet.ObjectRef) (*unstructured.Unstructured, error)
-	// Pods watches the Pods of a namespace that match a label selector, beginning with those that are there.
-	Pods func(ctx context.Context, namespace, selector string) (watch.Interface, error)
+	// Pods watches the Pods of a workload: those of its namespace that match a label selector, beginning with those that are
+	// there.
+	Pods func(ctx context.Context, of fleet.ObjectRef, selector string) (watch.Interface, error)
 	// Wanted reports whether anybody still asks for that object.
 	Wanted func(fleet.ObjectRef) bool
 	// Expressions are those of who asks for that object. Nil: nobody has any.

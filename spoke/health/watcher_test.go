@@ -80,7 +80,7 @@ func (w *ward) read(_ context.Context, ref fleet.ObjectRef) (*unstructured.Unstr
 }
 
 // pods is a watch that shows the one Pod, then nothing, until its context ends.
-func (w *ward) pods(ctx context.Context, _, selector string) (watch.Interface, error) {
+func (w *ward) pods(ctx context.Context, _ fleet.ObjectRef, selector string) (watch.Interface, error) {
 	events := watch.NewFakeWithChanSize(1, false)
 	pod := &unstructured.Unstructured{}
 	err := pod.UnmarshalJSON(fmt.Appendf(nil, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"status":{"containerStatuses":[

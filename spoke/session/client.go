@@ -40,14 +40,6 @@ const (
 	writePatience = 30 * time.Second
 )
 
-// Records keep what may be lost: one record, of the last accepted state.
-type Records interface {
-	Load(name string, into any) bool
-	Save(name string, value any)
-}
-
-const stateRecord = "state"
-
 // Config is what a Client is made of.
 type Config struct {
 	// Store keeps the identity, Records the last desired state.
@@ -82,6 +74,7 @@ type Client struct {
 	outbox  *outbox
 	metrics *metrics
 	trouble *trouble
+	keeper  *keeper
 	// saveMark has the mark written to the Store.
 	saveMark run.Wake
 
@@ -117,7 +110,7 @@ func New(config Config) (*Client, error) {
 	config.Log = cmp.Or(config.Log, slog.Default())
 	return &Client{
 		Config: config, outbox: newOutbox(time.Now()), metrics: newMetrics(config.Metrics),
-		trouble: &trouble{log: config.Log}, saveMark: run.NewWake(), replica: &replica{},
+		trouble: &trouble{log: config.Log}, keeper: &keeper{records: config.Records}, saveMark: run.NewWake(), replica: &replica{},
 	}, nil
 }
 
@@ -199,8 +192,8 @@ func (c *Client) restore(ctx context.Context) {
 	c.mu.Lock()
 	mark := c.replica.mark
 	c.mu.Unlock()
-	var saved State
-	if !c.Records.Load(stateRecord, &saved) {
+	saved, has := c.keeper.load()
+	if !has {
 		if !mark.IsZero() {
 			c.Log.Warn("the desired state is not on disk: what this cluster runs is kept as it is, and drift is not corrected, until the hub is reached",
 				telemetry.KeyState, mark)

@@ -391,7 +391,26 @@ func (m memoryRecords) Load(name string, into any) bool {
 	return m[name] != nil && json.Unmarshal(m[name], into) == nil
 }
 
-func (m memoryRecords) Save(name string, value any) { m[name], _ = json.Marshal(value) }
+func (m memoryRecords) Save(name string, value any) bool {
+	m[name], _ = json.Marshal(value)
+	return true
+}
+
+func (m memoryRecords) Append(name string, entry any, anew bool) bool {
+	if anew {
+		delete(m, name)
+	}
+	content, _ := json.Marshal(entry)
+	m[name] = append(m[name], append(content, '\n')...)
+	return true
+}
+
+func (m memoryRecords) Entries(name string) (entries [][]byte) {
+	for line := range bytes.Lines(m[name]) {
+		entries = append(entries, line)
+	}
+	return entries
+}
 
 type safeBuffer struct {
 	mu     sync.Mutex

@@ -13,8 +13,10 @@ import (
 const (
 	// maxEvents bounds the events that wait to be stored; beyond it the oldest go.
 	maxEvents = 256
-	// maxBatch bounds the reports of one request, of at most some 40 KiB each.
+	// maxBatch bounds the reports of one request, of at most some 40 KiB each beside their details.
 	maxBatch = 50
+	// maxDetails bounds the details of one request together: with those it stays well below rpc.MaxMessage.
+	maxDetails = 1 << 20
 )
 
 // outbox is what the hub has yet to be told: the latest report on each Assignment, and recent events. A report stays
@@ -104,9 +106,14 @@ func (o *outbox) begin() {
 func (o *outbox) next() batch {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	b := batch{events: slices.Clone(o.events), more: len(o.dirty) > maxBatch}
-	for _, app := range o.dirty[:min(len(o.dirty), maxBatch)] {
+	b := batch{events: slices.Clone(o.events)}
+	details := 0
+	for n, app := range o.dirty {
 		e := o.latest[app]
+		if details += len(e.report.Detail); n == maxBatch || n > 0 && details > maxDetails {
+			b.more = true
+			break
+		}
 		b.reports, b.changes = append(b.reports, e.report), append(b.changes, e.change)
 	}
 	return b

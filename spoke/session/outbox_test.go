@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -97,6 +98,7 @@ func TestManyReportsGoInBoundedBatches(t *testing.T) {
 		for range 10 {
 			r.NotReady = append(r.NotReady, fleet.ObjectStatus{Message: long})
 		}
+		r.Detail = bytes.Repeat([]byte("x"), fleet.MaxDetail)
 		o.report(r)
 	}
 	for range 2 * maxEvents {

@@ -115,6 +115,10 @@ func askFromWire(question *spokev1.Question) (ask fleet.Ask, err error) {
 		ask, key = fleet.Ask{What: fleet.AskTree}, q.Tree.GetKey()
 	case *spokev1.Question_Variables:
 		ask, key = fleet.Ask{What: fleet.AskVariables}, q.Variables.GetKey()
+	case *spokev1.Question_HelmValues:
+		ask, key = fleet.Ask{What: fleet.AskHelmValues}, q.HelmValues.GetKey()
+	case *spokev1.Question_HelmHistory:
+		ask, key = fleet.Ask{What: fleet.AskHelmHistory}, q.HelmHistory.GetKey()
 	case *spokev1.Question_Trace:
 		return fleet.Ask{What: fleet.AskTrace, Word: q.Trace.GetWord(), Namespace: q.Trace.GetNamespace(), Name: q.Trace.GetName()}, nil
 	default:

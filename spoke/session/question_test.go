@@ -23,6 +23,7 @@ func TestQuestionsReachTheOneWhoAnswersAsTheyWereAsked(t *testing.T) {
 		s.asked = func(ask fleet.Ask) (any, error) { return json.RawMessage(ask.Encode()), nil }
 		s.start(t, h)
 		<-h.hellos
+		known := map[string]bool{}
 		key, terms := appKey(0).String(), fleet.Terms{Prune: true, PruneGuard: "3", ReleaseSpec: fleet.ReleaseSpec{Force: true}}
 		for _, test := range []struct {
 			question *spokev1.Question
@@ -33,11 +34,19 @@ func TestQuestionsReachTheOneWhoAnswersAsTheyWereAsked(t *testing.T) {
 			{&spokev1.Question{Ask: &spokev1.Question_DeclaredDiff{DeclaredDiff: &spokev1.DeclaredDiffQuestion{Key: key, Documents: []byte("d"), Terms: terms.Encode()}}}, fleet.Ask{What: fleet.AskDeclaredDiff, App: appKey(0), Documents: []byte("d"), Terms: terms}},
 			{&spokev1.Question{Ask: &spokev1.Question_Tree{Tree: &spokev1.TreeQuestion{Key: key}}}, fleet.Ask{What: fleet.AskTree, App: appKey(0)}},
 			{&spokev1.Question{Ask: &spokev1.Question_Variables{Variables: &spokev1.VariablesQuestion{Key: key}}}, fleet.Ask{What: fleet.AskVariables, App: appKey(0)}},
+			{&spokev1.Question{Ask: &spokev1.Question_HelmValues{HelmValues: &spokev1.HelmValuesQuestion{Key: key}}}, fleet.Ask{What: fleet.AskHelmValues, App: appKey(0)}},
+			{&spokev1.Question{Ask: &spokev1.Question_HelmHistory{HelmHistory: &spokev1.HelmHistoryQuestion{Key: key}}}, fleet.Ask{What: fleet.AskHelmHistory, App: appKey(0)}},
 			{&spokev1.Question{Ask: &spokev1.Question_Trace{Trace: &spokev1.TraceQuestion{Word: "pod", Namespace: "a", Name: "b"}}}, fleet.Ask{What: fleet.AskTrace, Word: "pod", Namespace: "a", Name: "b"}},
 		} {
 			h.put(test.question)
 			if got, want := string((<-h.answers).GetChunk()), string(test.want.Encode()); got != want {
 				t.Errorf("asked was %s, want %s", got, want)
+			}
+			known[test.want.What] = true
+		}
+		for _, what := range fleet.Asks {
+			if !known[what] {
+				t.Errorf("nothing is told of the question %q", what)
 			}
 		}
 	})

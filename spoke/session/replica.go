@@ -57,6 +57,10 @@ type replica struct {
 	// mark is the highest (epoch, version) ever accepted; held may be absent or older after the volume was lost.
 	mark fleet.StateID
 	held State
+	// digests are those of what is held: each is made once.
+	digests map[string]fleet.Digest
+	// latest is the change that brought it about; after a restart there was none.
+	latest change
 	// pending are the parts of a message that has not come to its end.
 	pending *pending
 }
@@ -64,7 +68,7 @@ type replica struct {
 type pending struct {
 	base, result fleet.StateID
 	next, parts  uint32
-	items        map[string][]byte
+	items        fleet.Desired
 	gone         []string
 	size         int
 }
@@ -81,25 +85,19 @@ func (r *replica) receive(message *spokev1.Desired, protocol uint32, safe bool) 
 	if p.result == r.held.ID {
 		return false, nil // a repetition
 	}
-	next := State{
+	if !p.base.IsZero() && p.base != r.held.ID {
+		return false, fmt.Errorf("%w: it changes %s, held is %s", errGap, p.base, r.held.ID)
+	}
+	by := change{Base: p.base, Gone: p.gone, State: State{
 		ID:        p.result,
 		Protocol:  protocol,
 		KeyID:     message.GetSignature().GetKeyId(),
 		SignedAt:  message.GetSignature().GetSignedAt().AsTime(),
 		Signature: message.GetSignature().GetValue(),
-		Items:     fleet.Desired{},
-	}
-	if !p.base.IsZero() {
-		if p.base != r.held.ID {
-			return false, fmt.Errorf("%w: it changes %s, held is %s", errGap, p.base, r.held.ID)
-		}
-		maps.Copy(next.Items, r.held.Items)
-	}
-	for _, key := range p.gone {
-		delete(next.Items, key)
-	}
-	maps.Copy(next.Items, p.items)
-	if err := r.verify(next); err != nil {
+		Items:     p.items,
+	}}
+	next, digests := r.held.after(by), by.digests(r.digests)
+	if err := r.verify(next, digests); err != nil {
 		return false, err
 	}
 	if safe {
@@ -107,26 +105,27 @@ func (r *replica) receive(message *spokev1.Desired, protocol uint32, safe bool) 
 			return false, err
 		}
 	}
-	next.Kept = kept(r.held, next)
-	r.held, r.mark = next, fleet.StateID{Epoch: next.ID.Epoch, Version: next.ID.Version}
+	r.held, r.digests, r.latest, r.mark = next, digests, by, fleet.StateID{Epoch: next.ID.Epoch, Version: next.ID.Version}
 	return true, nil
 }
 
 // restore takes back a state that an earlier process kept, if it would be accepted today.
 func (r *replica) restore(saved State) error {
-	if err := r.verify(saved); err != nil {
+	digests := saved.Items.Digests()
+	if err := r.verify(saved, digests); err != nil {
 		return err
 	}
-	r.held, r.mark = saved, fleet.StateID{Epoch: saved.ID.Epoch, Version: saved.ID.Version}
+	r.held, r.digests, r.mark = saved, digests, fleet.StateID{Epoch: saved.ID.Epoch, Version: saved.ID.Version}
 	return nil
 }
 
-// verify checks that next is what the hub signed for this cluster, whole, and newer than all accepted before.
-func (r *replica) verify(next State) error {
+// verify checks that next, whose Assignments have these digests, is what the hub signed for this cluster, whole, and newer
+// than all accepted before.
+func (r *replica) verify(next State, digests map[string]fleet.Digest) error {
 	if order := next.ID.Compare(r.mark); order < 0 || order == 0 && !r.held.ID.IsZero() {
 		return fmt.Errorf("%w: %s after %s", errLower, next.ID, r.mark)
 	}
-	if fleet.DesiredDigest(next.Items.Digests()) != next.ID.Digest {
+	if fleet.DesiredDigest(digests) != next.ID.Digest {
 		return fmt.Errorf("%w (%s)", errDigest, next.ID)
 	}
 	return identity.VerifyState(r.keys, next.KeyID, next.Protocol, r.cluster, next.ID, next.SignedAt, next.Signature)
@@ -146,7 +145,7 @@ func (r *replica) collect(message *spokev1.Desired) (complete bool, err error) {
 	}
 	parts := max(message.GetParts(), 1)
 	if message.GetPart() == 0 && r.pending == nil {
-		r.pending = &pending{base: base, result: result, parts: parts, items: map[string][]byte{}}
+		r.pending = &pending{base: base, result: result, parts: parts, items: fleet.Desired{}}
 	}
 	p := r.pending
 	switch {
@@ -183,6 +182,34 @@ func (r *replica) checkTombstones(next State) error {
 	return nil
 }
 
+// after is the state that a change makes of s.
+func (s State) after(by change) State {
+	next := by.State
+	next.Items = fleet.Desired{}
+	if !by.Base.IsZero() {
+		maps.Copy(next.Items, s.Items)
+	}
+	for _, key := range by.Gone {
+		delete(next.Items, key)
+	}
+	maps.Copy(next.Items, by.Items)
+	next.Kept = kept(s, next)
+	return next
+}
+
+// digests are those of the Assignments after the change, of those that there were before it.
+func (c change) digests(before map[string]fleet.Digest) map[string]fleet.Digest {
+	after := map[string]fleet.Digest{}
+	if !c.Base.IsZero() {
+		maps.Copy(after, before)
+	}
+	for _, key := range c.Gone {
+		delete(after, key)
+	}
+	maps.Copy(after, c.Items.Digests())
+	return after
+}
+
 // kept are the Assignments that are in neither: those kept before and those that left now, unless they left by a
 // tombstone.
 func kept(held, next State) map[string]Kept {
@@ -190,13 +217,15 @@ func kept(held, next State) map[string]Kept {
 	if result == nil {
 		result = map[string]Kept{}
 	}
-	for key, assignment := range held.Items {
-		if !isTombstone(assignment) {
-			result[key] = Kept{Epoch: held.ID.Epoch, Assignment: assignment}
+	for key := range result {
+		if _, named := next.Items[key]; named {
+			delete(result, key)
 		}
 	}
-	for key := range next.Items {
-		delete(result, key)
+	for key, assignment := range held.Items {
+		if _, stays := next.Items[key]; !stays && !isTombstone(assignment) {
+			result[key] = Kept{Epoch: held.ID.Epoch, Assignment: assignment}
+		}
 	}
 	return result
 }

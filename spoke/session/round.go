@@ -168,7 +168,7 @@ func (r *round) desired(ctx context.Context, message *spokev1.Desired) error {
 	c := r.client
 	c.mu.Lock()
 	changed, err := c.replica.receive(message, r.protocol, r.safeMode)
-	state := c.replica.held
+	state, by := c.replica.held, c.replica.latest
 	if err != nil || c.replica.pending == nil {
 		c.wantFull = err != nil
 	}
@@ -184,7 +184,7 @@ func (r *round) desired(ctx context.Context, message *spokev1.Desired) error {
 		return nil
 	}
 	// Kept before it is acted on: a restart must not fall behind it.
-	c.Records.Save(stateRecord, state)
+	c.keeper.keep(state, by)
 	c.metrics.accepted.Inc()
 	r.log.Info("desired state accepted", telemetry.KeyState, state.ID, "assignments", len(state.Items))
 	c.accept(ctx, state)

@@ -44,6 +44,8 @@ type Secret struct {
 	name    string
 	// turn orders the changes of this process: whoever has put something in may go on.
 	turn chan struct{}
+	// known is the Secret as it was written last, or read for that; nil: it has to be read. Who has the turn may use it.
+	known *corev1.Secret
 }
 
 // NewSecret returns the Store that is the Secret of that name.
@@ -60,8 +62,8 @@ func (s *Secret) Load(ctx context.Context) (Identity, error) {
 	return decodeIdentity(secret.Data)
 }
 
-// Update reads the Identity, changes it and writes it back where that changes anything, made when absent. When another
-// wrote in between, the error is a fleet.ErrConflict.
+// Update changes the Identity and writes it where that changes anything, made when absent. It is read first if it is not as it
+// was written last. When another wrote in between, the error is a fleet.ErrConflict.
 func (s *Secret) Update(ctx context.Context, change func(*Identity)) (Identity, error) {
 	select {
 	case s.turn <- struct{}{}:
@@ -69,10 +71,22 @@ func (s *Secret) Update(ctx context.Context, change func(*Identity)) (Identity, 
 	case <-ctx.Done():
 		return Identity{}, fmt.Errorf("write Secret %s: %w", s.name, context.Cause(ctx))
 	}
+	if s.known != nil {
+		changed, err := s.update(ctx, s.known, change)
+		if !errors.Is(err, fleet.ErrConflict) && !apierrors.IsNotFound(err) {
+			return changed, err
+		}
+	}
 	secret, err := s.get(ctx)
 	if err != nil {
 		return Identity{}, err
 	}
+	return s.update(ctx, secret, change)
+}
+
+// update changes the Identity that the Secret has.
+func (s *Secret) update(ctx context.Context, secret *corev1.Secret, change func(*Identity)) (Identity, error) {
+	s.known = nil
 	changed, err := decodeIdentity(secret.Data)
 	if err != nil {
 		return Identity{}, err
@@ -80,13 +94,15 @@ func (s *Secret) Update(ctx context.Context, change func(*Identity)) (Identity, 
 	change(&changed)
 	data := encodeIdentity(changed)
 	if maps.EqualFunc(data, secret.Data, func(a, b []byte) bool { return string(a) == string(b) }) {
+		s.known = secret
 		return changed, nil
 	}
-	secret.Data = data
-	if secret.ResourceVersion == "" {
-		_, err = s.secrets.Create(ctx, secret, metav1.CreateOptions{})
+	next := secret.DeepCopy()
+	next.Data = data
+	if next.ResourceVersion == "" {
+		next, err = s.secrets.Create(ctx, next, metav1.CreateOptions{})
 	} else {
-		_, err = s.secrets.Update(ctx, secret, metav1.UpdateOptions{})
+		next, err = s.secrets.Update(ctx, next, metav1.UpdateOptions{})
 	}
 	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
 		return Identity{}, fmt.Errorf("write Secret %s: %w: another wrote it", s.name, fleet.ErrConflict)
@@ -94,6 +110,7 @@ func (s *Secret) Update(ctx context.Context, change func(*Identity)) (Identity, 
 	if err != nil {
 		return Identity{}, fmt.Errorf("write Secret %s: %w", s.name, err)
 	}
+	s.known = next
 	return changed, nil
 }
 

@@ -20,8 +20,8 @@ import (
 
 // secrets are the API server's part: one Secret with a resourceVersion.
 type secrets struct {
-	secret *corev1.Secret
-	writes int
+	secret        *corev1.Secret
+	reads, writes int
 	// meanwhile runs after a Get, as another client would.
 	meanwhile func()
 }
@@ -29,6 +29,7 @@ type secrets struct {
 var secretResource = schema.GroupResource{Resource: "secrets"}
 
 func (s *secrets) Get(_ context.Context, name string, _ metav1.GetOptions) (*corev1.Secret, error) {
+	s.reads++
 	if s.meanwhile != nil {
 		defer s.meanwhile()
 	}
@@ -46,6 +47,9 @@ func (s *secrets) Create(_ context.Context, secret *corev1.Secret, _ metav1.Crea
 }
 
 func (s *secrets) Update(_ context.Context, secret *corev1.Secret, _ metav1.UpdateOptions) (*corev1.Secret, error) {
+	if s.secret == nil {
+		return nil, apierrors.NewNotFound(secretResource, secret.Name)
+	}
 	if s.secret.ResourceVersion != secret.ResourceVersion {
 		return nil, apierrors.NewConflict(secretResource, secret.Name, errors.New("changed"))
 	}
@@ -97,6 +101,35 @@ func TestSecretThatAnotherWroteIsNotOverwritten(t *testing.T) {
 		if !errors.Is(err, fleet.ErrConflict) || len(api.secret.Data) != 0 {
 			t.Errorf("%s meanwhile: %v, data %v", name, err, api.secret.Data)
 		}
+	}
+}
+
+func TestSecretIsReadAgainOnlyWhenItIsNotAsItWasWrittenLast(t *testing.T) {
+	t.Parallel()
+	api := &secrets{}
+	store := NewSecret(api, "s")
+	advance := func(version uint64) Identity {
+		t.Helper()
+		got, err := store.Update(t.Context(), func(i *Identity) { i.Mark = fleet.StateID{Epoch: 1, Version: version} })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	for version := range uint64(3) {
+		advance(version + 1)
+	}
+	if api.reads != 1 || api.writes != 3 {
+		t.Errorf("%d reads and %d writes of three changes", api.reads, api.writes)
+	}
+	theirs := someIdentity()
+	api.write(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "s"}, Data: encodeIdentity(theirs)})
+	if got := advance(8); got.ClusterID != theirs.ClusterID || got.Mark.Version != 8 {
+		t.Errorf("what another wrote is lost: %+v", got)
+	}
+	api.secret = nil
+	if got := advance(9); got.ClusterID != uuid.Nil || got.Mark.Version != 9 {
+		t.Errorf("what was deleted is back: %+v", got)
 	}
 }
 

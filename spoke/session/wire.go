@@ -1,6 +1,7 @@
 package session
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -63,6 +64,7 @@ func reportToWire(r fleet.Report) *spokev1.AssignmentReport {
 		HandledReconcileAt: clean(r.HandledReconcileAt),
 		ObservedAt:         timeToWire(r.ObservedAt),
 		DriftCorrections:   r.DriftCorrections,
+		Detail:             detailToWire(r.Detail),
 	}
 	for _, object := range r.NotReady[:min(len(r.NotReady), fleet.MaxNotReady)] {
 		wire.NotReady = append(wire.NotReady, &spokev1.ObjectStatus{
@@ -73,6 +75,22 @@ func reportToWire(r fleet.Report) *spokev1.AssignmentReport {
 		wire.HeldPrune = &spokev1.HeldPrune{Digest: held.Digest.Bytes(), Count: uint32(held.Count), Reason: clean(held.Reason)}
 	}
 	return wire
+}
+
+// detailToWire shortens what is too long, and leaves it out where that does not help: a report without it is better than none.
+func detailToWire(detail []byte) []byte {
+	if len(detail) <= fleet.MaxDetail {
+		return detail
+	}
+	var status fleet.HelmStatus
+	if json.Unmarshal(detail, &status) != nil {
+		return nil
+	}
+	status.Bound(fleet.MaxDetail)
+	if detail, err := json.Marshal(status); err == nil && len(detail) <= fleet.MaxDetail {
+		return detail
+	}
+	return nil
 }
 
 var stages = map[fleet.Stage]spokev1.Stage{

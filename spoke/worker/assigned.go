@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/flux"
 )
 
 // Assigned is an Assignment as the desired state has it.
@@ -16,6 +17,32 @@ type Assigned struct {
 	Kept bool
 	// Err says why the Assignment is not understood, as when it is a newer hub's. What is there stays.
 	Err error
+
+	// release and run are the digests of what is to run, if a worker has taken it: they are asked for all the time.
+	release, run fleet.Digest
+}
+
+// named has the digests of what is to run at hand.
+func (a Assigned) named() Assigned {
+	a.release = a.Release.Digest()
+	a.run = fleet.RunDigest(a.release, a.Binding.Digest())
+	return a
+}
+
+// RunDigest names what is to run.
+func (a Assigned) RunDigest() fleet.Digest {
+	if a.run.IsZero() {
+		a = a.named()
+	}
+	return a.run
+}
+
+// releaseDigest names the Release.
+func (a Assigned) releaseDigest() fleet.Digest {
+	if a.release.IsZero() {
+		a = a.named()
+	}
+	return a.release
 }
 
 // generation numbers what an Assignment says. Generations of a new epoch have nothing to do with those before.
@@ -42,6 +69,20 @@ func (a Assigned) retryInterval() time.Duration {
 	return cmp.Or(a.RetryInterval, a.interval())
 }
 func (a Assigned) timeout() time.Duration { return cmp.Or(a.Timeout, defaultTimeout) }
+
+// passTime bounds a pass or a removal.
+func (a Assigned) passTime() time.Duration {
+	if a.App.Kind != flux.HelmReleaseKind {
+		return max(a.timeout(), minPassTime)
+	}
+	// Helm waits by itself, in each thing that it does. In one pass that may be all of these.
+	h := a.Helm
+	bound := minPassTime + helmWait
+	for _, timeout := range []time.Duration{h.Uninstall, max(h.Install, h.Upgrade), h.Test, max(h.Rollback, h.Uninstall)} {
+		bound += cmp.Or(timeout, a.timeout())
+	}
+	return bound
+}
 
 // tombstone reports whether the Assignment is to end.
 func (a Assigned) tombstone() bool { return a.State == fleet.Removed }

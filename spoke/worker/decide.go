@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/flux"
 )
 
 // step is what a worker does next.
@@ -45,10 +46,11 @@ type progress struct {
 // outcome is how a pass or a removal ended.
 type outcome struct {
 	step step
-	// generation, run (a fleet.RunDigest) and approved are what it was told.
+	// generation, run (a fleet.RunDigest), approved and controls (those of the spec) are what it was told.
 	generation generation
 	run        fleet.Digest
 	approved   fleet.Digest
+	controls   fleet.Controls
 	verify     bool
 	// removed says that a removal is done, brought that a pass was of something else than the one before it.
 	removed      bool
@@ -96,6 +98,8 @@ func decide(now time.Time, want Assigned, p progress) decision {
 		return decision{step: pass, verify: last.failure != nil && last.verify, at: last.began.Add(wokenPause)}
 	case last.failure != nil && last.failure.Reason == fleet.ReasonManagedByFlux && p.nudged:
 		return decision{step: pass, verify: last.verify, at: last.ended.Add(nudgedPause)} // Flux may have let go
+	case last.failure != nil && last.controls != want.OfSpec():
+		return decision{step: pass, verify: last.verify, at: now} // as in Flux: under another timeout it may succeed
 	case last.failure != nil:
 		return decision{step: pass, verify: last.verify, at: last.ended.Add(last.spreadOver(retryPause(want, last)))}
 	case p.flux, p.incomplete:
@@ -135,6 +139,9 @@ func decideRemoval(now time.Time, want Assigned, p progress) decision {
 // App says, as in Flux. So it is for a terminal failure too: what an admission policy refuses it takes once that is
 // mended in the cluster, and nothing tells the spoke.
 func retryPause(want Assigned, last *outcome) time.Duration {
+	if last.failure.RetryAfter > 0 {
+		return last.failure.RetryAfter
+	}
 	if last.failure.Transient {
 		return min(firstPause<<min(last.failures-1, 10), longestPause, want.retryInterval())
 	}
@@ -145,10 +152,17 @@ func (o *outcome) spreadOver(d time.Duration) time.Duration {
 	return d + time.Duration(o.spread*float64(d))
 }
 
-// overtakes reports whether a pass or removal that runs for one Assignment is pointless under another.
+// overtakes reports whether a pass or removal that runs for one Assignment is pointless under another. What Helm has begun
+// for an App that is suspended meanwhile it ends, as in Flux: cut short, it would leave a failed release.
 func overtakes(running, want Assigned) bool {
 	return running.tombstone() != want.tombstone() ||
 		running.tombstone() && running.generation() != want.generation() ||
 		running.RunDigest() != want.RunDigest() ||
-		!running.Suspend && want.Suspend && !want.tombstone()
+		!running.Suspend && want.Suspend && !want.tombstone() && want.App.Kind != flux.HelmReleaseKind
+}
+
+// spares reports whether what is begun in a pass that is overtaken is to come to its end: an action of Helm's, as in Flux. Cut
+// short, it would leave a failed release, and its hooks' Jobs at work beside those of the next. Who removes an App waits for none.
+func spares(running, want Assigned) bool {
+	return running.App.Kind == flux.HelmReleaseKind && running.tombstone() == want.tombstone()
 }

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -33,7 +34,7 @@ func removed(n byte) Assigned {
 // ended is the outcome of a step for an Assignment, ten seconds ago.
 func ended(s step, want Assigned, failure *Failure, failures int) *outcome {
 	return &outcome{
-		step: s, generation: want.generation(), run: want.RunDigest(), approved: want.ApprovedPrune,
+		step: s, generation: want.generation(), run: want.RunDigest(), approved: want.ApprovedPrune, controls: want.OfSpec(),
 		ended: t0.Add(-10 * time.Second), failure: failure, failures: failures,
 	}
 }
@@ -87,6 +88,8 @@ func TestNextStepFollowsFromTheAssignmentAndWhatWasDone(t *testing.T) {
 		"failed over and over":         {a, progress{last: ended(pass, a, transient, 40)}, decision{step: pass, at: in(30 * time.Second)}},
 		"failed for good":              {a, progress{last: ended(pass, a, terminal, 1)}, decision{step: pass, at: in(2 * time.Minute)}},
 		"failed, no retry interval":    {plain, progress{last: ended(pass, plain, terminal, 1)}, decision{step: pass, at: in(10 * time.Minute)}},
+		"failed, another timeout":      {assigned(1, func(a *Assigned) { a.Helm.Upgrade = time.Hour }), progress{last: ended(pass, a, terminal, 1)}, decision{step: pass, at: t0}},
+		"done, another timeout":        {assigned(1, func(a *Assigned) { a.Helm.Upgrade = time.Hour }), progress{last: ended(pass, a, nil, 0)}, decision{step: pass, verify: true, at: in(time.Hour)}},
 		"Flux has it":                  {a, progress{last: ended(pass, a, flux, 1)}, decision{step: pass, at: in(2 * time.Minute)}},
 		"Flux has taken it":            {a, progress{last: ended(pass, a, nil, 0), flux: true}, decision{step: pass, at: t0}},
 		"Flux may have let go":         {a, progress{last: ended(pass, a, flux, 1), nudged: true}, decision{step: pass, at: in(time.Second)}},
@@ -140,5 +143,42 @@ func TestPassIsCutOffOnlyByWhatMakesItPointless(t *testing.T) {
 		if got := overtakes(c.running, c.want); got != c.overtaken {
 			t.Errorf("%s: overtaken %t", name, got)
 		}
+	}
+}
+
+func TestThePassOfAHelmReleaseMayTakeWhatHelmMayWait(t *testing.T) {
+	t.Parallel()
+	of := func(kind string) Assigned {
+		a := Assigned{Assignment: fleet.Assignment{App: fleet.Key{Home: fleet.HubHome, Kind: kind, Namespace: "apps", Name: "a"}}}
+		a.Timeout = time.Minute
+		a.Helm = fleet.HelmControls{Install: time.Hour, Upgrade: 2 * time.Hour, Uninstall: 3 * time.Hour}
+		return a
+	}
+	if got := of("Kustomization").passTime(); got != minPassTime {
+		t.Errorf("of a Kustomization: %s, want %s", got, minPassTime)
+	}
+	// Uninstall what had another name, upgrade, test, and uninstall because that failed.
+	if got, want := of("HelmRelease").passTime(), minPassTime+helmWait+3*time.Hour+2*time.Hour+time.Minute+3*time.Hour; got != want {
+		t.Errorf("of a HelmRelease: %s, want %s", got, want)
+	}
+}
+
+func TestWhatHelmHasBegunIsNotCutShortBySuspension(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[string]bool{"Kustomization": true, "HelmRelease": false} {
+		running := Assigned{Assignment: fleet.Assignment{App: fleet.Key{Home: fleet.HubHome, Kind: kind, Namespace: "apps", Name: "a"}, Generation: 1}}
+		suspended := running
+		suspended.Suspend = true
+		if got := overtakes(running, suspended); got != want {
+			t.Errorf("%s: overtaken is %t, want %t", kind, got, want)
+		}
+	}
+}
+
+func TestAFailureSaysWhenItIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	failure := failureOf(fmt.Errorf("deploy: %w", &Failure{Err: errors.New("no"), Transient: true, RetryAfter: 7 * time.Minute}), "")
+	if got := retryPause(Assigned{}, &outcome{failure: failure, failures: 3}); got != 7*time.Minute {
+		t.Errorf("tried again after %s, want 7m", got)
 	}
 }

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -101,14 +102,14 @@ func judge(ready *expr.Ready, self, dep standing) string {
 // object is the App as expressions see it: the declared object, with the status that it has in this cluster.
 func (s standing) object() (map[string]any, error) {
 	if s.Declared == nil {
-		return nil, fmt.Errorf("the hub has not sent the declaration of %s", s.App.Words())
+		return nil, fmt.Errorf("the hub has not sent the declaration of %s: it comes with what is assigned, where both fit into one message", s.App.Words())
 	}
 	var spec any
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(s.Declared.Spec, &spec); err != nil {
 		return nil, fmt.Errorf("the declaration of %s is not understood: %w", s.App.Words(), err)
 	}
 	return map[string]any{
-		"apiVersion": flux.KustomizeAPIVersion,
+		"apiVersion": apiVersions[s.App.Kind],
 		"kind":       s.App.Kind,
 		"metadata": map[string]any{
 			"name": s.App.Name, "namespace": s.App.Namespace, "generation": s.Declared.Generation,
@@ -119,20 +120,36 @@ func (s standing) object() (map[string]any, error) {
 	}, nil
 }
 
+var apiVersions = map[string]string{flux.KustomizationKind: flux.KustomizeAPIVersion, flux.HelmReleaseKind: flux.HelmAPIVersion}
+
 // status is that of the App in this cluster. Revisions are the hub's to know.
 func (s standing) status() map[string]any {
+	status := map[string]any{}
+	var helm fleet.HelmStatus
+	if s.App.Kind == flux.HelmReleaseKind && len(s.report.Detail) > 0 {
+		// Its own conditions are among the others, as in Flux. What is not understood is not there.
+		_ = kjson.UnmarshalCaseSensitivePreserveInts(s.report.Detail, &status)
+		_ = json.Unmarshal(s.report.Detail, &helm)
+		for _, name := range []string{"released", "testSuccess", "remediated", "drifted", "stalled"} {
+			delete(status, name)
+		}
+	}
 	conditions := []any{}
 	for _, c := range []struct {
 		name string
 		fleet.Condition
-	}{{"Ready", s.report.Ready}, {"Healthy", s.report.Healthy}} {
+	}{
+		{"Ready", s.report.Ready}, {"Healthy", s.report.Healthy}, {"Released", helm.Released}, {"TestSuccess", helm.TestSuccess},
+		{"Remediated", helm.Remediated}, {"Drifted", helm.Drifted}, {"Stalled", helm.Stalled},
+	} {
 		if c.Status != "" {
 			conditions = append(conditions, map[string]any{
 				"type": c.name, "status": string(c.Status), "reason": c.Reason, "message": c.Message,
 			})
 		}
 	}
-	return map[string]any{"observedGeneration": s.observed(), "conditions": conditions}
+	status["observedGeneration"], status["conditions"] = s.observed(), conditions
+	return status
 }
 
 // observed is the generation of the declaration that the status is about; -1: of none, as in Flux.

@@ -116,6 +116,25 @@ func TestDependencyThatIsNotInTheClusterIsNamedWithTheWayOut(t *testing.T) {
 	})
 }
 
+func TestDependentLooksAgainWhenItsDependencyComesOrGoes(t *testing.T) {
+	bubble(t, func(b *bench) {
+		a, d := b.assignment("a", "one", nil), b.dependent("one", nil)
+		a.Suspend = true // it never gets ready
+		b.set(d)
+		b.waits(d.App, "dependency Kustomization/apps/a is not in this cluster")
+		b.set(a, d)
+		b.waits(d.App, "dependency Kustomization/apps/a is not ready")
+		kept := a
+		kept.Kept = true
+		for _, without := range [][]Assigned{{kept, d}, {d}} {
+			b.set(without...)
+			b.waits(d.App, "dependency Kustomization/apps/a is not in this cluster")
+			b.set(a, d)
+			b.waits(d.App, "dependency Kustomization/apps/a is not ready")
+		}
+	})
+}
+
 func TestEveryPassWaitsAndADeletionDoesNot(t *testing.T) {
 	bubble(t, func(b *bench) {
 		a, d := b.assignment("a", "one", nil), b.dependent("one", nil)

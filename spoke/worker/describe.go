@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -26,10 +28,23 @@ type Status struct {
 	DriftCorrections uint64
 	// ManagedByFlux says that a Flux in the cluster manages the App, unsuspended: passes are refused.
 	ManagedByFlux bool
+	// Ready says in the words of the App's kind what it is like when all is well (True), or what is being done (Unknown).
+	// Zero: there are none. An engine that has some tells people of what is well itself.
+	Ready fleet.Condition
+	// Detail is the Report's.
+	Detail json.RawMessage
 }
 
 // runDigest names what was applied last.
 func (s Status) runDigest() fleet.Digest { return fleet.RunDigest(s.Applied, s.Bound) }
+
+// doing is what is being done; empty: the engine does not say.
+func (s Status) doing() string {
+	if s.Ready.Status == fleet.Unknown {
+		return s.Ready.Message
+	}
+	return ""
+}
 
 // view is all that a report is made of.
 type view struct {
@@ -57,7 +72,7 @@ const shownAfter = 3
 
 // describe says how an Assignment is doing. The report holds until next, if nothing else moves; zero: for ever.
 func describe(v view) (report fleet.Report, next time.Time) {
-	release := v.want.Release.Digest()
+	release := v.want.releaseDigest()
 	report = fleet.Report{
 		App:                v.want.App,
 		Epoch:              v.want.Epoch,
@@ -74,6 +89,7 @@ func describe(v view) (report fleet.Report, next time.Time) {
 		HandledReconcileAt: v.handled,
 		ObservedAt:         v.now,
 		DriftCorrections:   v.status.DriftCorrections,
+		Detail:             v.status.Detail,
 	}
 	if report.HeldPrune != nil {
 		report.Waiting = fleet.WaitingPruneHeld
@@ -143,7 +159,7 @@ func describeActive(report *fleet.Report, v view) (next time.Time) {
 	if !attempted && !inPlace {
 		report.Stage, report.Ready = fleet.StageReceived, condition(fleet.Unknown, fleet.ReasonProgressing, "Waiting to be applied")
 		if v.applying {
-			report.Stage, report.Ready = fleet.StageApplying, condition(fleet.Unknown, fleet.ReasonProgressing, "Applying")
+			report.Stage, report.Ready = fleet.StageApplying, condition(fleet.Unknown, fleet.ReasonProgressing, cmp.Or(v.status.doing(), "Applying"))
 		}
 		return time.Time{}
 	}
@@ -153,6 +169,9 @@ func describeActive(report *fleet.Report, v view) (next time.Time) {
 // describeHealth is for an App whose objects are all applied.
 func describeHealth(report *fleet.Report, v view) (next time.Time) {
 	applied := condition(fleet.True, fleet.ReasonSucceeded, fmt.Sprintf("Applied release %s", short(report.Release)))
+	if v.status.Ready.Status == fleet.True {
+		applied = v.status.Ready
+	}
 	if v.status.Healthy.Status == fleet.True {
 		report.Stage, report.Ready = fleet.StageSettled, applied
 		report.Converged = report.HeldPrune == nil && (v.last == nil || v.last.failure == nil)
@@ -211,7 +230,7 @@ func describeRemoval(report *fleet.Report, v view) {
 		return
 	}
 	if !last.failure.Transient || last.failures >= shownAfter {
-		report.Ready = condition(fleet.False, fleet.ReasonPruneFailed, last.failure.Error())
+		report.Ready = condition(fleet.False, cmp.Or(last.failure.Reason, fleet.ReasonPruneFailed), last.failure.Error())
 	}
 }
 

@@ -26,6 +26,7 @@ func TestReportSaysWhatFluxWouldAndMore(t *testing.T) {
 	}
 	broken := &Failure{Err: errors.New("Deployment/apps/web: invalid"), Reason: fleet.ReasonFailed, Terminal: true}
 	unreachable := &Failure{Err: errors.New("429"), Reason: fleet.ReasonFailed, Transient: true}
+	noUninstall := &Failure{Err: errors.New("Pod/apps/a: webhook"), Reason: "UninstallFailed"}
 	noPrune := &Failure{Err: errors.New("ConfigMap/apps/a: webhook"), Reason: fleet.ReasonPruneFailed}
 	newer := assigned(2, func(a *Assigned) { a.Err = errors.New("state \"Frozen\"") })
 	type says struct {
@@ -57,6 +58,8 @@ func TestReportSaysWhatFluxWouldAndMore(t *testing.T) {
 		"sick, no wait":             {view{want: a, status: at(a, sick)}, says{stage: fleet.StageFailed, ready: fleet.True, reason: fleet.ReasonSucceeded}},
 		"sick, wait":                {view{want: waiting, status: at(waiting, sick)}, says{stage: fleet.StageFailed, ready: fleet.False, reason: fleet.ReasonHealthCheckFailed, message: "ErrImagePull"}},
 		"failed":                    {view{want: a, status: at(a, healthy), progress: progress{last: ended(pass, a, broken, 1)}}, says{stage: fleet.StageFailed, ready: fleet.False, reason: fleet.ReasonFailed, message: "web: invalid", terminal: true}},
+		"applying, in its words":    {view{want: a, applying: true, status: Status{Ready: condition(fleet.Unknown, "Progressing", "Running install")}}, says{stage: fleet.StageApplying, ready: fleet.Unknown, reason: fleet.ReasonProgressing, message: "Running install"}},
+		"healthy, in its words":     {view{want: a, status: Status{Applied: a.Release.Digest(), Healthy: healthy, Ready: condition(fleet.True, "InstallSucceeded", "installed")}}, says{stage: fleet.StageSettled, ready: fleet.True, reason: "InstallSucceeded", message: "installed", converged: true}},
 		"not reached once":          {view{want: a, progress: progress{last: ended(pass, a, unreachable, 1)}}, says{stage: fleet.StageApplying, ready: fleet.Unknown, reason: fleet.ReasonProgressing, message: "429"}},
 		"not reached, in place":     {view{want: a, status: at(a, healthy), progress: progress{last: ended(pass, a, unreachable, 1)}}, says{stage: fleet.StageSettled, ready: fleet.True, reason: fleet.ReasonSucceeded}},
 		"not reached for long":      {view{want: a, progress: progress{last: ended(pass, a, unreachable, 3)}}, says{stage: fleet.StageFailed, ready: fleet.False, reason: fleet.ReasonFailed, message: "429"}},
@@ -68,6 +71,7 @@ func TestReportSaysWhatFluxWouldAndMore(t *testing.T) {
 		"removing":                  {view{want: removed(2), status: at(a, healthy)}, says{stage: fleet.StageRemoving, ready: fleet.Unknown, reason: fleet.ReasonProgressing}},
 		"removal held":              {view{want: removed(2), status: Status{HeldPrune: held}}, says{stage: fleet.StageRemoving, ready: fleet.Unknown, reason: fleet.ReasonProgressing, waiting: fleet.WaitingPruneHeld}},
 		"removal failed":            {view{want: removed(2), progress: progress{last: ended(remove, removed(2), noPrune, 1)}}, says{stage: fleet.StageRemoving, ready: fleet.False, reason: fleet.ReasonPruneFailed, message: "webhook"}},
+		"uninstall failed":          {view{want: removed(2), progress: progress{last: ended(remove, removed(2), noUninstall, 1)}}, says{stage: fleet.StageRemoving, ready: fleet.False, reason: "UninstallFailed", message: "webhook"}},
 		"removed":                   {view{want: removed(2), progress: progress{removed: removed(2).generation()}}, says{stage: fleet.StageRemoved, ready: fleet.Unknown, reason: fleet.ReasonProgressing}},
 		"not understood":            {view{want: a, status: at(a, healthy), unreadable: &newer}, says{stage: fleet.StageFailed, ready: fleet.False, reason: fleet.ReasonFailed, message: "Frozen", terminal: true}},
 	} {

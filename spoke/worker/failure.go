@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/run"
@@ -17,6 +18,8 @@ type Failure struct {
 	// Transient failures are retried soon, and shown as failures only when they go on. Terminal ones are not expected
 	// to go away before something changes.
 	Transient, Terminal bool
+	// RetryAfter is when it is to be tried again; zero: as the App says, or soon, if Transient.
+	RetryAfter time.Duration
 }
 
 // Error is the error's.
@@ -36,7 +39,7 @@ func failureOf(err error, reason string) *Failure {
 	result := &Failure{Err: err, Reason: reason}
 	var told *Failure
 	if errors.As(err, &told) {
-		result.Transient, result.Terminal = told.Transient, told.Terminal
+		result.Transient, result.Terminal, result.RetryAfter = told.Transient, told.Terminal, told.RetryAfter
 		if told.Reason != "" {
 			result.Reason = told.Reason
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -46,7 +47,7 @@ func newEngine() *engine {
 	return &engine{status: map[fleet.Key]Status{}, applied: map[fleet.Key][]fleet.Digest{}, calls: make(chan call, 1000), suspended: map[fleet.Key]bool{}}
 }
 
-func (e *engine) Ready(ctx context.Context) error {
+func (e *engine) Ready(ctx context.Context, _ fleet.Key) error {
 	e.mu.Lock()
 	ready := e.ready
 	e.mu.Unlock()
@@ -209,10 +210,11 @@ func (r *records) Load(name string, into any) bool {
 	return r.content[name] != nil && json.Unmarshal(r.content[name], into) == nil
 }
 
-func (r *records) Save(name string, value any) {
+func (r *records) Save(name string, value any) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.content[name], _ = json.Marshal(value)
+	return true
 }
 
 func (r *records) Remove(name string) {
@@ -240,6 +242,8 @@ type bench struct {
 
 	pool *Pool
 	stop func()
+	// assigned is what was set last.
+	assigned map[fleet.Key]*Assigned
 }
 
 type built struct {
@@ -337,11 +341,15 @@ func (b *bench) assignment(name, what string, edit func(*Assigned)) Assigned {
 	return a
 }
 
+// set assigns these. What is as it was stays in place, as with every state that the spoke accepts.
 func (b *bench) set(assigned ...Assigned) {
-	all := map[fleet.Key]Assigned{}
+	all := map[fleet.Key]*Assigned{}
 	for _, a := range assigned {
-		all[a.App] = a
+		if all[a.App] = b.assigned[a.App]; all[a.App] == nil || !reflect.DeepEqual(*all[a.App], a) {
+			all[a.App] = &a
+		}
 	}
+	b.assigned = maps.Clone(all)
 	b.pool.Set(all)
 }
 

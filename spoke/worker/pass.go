@@ -17,6 +17,9 @@ const (
 	// minPassTime is what a pass may always take; an App's timeout bounds the wait for health, not the writing of many
 	// objects.
 	minPassTime = 5 * time.Minute
+	// helmWait is how long a pass of a HelmRelease may wait for a chart's hooks, each of which may take a timeout of its own. What
+	// is cut short here is no failure, and would be again.
+	helmWait = 24 * time.Hour
 	// readyTime is how long a pass waits for the engine before it fails, to say so.
 	readyTime = 45 * time.Second
 	// supersededPause is how long a pass that is overtaken at the hub waits for the Assignment that did it, before the
@@ -32,6 +35,7 @@ func (w *worker) start(ctx context.Context) {
 	if !w.pool.Records.Load(recordName(w.app), &saved) || saved.App != w.app {
 		return
 	}
+	saved.run = saved.runDigest()
 	w.record, w.progress.handled = saved, saved.HandledReconcileAt
 	w.pin(w.decoded(saved.Release.Manifest)) // before another App's first blob drops what this one needs
 	w.take()
@@ -53,7 +57,7 @@ func (w *worker) start(ctx context.Context) {
 func (w *worker) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTime)
 	defer cancel()
-	if err := w.pool.Engine.Ready(ctx); err != nil {
+	if err := w.pool.Engine.Ready(ctx, w.app); err != nil {
 		return fmt.Errorf("the cluster is not known yet: %w", err)
 	}
 	return nil
@@ -78,9 +82,10 @@ func (w *worker) load(ctx context.Context, applied record) {
 	}
 }
 
-// carryOut makes a pass or a removal and says what came of it. applied is what the App had before.
-func (w *worker) carryOut(ctx context.Context, want Assigned, d decision, applied record) (o outcome) {
-	o = outcome{step: d.step, generation: want.generation(), run: want.RunDigest(), approved: want.ApprovedPrune, verify: d.verify}
+// carryOut makes a pass or a removal and says what came of it. applied is what the App had before. What Helm has begun may go on
+// within that context.
+func (w *worker) carryOut(ctx, within context.Context, want Assigned, d decision, applied record) (o outcome) {
+	o = outcome{step: d.step, generation: want.generation(), run: want.RunDigest(), approved: want.ApprovedPrune, controls: want.OfSpec(), verify: d.verify}
 	reason := ""
 	err := run.Recover(ctx, func(ctx context.Context) (err error) {
 		if d.step == pass {
@@ -92,18 +97,18 @@ func (w *worker) carryOut(ctx context.Context, want Assigned, d decision, applie
 		if err != nil {
 			return err
 		}
-		defer release()
-		ctx, cancel := context.WithTimeout(ctx, max(want.timeout(), minPassTime))
-		defer cancel()
+		s := newSpell(ctx, within, want, release)
+		defer s.end()
 		o.began = time.Now()
 		if d.step == remove {
 			reason = fleet.ReasonPruneFailed
-			o.removed, err = w.pool.Engine.Remove(ctx, Removal{
+			o.removed, err = w.pool.Engine.Remove(s.ctx, Removal{
 				App: w.app, Tombstone: *want.Tombstone, Release: want.Release, ApprovedPrune: want.ApprovedPrune, Timeout: want.timeout(),
+				Controls: want.Controls, Waits: s.wait,
 			})
 			return err
 		}
-		return w.pass(ctx, want, d.verify, applied, &reason)
+		return w.pass(s, want, d.verify, applied, &reason)
 	})
 	if errors.Is(err, ErrSuperseded) {
 		w.log.Debug("overtaken at the hub; waiting for the newer Assignment", telemetry.KeyErr, err)
@@ -120,7 +125,8 @@ func (w *worker) carryOut(ctx context.Context, want Assigned, d decision, applie
 }
 
 // pass gets the Manifest and has it deployed. A blob that turns out to be corrupt on the way is fetched, once.
-func (w *worker) pass(ctx context.Context, want Assigned, verify bool, applied record, reason *string) error {
+func (w *worker) pass(s *spell, want Assigned, verify bool, applied record, reason *string) error {
+	ctx := s.ctx
 	w.load(ctx, applied)
 	for try := 0; ; try++ {
 		*reason = fleet.ReasonArtifactFailed
@@ -133,6 +139,7 @@ func (w *worker) pass(ctx context.Context, want Assigned, verify bool, applied r
 		w.wake.Set()
 		err = w.pool.Engine.Deploy(ctx, Target{
 			App: w.app, Release: want.Release, Manifest: m, Binding: want.Binding, ApprovedPrune: want.ApprovedPrune, Verify: verify,
+			Controls: want.Controls, Within: s.within, Waits: s.wait,
 		})
 		if err == nil || w.pool.Engine.Status(w.app).runDigest() == want.RunDigest() {
 			w.loaded = true

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -30,6 +29,14 @@ type Target struct {
 	Binding       fleet.Binding
 	ApprovedPrune fleet.Digest
 	Verify        bool
+	// Controls are the Assignment's.
+	Controls fleet.Controls
+	// Within is how long what Helm has begun may go on: where a pass is overtaken, that comes to its end. It ends with the pass
+	// otherwise.
+	Within context.Context
+	// Waits is to be called before the pass waits for others of its kind, and what it returns after: meanwhile it has no place,
+	// and no time of its own goes by.
+	Waits func() (over func())
 }
 
 // Removal is how an App is to end.
@@ -41,12 +48,16 @@ type Removal struct {
 	ApprovedPrune fleet.Digest
 	// Timeout bounds the wait for the objects to be gone, where the tombstone waits.
 	Timeout time.Duration
+	// Controls are the Assignment's.
+	Controls fleet.Controls
+	// Waits is that of a pass.
+	Waits func() (over func())
 }
 
 // Engine makes the cluster have what it should.
 type Engine interface {
-	// Ready waits until the cluster is known well enough for a pass or a Load, so that neither waits for that.
-	Ready(ctx context.Context) error
+	// Ready waits until the cluster is known well enough for a pass or a Load of an App, so that neither waits for that.
+	Ready(ctx context.Context, app fleet.Key) error
 	// Deploy is one pass; it does not wait for health. Remove carries out a tombstone and is called until it is done.
 	Deploy(ctx context.Context, target Target) error
 	Remove(ctx context.Context, removal Removal) (done bool, err error)
@@ -73,7 +84,7 @@ type Blobs interface {
 // Records keep what a restart should find again, and may be lost.
 type Records interface {
 	Load(name string, into any) bool
-	Save(name string, value any)
+	Save(name string, value any) (kept bool)
 	Remove(name string)
 }
 
@@ -106,7 +117,7 @@ type Pool struct {
 	moved   run.Wake
 
 	mu       sync.Mutex
-	assigned map[fleet.Key]Assigned // nil until Set is called
+	assigned map[fleet.Key]*Assigned // nil until Set is called
 	workers  map[fleet.Key]*worker
 	// reports are the last ones of every App.
 	reports map[fleet.Key]fleet.Report
@@ -159,10 +170,11 @@ func (p *Pool) Run(ctx context.Context) error {
 }
 
 // Set says what is assigned: all that the desired state names, and all that is kept. An Assignment that is not there
-// any more is forgotten; nothing happens to its objects.
-func (p *Pool) Set(assigned map[fleet.Key]Assigned) {
+// any more is forgotten; nothing happens to its objects. The map is the Pool's from then on, and what it points to stays as it
+// is: what was there before is not looked at again.
+func (p *Pool) Set(assigned map[fleet.Key]*Assigned) {
 	p.mu.Lock()
-	p.assigned = maps.Clone(assigned)
+	p.assigned = assigned
 	p.mu.Unlock()
 	p.moved.Set()
 }
@@ -171,8 +183,11 @@ func (p *Pool) Set(assigned map[fleet.Key]Assigned) {
 func (p *Pool) Assigned(app fleet.Key) (Assigned, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	assigned, has := p.assigned[app]
-	return assigned, has
+	assigned := p.assigned[app]
+	if assigned == nil {
+		return Assigned{}, false
+	}
+	return *assigned, true
 }
 
 // Changed says that the engine's status of an App is another one.
@@ -222,28 +237,33 @@ func (p *Pool) Unknown() []fleet.Key {
 	return unknown
 }
 
-// arrange starts a worker for what is assigned newly, tells the others what they are to do now, and ends those whose
-// Assignment is gone.
+// arrange starts a worker for what is assigned newly, tells those what they are to do now whose Assignment may have changed,
+// and ends those whose Assignment is gone. Who depends on any of these looks again too.
 func (p *Pool) arrange(ctx context.Context, working *sync.WaitGroup) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for app, assigned := range p.assigned {
-		w := p.workers[app]
-		if w == nil {
+		w, works := p.workers[app]
+		if !works {
 			w = newWorker(p, app)
 			p.workers[app] = w
-			running, cancel := context.WithCancel(ctx)
-			w.cancel = cancel
-			before := p.ending[app]
-			delete(p.ending, app)
-			working.Go(func() {
-				if before != nil {
-					<-before
-				}
-				w.run(running)
-			})
 		}
-		w.assign(assigned)
+		if w.assign(assigned) {
+			p.wakeDependents(app)
+		}
+		if works {
+			continue
+		}
+		running, cancel := context.WithCancel(ctx)
+		w.cancel = cancel
+		before := p.ending[app]
+		delete(p.ending, app)
+		working.Go(func() {
+			if before != nil {
+				<-before
+			}
+			w.run(running)
+		})
 	}
 	for app, w := range p.workers {
 		if _, stays := p.assigned[app]; !stays {
@@ -251,6 +271,7 @@ func (p *Pool) arrange(ctx context.Context, working *sync.WaitGroup) {
 			w.cancel()
 			delete(p.workers, app)
 			p.ending[app] = w.ended
+			p.wakeDependents(app)
 			if !w.removed.Load() {
 				p.strays[app] = true // it left before its tombstone was done
 			}

@@ -82,6 +82,32 @@ func TestOnlyAChangedControlStartsNoPassAndIsReported(t *testing.T) {
 	})
 }
 
+func TestOnlyWhoseAssignmentChangedIsLookedAt(t *testing.T) {
+	bubble(t, func(b *bench) {
+		a, other := b.assignment("a", "one", nil), b.assignment("other", "two", nil)
+		b.set(a, other)
+		b.next("deploy")
+		b.next("deploy")
+		synctest.Wait()
+		looks := func(then ...Assigned) int {
+			before := b.engine.asked
+			b.set(then...)
+			synctest.Wait()
+			return b.engine.asked - before
+		}
+		if n := looks(a, other); n != 0 {
+			b.Errorf("%d looks for nothing", n)
+		}
+		a.Generation, a.Interval = 2, time.Hour
+		if n := looks(a, other); n != 1 {
+			b.Errorf("%d looks for a change of one", n)
+		}
+		if r := b.last(a.App); r.Generation != 2 {
+			b.Errorf("reported %+v", r)
+		}
+	})
+}
+
 func TestRequestIsServedByAFullPassEvenIfNothingChanged(t *testing.T) {
 	bubble(t, func(b *bench) {
 		a := b.assignment("a", "one", nil)

@@ -28,6 +28,9 @@ type record struct {
 	Settled bool          `json:"settled,omitempty"`
 	// HandledReconcileAt is the last reconcile request that a pass has served.
 	HandledReconcileAt string `json:"handledReconcileAt,omitempty"`
+
+	// run is what runDigest returned before; zero: nothing yet.
+	run fleet.Digest
 }
 
 func (r record) same(o record) bool {
@@ -36,7 +39,10 @@ func (r record) same(o record) bool {
 
 // runDigest names what was applied last.
 func (r record) runDigest() fleet.Digest {
-	return fleet.RunDigest(r.Release.Digest(), r.Binding.Digest())
+	if r.run.IsZero() {
+		return fleet.RunDigest(r.Release.Digest(), r.Binding.Digest())
+	}
+	return r.run
 }
 
 // worker carries out one Assignment. Its fields without a comment on sharing belong to the goroutine of run.
@@ -56,8 +62,10 @@ type worker struct {
 
 	mu sync.Mutex
 	// given is the newest Assignment; shared.
-	given Assigned
+	given *Assigned
 
+	// taken is the one that want, or unreadable, was made of.
+	taken      *Assigned
 	want       Assigned
 	unreadable *Assigned
 	progress   progress
@@ -102,7 +110,9 @@ func (c *clock) restart(now time.Time) {
 type running struct {
 	want   Assigned
 	cancel context.CancelCauseFunc
-	done   chan outcome
+	// overtake cancels it but for what Helm has begun.
+	overtake context.CancelCauseFunc
+	done     chan outcome
 }
 
 // errOvertaken is why a pass is cancelled that has become pointless.
@@ -112,12 +122,16 @@ func newWorker(p *Pool, app fleet.Key) *worker {
 	return &worker{pool: p, app: app, log: p.Log.With(telemetry.KeyApp, app), wake: run.NewWake(), ended: make(chan struct{})}
 }
 
-// assign gives the worker its newest Assignment.
-func (w *worker) assign(assigned Assigned) {
+// assign gives the worker its newest Assignment, and reports whether it may be another one than before.
+func (w *worker) assign(assigned *Assigned) bool {
 	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.given == assigned {
+		return false
+	}
 	w.given = assigned
-	w.mu.Unlock()
 	w.wake.Set()
+	return true
 }
 
 // run works until ctx ends. Then what is under way is cancelled and waited for.
@@ -176,7 +190,11 @@ func (w *worker) look(ctx context.Context, now time.Time) time.Time {
 	w.hinder(due && next.step == pass && !w.want.Kept, now) // what it depends on may not be kept
 	switch {
 	case w.running != nil && overtakes(w.running.want, w.want):
-		w.running.cancel(errOvertaken)
+		if spares(w.running.want, w.want) {
+			w.running.overtake(errOvertaken)
+		} else {
+			w.running.cancel(errOvertaken)
+		}
 		next.at = time.Time{}
 	case w.running != nil:
 		next.at = time.Time{}
@@ -212,11 +230,15 @@ func (w *worker) take() {
 	w.mu.Lock()
 	given := w.given
 	w.mu.Unlock()
-	if given.Err != nil {
-		w.unreadable = &given
+	if given == w.taken {
 		return
 	}
-	w.unreadable, w.want = nil, given
+	w.taken = given
+	if given.Err != nil {
+		w.unreadable = given
+		return
+	}
+	w.unreadable, w.want = nil, given.named()
 }
 
 // suspend tells the engine whether drift is to be corrected. A tombstone does not lift a suspension: what a person
@@ -232,8 +254,9 @@ func (w *worker) suspend() {
 
 // begin starts what decide said.
 func (w *worker) begin(ctx context.Context, d decision) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	r := &running{want: w.want, cancel: cancel, done: make(chan outcome, 1)}
+	within, cancel := context.WithCancelCause(ctx)
+	ctx, overtake := context.WithCancelCause(within)
+	r := &running{want: w.want, cancel: cancel, overtake: overtake, done: make(chan outcome, 1)}
 	w.running = r
 	w.progress.nudged = false
 	if d.step == pass {
@@ -241,13 +264,14 @@ func (w *worker) begin(ctx context.Context, d decision) {
 		w.removed.Store(false)
 	}
 	applied := w.record
-	go func() { r.done <- w.carryOut(ctx, r.want, d, applied) }()
+	go func() { r.done <- w.carryOut(ctx, within, r.want, d, applied) }()
 }
 
 // finish takes note of what came of it.
 func (w *worker) finish(o outcome) {
 	r := w.running
 	w.running = nil
+	r.overtake(nil)
 	r.cancel(nil)
 	w.applying.Store(false)
 	p := &w.progress
@@ -292,7 +316,7 @@ func (w *worker) remember(want Assigned, o outcome) {
 	next := w.record
 	next.App, next.HandledReconcileAt = w.app, w.progress.handled
 	if next.runDigest() != o.run && (o.failure == nil || w.pool.Engine.Status(w.app).runDigest() == o.run) {
-		next.Release, next.Binding, next.Settled = want.Release, want.Binding, false
+		next.Release, next.Binding, next.Settled, next.run = want.Release, want.Binding, false, want.RunDigest()
 	}
 	w.save(next)
 }
@@ -330,7 +354,7 @@ func (w *worker) tell(status Status, now time.Time) (expires time.Time) {
 		settled:        w.record.Settled && w.record.runDigest() == w.want.RunDigest(),
 		unhealthySince: w.healthy.since, awaitedSince: w.awaited.since, hindrance: w.hindrance, ready: w.told.Ready, now: now,
 	})
-	if event, worth := eventOf(w.told, report); worth {
+	if event, worth := eventOf(w.told, report); worth && (report.Ready.Status != fleet.True || status.Ready.Status != fleet.True) {
 		w.pool.Event(event)
 	}
 	w.told = report

@@ -16,7 +16,7 @@ import (
 func TestEveryFieldIsProvedByATestThatIsThere(t *testing.T) {
 	t.Parallel()
 	known := map[string]map[string]bool{}
-	for _, field := range slices.Concat(flux.KustomizationFields, flux.GitRepositoryFields, flux.OCIRepositoryFields, flux.BucketFields, flux.HelmRepositoryFields,
+	for _, field := range slices.Concat(flux.KustomizationFields, flux.HelmReleaseFields, flux.GitRepositoryFields, flux.OCIRepositoryFields, flux.BucketFields, flux.HelmRepositoryFields,
 		flux.HelmChartFields, flux.ExternalArtifactFields, flux.ReceiverFields) {
 		tests := strings.Fields(field.Test)
 		if len(tests) == 0 {

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,12 +42,11 @@ func TestMakeHelpListsTheTargets(t *testing.T) {
 func TestProgramsAreBuiltWithoutGoPlugins(t *testing.T) {
 	t.Parallel()
 	const tag = "kustomize_disable_go_plugin_support"
-	for _, file := range []string{"Makefile", "test/lab/binaries.go"} {
-		if !strings.Contains(read(t, file), tag) {
-			t.Errorf("%s does not build with -tags %s", file, tag)
-		}
+	if file := "test/lab/binaries.go"; !strings.Contains(read(t, file), tag) {
+		t.Errorf("%s does not build with -tags %s", file, tag)
 	}
-	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-tags", tag, "./hub/cmd/flotilla-hub", "./spoke/cmd/flotilla-spoke", "./hub/cmd/fleetctl")
+	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-tags", tag,
+		"./hub/cmd/flotilla-hub", "./spoke/cmd/flotilla-spoke", "./spoke/cmd/flotilla-helm", "./hub/cmd/fleetctl")
 	list.Dir = moduleRoot(t)
 	output, err := list.Output()
 	if err != nil {
@@ -54,6 +54,28 @@ func TestProgramsAreBuiltWithoutGoPlugins(t *testing.T) {
 	}
 	if regexp.MustCompile(`(?m)^plugin$`).Match(output) {
 		t.Errorf("with -tags %s a program links package plugin", tag)
+	}
+}
+
+// Two builds with other tags share nothing of what depends on kustomize.
+func TestEveryTargetCompilesWithTheTagsOfPrograms(t *testing.T) {
+	t.Parallel()
+	read(t, "Makefile") // what this test's cached result depends on
+	for own, want := range map[string]string{
+		"":                     "-tags=kustomize_disable_go_plugin_support",
+		"-mod=mod -tags=a,b":   "-mod=mod -tags=kustomize_disable_go_plugin_support,a,b",
+		"-tags=a -trimpath -v": "-trimpath -v -tags=kustomize_disable_go_plugin_support,a",
+	} {
+		ask := exec.CommandContext(t.Context(), "make", "--eval", "flags: ; @go env GOFLAGS", "flags")
+		ask.Dir, ask.Env = moduleRoot(t), append(os.Environ(), "GOENV=off")
+		ask.Env = slices.DeleteFunc(ask.Env, func(variable string) bool { return strings.HasPrefix(variable, "GOFLAGS=") })
+		if own != "" {
+			ask.Env = append(ask.Env, "GOFLAGS="+own)
+		}
+		output, err := ask.CombinedOutput()
+		if got := strings.TrimSpace(string(output)); err != nil || got != want {
+			t.Errorf("with GOFLAGS=%q targets compile with %q, want %q (error %v)", own, got, want, err)
+		}
 	}
 }
 

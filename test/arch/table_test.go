@@ -18,6 +18,7 @@ var table = map[string][]string{
 	"pkg/build/cache":           {},
 	"pkg/build/encode":          {},
 	"pkg/build/engine":          {"pkg/build/cache", "pkg/build/encode", "pkg/fleet"},
+	"pkg/confine":               {},
 	"pkg/disk":                  {},
 	"pkg/environ":               {},
 	"pkg/expr":                  {"pkg/fleet", "pkg/flux"},
@@ -27,7 +28,7 @@ var table = map[string][]string{
 	"pkg/oci":                   {"pkg/fleet"},
 	"pkg/patch":                 {"pkg/fleet"},
 	"pkg/postgres":              {"pkg/disk", "pkg/run"},
-	"pkg/render":                {"pkg/artifact", "pkg/build", "pkg/build/cache", "pkg/fleet", "pkg/run"},
+	"pkg/render":                {"pkg/artifact", "pkg/build", "pkg/build/cache", "pkg/confine", "pkg/fleet", "pkg/run"},
 	"pkg/resource":              {"pkg/fleet", "pkg/flux"},
 	"pkg/rpc":                   {"pkg/fleet", "pkg/run", "pkg/telemetry"},
 	"pkg/rpc/rpctest":           {"pkg/rpc"},
@@ -59,20 +60,28 @@ var table = map[string][]string{
 	"hub/cmd/fleetctl/printer": {},
 
 	// The spoke's parts reach each other through interfaces that package spoke fills in; a pass has its engine.
-	"spoke":                     {"pkg/*", "spoke/*"},
+	"spoke":                     {"pkg/*", "spoke/*", "spoke/helm/*"},
+	"spoke/account":             {"pkg/fleet", "spoke/apply"},
 	"spoke/apply":               {"pkg/*"},
 	"spoke/cache":               {"pkg/disk", "pkg/fleet", "pkg/telemetry"},
 	"spoke/decrypt":             {"pkg/fleet", "pkg/sops"},
 	"spoke/decrypt/decrypttest": {"pkg/sops"},
-	"spoke/deploy":              {"pkg/*", "spoke/apply", "spoke/decrypt", "spoke/diff", "spoke/drift", "spoke/health", "spoke/inventory"},
+	"spoke/deploy":              {"pkg/*", "spoke/account", "spoke/apply", "spoke/decrypt", "spoke/diff", "spoke/drift", "spoke/health", "spoke/inventory", "spoke/reference", "spoke/takeover"},
 	"spoke/diff":                {"pkg/fleet"},
 	"spoke/drift":               {"pkg/fleet", "pkg/run"},
 	"spoke/health":              {"pkg/expr", "pkg/fleet", "pkg/run"},
+	"spoke/helm":                {"pkg/*", "spoke/account", "spoke/apply", "spoke/diff", "spoke/drift", "spoke/health", "spoke/helm/job", "spoke/inventory", "spoke/reference", "spoke/takeover"},
+	"spoke/helm/job":            {"pkg/fleet", "pkg/flux"},
+	"spoke/helm/process":        {"pkg/confine", "pkg/fleet", "spoke/helm", "spoke/helm/job"},
+	"spoke/helm/sdk":            {"pkg/*", "spoke/health", "spoke/helm/job"},
 	"spoke/inventory":           {"pkg/fleet"},
 	"spoke/lease":               {"pkg/run", "pkg/telemetry"},
+	"spoke/reference":           {"pkg/fleet", "pkg/run", "spoke/drift"},
 	"spoke/session":             {"pkg/*", "proto/flotilla/spoke/v1"},
+	"spoke/takeover":            {"pkg/fleet", "pkg/run", "spoke/apply", "spoke/drift"},
 	"spoke/worker":              {"pkg/*"},
 	"spoke/cmd/flotilla-spoke":  {"pkg/*", "spoke"},
+	"spoke/cmd/flotilla-helm":   {"spoke/helm/sdk"},
 
 	// Real parts for tests, benchmarks and the demo, which know Flotilla from outside: by its binaries.
 	"test/arch":  {},
@@ -87,6 +96,8 @@ var table = map[string][]string{
 var unlinked = map[string][]string{
 	// It starts in 50 ms, and what needs a cluster is another program's work.
 	"hub/cmd/fleetctl": {"k8s.io/client-go", "helm.sh/helm", "github.com/getsops/sops", "github.com/google/cel-go"},
+	// Helm's SDK is in flotilla-helm: a spoke without a HelmRelease does not pay for it.
+	"spoke/cmd/flotilla-spoke": {"helm.sh/helm"},
 }
 
 // indirect are modules that a package may link through others and must not import itself.

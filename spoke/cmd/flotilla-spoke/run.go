@@ -62,6 +62,8 @@ func (s *settings) register(flags *pflag.FlagSet) {
 	flags.StringVar(&s.config.DefaultServiceAccount, "default-service-account", "", "ServiceAccount, in the App's namespace, that acts for Apps without spec.serviceAccountName\n"+
 		"(default: the spoke acts itself, with all its rights)")
 	flags.Int64Var(&s.config.CacheBytes, "cache-bytes", 512<<20, "bound of the cache, in bytes")
+	flags.Int64Var(&s.config.HelmBytes, "helm-bytes", 0, "bound of the memory that Helm may use for one release, in bytes. As many releases are worked on\n"+
+		"at once, four at most, as fit into three quarters of the container's memory (default: 512 MiB, or what the container has for one)")
 	flags.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&s.logFormat, "log-format", "text", "text or json")
 }

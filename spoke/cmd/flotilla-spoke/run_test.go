@@ -50,8 +50,8 @@ func TestTokenMayComeFromAFile(t *testing.T) {
 
 func TestAllProblemsAreReportedAtOnce(t *testing.T) {
 	t.Parallel()
-	_, err := complete(t, map[string]string{"FLOTILLA_SPOKE_CONCURRENCY": "many"}, "--log-level", "loud", "--token-file", "/nowhere", "--hub", "x", "--namespace", "Not One", "--default-service-account", "a:b")
-	for _, want := range []string{"FLOTILLA_SPOKE_CONCURRENCY", "loud", "--token-file", "--hub", "--namespace", "--default-service-account"} {
+	_, err := complete(t, map[string]string{"FLOTILLA_SPOKE_CONCURRENCY": "many"}, "--log-level", "loud", "--token-file", "/nowhere", "--hub", "x", "--namespace", "Not One", "--default-service-account", "a:b", "--helm-bytes", "1000")
+	for _, want := range []string{"FLOTILLA_SPOKE_CONCURRENCY", "loud", "--token-file", "--hub", "--namespace", "--default-service-account", "--helm-bytes"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("no %s in %v", want, err)
 		}
