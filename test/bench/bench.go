@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -61,7 +62,7 @@ func benchmarkNames() []string {
 	for _, m := range benchmarks {
 		names = append(names, m.name)
 	}
-	return names
+	return append(names, releasesName)
 }
 
 // start returns when both sides have all their objects in the cluster. What it has started is the bench's to stop, with
@@ -71,12 +72,13 @@ func start(ctx context.Context, s settings, of shape) (*bench, error) {
 	return b, step(ctx, "start", b.start(ctx))
 }
 
-func (b *bench) start(ctx context.Context) error {
+// startFleet starts a hub, and a cluster with its spoke.
+func (b *bench) startFleet(ctx context.Context, objects int) error {
 	load, err := loadAverage()
 	if err != nil {
 		return err
 	}
-	b.report = report{Kind: b.shape.kind, Objects: b.settings.objects, CPUs: runtime.NumCPU(), LoadBefore: load}
+	b.report = report{Kind: b.shape.kind, Objects: objects, CPUs: runtime.NumCPU(), LoadBefore: load}
 	b.fleet, err = lab.StartFleet(ctx, lab.FleetConfig{
 		Binaries:        b.settings.bin,
 		Clusters:        []lab.FleetCluster{{Name: clusterName}},
@@ -88,6 +90,13 @@ func (b *bench) start(ctx context.Context) error {
 		return err
 	}
 	b.member = b.fleet.Members[0]
+	return nil
+}
+
+func (b *bench) start(ctx context.Context) (err error) {
+	if err := b.startFleet(ctx, b.settings.objects); err != nil {
+		return err
+	}
 	if b.client, err = kubernetes.NewForConfig(b.member.REST()); err != nil {
 		return err
 	}
@@ -161,7 +170,7 @@ func (b *bench) finish() error {
 		return nil
 	}
 	var err error
-	b.report.Figures = append(b.machine.figures(b.shape.kind), b.report.Figures...)
+	b.report.Figures = slices.Concat(b.machine.figures(b.shape.kind), b.report.Figures)
 	b.report.Seconds = time.Since(b.began).Seconds()
 	b.report.LoadAfter, err = loadAverage()
 	return err

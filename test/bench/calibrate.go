@@ -30,8 +30,12 @@ func (b *bench) calibrateBareLoop(ctx context.Context, speeds *sample, atOnce in
 }
 
 func (c calibration) figures(kind string) []figure {
+	cpu := figureOf("calibration, CPU", seconds, c.cpu, "100 million xorshift steps on one core")
+	if len(c.one) == 0 {
+		return []figure{cpu}
+	}
 	return []figure{
-		figureOf("calibration, CPU", seconds, c.cpu, "100 million xorshift steps on one core"),
+		cpu,
 		figureOf("calibration, bare loop", perSecond, c.one, kind+"s applied one after the other, all changed"),
 		figureOf("calibration, bare loop at 16", perSecond, c.many, "the same with 16 under way at once"),
 	}

@@ -8,12 +8,14 @@ import (
 
 func TestCPUTimeIsThatOfTheProcessAndTheKernel(t *testing.T) {
 	t.Parallel()
-	got, err := parseCPUTime("42 (a ) name) S 1 42 42 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 8 0 1 2 3\n")
-	if err != nil || got != 3*time.Second {
-		t.Errorf("got %s, %v", got, err)
+	const stat = "42 (a ) name) S 1 42 42 0 -1 4194560 100 0 0 0 250 50 150 50 20 0 8 0 1 2 3\n"
+	for fields, want := range map[int]time.Duration{ownFields: 3 * time.Second, withChildrenFields: 5 * time.Second} {
+		if got, err := parseCPUTime(stat, fields); err != nil || got != want {
+			t.Errorf("got %s of %d fields, %v", got, fields, err)
+		}
 	}
 	for _, wrong := range []string{"", "42 (name) S 1", "42 (name) S 1 42 42 0 -1 4194560 100 0 0 0 much 50 0 0"} {
-		if _, err := parseCPUTime(wrong); err == nil {
+		if _, err := parseCPUTime(wrong, withChildrenFields); err == nil {
 			t.Errorf("%q was read", wrong)
 		}
 	}

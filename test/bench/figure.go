@@ -36,10 +36,15 @@ func (f figure) upTo(target float64) figure {
 	return f
 }
 
+// compared is the figure with its ratio to another.
+func (f figure) compared(other figure) figure {
+	f.Ratio = f.Value / other.Value
+	return f
+}
+
 // against is the figure with its ratio to another, and a target for that.
 func (f figure) against(other figure, target float64) figure {
-	f.Ratio = f.Value / other.Value
-	return f.upTo(target)
+	return f.compared(other).upTo(target)
 }
 
 // measured is what the target is for.

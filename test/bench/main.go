@@ -9,6 +9,11 @@
 //	memory   of the hub, its children and the spoke
 //	overlay  a commit that changes one object of a base under an overlay
 //
+// For Helm it prints another one:
+//
+//	releases  the installation of 100 releases, and a pass in which nothing has changed, in turn with Helm's SDK in a plain
+//	          loop at the same API server
+//
 // It reads /proc, so it is for Linux.
 package main
 
@@ -37,10 +42,17 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once, and all that it started with it
 	for _, shape := range shapes {
-		if s.kind != "" && s.kind != shape.kind || ctx.Err() != nil {
+		if !s.measures(shape.kind) || ctx.Err() != nil {
 			continue
 		}
 		r, runErr := run(ctx, s, shape)
+		if len(r.Figures) > 0 {
+			runErr = errors.Join(runErr, r.print(os.Stdout, s.output))
+		}
+		err = errors.Join(err, runErr)
+	}
+	if s.measures(releaseKind) && ctx.Err() == nil {
+		r, runErr := runReleases(ctx, s)
 		if len(r.Figures) > 0 {
 			runErr = errors.Join(runErr, r.print(os.Stdout, s.output))
 		}
@@ -64,6 +76,7 @@ func run(ctx context.Context, s settings, of shape) (report, error) {
 // settings are the command line.
 type settings struct {
 	objects, foreign       int
+	releases               int
 	rounds, commits, edits int
 	rest                   time.Duration
 	kind                   string // empty: every shape
@@ -72,12 +85,18 @@ type settings struct {
 	output                 string
 }
 
+// measures reports whether a kind is to be measured: what -only names is either of HelmReleases or of the other kinds.
+func (s settings) measures(kind string) bool {
+	return (s.kind == "" || s.kind == kind) && (s.only == "" || (s.only == releasesName) == (kind == releaseKind))
+}
+
 func parseSettings(args []string) (settings, error) {
 	var s settings
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.IntVar(&s.objects, "objects", 1000, "how many objects the app has")
 	flags.IntVar(&s.foreign, "foreign", 20_000, "rest, memory: how many objects of the same kind are nobody's")
-	flags.IntVar(&s.rounds, "rounds", 6, "all: how often the commit and the bare loop are timed")
+	flags.IntVar(&s.releases, "releases", 100, "releases: how many HelmReleases")
+	flags.IntVar(&s.rounds, "rounds", 6, "all, releases: how often the commit, or the pass, and the loop are timed")
 	flags.IntVar(&s.commits, "commits", 20, "one, overlay: how often the commit is timed")
 	flags.IntVar(&s.edits, "edits", 200, "drift: how many edits by hand, each of another object")
 	flags.DurationVar(&s.rest, "rest", time.Minute, "rest: how long requests are counted")
@@ -103,6 +122,7 @@ func (s settings) validate() error {
 		}
 	}
 	check(s.objects >= 1, "-objects is %d: it takes at least 1", s.objects)
+	check(s.releases >= 1, "-releases is %d: it takes at least 1", s.releases)
 	check(s.rounds >= 1, "-rounds is %d: it takes at least 1", s.rounds)
 	check(s.foreign >= 0, "-foreign is %d: it takes at least 0", s.foreign)
 	check(s.commits >= 1, "-commits is %d: it takes at least 1", s.commits)
@@ -110,6 +130,8 @@ func (s settings) validate() error {
 	check(s.kind == "" || slices.Contains(shapeNames(), s.kind), "-kind is %q: it takes one of %s", s.kind, strings.Join(shapeNames(), ", "))
 	check(s.rest > 0, "-rest is %s: it takes a time above 0", s.rest)
 	check(s.only == "" || slices.Contains(benchmarkNames(), s.only), "-only is %q: it takes one of %s", s.only, strings.Join(benchmarkNames(), ", "))
+	check(s.kind == "" || s.only == "" || (s.kind == releaseKind) == (s.only == releasesName),
+		"-only is %q and -kind %q: %s is of %s, and all else of the other kinds", s.only, s.kind, releasesName, releaseKind)
 	check(s.output == "table" || s.output == "json", "-o is %q: it takes table or json", s.output)
 	return errors.Join(errs...)
 }

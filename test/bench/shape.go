@@ -43,12 +43,13 @@ var shapes = []shape{
 	},
 }
 
+// shapeNames are what -kind takes.
 func shapeNames() []string {
 	var names []string
 	for _, s := range shapes {
 		names = append(names, s.kind)
 	}
-	return names
+	return append(names, releaseKind)
 }
 
 // deployment is one as people have them, with no replicas.

@@ -289,7 +289,7 @@ func TestVariablesAreShownWithTheirOriginAndWithoutSecrets(t *testing.T) {
 
 	for want, args := range map[string][]string{
 		"name the cluster":             {"ks/app", "--show-vars"},
-		"--show-vars is missing":       {"ks/app@prod-1"},
+		"--show-status is missing":     {"ks/app@prod-1"},
 		"could not read the values":    {"ks/app@prod-1", "--show-vars", "--kubeconfig", "/nowhere"},
 		"leads to Cluster/prod-2":      {"ks/app@prod-1", "--show-vars", "--kubeconfig", fleet.Member("prod-2").Kubeconfig()},
 		"only apps have objects":       {"gitrepo/app", "--show-vars"},

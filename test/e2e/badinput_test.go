@@ -200,8 +200,8 @@ func TestSecondPlacementAndUnsupportedFieldsAreRefusedByName(t *testing.T) {
 			8, []string{"Placement/NS/second", "Kustomization/app", "Placement/NS/app"}},
 		{`{"apiVersion":"fleet.flotilla.dev/v1alpha1","kind":"Placement","metadata":{"name":"p","namespace":"NS"},"spec":{"apps":[{"kind":"Kustomization","name":"x"}],"clusters":{"names":["prod-1"]},"rolloutPolicyRef":{"name":"x"}}}`,
 			2, []string{"Placement/NS/p", "spec.rolloutPolicyRef: not supported yet"}},
-		{`{"apiVersion":"helm.toolkit.fluxcd.io/v2","kind":"HelmRelease","metadata":{"name":"x","namespace":"NS"},"spec":{}}`,
-			2, []string{"HelmRelease x: kind HelmRelease of helm.toolkit.fluxcd.io/v2 is not supported yet"}},
+		{`{"apiVersion":"helm.toolkit.fluxcd.io/v1","kind":"HelmRelease","metadata":{"name":"x","namespace":"NS"},"spec":{}}`,
+			2, []string{"HelmRelease x: kind HelmRelease of helm.toolkit.fluxcd.io/v1 is not supported yet"}},
 	} {
 		for _, words := range test.words {
 			a.refusedWith(strings.ReplaceAll(test.object, "NS", a.namespace), test.code, strings.ReplaceAll(words, "NS", a.namespace), "apply", "-f", "-")

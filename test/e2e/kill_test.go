@@ -88,18 +88,18 @@ var moments = []moment{
 	{"the App is built", func(v *victim) func() { return v.counted("flotilla_hub_builds_total", "result=built") }},
 	{"the state is sent", func(v *victim) func() { return v.counted("flotilla_hub_states_sent_total") }},
 	{"the inventory is written", func(v *victim) func() {
-		return v.event("flotilla-system", 1, func(watch.Event) bool { return true })
+		return v.event(v.m, "flotilla-system", 1, func(watch.Event) bool { return true })
 	}},
 	writtenObject(3),
 	{"an object is deleted", func(v *victim) func() {
-		return v.event(v.namespace, 1, func(e watch.Event) bool { return e.Type == watch.Deleted })
+		return v.event(v.m, v.namespace, 1, func(e watch.Event) bool { return e.Type == watch.Deleted })
 	}},
 }
 
 // writtenObject is the moment at which so many ConfigMaps of the commit are written.
 func writtenObject(n int) moment {
 	return moment{fmt.Sprintf("object %d is written", n), func(v *victim) func() {
-		return v.event(v.namespace, n, func(e watch.Event) bool { return e.Type != watch.Deleted })
+		return v.event(v.m, v.namespace, n, func(e watch.Event) bool { return e.Type != watch.Deleted })
 	}}
 }
 
@@ -117,17 +117,17 @@ func (v *victim) counted(name string, labels ...string) func() {
 }
 
 // event waits for so many matching changes of ConfigMaps in a namespace.
-func (v *victim) event(namespace string, n int, match func(watch.Event) bool) func() {
-	configMaps := v.client(v.m).CoreV1().ConfigMaps(namespace)
-	list, err := configMaps.List(v.t.Context(), metav1.ListOptions{Limit: 1})
+func (a *app) event(m *lab.Member, namespace string, n int, match func(watch.Event) bool) func() {
+	configMaps := a.client(m).CoreV1().ConfigMaps(namespace)
+	list, err := configMaps.List(a.t.Context(), metav1.ListOptions{Limit: 1})
 	if err != nil {
-		v.t.Fatal(err)
+		a.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(v.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(a.t.Context(), patience)
 	changes, err := configMaps.Watch(ctx, metav1.ListOptions{ResourceVersion: list.ResourceVersion})
 	if err != nil {
 		cancel()
-		v.t.Fatal(err)
+		a.t.Fatal(err)
 	}
 	return func() {
 		defer cancel()
@@ -135,7 +135,7 @@ func (v *victim) event(namespace string, n int, match func(watch.Event) bool) fu
 		for seen := 0; seen < n; {
 			e, open := <-changes.ResultChan()
 			if !open {
-				v.t.Fatalf("%d changes in %s, %d awaited", seen, namespace, n)
+				a.t.Fatalf("%d changes in %s, %d awaited", seen, namespace, n)
 			}
 			if match(e) {
 				seen++

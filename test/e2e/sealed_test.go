@@ -115,12 +115,12 @@ func TestBuildOfEncryptedFilesIsMadeInTheClusterAndIsNowhereElseToBeRead(t *test
 		other, _ := decrypttest.AgeKey(t)
 		a.keys(a.m, other)
 		a.says("ks/app@"+a.m.Name(), "Ready", "deploy/password: ")
-		keep(a.texts([]string{"get", "ks/app@" + a.m.Name(), "-o", "yaml"}))
+		keep(a.texts([]string{"describe", "ks/app"}, []string{"get", "ks/app@" + a.m.Name(), "-o", "yaml"}))
 		a.keys(a.m, identity)
 		a.says("ks/app@"+a.m.Name(), "Ready", "True")
 		a.has(second)
 	})
-	keep(a.texts([]string{"get", "ks/app@" + a.m.Name(), "-o", "yaml"}, []string{"get", "ks/parts", "-o", "yaml"}, []string{"tree", "ks/app@" + a.m.Name(), "-o", "json"},
+	keep(a.texts([]string{"describe", "ks/app"}, []string{"get", "ks/app@" + a.m.Name(), "-o", "yaml"}, []string{"get", "ks/parts", "-o", "yaml"}, []string{"tree", "ks/app@" + a.m.Name(), "-o", "json"},
 		[]string{"history", "ks/app@" + a.m.Name(), "-o", "json"}, []string{"trace", "secret/" + a.generated(), "--cluster", a.m.Name(), "-o", "json"}))
 	keep(a.clusterTexts())
 	keep(a.diskTexts())

@@ -40,7 +40,7 @@ func TestPasswordIsNowhereToBeRead(t *testing.T) {
 	a.says("gitrepo/app", "Ready", "False AuthenticationFailed")
 
 	texts := a.texts([]string{"get", "secret/git", "-o", "yaml"}, []string{"describe", "secret/git"}, []string{"get", "gitrepo/app", "-o", "yaml"},
-		[]string{"describe", "gitrepo/app"})
+		[]string{"describe", "gitrepo/app"}, []string{"describe", "ks/app"})
 	a.hides(texts, right, wrong, "user:"+right, "user:"+wrong)
 }
 
@@ -79,7 +79,7 @@ func TestDecryptedSecretIsNowhereToBeReadButInItsCluster(t *testing.T) {
 	a.keys(m, identity)
 	a.says("ks/app@"+m.Name(), "Ready", "True")
 
-	texts := a.texts([]string{"get", "ks/app@" + m.Name(), "-o", "yaml"}, []string{"describe", "ks/app@" + m.Name()})
+	texts := a.texts([]string{"get", "ks/app@" + m.Name(), "-o", "yaml"}, []string{"describe", "ks/app@" + m.Name()}, []string{"describe", "ks/app"})
 	for _, m := range fleet.Members {
 		shards, err := a.client(m).CoreV1().ConfigMaps("").List(t.Context(), metav1.ListOptions{})
 		if err != nil {
@@ -137,7 +137,7 @@ func (a *app) holds(m *lab.Member, name, key, want string) {
 func (a *app) texts(commands ...[]string) map[string]string {
 	a.t.Helper()
 	texts := map[string]string{}
-	for _, args := range append(commands, []string{"describe", "ks/app"}, []string{"events", "-o", "json"}, []string{"status"}) {
+	for _, args := range append(commands, []string{"events", "-o", "json"}, []string{"status"}) {
 		texts["fleetctl "+strings.Join(args, " ")] = a.fleetctl(args...)
 	}
 	logs, err := filepath.Glob(filepath.Join(a.fleet.Dir(), "log", "*"))

@@ -15,11 +15,12 @@ import (
 const (
 	hubBinary      = "flotilla-hub"
 	spokeBinary    = "flotilla-spoke"
+	helmBinary     = "flotilla-helm" // which the spoke finds beside itself
 	fleetctlBinary = "fleetctl"
 )
 
-// BuildBinaries builds flotilla-hub, flotilla-spoke and fleetctl from the source as it is now into a directory, made
-// when absent. Lines about a long build go to progress; nil drops them.
+// BuildBinaries builds flotilla-hub, flotilla-spoke, flotilla-helm and fleetctl from the source as it is now into a
+// directory, made when absent. Lines about a long build go to progress; nil drops them.
 func BuildBinaries(ctx context.Context, dir string, progress io.Writer) error {
 	root, err := ModuleRoot()
 	if err != nil {
@@ -28,11 +29,11 @@ func BuildBinaries(ctx context.Context, dir string, progress io.Writer) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	stop := report(progress, fmt.Sprintf("building %s, %s and %s", hubBinary, spokeBinary, fleetctlBinary))
+	stop := report(progress, fmt.Sprintf("building %s, %s, %s and %s", hubBinary, spokeBinary, helmBinary, fleetctlBinary))
 	defer stop()
 	// The tag is that of make build, which says why.
 	build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-tags", "kustomize_disable_go_plugin_support", "-o", dir+string(filepath.Separator),
-		"./hub/cmd/"+hubBinary, "./spoke/cmd/"+spokeBinary, "./hub/cmd/"+fleetctlBinary)
+		"./hub/cmd/"+hubBinary, "./spoke/cmd/"+spokeBinary, "./spoke/cmd/"+helmBinary, "./hub/cmd/"+fleetctlBinary)
 	build.Dir = root
 	if output, err := runBuild(build); err != nil {
 		return fmt.Errorf("build Flotilla: %w\n%s", errors.Join(context.Cause(ctx), err), output)

@@ -135,6 +135,9 @@ func (f *Fleet) AdminAccess() (address, caPin, token string, err error) {
 	return f.hub.admin, ready.CAPin, strings.TrimSpace(string(content)), err
 }
 
+// SpokeAddress is where the hub takes spokes.
+func (f *Fleet) SpokeAddress() string { return f.hub.spoke }
+
 // HubURL is where the hub takes webhooks.
 func (f *Fleet) HubURL() string { return "http://" + f.hub.hook }
 
