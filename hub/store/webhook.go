@@ -108,13 +108,14 @@ func (s *Store) callDue(ctx context.Context, objects []*resource.Object, now tim
 }
 
 // askUpstreams makes the upstreams of active Sources due, unless they are and no look has begun since they were asked for.
-// A look that is under way has begun before the call, and may have seen nothing of its news: see the trigger upstream_asked.
+// Of calls at once the one that began first may come last: what another has made due since is due. A look that is under way
+// has begun before the call, and may have seen nothing of its news: see the trigger upstream_asked.
 const askUpstreams = `WITH news AS (
 		SELECT u.id FROM upstream u WHERE EXISTS (
 				SELECT FROM unnest($1::text[], $2::text[], $3::text[]) AS named (kind, namespace, name)
 					JOIN source s USING (kind, namespace, name) JOIN object o ON ` + activeSource + `
 				WHERE s.upstream = u.id)
-			AND NOT coalesce(u.due_at <= now() AND u.asked_at > coalesce(u.claimed_at, '-infinity'), false)
+			AND NOT coalesce(u.due_at <= clock_timestamp() AND u.asked_at > coalesce(u.claimed_at, '-infinity'), false)
 		ORDER BY u.id FOR UPDATE)
 	UPDATE upstream u SET asked_at = now(), due_at = least(u.due_at, now()) FROM news WHERE u.id = news.id`
 
