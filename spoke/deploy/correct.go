@@ -50,7 +50,7 @@ func (e *Engine) correct(ctx context.Context, f drift.Finding) (drift.Correction
 	if skip, err := e.exempt(ctx, f, by, object, data); skip || err != nil {
 		return drift.Correction{Outcome: drift.Ignored}, e.blame(ctx, a, err)
 	}
-	meta, found, err := e.settle(ctx, by.Corrector, object, f)
+	meta, before, err := e.settle(ctx, by.Corrector, object, f)
 	if meta == nil && apply.Immutable(err) {
 		var live *metav1.PartialObjectMetadata
 		var leave bool
@@ -60,7 +60,7 @@ func (e *Engine) correct(ctx context.Context, f drift.Finding) (drift.Correction
 		case err == nil:
 			if err = e.clear(ctx, a, by.Corrector, object, live, goneSoon); err == nil {
 				meta, err = by.Corrector.Apply(ctx, object, nil)
-				found = ""
+				before = seen{live: f.Live}
 			}
 		}
 	}
@@ -69,7 +69,7 @@ func (e *Engine) correct(ctx context.Context, f drift.Finding) (drift.Correction
 	}
 	// Saved with the next pass; until then the labels tell.
 	a.inventory().Edit(ref, func(entry *inventory.Entry) { entry.UID = string(meta.UID) })
-	wrote := f.Verdict == drift.Missing || e.wrote(f, ref, meta, found)
+	wrote := f.Verdict == drift.Missing || e.wrote(f.Known, ref, meta, before)
 	if wrote {
 		e.health.Applied(ref, meta)
 		e.corrected(a, f.Ref, f.Live)

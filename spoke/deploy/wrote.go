@@ -13,27 +13,38 @@ import (
 	"flotilla.dev/flotilla/spoke/health"
 )
 
-// settle applies an object that may not be as it should be. Found is the resourceVersion that the apply came upon, empty
-// where it need not, or cannot, be known: our entry names the second of our last write, so that this one can have been in
-// the same only as long as nobody else wrote in a later one.
-func (e *Engine) settle(ctx context.Context, by *apply.Applier, object apply.Object, f drift.Finding) (meta *metav1.PartialObjectMetadata, found string, err error) {
+// seen is an object as it was before it was applied.
+type seen struct {
+	// live is the last that is known of it; nil: nothing.
+	live *metav1.PartialObjectMetadata
+	// bound: the apply would have failed at any other version.
+	bound bool
+}
+
+// settle applies an object that may not be as it should be, and returns what it came upon. The apply is bound to a version
+// where that is needed to tell whether it wrote, and can be: our entry names the second of our last write, so that this one
+// can have been in the same only as long as nobody else wrote in a later one.
+func (e *Engine) settle(ctx context.Context, by *apply.Applier, object apply.Object, f drift.Finding) (meta *metav1.PartialObjectMetadata, before seen, err error) {
 	const attempts = 4 // its controllers may be as busy as we are
 	live := f.Live
 	if f.Verdict != drift.Doubtful || !f.Known.Known() || live == nil || !object.Whole() || e.othersSince(live) {
 		meta, err = by.Apply(ctx, object, live)
-		return meta, "", err
+		return meta, seen{live: live}, err
 	}
 	for range attempts {
 		meta, err = by.Apply(ctx, object.At(live.ResourceVersion), live)
 		if !errors.Is(err, fleet.ErrConflict) {
-			return meta, live.ResourceVersion, err
+			return meta, seen{live: live, bound: true}, err
 		}
-		if live, err = by.Get(ctx, object.Ref, object.Mapping); err != nil {
+		now, err := by.Get(ctx, object.Ref, object.Mapping)
+		if err != nil {
 			break // it is gone, or not to be read: an apply is right for both
 		}
+		live = now
 	}
+	// What others have written meanwhile, such as a scale that leaves no entry of its own, is in the last that was read.
 	meta, err = by.Apply(ctx, object, nil)
-	return meta, "", err
+	return meta, seen{live: live}, err
 }
 
 // othersSince reports whether somebody wrote in a later second than we did last.
@@ -46,22 +57,22 @@ func (e *Engine) othersSince(live *metav1.PartialObjectMetadata) bool {
 
 // wrote reports whether the apply that settled a finding had to change the object. That its resourceVersion, or its
 // generation, moved does not tell: others write too, and between the event and the apply.
-func (e *Engine) wrote(f drift.Finding, ref fleet.ObjectRef, meta *metav1.PartialObjectMetadata, found string) bool {
+func (e *Engine) wrote(known drift.State, ref fleet.ObjectRef, meta *metav1.PartialObjectMetadata, before seen) bool {
 	switch {
-	case !f.Known.Known():
+	case !known.Known():
 		return false
-	case e.wroteSince(f.Known, meta):
+	case e.wroteSince(known, meta):
 		return true
-	case found != "":
-		return meta.ResourceVersion != found
-	case f.Live == nil:
+	case before.bound:
+		return meta.ResourceVersion != before.live.ResourceVersion
+	case before.live == nil:
 		return false
 	}
-	was, now := e.facts(f.Live), e.facts(meta)
+	was, now := e.facts(before.live), e.facts(meta)
 	if was.Hash != now.Hash {
 		return true // a field became ours again, whose value may have been right: that moves no time
 	}
-	return !e.othersSince(f.Live) &&
+	return !e.othersSince(before.live) &&
 		(was.Generation != now.Generation || health.Stateless(ref) && was.ResourceVersion != now.ResourceVersion)
 }
 
