@@ -1,19 +1,14 @@
 package release_test
 
 import (
-	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log"
-	"math/rand/v2"
-	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,104 +21,13 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/jackc/pgx/v5"
 
-	"flotilla.dev/flotilla/hub/release"
 	"flotilla.dev/flotilla/hub/rollout"
-	"flotilla.dev/flotilla/hub/source"
-	"flotilla.dev/flotilla/pkg/artifact"
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/flux"
 	"flotilla.dev/flotilla/pkg/manifest"
-	"flotilla.dev/flotilla/pkg/resource"
-	"flotilla.dev/flotilla/test/lab"
 )
 
-// helmRelease declares one of the namespace apps.
-func helmRelease(name, spec string) string {
-	return `{"apiVersion":"helm.toolkit.fluxcd.io/v2","kind":"HelmRelease","metadata":{"name":"` + name + `","namespace":"apps"},"spec":{"interval":"10m",` + spec + `}}`
-}
-
-// ofRepository is the spec of a HelmRelease that brings its chart with it.
-func ofRepository(version string) string {
-	return `"chart":{"metadata":{"labels":{"team":"web"}},"spec":{"chart":"app","version":"` + version + `","sourceRef":{"kind":"HelmRepository","name":"charts"}}}`
-}
-
 const chartRepository = `{"apiVersion":"source.toolkit.fluxcd.io/v1","kind":"HelmRepository","metadata":{"name":"charts","namespace":"apps"},"spec":{"interval":"10m","url":"%s"}}`
-
-// chartServer serves a repository of one chart, and counts how often that is fetched.
-func chartServer(t *testing.T, version string) (url string, fetches *atomic.Int32) {
-	t.Helper()
-	fetches = &atomic.Int32{}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/index.yaml" {
-			_, _ = fmt.Fprintf(w, "apiVersion: v1\nentries:\n  app:\n  - name: app\n    version: %s\n    urls: [app.tgz]\n", version)
-			return
-		}
-		fetches.Add(1)
-		_, _ = w.Write(packagedChart(version))
-	}))
-	t.Cleanup(server.Close)
-	return server.URL, fetches
-}
-
-// packed counts how often a chart is packaged.
-type packed struct {
-	release.Charts
-	n atomic.Int32
-}
-
-func (p *packed) Package(ctx context.Context, tree *artifact.Tree) (source.Chart, error) {
-	p.n.Add(1)
-	return p.Charts.Package(ctx, tree)
-}
-
-// withHelmCounted is withHelm, and counts how often a chart is packaged.
-func withHelmCounted(t *testing.T) (change func(*release.Config), packages *atomic.Int32) {
-	t.Helper()
-	counted := &packed{}
-	return func(config *release.Config) {
-		withHelm(t)(config)
-		counted.Charts, config.Charts = config.Charts, counted
-	}, &counted.n
-}
-
-func helmKey(name string) fleet.Key {
-	return fleet.Key{Home: fleet.HubHome, Kind: "HelmRelease", Namespace: "apps", Name: name}
-}
-
-// eventuallyReleased waits until a HelmRelease is built from a revision, and returns that build.
-func (b *bundle) eventuallyReleased(name, revision string) (state fleet.AppState, m *manifest.Manifest, plan flux.HelmPlan, archive []byte) {
-	b.t.Helper()
-	state = b.eventuallyKey(helmKey(name), func(s fleet.AppState) error {
-		if !strings.HasPrefix(string(s.Revision), revision) || s.Release.IsZero() || s.Reason != "" {
-			return fmt.Errorf("at %+v, not at %s", s, revision)
-		}
-		return nil
-	})
-	return b.released(state)
-}
-
-func (b *bundle) released(state fleet.AppState) (_ fleet.AppState, m *manifest.Manifest, plan flux.HelmPlan, archive []byte) {
-	b.t.Helper()
-	m = b.manifest(state.Release)
-	planned, pieces := m.Chart()
-	var err error
-	if plan, err = flux.DecodeHelmPlan(b.blob(planned)); err != nil {
-		b.t.Fatal(err)
-	}
-	for _, piece := range pieces {
-		archive = append(archive, b.blob(piece)...)
-	}
-	return state, m, plan, archive
-}
-
-func (b *bundle) blob(digest fleet.Digest) []byte {
-	b.t.Helper()
-	data, err := b.Blobs().Get(b.t.Context(), digest)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return data
-}
 
 func TestAHelmReleaseBringsItsChartWithIt(t *testing.T) {
 	t.Parallel()
@@ -236,29 +140,6 @@ func TestOtherFilesThatArePushedAreAnotherVersionOfTheChart(t *testing.T) {
 	}
 }
 
-// chartFile is the Chart.yaml of a package.
-func chartFile(t *testing.T, archive []byte) string {
-	t.Helper()
-	zip, err := gzip.NewReader(bytes.NewReader(archive))
-	if err != nil {
-		t.Fatal(err)
-	}
-	files := tar.NewReader(zip)
-	for {
-		header, err := files.Next()
-		if err != nil {
-			t.Fatalf("no Chart.yaml: %v", err)
-		}
-		if strings.HasSuffix(header.Name, "/Chart.yaml") {
-			data, err := io.ReadAll(files)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return string(data)
-		}
-	}
-}
-
 func TestAChartThatIsNoneIsToldOnItsHelmReleaseAlone(t *testing.T) {
 	t.Parallel()
 	b := newBundleWith(t, withHelm(t))
@@ -309,13 +190,6 @@ func TestASpecThatIsTooLargeForAReleaseIsNotToldOfTheChart(t *testing.T) {
 	if state.Reason != fleet.ReasonBuildFailed || !strings.HasPrefix(state.Message, "spec: ") {
 		t.Errorf("%s: %s", state.Reason, state.Message)
 	}
-}
-
-// noise is what hardly gets smaller when it is packed.
-func noise(size int) string {
-	data := make([]byte, size)
-	_, _ = rand.NewChaCha8([32]byte{}).Read(data) // it has no error
-	return string(data)
 }
 
 func TestHelmReleasesOfOneChartFetchAndPackageItOnceAndOtherValuesShipThePlanAlone(t *testing.T) {
@@ -411,125 +285,6 @@ func TestWhatTakesEffectAtOnceMakesNoNewReleaseOfAChart(t *testing.T) {
 		if a.Release.Digest() != first.Release.Digest() || a.Pin != first.Pin {
 			t.Errorf("%s makes a new Release, pinned at %d", step.spec, a.Pin)
 		}
-	}
-}
-
-// placement places a HelmRelease in all clusters.
-func placement(app, overrides string) string {
-	return `{"apiVersion":"fleet.flotilla.dev/v1alpha1","kind":"Placement","metadata":{"name":"` + app + `","namespace":"apps"},"spec":{"apps":[{"kind":"HelmRelease","name":"` + app +
-		`"}],"clusters":{"selector":{}},"overrides":[` + overrides + `]}}`
-}
-
-// assigned rolls a HelmRelease on, and returns what its one cluster is assigned.
-func (b *bundle) assigned(app string) fleet.Assignment {
-	b.t.Helper()
-	if _, err := b.Roll(b.t.Context(), helmKey(app), rollout.Next); err != nil {
-		b.t.Fatal(err)
-	}
-	found, _, err := b.Instances(b.t.Context(), fleet.InstanceQuery{Kind: "HelmRelease", Name: app})
-	if err != nil || len(found) != 1 {
-		b.t.Fatalf("%d clusters have it, error %v", len(found), err)
-	}
-	return found[0].Assignment
-}
-
-func TestAHelmReleaseMayNotHaveAChartOfAnotherNamespaceUnlessThatIsAllowed(t *testing.T) {
-	t.Parallel()
-	for _, allowed := range []bool{false, true} {
-		t.Run(fmt.Sprintf("allowed %t", allowed), func(t *testing.T) {
-			t.Parallel()
-			b := newBundleThat(t, allowed, withHelm(t))
-			url, fetches := chartServer(t, "1.0.0")
-			b.apply(strings.Replace(fmt.Sprintf(chartRepository, url), `"namespace":"apps"`, `"namespace":"shared"`, 1))
-			b.apply(helmRelease("web", strings.Replace(ofRepository("1.x"), `"name":"charts"`, `"name":"charts","namespace":"shared"`, 1)))
-			charts, _, err := b.Objects(t.Context(), resource.Query{Kind: "HelmChart"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if allowed {
-				b.eventuallyReleased("web", "1.0.0")
-				if len(charts) != 1 || charts[0].String() != "HelmChart/shared/apps-web" {
-					t.Errorf("charts %v", charts)
-				}
-				return
-			}
-			b.eventuallyKey(helmKey("web"), failing("HelmRepository/shared/charts is in another namespace than apps"))
-			if len(charts) != 0 || fetches.Load() != 0 {
-				t.Errorf("%d charts are declared, and one was fetched %d times", len(charts), fetches.Load())
-			}
-		})
-	}
-}
-
-// One that could not be made, or is another's now, says so: it is no chart of the HelmRelease.
-func TestAHelmReleaseIsNotMadeOfAHelmChartOfAnother(t *testing.T) {
-	t.Parallel()
-	b := newBundleWith(t, withHelm(t))
-	url, _ := chartServer(t, "1.0.0")
-	b.apply(fmt.Sprintf(chartRepository, url))
-	b.apply(helmRelease("web", ofRepository("1.x")))
-	first, _, _, _ := b.eventuallyReleased("web", "1.0.0")
-	conn, err := pgx.Connect(t.Context(), b.url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close(t.Context()) }()
-	owned := func(owner any) {
-		t.Helper()
-		if _, err := conn.Exec(t.Context(), `UPDATE object SET owner = $1 WHERE kind = 'HelmChart' AND name = 'apps-web'`, owner); err != nil {
-			t.Fatal(err)
-		}
-		b.pushArtifact("wakes", "v1", map[string]string{"a": fmt.Sprint(owner)})
-	}
-	owned(helmKey("other").String())
-	taken := b.eventuallyKey(helmKey("web"), failing("spec.chart: HelmChart/apps/apps-web stands for it, and it is made for HelmRelease/apps/other: "))
-	if taken.Release != first.Release || taken.Reason != "SourceNotReady" {
-		t.Errorf("it is %+v", taken)
-	}
-	owned(nil)
-	b.eventuallyKey(helmKey("web"), failing("and it is declared already: "))
-	owned(helmKey("web").String())
-	b.eventuallyReleased("web", "1.0.0")
-}
-
-// A chart has nothing newer than its repository, which is asked first.
-func TestAHelmReleaseWithItsSourceHasWhatItsRepositoryHasNow(t *testing.T) {
-	t.Parallel()
-	b := newBundleWith(t, withHelm(t))
-	var version atomic.Value
-	version.Store("1.0.0")
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/index.yaml" {
-			_, _ = fmt.Fprintf(w, "apiVersion: v1\nentries:\n  app:\n  - name: app\n    version: %s\n    urls: [app.tgz]\n", version.Load())
-			return
-		}
-		_, _ = w.Write(packagedChart(version.Load().(string)))
-	}))
-	t.Cleanup(server.Close)
-	b.apply(fmt.Sprintf(chartRepository, server.URL))
-	b.apply(helmRelease("web", ofRepository("1.x")))
-	b.eventuallyReleased("web", "1.0.0")
-	version.Store("1.1.0")
-	request, err := b.RequestReconcile(t.Context(), admin, "HelmRelease", "apps", "web", &flux.SourceRef{Kind: "HelmChart", Name: "apps-web"}, fleet.LookOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	lab.Eventually(t, time.Minute, "the request to be served", func() error {
-		states, err := b.SourceStates(t.Context(), "HelmChart")
-		if err != nil {
-			return err
-		}
-		if got := states["apps/apps-web"].HandledReconcileAt; got != request.At {
-			return fmt.Errorf("handled is %q, and asked was %q", got, request.At)
-		}
-		return nil
-	})
-	apps, err := b.AppStates(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if at := apps[helmKey("web")].Revision; at != "1.1.0" {
-		t.Errorf("when the request is served, it is built from %s", at)
 	}
 }
 

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"context"
 	"math/rand/v2"
 	"time"
 )
@@ -23,3 +24,21 @@ func (b *Backoff) Next() time.Duration {
 
 // Reset starts again from Min, after a success.
 func (b *Backoff) Reset() { b.bound = 0 }
+
+// Until calls f until it succeeds, with the pauses of back in between, and failed with each of its errors. It reports
+// whether f succeeded: it does not where ctx ends first.
+func Until(ctx context.Context, back Backoff, f func(context.Context) error, failed func(error)) bool {
+	for {
+		err := f(ctx)
+		if err == nil {
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		failed(err)
+		if Sleep(ctx, back.Next()) != nil {
+			return false
+		}
+	}
+}

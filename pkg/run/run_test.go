@@ -159,3 +159,28 @@ func TestSleepEndsWithTheCauseOfItsContext(t *testing.T) {
 		t.Errorf("Sleep = %v, want %v", err, errBroken)
 	}
 }
+
+func TestUntilTriesAgainAfterPausesAndSaysWhyUntilItSucceedsOrIsEnded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		began, calls, told := time.Now(), 0, 0
+		back := run.Backoff{Min: time.Second, Max: 2 * time.Second}
+		done := run.Until(t.Context(), back, func(context.Context) error {
+			if calls++; calls < 4 {
+				return errors.New("not yet")
+			}
+			return nil
+		}, func(error) { told++ })
+		if !done || calls != 4 || told != 3 {
+			t.Errorf("done %t after %d calls, told of %d failures", done, calls, told)
+		}
+		if took := time.Since(began); took <= 0 || took > 5*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		calls = 0
+		if run.Until(ctx, back, func(context.Context) error { calls++; return errors.New("no") }, func(error) { cancel() }) || calls != 1 {
+			t.Errorf("it went on after its end: %d calls", calls)
+		}
+	})
+}

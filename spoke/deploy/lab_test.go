@@ -295,16 +295,8 @@ func (b *bundle) owned(resources ...schema.GroupVersionResource) map[string]bool
 // Flux manages aside.
 func (b *bundle) requests(f func()) lab.Requests {
 	b.Helper()
-	before, err := b.cluster.Requests(b.Context())
-	if err != nil {
-		b.Fatal(err)
-	}
-	f()
-	after, err := b.cluster.Requests(b.Context())
-	if err != nil {
-		b.Fatal(err)
-	}
-	return after[len(before):].Where(func(r lab.Request) bool {
+	during, before := lab.TestRequests(b, b.cluster, f)
+	return during.Where(func(r lab.Request) bool {
 		flux := r.Resource == "kustomizations" || r.Name == "kustomizations.kustomize.toolkit.fluxcd.io" // of another test
 		// The first watch of a kind begins when it does, after the pass that needs it, and on a busy machine well after.
 		begins := (r.Verb == "list" || r.Verb == "watch") && r.Namespace == "" && r.Name == "" && !b.watches(before, r.Resource)
@@ -322,16 +314,8 @@ func (b *bundle) watches(by lab.Requests, resource string) bool {
 // ownRequests counts the requests about the spoke's own objects.
 func (b *bundle) ownRequests(f func()) lab.Requests {
 	b.Helper()
-	before, err := b.cluster.Requests(b.Context())
-	if err != nil {
-		b.Fatal(err)
-	}
-	f()
-	after, err := b.cluster.Requests(b.Context())
-	if err != nil {
-		b.Fatal(err)
-	}
-	return after[len(before):].Where(func(r lab.Request) bool { return r.UserAgent == b.agent && r.Namespace == b.system })
+	during, _ := lab.TestRequests(b, b.cluster, f)
+	return during.Where(func(r lab.Request) bool { return r.UserAgent == b.agent && r.Namespace == b.system })
 }
 
 // inventory is what the engine keeps of the App, and of the others but the canary.

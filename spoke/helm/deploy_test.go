@@ -6,7 +6,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -171,26 +170,6 @@ func TestWithoutHelmsProgramThatIsSaidAndTriedAgain(t *testing.T) {
 	b.wants("install", "v1:deployed:1")
 }
 
-func TestWithoutHelmsProgramInTheMidstOfAMoveThatIsSaid(t *testing.T) {
-	for name, after := range map[string]job.Action{"to uninstall": job.Prepare, "to install": job.Uninstall} {
-		t.Run(name, func(t *testing.T) {
-			b := newBundle(t)
-			b.deploy("web@1")
-			b.plan.Spec.ReleaseName = "other"
-			b.helm.says(func(_ context.Context, a job.Action, _ point) error {
-				if a == after {
-					b.helm.setMissing(errors.New("find flotilla-helm"))
-				}
-				return nil
-			})
-			b.refused(b.target("web@1"), "HelmUnavailable")
-			b.helm.says(nil)
-			b.helm.setMissing(nil)
-			b.deploy("web@1")
-		})
-	}
-}
-
 func TestWhatHelmCannotReadOfAReleaseHoldsUpNoQuiet(t *testing.T) {
 	b := newBundle(t)
 	target := b.deploy("web@1")
@@ -213,78 +192,6 @@ func TestWhatHelmCannotReadOfAReleaseHoldsUpNoQuiet(t *testing.T) {
 	}
 }
 
-func TestAFailedUpgradeIsRolledBackAndTriedUntilRetriesAreExhausted(t *testing.T) {
-	b := newBundle(t)
-	b.plan.Spec.Upgrade = &flux.HelmUpgrade{Remediation: retries(1)}
-	good := b.deploy("web@1")
-	b.helm.done()
-	b.told()
-	b.helm.fails(job.Upgrade, whilePending, errors.New("crash loop"))
-	bad := b.target("web@2")
-	failure := b.refused(bad, "RollbackSucceeded")
-	if failure.Terminal || failure.RetryAfter <= 0 || failure.RetryAfter > time.Minute {
-		t.Errorf("failure is %+v: it is to be tried again soon", failure)
-	}
-	b.wants("upgrade rollback", "v3:deployed:1 v2:failed:2 v1:superseded:1")
-	if s := b.engine.Status(b.app); s.Applied != good.Release.Digest() || s.Ready.Status == fleet.True {
-		t.Errorf("status is %+v", s)
-	}
-	failure = b.refused(bad, "RollbackSucceeded")
-	b.wants("upgrade rollback", "v5:deployed:1 v4:failed:2 v3:superseded:1 v2:failed:2 v1:superseded:1")
-	h := b.status()
-	if !failure.Terminal || h.Stalled.Reason != "RetriesExceeded" || h.UpgradeFailures != 2 || h.Remediated.Status != fleet.True || h.Released.Reason != "UpgradeFailed" {
-		t.Errorf("failure is %+v, status %+v", failure, h)
-	}
-	if !strings.Contains(h.Released.Message, "crash loop") {
-		t.Errorf("told is %q", h.Released.Message)
-	}
-	processes := b.helm.processes()
-	if failure := b.refused(bad, "RollbackSucceeded"); !failure.Terminal || b.helm.processes() != processes {
-		t.Errorf("what is exhausted was looked at again: %+v", failure)
-	}
-	if got := b.told(); got != "UpgradeFailed RollbackSucceeded UpgradeFailed RollbackSucceeded" {
-		t.Errorf("told is %q", got)
-	}
-	// What was rolled back to is wanted again: nothing is to be done.
-	b.helm.says(nil)
-	b.deploy("web@1")
-	b.wants("", "v5:deployed:1 v4:failed:2 v3:superseded:1 v2:failed:2 v1:superseded:1")
-	if s := b.engine.Status(b.app); s.Ready.Reason != "UpgradeSucceeded" || s.Applied != good.Release.Digest() {
-		t.Errorf("status is %+v", s)
-	}
-	if h := b.status(); h.Stalled.Status != "" || h.Failures != 0 || h.Remediated.Status != "" {
-		t.Errorf("status is %+v", h)
-	}
-}
-
-func TestWhatIsExhaustedIsTriedAgainOnRequestByResetOrForceOrWhenTimeoutsChange(t *testing.T) {
-	b := newBundle(t)
-	b.deploy("web@1")
-	b.helm.fails(job.Upgrade, whilePending, errors.New("no"))
-	b.refused(b.target("web@2"), "UpgradeFailed")
-	b.helm.done()
-	for name, change := range map[string]func(*fleet.Controls){
-		"reset":            func(c *fleet.Controls) { c.RequestedAt, c.Helm.ResetAt = "now", "now" },
-		"force":            func(c *fleet.Controls) { c.RequestedAt, c.Helm.ForceAt = "then", "then" },
-		"a longer timeout": func(c *fleet.Controls) { c.Helm.Upgrade = time.Hour },
-	} {
-		change(&b.controls)
-		b.refused(b.target("web@2"), "UpgradeFailed")
-		if got := b.helm.done(); got != "upgrade" {
-			t.Errorf("%s: done was %q, want an upgrade", name, got)
-		}
-		b.refused(b.target("web@2"), "UpgradeFailed")
-		if got := b.helm.done(); got != "" {
-			t.Errorf("%s, once more: done was %q, want nothing", name, got)
-		}
-	}
-	b.controls.Helm.ResetAt = "another"
-	b.refused(b.target("web@2"), "UpgradeFailed")
-	if got := b.helm.done(); got != "" {
-		t.Errorf("a reset without a request: done was %q", got)
-	}
-}
-
 func TestWhatIsAsItShouldBeIsUpgradedOnceByForce(t *testing.T) {
 	b := newBundle(t)
 	b.deploy("web@1")
@@ -295,19 +202,6 @@ func TestWhatIsAsItShouldBeIsUpgradedOnceByForce(t *testing.T) {
 	if h := b.status(); h.LastHandledForceAt != "now" {
 		t.Errorf("status is %+v", h)
 	}
-}
-
-func TestAFailedInstallIsUninstalledAndInstalledAgain(t *testing.T) {
-	b := newBundle(t)
-	b.plan.Spec.Install = &flux.HelmInstall{Remediation: retries(1)}
-	b.helm.fails(job.Install, whilePending, errors.New("no"))
-	if failure := b.refused(b.target("web@1"), "UninstallSucceeded"); failure.Terminal {
-		t.Errorf("failure is %+v", failure)
-	}
-	b.wants("install uninstall", "")
-	b.helm.says(nil)
-	b.deploy("web@1")
-	b.wants("install", "v1:deployed:1")
 }
 
 func TestWhatSomebodyElseUninstalledAndKeptIsInstalledAtOnce(t *testing.T) {
@@ -339,35 +233,6 @@ func TestWhatSomebodyElseUninstalledAndKeptIsInstalledAtOnce(t *testing.T) {
 	b.helm.done()
 	b.deploy("web@3") // that it is ours is known all the same
 	b.wants("install", "v4:deployed:3 v3:uninstalled:2 v2:uninstalled:2 v1:superseded:1")
-}
-
-func TestTheLastFailedInstallStaysToBeLookedAt(t *testing.T) {
-	b := newBundle(t)
-	b.helm.fails(job.Install, whilePending, errors.New("no"))
-	if failure := b.refused(b.target("web@1"), "InstallFailed"); !failure.Terminal {
-		t.Errorf("failure is %+v", failure)
-	}
-	b.wants("install", "v1:failed:1")
-	b.helm.says(nil)
-	b.deploy("web@2")
-	b.wants("upgrade", "v2:deployed:2 v1:failed:1")
-}
-
-func TestWhatFailsBeforeAnythingIsStoredIsNotCounted(t *testing.T) {
-	b := newBundle(t)
-	b.helm.fails(job.Install, beforeStored, &job.Failure{Reason: "InstallFailed", Message: "template: a.yaml:1", Invalid: true})
-	if failure := b.refused(b.target("web@1"), "InstallFailed"); !failure.Terminal || !strings.Contains(failure.Error(), "template: a.yaml:1") {
-		t.Errorf("failure is %+v", failure)
-	}
-	if h := b.status(); h.InstallFailures != 0 || h.Failures != 1 || h.Stalled.Status != "" {
-		t.Errorf("status is %+v", h)
-	}
-	b.helm.says(nil)
-	b.deploy("web@1")
-	b.helm.fails(job.Prepare, beforeStored, &job.Failure{Reason: "ValuesError", Message: "ConfigMap/apps/values is not there"})
-	if failure := b.refused(b.target("web@2"), "ValuesError"); failure.Terminal {
-		t.Errorf("failure is %+v", failure)
-	}
 }
 
 // What an action came to is its own, even where the API server could not be asked for it at once.
@@ -412,108 +277,6 @@ func TestAnInstallWhoseOutcomeIsNotSeenIsStillTheApps(t *testing.T) {
 	b.helm.says(nil)
 	b.deploy("web@1")
 	b.wants("install", "v1:deployed:1")
-}
-
-func TestAFailureIsTriedAgainAsItIsAfterTheStrategysInterval(t *testing.T) {
-	b := newBundle(t)
-	b.plan.Spec.Upgrade = &flux.HelmUpgrade{Strategy: &flux.HelmStrategy{Name: "RetryOnFailure"}}
-	b.controls.Helm.RetryUpgrade = 7 * time.Minute
-	b.deploy("web@1")
-	b.helm.fails(job.Upgrade, whilePending, errors.New("no"))
-	if failure := b.refused(b.target("web@2"), "UpgradeFailed"); failure.Terminal || failure.RetryAfter != 7*time.Minute {
-		t.Errorf("failure is %+v", failure)
-	}
-	b.helm.says(nil)
-	b.deploy("web@2")
-	b.wants("install upgrade upgrade", "v3:deployed:2 v2:failed:2 v1:superseded:1")
-	if h := b.status(); h.Failures != 0 || h.UpgradeFailures != 0 {
-		t.Errorf("status is %+v", h)
-	}
-}
-
-func TestAReleaseThatFailsItsTestsIsRemediated(t *testing.T) {
-	b := newBundle(t)
-	b.plan.Spec.Test = &flux.HelmTest{Enable: true}
-	b.plan.Spec.Upgrade = &flux.HelmUpgrade{Remediation: retries(1)}
-	b.helm.tests = map[string]string{"ping": "Succeeded"}
-	b.deploy("web@1")
-	b.wants("install test", "v1:deployed:1")
-	if h := b.status(); h.TestSuccess.Reason != "TestSucceeded" || b.engine.Status(b.app).Ready.Reason != "TestSucceeded" {
-		t.Errorf("status is %+v", h)
-	}
-	b.helm.tests = map[string]string{"ping": "Failed"}
-	b.refused(b.target("web@2"), "RollbackSucceeded")
-	b.wants("upgrade test rollback", "v3:deployed:1 v2:superseded:2 v1:superseded:1")
-	if h := b.status(); h.UpgradeFailures != 1 || h.TestSuccess.Reason != "TestFailed" {
-		t.Errorf("status is %+v", h)
-	}
-}
-
-func TestAFailedTestThatNeedsNoRemedyIsTold(t *testing.T) {
-	b := newBundle(t)
-	yes := true
-	b.plan.Spec.Test = &flux.HelmTest{Enable: true}
-	b.plan.Spec.Install = &flux.HelmInstall{Remediation: &flux.HelmRemediation{IgnoreTestFailures: &yes}}
-	b.helm.tests = map[string]string{"ping": "Failed"}
-	target := b.target("web@1")
-	b.refused(target, "TestFailed")
-	b.refused(target, "TestFailed")
-	b.wants("install test", "v1:deployed:1")
-	b.plan.Spec.Test.IgnoreFailures = true
-	b.deploy("web@1")
-	b.wants("", "v1:deployed:1")
-	if s := b.engine.Status(b.app); s.Ready.Reason != "InstallSucceeded" {
-		t.Errorf("status is %+v", s)
-	}
-}
-
-func TestAReleaseThatIsToBeElsewhereIsUninstalledFirst(t *testing.T) {
-	for name, change := range map[string]func(*bundle){
-		"another name":              func(b *bundle) { b.plan.Spec.ReleaseName = "other" },
-		"another namespace":         func(b *bundle) { b.plan.Spec.TargetNamespace = b.system; b.plan.Spec.ReleaseName = "app" },
-		"another storage namespace": func(b *bundle) { b.plan.Spec.StorageNamespace = b.system },
-	} {
-		t.Run(name, func(t *testing.T) {
-			b := newBundle(t)
-			b.deploy("web@1")
-			change(b)
-			b.deploy("web@1")
-			if got := b.helm.done(); got != "install uninstall install" {
-				t.Errorf("done was %q", got)
-			}
-			n := namesOf(b.app, b.plan.Spec)
-			is, err := b.helm.of(n)
-			if err != nil || say(is) != "v1:deployed:1" {
-				t.Errorf("stored is %q, error %v", say(is), err)
-			}
-			if h := b.status(); h.StorageNamespace != n.Storage || len(h.History) != 1 || h.History[0].Name != n.Release {
-				t.Errorf("status is %+v", h)
-			}
-		})
-	}
-}
-
-func TestAReleaseThatIsToBeElsewhereStaysWhileWhatComesIsNoGood(t *testing.T) {
-	b := newBundle(t)
-	b.deploy("web@1")
-	b.helm.done()
-	b.plan.Spec.ReleaseName = "other"
-	b.helm.fails(job.Prepare, beforeStored, &job.Failure{Reason: "ValuesError", Message: "Secret/x is not there"})
-	b.refused(b.target("web@1"), "ValuesError")
-	b.wants("", "v1:deployed:1")
-	b.helm.says(nil)
-	b.deploy("web@1")
-	b.wants("uninstall install", "")
-}
-
-func TestAReleaseOfAnotherChartIsMadeAnewUnlessItIsToBeUpdatedInPlace(t *testing.T) {
-	b := newBundle(t)
-	b.deploy("web@1")
-	b.deploy("shop@1")
-	b.wants("install uninstall install", "v1:deployed:1")
-	b.plan.Spec.Upgrade = &flux.HelmUpgrade{ChartNameChangeStrategy: "InPlaceUpdate"}
-	b.deploy("web@2")
-	b.wants("upgrade", "v2:deployed:2 v1:superseded:1")
 }
 
 func TestAPassThatIsCutShortIsNoFailure(t *testing.T) {
@@ -592,21 +355,5 @@ func TestWhoWaitsForATurnSaysSo(t *testing.T) {
 	<-waited
 	if err := <-ended; err != nil {
 		t.Error(err)
-	}
-}
-
-func TestAProcessThatGoesOverABoundCountsWhenAVersionWasStored(t *testing.T) {
-	b := newBundle(t)
-	b.plan.Spec.Upgrade = &flux.HelmUpgrade{Remediation: &flux.HelmRemediation{Retries: 1}}
-	b.deploy("web@1")
-	b.helm.done()
-	b.helm.fails(job.Upgrade, whilePending, errors.Join(errKilled, fleet.ErrInvalid))
-	if failure := b.refused(b.target("web@2"), "UpgradeFailed"); failure.RetryAfter != time.Second {
-		t.Errorf("failure is %+v", failure)
-	}
-	b.refused(b.target("web@2"), "RollbackSucceeded")
-	b.wants("upgrade unlock rollback", "v3:deployed:1 v2:failed:2 v1:superseded:1")
-	if h := b.status(); h.UpgradeFailures != 1 {
-		t.Errorf("status is %+v", h)
 	}
 }

@@ -168,21 +168,13 @@ func (e *Engine) connect() error {
 
 // Run reads the records, then watches until the context ends. Deploy and Remove wait until the records are read.
 func (e *Engine) Run(ctx context.Context) error {
-	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
-		err := e.takeUp(ctx)
-		if err == nil {
-			break
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
+	if !run.Until(ctx, run.Backoff{Min: time.Second, Max: 30 * time.Second}, e.takeUp, func(err error) {
 		e.mu.Lock()
 		e.trouble = err
 		e.mu.Unlock()
 		e.log.Warn("records of Helm releases are not read; trying again", "err", err)
-		if run.Sleep(ctx, wait) != nil {
-			return nil
-		}
+	}) {
+		return nil
 	}
 	close(e.ready)
 	return run.All(ctx,

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -56,6 +57,22 @@ func (r Requests) Where(match func(Request) bool) Requests {
 		}
 	}
 	return matching
+}
+
+// TestRequests returns the requests that were answered while f ran, and those before it.
+func TestRequests(t testing.TB, c *Cluster, f func()) (during, before Requests) {
+	t.Helper()
+	look := func() Requests {
+		t.Helper()
+		all, err := c.Requests(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	before = look()
+	f()
+	return look()[len(before):], before
 }
 
 // Requests returns every request answered so far, save for those of the lab's own parts and of the API server itself.
