@@ -27,6 +27,9 @@ type seen struct {
 func (e *Engine) settle(ctx context.Context, by *apply.Applier, object apply.Object, f drift.Finding) (meta *metav1.PartialObjectMetadata, before seen, err error) {
 	const attempts = 4 // its controllers may be as busy as we are
 	live := f.Live
+	if live == nil && f.Verdict != drift.Missing && f.Known.Known() {
+		live = e.current(ctx, by, object) // a finding that had to wait keeps nothing of what was seen
+	}
 	if f.Verdict != drift.Doubtful || !f.Known.Known() || live == nil || !object.Whole() || e.othersSince(live) {
 		meta, err = by.Apply(ctx, object, live)
 		return meta, seen{live: live}, err
@@ -36,15 +39,24 @@ func (e *Engine) settle(ctx context.Context, by *apply.Applier, object apply.Obj
 		if !errors.Is(err, fleet.ErrConflict) {
 			return meta, seen{live: live, bound: true}, err
 		}
-		now, err := by.Get(ctx, object.Ref, object.Mapping)
-		if err != nil {
-			break // it is gone, or not to be read: an apply is right for both
+		now := e.current(ctx, by, object)
+		if now == nil {
+			break
 		}
 		live = now
 	}
 	// What others have written meanwhile, such as a scale that leaves no entry of its own, is in the last that was read.
 	meta, err = by.Apply(ctx, object, nil)
 	return meta, seen{live: live}, err
+}
+
+// current is the object as it is, to tell afterwards whether an apply has changed it; nil: it is gone, or not to be read.
+func (e *Engine) current(ctx context.Context, by *apply.Applier, object apply.Object) *metav1.PartialObjectMetadata {
+	live, err := by.Get(ctx, object.Ref, object.Mapping)
+	if err != nil {
+		return nil // an apply is right for both
+	}
+	return live
 }
 
 // othersSince reports whether somebody wrote in a later second than we did last.
