@@ -103,8 +103,8 @@ func assemble(config Config, root identity.Root, fleet *store.Store, listeners *
 		Store: fleet, Blobs: fleet.Blobs(), Fetcher: source.Measured(kinds, metrics), Builder: builder, Charts: charts, Name: root.MAC, CrossNamespaceRefs: config.AllowCrossNamespaceRefs,
 		Wake: toRelease, Log: log, Metrics: registry,
 	})
-	toRoll, _ := fleet.Watch(store.TopicObjects, store.TopicSources, store.TopicApps, store.TopicReports)
-	rollouts := rollout.New(rollout.Config{Store: fleet, Wake: toRoll, Log: log, Metrics: registry})
+	toRoll, _ := fleet.Watch(store.TopicObjects, store.TopicSources, store.TopicApps, store.TopicReports, store.TopicRollouts)
+	rollouts := rollout.New(rollout.Config{Store: fleet, Checker: checker(fleet, network, log), Wake: toRoll, Log: log, Metrics: registry})
 	sessions := session.New(session.Config{
 		Store: fleet, Blobs: fleet.Blobs(), Authority: root.Authority(), StateKey: root.StateKey(), TrustDomain: config.TrustDomain, Log: log, Metrics: registry,
 		Watch: func(cluster string) (run.Wake, func()) { return fleet.Watch(store.TopicCluster(cluster)) },
@@ -113,9 +113,10 @@ func assemble(config Config, root identity.Root, fleet *store.Store, listeners *
 		Store: fleet, Blobs: fleet.Blobs(), Caller: auth.Caller, Pin: root.Authority().Pin(), SpokeAddress: joinAddress, CrossNamespaceRefs: config.AllowCrossNamespaceRefs,
 		Version: telemetry.Version(), Schema: store.SchemaVersion(), Log: log,
 		Watch: func() (run.Wake, func()) {
-			return fleet.Watch(store.TopicObjects, store.TopicSources, store.TopicApps, store.TopicReports)
+			return fleet.Watch(store.TopicObjects, store.TopicSources, store.TopicApps, store.TopicReports, store.TopicRollouts)
 		},
-		WatchEvents: func() (run.Wake, func()) { return fleet.Watch(store.TopicEvents) },
+		WatchEvents:   func() (run.Wake, func()) { return fleet.Watch(store.TopicEvents) },
+		WatchRollouts: func() (run.Wake, func()) { return fleet.Watch(store.TopicRollouts) },
 	})
 	hooks := hook.New(hook.Config{
 		Store: fleet, Client: network.Client(source.ClientConfig{Limit: keysLimit}), CrossNamespaceRefs: config.AllowCrossNamespaceRefs,

@@ -39,6 +39,8 @@ type bundle struct {
 	conn    *grpc.ClientConn
 	objects adminv1.ObjectsServiceClient
 	apps    adminv1.AppsServiceClient
+	// rollouts is used by tests of Rollouts.
+	rollouts adminv1.RolloutsServiceClient
 }
 
 func newBundle(t *testing.T) *bundle {
@@ -65,10 +67,11 @@ func newBundleThat(t *testing.T, crossing bool) *bundle {
 		t.Fatal(err)
 	}
 	watch := func() (run.Wake, func()) {
-		return s.Watch(store.TopicObjects, store.TopicSources, store.TopicApps, store.TopicReports)
+		return s.Watch(store.TopicObjects, store.TopicSources, store.TopicApps, store.TopicReports, store.TopicRollouts)
 	}
 	server := api.New(api.Config{Store: s, Blobs: s.Blobs(), Caller: auth.Caller, Watch: watch, Pin: root.Authority().Pin(), SpokeAddress: "hub:8443", CrossNamespaceRefs: crossing, Version: "v1", Log: log,
-		WatchEvents: func() (run.Wake, func()) { return s.Watch(store.TopicEvents) }})
+		WatchEvents:   func() (run.Wake, func()) { return s.Watch(store.TopicEvents) },
+		WatchRollouts: func() (run.Wake, func()) { return s.Watch(store.TopicRollouts) }})
 	guard := auth.New(s)
 	served := rpctest.Serve(t, rpc.ServerConfig{Name: "admin", Log: log, Authorize: guard.Authorize}, server.Register)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -84,7 +87,7 @@ func newBundleThat(t *testing.T, crossing bool) *bundle {
 	})
 	conn := served.Dial(t, rpc.DialConfig{UserAgent: "test"})
 	return &bundle{Store: s, t: t, url: url, conn: conn, ctx: metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+token),
-		objects: adminv1.NewObjectsServiceClient(conn), apps: adminv1.NewAppsServiceClient(conn)}
+		objects: adminv1.NewObjectsServiceClient(conn), apps: adminv1.NewAppsServiceClient(conn), rollouts: adminv1.NewRolloutsServiceClient(conn)}
 }
 
 const (

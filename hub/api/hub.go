@@ -72,7 +72,11 @@ func (s *hub) Status(ctx context.Context, _ *adminv1.StatusRequest) (*adminv1.St
 	if err != nil {
 		return nil, err
 	}
-	resp.Troubles, resp.Held = append(resp.Troubles, troubles...), held(instances)
+	ahead, err := s.ahead(ctx)
+	if err != nil {
+		return nil, err
+	}
+	resp.Troubles, resp.Held = append(append(resp.Troubles, ahead...), troubles...), held(instances)
 	statuses, err := s.Store.ClusterStatuses(ctx)
 	if err != nil {
 		return nil, err
@@ -83,6 +87,26 @@ func (s *hub) Status(ctx context.Context, _ *adminv1.StatusRequest) (*adminv1.St
 		}
 	}
 	return resp, nil
+}
+
+// ahead are the Apps whose newest Release has failed in a Rollout. Those in flight, and what is frozen, are asked for by
+// themselves.
+func (s *hub) ahead(ctx context.Context) ([]*adminv1.Trouble, error) {
+	standings, err := s.standings(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	apps, err := s.Store.AppStates(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var troubles []*adminv1.Trouble
+	for _, key := range slices.SortedFunc(maps.Keys(standings), fleet.Key.Compare) {
+		if standing := standings[key]; standing.bad() {
+			troubles = append(troubles, &adminv1.Trouble{Object: key.Words(), Message: standing.ahead(apps[key])})
+		}
+	}
+	return troubles, nil
 }
 
 // notReady are the objects that cannot be what they should.

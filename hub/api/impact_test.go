@@ -85,3 +85,46 @@ func TestConfirmedDeletionIsCarriedByTheTombstones(t *testing.T) {
 		}
 	}
 }
+
+// With a policy a change does not go everywhere at once, and is not said to.
+func TestImpactUnderARolloutPolicyIsTheRolloutThatBegins(t *testing.T) {
+	t.Parallel()
+	f := newRolled(t, canaryFirst)
+	try := func(object string) *adminv1.Impact {
+		t.Helper()
+		resp, err := f.objects.Apply(f.ctx, &adminv1.ApplyRequest{Object: []byte(object), DryRun: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.GetImpact()
+	}
+	unplaced := placementYAML("app", strings.Replace(managedEverywhere, `"name":"app"`, `"name":"other"`, 1))
+	f.apply(unplaced)
+	f.push("one")
+	placed := placementYAML("app", managedEverywhere)
+	if got := try(placed); got.GetClusters() != 1 || got.GetSummary() != "it touches 1 cluster; a rollout of Kustomization/apps/app over 3 clusters begins" {
+		t.Errorf("placing it: %v", got)
+	}
+	f.apply(placed)
+	f.approved()
+	if got := try(placementYAML("app", strings.Replace(managedEverywhere, `,"rolloutPolicyRef":{"name":"prod"}`, "", 1))); got.GetClusters() != 0 {
+		t.Errorf("without a policy, with all clusters at the newest Release: %v", got)
+	}
+	moved := strings.Replace(ksYAML, `"prune":true`, `"prune":true,"path":"./other"`, 1)
+	if got := try(moved); got.GetSummary() != "a new Release that comes of it goes through the clusters by RolloutPolicy/prod" {
+		t.Errorf("another path: %v", got)
+	}
+	suspended := strings.Replace(ksYAML, `"prune":true`, `"prune":true,"suspend":true`, 1)
+	if got := try(suspended); got.GetClusters() != 3 || got.GetSummary() != "it touches 3 clusters" {
+		t.Errorf("suspending it: %v", got)
+	}
+	if got := try(policyYAML("prod", `{"waves":[{"name":"all"}]}`)); got.GetClusters() != 0 || got.GetSummary() != "the next rollouts of Kustomization/apps/app go by it" {
+		t.Errorf("another policy: %v", got)
+	}
+	_, err := f.objects.Delete(f.ctx, &adminv1.DeleteRequest{Kind: "RolloutPolicy", Name: "prod", DryRun: true})
+	wantCode(t, err, codes.FailedPrecondition, "it is named by Placement/apps/app")
+	two := f.push("two")
+	if got := try(placementYAML("app", strings.Replace(managedEverywhere, `,"rolloutPolicyRef":{"name":"prod"}`, "", 1))); got.GetClusters() != 3 || got.GetSummary() != "it touches 3 clusters" {
+		t.Errorf("without a policy, with a newer Release %s: %v", two.Digest(), got)
+	}
+}

@@ -127,22 +127,25 @@ func (s *objects) List(ctx context.Context, req *adminv1.ListRequest) (*adminv1.
 	if err := s.findCluster(ctx, sel.cluster); err != nil {
 		return nil, err
 	}
-	found, seen, err := s.show(ctx, sel)
-	if err != nil {
-		return nil, err
-	}
-	if found, err = matchLabels(found, req.GetLabelSelector()); err != nil {
-		return nil, err
-	}
-	slices.SortFunc(found, func(a, b *resource.Object) int { return strings.Compare(idOf(a), idOf(b)) })
-	found = slices.DeleteFunc(found, func(o *resource.Object) bool {
-		return req.GetPageToken() != "" && idOf(o) <= req.GetPageToken()
-	})
-	resp := &adminv1.ListResponse{WatchToken: s.Store.WatchToken(seen)}
 	limit := maxPage
 	if n := int(req.GetLimit()); n > 0 {
 		limit = min(limit, n)
 	}
+	// Instances may be very many: of those the database gives no more than the page, and one that says that there are more.
+	paged := sel.cluster != "" && req.GetLabelSelector() == ""
+	if paged {
+		sel.after, sel.limit = req.GetPageToken(), limit+1
+	}
+	found, seen, err := s.show(ctx, sel)
+	if err != nil {
+		return nil, err
+	}
+	if !paged {
+		if found, err = pageOf(found, req); err != nil {
+			return nil, err
+		}
+	}
+	resp := &adminv1.ListResponse{WatchToken: s.Store.WatchToken(seen)}
 	size := 0
 	for n, o := range found {
 		raw, err := json.Marshal(o)
@@ -156,6 +159,18 @@ func (s *objects) List(ctx context.Context, req *adminv1.ListRequest) (*adminv1.
 		resp.Objects = append(resp.Objects, raw)
 	}
 	return resp, nil
+}
+
+// pageOf are those of the objects that a request selects by labels and that come after the page before, in order.
+func pageOf(found []*resource.Object, req *adminv1.ListRequest) ([]*resource.Object, error) {
+	found, err := matchLabels(found, req.GetLabelSelector())
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(found, func(a, b *resource.Object) int { return strings.Compare(idOf(a), idOf(b)) })
+	return slices.DeleteFunc(found, func(o *resource.Object) bool {
+		return req.GetPageToken() != "" && idOf(o) <= req.GetPageToken()
+	}), nil
 }
 
 // Delete ends an object, or what only a cluster's spoke knows of.
@@ -222,6 +237,25 @@ func impactMessage(i fleet.Impact) *adminv1.Impact {
 	if len(parts) == 0 && i.Clusters > 0 {
 		parts = append(parts, "it touches "+plural(i.Clusters, "cluster"))
 	}
+	parts = append(parts, rolloutWords(i)...)
 	m.Summary = strings.Join(parts, "; ")
 	return m
+}
+
+// rolloutWords say what becomes of new Releases.
+func rolloutWords(i fleet.Impact) (words []string) {
+	for n, b := range i.Begins {
+		if n == maxNames {
+			words = append(words, plural(len(i.Begins)-n, "more rollout")+" begin")
+			break
+		}
+		words = append(words, "a rollout of "+b.App.Words()+" over "+plural(b.Clusters, "cluster")+" begins")
+	}
+	if i.Policy != "" {
+		words = append(words, "a new Release that comes of it goes through the clusters by "+resource.RolloutPolicy.Name+"/"+i.Policy)
+	}
+	if len(i.Users) > 0 {
+		words = append(words, "the next rollouts of "+listed(i.Users)+" go by it")
+	}
+	return words
 }

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"flotilla.dev/flotilla/hub/rollout"
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/flux"
 	"flotilla.dev/flotilla/pkg/resource"
@@ -47,6 +48,22 @@ type Store interface {
 	Events(ctx context.Context, q fleet.EventQuery) ([]fleet.FleetEvent, fleet.Horizon, error)
 	BeginRecovery(ctx context.Context, by fleet.Caller) (time.Time, error)
 	EndRecovery(ctx context.Context, by fleet.Caller, dryRun bool) ([]string, error)
+
+	// Act has a Command carried out for an actor, and returns the Rollout after it, without its members.
+	Act(ctx context.Context, actor string, app fleet.Key, c rollout.Command) (rollout.Rollout, error)
+	// RolloutHead returns a Rollout without its members: by its id, of any App if that is zero; without an id, the App's
+	// one under way, or else its newest.
+	RolloutHead(ctx context.Context, app fleet.Key, id string) (rollout.Rollout, error)
+	Rollouts(ctx context.Context, q rollout.Query) ([]rollout.Rollout, error)
+	RolloutMembers(ctx context.Context, id string, q rollout.MemberQuery) ([]rollout.MemberNow, error)
+	RolloutEvents(ctx context.Context, id string, after uint64, limit int) ([]rollout.Logged, error)
+	PlanRollout(ctx context.Context, app fleet.Key, target string, policy *fleet.RolloutPolicy) (rollout.Preview, error)
+	ResolveRelease(ctx context.Context, app fleet.Key, target string) (fleet.Digest, error)
+	ReleaseRevisions(ctx context.Context, releases []fleet.Digest) (map[fleet.Digest]fleet.Revision, error)
+	Freeze(ctx context.Context, actor string, clusters []string, reason string) error
+	Unfreeze(ctx context.Context, actor string, clusters []string) error
+	Frozen(ctx context.Context) (rollout.Frozen, error)
+	Standings(ctx context.Context, namespace string) (map[fleet.Key]rollout.Standing, error)
 }
 
 // Config is what a Server needs.
@@ -55,9 +72,10 @@ type Config struct {
 	Blobs Blobs
 	// Caller is who makes a call.
 	Caller func(ctx context.Context) fleet.Caller
-	// Watch returns a wake-up for whatever the services show; WatchEvents one for events.
-	Watch       func() (wake run.Wake, stop func())
-	WatchEvents func() (wake run.Wake, stop func())
+	// Watch returns a wake-up for whatever the services show; WatchEvents one for events, WatchRollouts one for Rollouts.
+	Watch         func() (wake run.Wake, stop func())
+	WatchEvents   func() (wake run.Wake, stop func())
+	WatchRollouts func() (wake run.Wake, stop func())
 	// Pin is the digest of the hub CA's public key, which join tokens carry; SpokeAddress is where spokes reach the
 	// hub.
 	Pin          fleet.Digest
@@ -88,6 +106,7 @@ func (s *Server) Register(server *grpc.Server) {
 	adminv1.RegisterPrunesServiceServer(server, &prunes{Server: s})
 	adminv1.RegisterQuestionsServiceServer(server, &questions{Server: s})
 	adminv1.RegisterArtifactsServiceServer(server, newArtifacts(s))
+	adminv1.RegisterRolloutsServiceServer(server, &rollouts{Server: s})
 	adminv1.RegisterHubServiceServer(server, &hub{Server: s})
 }
 

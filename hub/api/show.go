@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"flotilla.dev/flotilla/hub/rollout"
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/flux"
 	"flotilla.dev/flotilla/pkg/resource"
@@ -20,6 +21,9 @@ type selection struct {
 	name      string // empty: all
 	// cluster by name, or everyCluster: instances in clusters are meant.
 	cluster string
+	// after is the id of the instance before the first, and limit how many there are at most; zero: all of them.
+	after string
+	limit int
 }
 
 // everyCluster stands for the name of each.
@@ -44,6 +48,8 @@ func (s *Server) show(ctx context.Context, sel selection) ([]*resource.Object, f
 		err = s.addClusterStatus(ctx, objects)
 	case resource.Placement.Name:
 		err = s.addPlacementStatus(ctx, objects)
+	case resource.RolloutPolicy.Name:
+		err = s.addPolicyStatus(ctx, objects)
 	}
 	if sel.kind.Category == resource.Sources {
 		err = s.addSourceStatus(ctx, sel.kind, objects)
@@ -97,6 +103,10 @@ func (s *Server) addClusterStatus(ctx context.Context, objects []*resource.Objec
 	if err != nil {
 		return err
 	}
+	frozen, err := s.Store.Frozen(ctx)
+	if err != nil {
+		return err
+	}
 	byCluster, versions := map[string][]fleet.Instance{}, map[string]uint64{}
 	for _, i := range instances {
 		byCluster[i.Cluster] = append(byCluster[i.Cluster], i)
@@ -105,9 +115,13 @@ func (s *Server) addClusterStatus(ctx context.Context, objects []*resource.Objec
 	for _, g := range gone {
 		versions[g.Cluster] = max(versions[g.Cluster], g.Version)
 	}
+	held := make(map[string]*rollout.Freeze, len(frozen.Clusters))
+	for i := range frozen.Clusters {
+		held[frozen.Clusters[i].Cluster] = &frozen.Clusters[i]
+	}
 	for _, o := range objects {
 		name := o.Metadata.Name
-		if err := setStatus(o, statusOfCluster(o, states[name], byCluster[name]), max(states[name].Version, versions[name])); err != nil {
+		if err := setStatus(o, statusOfCluster(o, states[name], byCluster[name], frozen.Fleet, held[name]), max(states[name].Version, versions[name], frozen.Version)); err != nil {
 			return err
 		}
 	}
@@ -134,14 +148,22 @@ func (s *Server) addPlacementStatus(ctx context.Context, objects []*resource.Obj
 		}
 		declared[app.Metadata.Namespace][fleet.AppRef{Kind: app.Kind, Name: app.Metadata.Name}] = true
 	}
-	candidates := resource.Candidates(clusters)
+	candidates, err := resource.Candidates(clusters)
+	if err != nil {
+		return err
+	}
+	policies, _, err := s.Store.Objects(ctx, resource.Query{Kind: resource.RolloutPolicy.Name})
+	if err != nil {
+		return err
+	}
+	known := resource.Names(policies)
 	for _, o := range objects {
 		spec, err := resource.Spec[fleet.Placement](o)
 		if err != nil {
 			return err
 		}
 		state := states[o.Metadata.Namespace+"/"+o.Metadata.Name]
-		placed := spec.Place(candidates, declared[o.Metadata.Namespace])
+		placed := spec.Place(candidates, declared[o.Metadata.Namespace], known)
 		if err := setStatus(o, statusOfPlacement(o, spec, placed, state), state.Version); err != nil {
 			return err
 		}

@@ -3,7 +3,9 @@ package api
 import (
 	"context"
 	"fmt"
+	"strings"
 
+	"flotilla.dev/flotilla/hub/rollout"
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/resource"
 )
@@ -30,6 +32,14 @@ func (s *Server) addAppStatus(ctx context.Context, sel selection, objects []*res
 	if err != nil {
 		return err
 	}
+	standings, err := s.standings(ctx, sel.namespace)
+	if err != nil {
+		return err
+	}
+	held, heldVersion, err := s.held(ctx)
+	if err != nil {
+		return err
+	}
 	byApp, versions := map[fleet.Key][]fleet.Instance{}, map[fleet.Key]uint64{}
 	for _, i := range instances {
 		byApp[i.Assignment.App] = append(byApp[i.Assignment.App], i)
@@ -42,7 +52,11 @@ func (s *Server) addAppStatus(ctx context.Context, sel selection, objects []*res
 		state, version := states[o.Key()], versions[o.Key()]
 		var placed *placedOn
 		if p, isPlaced := placements[o.Key()]; isPlaced {
-			placed, version = &p.placedOn, max(version, p.version)
+			placed, version = &p.placedOn, max(version, p.version, heldVersion)
+			placed.held = held
+			if standing, managed := standings[o.Key()]; managed {
+				placed.standing, version = &standing, max(version, standing.Version)
+			}
 		}
 		p := prerequisites[o.Key()]
 		if err := setStatus(o, statusOfApp(o, state, byApp[o.Key()], placed, p.lacks), max(version, state.Version, p.version)); err != nil {
@@ -50,6 +64,54 @@ func (s *Server) addAppStatus(ctx context.Context, sel selection, objects []*res
 		}
 	}
 	return nil
+}
+
+// standings are where the Apps of a namespace (empty: of all) stand that a RolloutPolicy is for.
+func (s *Server) standings(ctx context.Context, namespace string) (map[fleet.Key]standingOf, error) {
+	found, err := s.Store.Standings(ctx, namespace)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	var named []fleet.Digest
+	for _, standing := range found {
+		named = append(named, standing.Stable)
+		for _, r := range []*rollout.Rollout{standing.Rollout, standing.Queued} {
+			if r != nil {
+				named = append(named, r.Target)
+			}
+		}
+	}
+	revisions, err := s.Store.ReleaseRevisions(ctx, named)
+	if err != nil {
+		return nil, err
+	}
+	standings := make(map[fleet.Key]standingOf, len(found))
+	for key, standing := range found {
+		standings[key] = standingOf{standing, revisions}
+	}
+	return standings, nil
+}
+
+// held says of clusters by name why nothing new goes there, and the version of that.
+func (s *Server) held(ctx context.Context) (map[string]string, uint64, error) {
+	frozen, err := s.Store.Frozen(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	held := make(map[string]string, len(frozen.Clusters))
+	if frozen.Fleet != nil {
+		statuses, err := s.Store.ClusterStatuses(ctx)
+		if err != nil {
+			return nil, 0, err
+		}
+		for name := range statuses {
+			held[name] = "the fleet is frozen: " + frozen.Fleet.Reason
+		}
+	}
+	for _, f := range frozen.Clusters {
+		held[f.Cluster] = f.Reason
+	}
+	return held, frozen.Version, nil
 }
 
 // placedApp is where an App is placed, and the version of that.
@@ -72,7 +134,10 @@ func (s *Server) placements(ctx context.Context, namespace string) (map[fleet.Ke
 	if err != nil {
 		return nil, err
 	}
-	candidates := resource.Candidates(clusters)
+	candidates, err := resource.Candidates(clusters)
+	if err != nil {
+		return nil, err
+	}
 	apps := map[fleet.Key]placedApp{}
 	for _, o := range objects {
 		spec, err := resource.Spec[fleet.Placement](o)
@@ -81,7 +146,8 @@ func (s *Server) placements(ctx context.Context, namespace string) (map[fleet.Ke
 		}
 		m := o.Metadata
 		state := states[m.Namespace+"/"+m.Name]
-		placed := placedOn{spec.Place(candidates, nil).Matched, latest(*m.CreationTimestamp, state.MatchedSince)}
+		on := spec.Place(candidates, nil, nil)
+		placed := placedOn{clusters: on.Matched, staying: on.Staying, since: latest(*m.CreationTimestamp, state.MatchedSince)}
 		for _, app := range spec.Apps {
 			key := fleet.Key{Home: fleet.HubHome, Kind: app.Kind, Namespace: m.Namespace, Name: app.Name}
 			apps[key] = placedApp{placed, max(state.Version, versionOf(o))}
@@ -127,6 +193,11 @@ func (s selection) instances() fleet.InstanceQuery {
 	query := fleet.InstanceQuery{Kind: s.kind.Name, Namespace: s.namespace, Name: s.name, Detail: true}
 	if s.cluster != everyCluster {
 		query.Cluster = s.cluster
+	}
+	if query.Limit = s.limit; s.after != "" {
+		id, cluster, _ := strings.Cut(s.after, "@")
+		namespace, name, _ := strings.Cut(id, "/")
+		query.After, query.AfterThere = fleet.Key{Home: fleet.HubHome, Kind: s.kind.Name, Namespace: namespace, Name: name}, cluster
 	}
 	return query
 }

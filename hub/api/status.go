@@ -17,8 +17,8 @@ type condition struct {
 	LastTransitionTime time.Time             `json:"lastTransitionTime"`
 }
 
-// The types of conditions. Reconciling, Stalled, PruneHeld and what failed of a Source are there while they are True, as in
-// Flux; SourceVerified where that is asked for.
+// The types of conditions. Reconciling, Stalled, PruneHeld, Held, Frozen and what failed of a Source are there while they
+// are True, as in Flux; SourceVerified where that is asked for.
 const (
 	ready              = "Ready"
 	reconciling        = "Reconciling"
@@ -33,6 +33,8 @@ const (
 	buildFailed        = "BuildFailed"
 	connected          = "Connected"
 	safeMode           = "SafeMode"
+	heldCondition      = "Held"
+	frozenCondition    = "Frozen"
 )
 
 // Reasons of the hub's own for what it knows nothing more of.

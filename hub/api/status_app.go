@@ -19,6 +19,8 @@ type appStatus struct {
 	LastAttemptedRevision  string      `json:"lastAttemptedRevision,omitempty"`
 	LastHandledReconcileAt string      `json:"lastHandledReconcileAt,omitempty"`
 	Fleet                  counts      `json:"fleet"`
+	// Rollout of an App that a RolloutPolicy is for.
+	Rollout *rolloutStatus `json:"rollout,omitempty"`
 	// HelmChart is "namespace/name" of the one that is made for a HelmRelease.
 	HelmChart string `json:"helmChart,omitempty"`
 }
@@ -35,10 +37,15 @@ type counts struct {
 	Held        int `json:"held"`
 }
 
-// placedOn is where an App's Placement puts it: the clusters by name, and since when they are these.
+// placedOn is where an App's Placement puts it: the clusters by name, those where it stays if it is there, and since when
+// they are these.
 type placedOn struct {
-	clusters []string
-	since    time.Time
+	clusters, staying []string
+	since             time.Time
+	// held says why nothing new goes to a cluster.
+	held map[string]string
+	// standing is where the App stands; nil: no RolloutPolicy is for it.
+	standing *standingOf
 }
 
 // statusOfApp is what an App's build and its instances amount to. placed is nil when no Placement names it, lacks says
@@ -49,6 +56,9 @@ func statusOfApp(object *resource.Object, state fleet.AppState, instances []flee
 		status.ObservedGeneration = neverObserved
 	}
 	places := placesOf(state, instances, placed, lacks)
+	if placed != nil {
+		status.Rollout = placed.standing.status()
+	}
 	for _, p := range places {
 		status.Fleet.add(p)
 	}
@@ -101,22 +111,29 @@ func placesOf(state fleet.AppState, instances []fleet.Instance, placed *placedOn
 	for n := range instances {
 		byCluster[instances[n].Cluster] = &instances[n]
 	}
-	places := make([]place, 0, len(placed.clusters))
-	for _, cluster := range placed.clusters {
+	clusters := placed.clusters
+	for _, cluster := range placed.staying {
+		if i := byCluster[cluster]; i != nil && i.Assignment.State == fleet.Active {
+			clusters = append(clusters[:len(clusters):len(clusters)], cluster)
+		}
+	}
+	places := make([]place, 0, len(clusters))
+	for _, cluster := range clusters {
 		p := place{cluster: cluster, instance: byCluster[cluster], first: true}
 		if p.instance == nil {
-			p.ready = standing{toCome(reasonUnassigned, "", lacks), placed.since}
+			p.ready = standing{toCome(reasonUnassigned, "", lacks, placed.held[cluster]), placed.since}
 			places = append(places, p)
 			continue
 		}
 		i := *p.instance
 		p.ready, p.helm = readyOf(i), helmOf(i)
-		if i.Assignment.State == fleet.Active && i.Assignment.Release.Digest() != state.Release && p.ready.Reason != fleet.ReasonUnreachable {
+		behind := i.Assignment.State == fleet.Active && i.Assignment.Release.Digest() != state.Release
+		if behind && p.ready.Reason != fleet.ReasonUnreachable && !placed.standing.bad() && !placed.standing.takenBack(state) {
 			since := state.ReleaseSince
 			if p.ready.Status == fleet.Unknown {
 				since = earliest(since, p.ready.since)
 			}
-			p.ready = standing{toCome(fleet.ReasonProgressing, "waiting to be rolled out there", lacks), since}
+			p.ready = standing{toCome(fleet.ReasonProgressing, "waiting to be rolled out there", lacks, placed.held[cluster]), since}
 		}
 		p.first = p.ready.Status == fleet.Unknown && !p.ready.since.After(i.CreatedAt)
 		switch {
@@ -131,12 +148,18 @@ func placesOf(state fleet.AppState, instances []fleet.Instance, placed *placedOn
 }
 
 // toCome is the condition of a place which is still to get the App's Release, or why it does not get it.
-func toCome(reason, message, lacks string) fleet.Condition {
-	if lacks != "" {
+func toCome(reason, message, lacks, held string) fleet.Condition {
+	switch {
+	case held != "":
+		return unknown(reasonHeld, "it is held: "+held)
+	case lacks != "":
 		return unknown(fleet.ReasonDependency, lacks)
 	}
 	return unknown(reason, message)
 }
+
+// reasonHeld is that of a place to which nothing new goes.
+const reasonHeld = "Held"
 
 // reasonUnassigned is that of a place which the rollout has not come to.
 const reasonUnassigned = "Unassigned"

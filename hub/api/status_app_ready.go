@@ -17,6 +17,16 @@ func summarize(object *resource.Object, state fleet.AppState, instances []fleet.
 	switch {
 	case state.Reason != "":
 		return standing{fleet.Condition{Status: fleet.False, Reason: state.Reason, Message: state.Message}, earliest(state.ReasonSince, t.failedSince)}
+	case placed != nil && placed.standing.bad():
+		message := placed.standing.ahead(state)
+		if len(t.failing) > 0 {
+			message += "; " + grouped(t.failing)
+		}
+		since := latest(placed.standing.BadSince, state.ReleaseSince)
+		return standing{fleet.Condition{Status: fleet.False, Reason: reasonBad, Message: message}, earliest(since, t.failedSince)}
+	case placed != nil && placed.standing.takenBack(state):
+		c := fleet.Condition{Status: fleet.False, Reason: reasonTakenBack, Message: placed.standing.ahead(state)}
+		return standing{c, earliest(placed.standing.Rollout.Finished, t.failedSince)}
 	case len(t.failing) > 0:
 		return standing{fleet.Condition{Status: fleet.False, Reason: fleet.ReasonFailed, Message: grouped(t.failing)}, t.failedSince}
 	case placed == nil:
@@ -27,14 +37,26 @@ func summarize(object *resource.Object, state fleet.AppState, instances []fleet.
 		return standing{unknown(reasonNoClusters, "its Placement matches no cluster"+stillIn(instances)), latest(began, placed.since)}
 	case len(t.dependent) > 0:
 		return standing{fleet.Condition{Status: fleet.False, Reason: fleet.ReasonDependency, Message: grouped(t.dependent)}, latest(began, t.dependentSince)}
-	case t.missing() && t.first && placed.first(instances):
-		return standing{unknown(t.reason(), t.message()), latest(began, state.ReasonSince)}
 	case t.missing():
-		return standing{unknown(t.reason(), t.message()), latest(began, t.unknownSince, state.ReasonSince)}
+		since := latest(began, t.unknownSince, state.ReasonSince)
+		if t.first && placed.first(instances) {
+			since = latest(began, state.ReasonSince)
+		}
+		reason, message := placed.standing.words(state)
+		if message == "" {
+			reason, message = t.reason(), t.message()
+		}
+		return standing{unknown(reason, message), since}
 	}
 	message := "applied revision " + string(state.Revision) + " in " + plural(len(places), "cluster")
 	return standing{fleet.Condition{Status: fleet.True, Reason: fleet.ReasonSucceeded, Message: message}, latest(began, t.readySince, state.ReasonSince, placed.since)}
 }
+
+// reasonBad is that of an App whose newest Release has failed in a Rollout.
+const reasonBad = "ReleaseIsBad"
+
+// reasonTakenBack is that of an App whose newest Release somebody has taken back.
+const reasonTakenBack = "ReleaseTakenBack"
 
 // first reports whether the App was placed nowhere before.
 func (p placedOn) first(instances []fleet.Instance) bool {
@@ -63,6 +85,7 @@ type tallied struct {
 	failing                                     []failure
 	dependent                                   []failure // they wait for a dependency
 	waiting, unassigned, suspended, unreachable []string
+	held                                        []string // nothing new goes there
 	// readySince is since when the last place is ready; failedSince and unknownSince since when the first one failed or is
 	// not known to be either.
 	readySince, failedSince, unknownSince, dependentSince time.Time
@@ -87,6 +110,8 @@ func tally(places []place) tallied {
 			continue
 		case p.ready.Reason == fleet.ReasonUnreachable:
 			t.unreachable = append(t.unreachable, p.cluster)
+		case p.ready.Reason == reasonHeld:
+			t.held = append(t.held, p.cluster+" ("+p.ready.Message+")")
 		case p.ready.Reason == reasonUnassigned:
 			t.unassigned = append(t.unassigned, p.cluster)
 		case p.ready.Reason == fleet.ReasonSuspended:
@@ -101,7 +126,7 @@ func tally(places []place) tallied {
 
 // missing reports whether some place is not known to be ready.
 func (t tallied) missing() bool {
-	return len(t.dependent)+len(t.waiting)+len(t.unassigned)+len(t.suspended)+len(t.unreachable) > 0
+	return len(t.dependent)+len(t.waiting)+len(t.unassigned)+len(t.held)+len(t.suspended)+len(t.unreachable) > 0
 }
 
 // reason is that of what may still come; what is out of reach, or suspended, is the reason only when it is all there is.
@@ -111,6 +136,8 @@ func (t tallied) reason() string {
 		return fleet.ReasonProgressing
 	case len(t.dependent) > 0:
 		return fleet.ReasonDependency
+	case len(t.held) > 0:
+		return reasonHeld
 	case len(t.unreachable) > 0:
 		return fleet.ReasonUnreachable
 	}
@@ -124,6 +151,7 @@ func (t tallied) message() string {
 		clusters []string
 	}{
 		{"waiting for ", t.waiting}, {"waiting to be assigned in ", t.unassigned},
+		{"nothing new goes to ", t.held},
 		{"suspended before it was applied in ", t.suspended}, {"no word from ", t.unreachable},
 	} {
 		if len(part.clusters) > 0 {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"flotilla.dev/flotilla/hub/rollout"
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/resource"
 )
@@ -23,7 +24,8 @@ type clusterStatus struct {
 	UnknownAssignments []string `json:"unknownAssignments,omitempty"`
 }
 
-func statusOfCluster(object *resource.Object, state fleet.ClusterStatus, instances []fleet.Instance) clusterStatus {
+// statusOfCluster is what is known of a Cluster. whole and held say who keeps the fleet, or it, from going forward; nil: nobody.
+func statusOfCluster(object *resource.Object, state fleet.ClusterStatus, instances []fleet.Instance, whole, held *rollout.Freeze) clusterStatus {
 	status := clusterStatus{ObservedGeneration: object.Metadata.Generation, ClusterID: state.ID,
 		SpokeVersion: state.Facts.SpokeVersion, KubernetesVersion: state.Facts.KubernetesVersion}
 	if wasSeen(state.LastSeen) {
@@ -48,8 +50,26 @@ func statusOfCluster(object *resource.Object, state fleet.ClusterStatus, instanc
 	c.add(ready, clusterReady(object, state, link, places))
 	c.add(connected, link)
 	c.add(safeMode, safeModeOf(state))
+	if held != nil {
+		c.add(heldCondition, heldOf(*held, *object.Metadata.CreationTimestamp))
+	}
+	if whole != nil {
+		c.add(frozenCondition, heldOf(*whole, *object.Metadata.CreationTimestamp))
+	}
 	status.Conditions = c.list
 	return status
+}
+
+// heldOf is the condition of a cluster that is held, or whose fleet is frozen. When a declaration began to say so is not
+// known: not before the cluster was there.
+func heldOf(f rollout.Freeze, declared time.Time) standing {
+	c := fleet.Condition{Status: fleet.True, Reason: "Frozen", Message: "nothing new goes there: " + f.Reason}
+	if f.Actor == "" {
+		c.Reason = "Declared"
+		return standing{c, declared}
+	}
+	c.Message += " (" + f.Actor + ")"
+	return standing{c, f.At}
 }
 
 // linkOf is the Connected condition.

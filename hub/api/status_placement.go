@@ -33,10 +33,16 @@ func placementReady(namespace string, spec fleet.Placement, placed fleet.Placed)
 		c.Reason, c.Message = "AppNotFound", "not declared: "+strings.Join(missing, ", ")
 	case len(placed.MissingClusters) > 0:
 		c.Reason, c.Message = "ClusterNotFound", "not registered: "+strings.Join(placed.MissingClusters, ", ")
+	case placed.MissingPolicy != "":
+		c.Reason = "RolloutPolicyNotFound"
+		c.Message = "not declared: " + resource.RolloutPolicy.Name + "/" + placed.MissingPolicy + "; nothing new goes to any cluster until it is"
 	case len(placed.Matched) == 0:
 		c.Reason, c.Message = reasonNoClusters, "no cluster matches"
 	default:
 		c.Reason, c.Message = "Placed", plural(len(spec.Apps), "App")+" on "+plural(len(placed.Matched), "cluster")
+	}
+	if len(placed.Tainted) > 0 {
+		c.Message += "; taints that it does not tolerate are on " + listed(placed.Tainted)
 	}
 	return c
 }

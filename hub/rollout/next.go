@@ -1,7 +1,7 @@
 package rollout
 
 import (
-	"slices"
+	"fmt"
 	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -9,13 +9,66 @@ import (
 
 // Next decides what each cluster's Assignment of one App should be. It is pure: the same State gives the same Step.
 func Next(s State) Step {
+	step, err := Act(s, nil)
+	if err != nil {
+		panic("a step without a command refuses nothing: " + err.Error())
+	}
+	return step
+}
+
+// Act is Next with a Command, which is carried out first.
+func Act(s State, c Command) (Step, error) {
+	t, step, err := act(s, c)
+	if inspect != nil && err == nil {
+		inspect(s, c, t, step)
+	}
+	return step, err
+}
+
+// inspect looks at each step where tests run: what must always hold is asserted there.
+var inspect func(s State, c Command, t *turn, step Step)
+
+func act(s State, c Command) (*turn, Step, error) {
+	t := begin(s)
+	t.commanded = c != nil
+	switch {
+	case c != nil && (s.App == nil || s.Placement == nil):
+		return t, Step{}, fmt.Errorf("a Rollout of %s: %w: it is not declared, or no Placement names it", s.Key.Words(), fleet.ErrNotFound)
+	case s.App == nil || s.Placement == nil:
+		t.abandon()
+	case s.Managed:
+		t.adopt()
+		t.watch()
+		if c != nil {
+			if err := c.apply(t); err != nil {
+				return t, Step{}, err
+			}
+		}
+		t.candidate() // first: what is superseded goes nowhere any more
+		t.steer()
+		t.catchUp()
+	case c == nil:
+		t.dropQueued("")
+	default:
+		return t, Step{}, fmt.Errorf("%w: the Placement of %s names no RolloutPolicy: its Releases go to every cluster at once", fleet.ErrConflict, s.Key.Words())
+	}
+	return t, t.write(), nil
+}
+
+// rows decides what is written for each cluster.
+func (t *turn) rows() Step {
+	s := t.State
 	step := Step{Put: map[string]Put{}}
+	t.unmatch()
 	for _, cluster := range s.Clusters {
 		row, exists := s.Rows[cluster.ID]
-		if row.Assignment == nil && !s.places(cluster) && row.Ending == nil {
+		if at, asked := t.requests[cluster.ID]; asked {
+			row.RequestedAt = at
+		}
+		if row.Assignment == nil && !t.places(cluster) && row.Ending == nil || t.untouched(cluster, row) {
 			continue
 		}
-		put, drop := s.decide(cluster, row)
+		put, drop := t.decide(cluster, row)
 		if put != nil && !row.Approved.IsZero() {
 			step.Spent = append(step.Spent, cluster.ID)
 		}
@@ -26,11 +79,40 @@ func Next(s State) Step {
 			s.number(&put.Assignment, row.Assignment)
 			step.Put[cluster.ID] = *put
 		}
-		if (row.Confirmed || row.Ending != nil) && !drop && staysActive(put, row) {
+		if (row.Confirmed || row.Ending != nil) && !drop && !t.keeps[cluster.ID] && staysActive(put, row) {
 			step.Lapse = append(step.Lapse, cluster.ID)
 		}
 	}
 	return step
+}
+
+// untouched reports whether nothing is asked of a row that is as it should be: what most rows are in most steps of a
+// Rollout, told without making what would be written.
+func (t *turn) untouched(cluster Cluster, row Row) bool {
+	current := row.Assignment
+	_, given := t.want[cluster.ID]
+	_, asked := t.requests[cluster.ID]
+	switch {
+	case !t.Managed, current == nil, current.State != fleet.Active, given, asked, t.rebind[cluster.ID], t.gone[cluster.ID],
+		row.Confirmed, row.Ending != nil, !row.Approved.IsZero(), !current.ApprovedPrune.IsZero(), row.Removed,
+		t.Placement == nil, row.Placement != t.Placement.Name, !t.places(cluster):
+		return false
+	}
+	controls := t.App.Controls
+	t.asked(&controls, row)
+	return controls == current.Controls && t.App.Declared == nil && current.Declared == nil
+}
+
+// asked puts a request of this instance only into what the App is to do.
+func (s State) asked(c *fleet.Controls, row Row) {
+	if c.RequestedAt = later(s.App.Controls.RequestedAt, row.RequestedAt); c.RequestedAt == row.RequestedAt {
+		if row.Force {
+			c.Helm.ForceAt = row.RequestedAt
+		}
+		if row.Reset {
+			c.Helm.ResetAt = row.RequestedAt
+		}
+	}
 }
 
 // staysActive reports whether the row is Active once put, if any, is written.
@@ -43,24 +125,38 @@ func staysActive(put *Put, row Row) bool {
 
 // places reports whether the App should run in the cluster.
 func (s State) places(cluster Cluster) bool {
-	return s.App != nil && s.Placement != nil && !cluster.Terminating &&
-		s.Placement.Clusters.Matches(cluster.Name, cluster.Labels)
+	return s.App != nil && s.Placement != nil && !cluster.Terminating && s.Placement.Clusters.Matches(cluster.Name, cluster.Labels) &&
+		s.Placement.Tolerates(cluster.Spec.Taints, s.there(cluster))
+}
+
+// there reports whether the App is in the cluster already.
+func (s State) there(cluster Cluster) bool {
+	a := s.Rows[cluster.ID].Assignment
+	return a != nil && a.State == fleet.Active
 }
 
 // decide returns what the cluster's row should be; nil leaves it as it is, drop ends it.
-func (s State) decide(cluster Cluster, row Row) (put *Put, drop bool) {
-	current := row.Assignment
+func (t *turn) decide(cluster Cluster, row Row) (put *Put, drop bool) {
+	s, current := t.State, row.Assignment
 	done := current != nil && current.State == fleet.Removed && row.Removed
 	switch {
-	case s.places(cluster):
+	case t.gone[cluster.ID] && current != nil:
+		next := *current
+		next.State, next.Tombstone = fleet.Removed, &fleet.Tombstone{Delete: true, Confirmed: true}
+		return &Put{Assignment: next, Placement: row.Placement}, false
+	case t.places(cluster) && t.stays(cluster, row):
+		return s.ending(row), false
+	case t.places(cluster):
 		// Before a finished tombstone is dropped: a row that only goes would leave the App without one, and nothing that
 		// changes later would name it.
-		put = s.active(cluster, row)
+		put = t.active(cluster, row)
 		return put, done && put == nil
 	case done:
 		return nil, true
 	case current == nil || current.State == fleet.Removed:
 		return s.ending(row), false
+	case t.keeps[cluster.ID]:
+		return nil, false
 	}
 	tombstone := s.tombstone(cluster, row)
 	if tombstone == nil {
@@ -75,31 +171,21 @@ func (s State) decide(cluster Cluster, row Row) (put *Put, drop bool) {
 
 // active is the row of a cluster the App is placed on; nil while there is no Release to run. While a new one waits for a
 // dependency, the one before stays.
-func (s State) active(cluster Cluster, row Row) *Put {
+func (t *turn) active(cluster Cluster, row Row) *Put {
+	s := t.State
 	next := fleet.Assignment{App: s.Key, State: fleet.Active, Controls: s.App.Controls, Declared: s.App.Declared}
-	current := row.Assignment
-	switch {
-	case s.App.Release != nil && !s.waits(cluster):
-		next.Release = *s.App.Release
-	case current != nil && !row.Removed && !current.Release.Manifest.IsZero(): // declared anew and not built yet
-		next.Release = current.Release
-	default:
+	release, known := t.release(cluster, row)
+	if !known {
 		return nil
 	}
+	next.Release = release
 	if next.Declared != nil && s.App.Release != nil && next.Release.Digest() != s.App.Release.Digest() {
 		before := *next.Declared
 		before.Observed = min(before.Observed, before.Generation-1) // the cluster is not told what was made of this one
 		next.Declared = &before
 	}
-	next.Binding = s.binding(cluster, next.Release)
-	if next.RequestedAt = later(s.App.Controls.RequestedAt, row.RequestedAt); next.RequestedAt == row.RequestedAt {
-		if row.Force {
-			next.Helm.ForceAt = row.RequestedAt
-		}
-		if row.Reset {
-			next.Helm.ResetAt = row.RequestedAt
-		}
-	}
+	next.Binding = t.bindingOf(cluster, row, next.Release)
+	s.asked(&next.Controls, row)
 	next.ApprovedPrune = approved(row, next)
 	if next.Declared != nil && len(next.Encode()) > fleet.MaxAssignment {
 		next.Declared = nil // an expression that looks at it says so
@@ -107,14 +193,48 @@ func (s State) active(cluster Cluster, row Row) *Put {
 	return &Put{Assignment: next, Placement: s.Placement.Name}
 }
 
-// waits reports whether a cluster must not have a new Release of the App yet: a dependency of the same Source is not at
-// its Revision, or the cluster has not been told of that. In a cluster that is not to have the dependency, the spoke
-// says so.
-func (s State) waits(cluster Cluster) bool {
-	return slices.ContainsFunc(s.App.Prerequisites, func(p Prerequisite) bool {
-		runs, there := p.Rows[cluster.ID]
-		return p.Lacks != "" || there && runs != p.Release
-	})
+// release is what a placed cluster is to run: what a Rollout gives it, else what it has, else, where no policy is, the
+// newest Release.
+func (t *turn) release(cluster Cluster, row Row) (fleet.Release, bool) {
+	current := row.Assignment
+	wanted, given := t.want[cluster.ID]
+	switch {
+	case given:
+		return wanted, true
+	case !t.Managed && t.App.Release != nil && !t.frozen(cluster) && t.lacks(cluster) == "":
+		return *t.App.Release, true
+	case current != nil && !row.Removed && !current.Release.Manifest.IsZero(): // declared anew and not built yet
+		return current.Release, true
+	}
+	return fleet.Release{}, false
+}
+
+// bindingOf is what the cluster is to add. A change of it alone waits for its turn where a policy is, and for the end of a
+// freeze or a hold elsewhere.
+func (t *turn) bindingOf(cluster Cluster, row Row, release fleet.Release) fleet.Binding {
+	_, given := t.want[cluster.ID]
+	waits := t.Managed && !t.rebind[cluster.ID] || !t.Managed && t.frozen(cluster)
+	if waits && !given && row.Assignment != nil && row.Assignment.State == fleet.Active {
+		return row.Assignment.Binding
+	}
+	return t.binding(cluster, release)
+}
+
+// frozen reports whether nothing new goes to the cluster: by a freeze of the fleet, or a hold of its own.
+func (s State) frozen(cluster Cluster) bool { return s.Freeze != "" || cluster.Held != "" }
+
+// lacks says what a cluster lacks for a new Release of the App: a dependency of the same Source is not at its Revision, or
+// the cluster has not been told of that. Empty: nothing. In a cluster that is not to have the dependency, the spoke says so.
+func (s State) lacks(cluster Cluster) string {
+	for _, p := range s.App.Prerequisites {
+		if p.Lacks != "" {
+			return p.Lacks
+		}
+		if runs, there := p.Rows[cluster.ID]; there && runs != p.Release {
+			return "what it depends on"
+		}
+	}
+	return ""
 }
 
 // binding is what the cluster adds to a Release. Variables are for an App that takes them only, so that a label that
@@ -132,10 +252,7 @@ func (s State) binding(cluster Cluster, release fleet.Release) fleet.Binding {
 
 // tombstone says how an Active Assignment ends that no longer has a place: a row of the deletion table each.
 func (s State) tombstone(cluster Cluster, row Row) *fleet.Tombstone {
-	former, known := s.Former[row.Placement]
-	if s.Placement != nil && s.Placement.Name == row.Placement {
-		former, known = *s.Placement, true
-	}
+	former, known := s.former(row)
 	switch {
 	case cluster.Terminating:
 		return &fleet.Tombstone{}

@@ -1,6 +1,8 @@
 package rollout
 
 import (
+	"time"
+
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
@@ -21,6 +23,28 @@ type State struct {
 	Rows map[string]Row
 	// Generation is the number of this step: greater than that of any row.
 	Generation uint64
+
+	// Now is the time by the database, no earlier than at the step before.
+	Now time.Time
+	// Away is how long no hub listened since the step before.
+	Away time.Duration
+	// Managed: the Placement names a RolloutPolicy, or a Rollout is under way. Policy is what it names; nil: it is not there.
+	Managed bool
+	Policy  *Policy
+	// Track is what is known of the App's Releases; nil: no policy was for it before.
+	Track *Track
+	// Active is the Rollout under way, Queued the one that waits; nil: none.
+	Active, Queued *Rollout
+	// Releases are those that Active, Queued, Track and a Command name, by digest.
+	Releases map[fleet.Digest]fleet.Release
+	// Freeze says why nothing in the fleet goes forward; empty: it does.
+	Freeze string
+}
+
+// Policy is what the declaration of one says.
+type Policy struct {
+	Name string
+	fleet.RolloutPolicy
 }
 
 // App is what its declaration says.
@@ -28,6 +52,8 @@ type App struct {
 	// Release built from its Source's newest Revision that could be built; nil: none yet.
 	Release  *fleet.Release
 	Controls fleet.Controls
+	// NoRollback: its Release cannot be taken back.
+	NoRollback bool
 	// Declared is set when an expression of a dependency looks at the App: another's, or its own.
 	Declared *fleet.Declared
 	// Prerequisites are what a new Release has to wait for.
@@ -64,12 +90,19 @@ type Cluster struct {
 	Spec fleet.Cluster
 	// Terminating clusters are to lose every App, and keep the objects.
 	Terminating bool
+	// Connected: it was heard lately. Held says why nothing new may go there; empty: it may.
+	Connected bool
+	Held      string
 }
 
 // Row is one Assignment, as it is and as what is asked of it.
 type Row struct {
 	// Assignment as last written; nil: there is none, and something is asked.
 	Assignment *fleet.Assignment
+	// Release is the digest of the Assignment's.
+	Release fleet.Digest
+	// Report is what the spoke said last; nil: nothing.
+	Report *Report
 	// Placement that put it there.
 	Placement string
 	// Removed: the spoke has carried the tombstone out.
@@ -102,6 +135,19 @@ type Step struct {
 	Lapse []string
 	// Spent are clusters in which a person's approval of a prune is in the Assignment from now on, or void: it counts once.
 	Spent []string
+
+	// Rollouts are those that changed, or are new.
+	Rollouts []*Rollout
+	// Track is the App's from now on; nil: as before. Forget drops it.
+	Track  *Track
+	Forget bool
+	// Requests for a pass, by cluster id, as the value of reconcile.fluxcd.io/requestedAt.
+	Requests map[string]string
+	Events   []Event
+	// Checks are to be made once the step is written.
+	Checks []Check
+	// Wake is when the App is to be looked at again; zero: when something changes.
+	Wake time.Time
 }
 
 // Put is one Assignment to write.
@@ -112,7 +158,8 @@ type Put struct {
 
 // Empty reports whether nothing is to be written.
 func (s Step) Empty() bool {
-	return len(s.Put) == 0 && len(s.Drop) == 0 && len(s.Lapse) == 0 && len(s.Spent) == 0
+	return len(s.Put) == 0 && len(s.Drop) == 0 && len(s.Lapse) == 0 && len(s.Spent) == 0 &&
+		len(s.Rollouts) == 0 && s.Track == nil && !s.Forget && len(s.Requests) == 0 && len(s.Events) == 0
 }
 
 // Deletes returns the clusters in which the step orders objects to be deleted.
@@ -124,4 +171,34 @@ func (s Step) Deletes() []string {
 		}
 	}
 	return ids
+}
+
+// Names are the Releases that a step may give to clusters: those that are to be in State.Releases.
+func (s State) Names() [][]byte {
+	known := map[fleet.Digest]bool{{}: true}
+	var names [][]byte
+	add := func(d fleet.Digest) {
+		if !known[d] {
+			known[d] = true
+			names = append(names, d.Bytes())
+		}
+	}
+	if s.Track != nil {
+		add(s.Track.Stable)
+		for _, v := range s.Track.Verdicts {
+			add(v.Release)
+		}
+		for _, u := range s.Track.CatchingUp {
+			add(u.From)
+		}
+	}
+	if s.Active != nil {
+		for _, m := range s.Active.Members {
+			add(m.Base)
+		}
+	}
+	for _, row := range s.Rows {
+		add(row.Release)
+	}
+	return names
 }

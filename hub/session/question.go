@@ -32,6 +32,9 @@ var asks = map[string]func(fleet.Ask, *spokev1.Question){
 	fleet.AskHelmHistory: func(a fleet.Ask, q *spokev1.Question) {
 		q.Ask = &spokev1.Question_HelmHistory{HelmHistory: &spokev1.HelmHistoryQuestion{Key: a.App.String()}}
 	},
+	fleet.AskGate: func(a fleet.Ask, q *spokev1.Question) {
+		q.Ask = &spokev1.Question_RunCheck{RunCheck: &spokev1.RunCheckQuestion{Key: a.App.String(), Question: a.Gate.Encode()}}
+	},
 	fleet.AskTrace: func(a fleet.Ask, q *spokev1.Question) {
 		q.Ask = &spokev1.Question_Trace{Trace: &spokev1.TraceQuestion{Word: a.Word, Namespace: a.Namespace, Name: a.Name}}
 	},

@@ -21,6 +21,9 @@ func TestWhateverASpokeCanBeAskedGoesDownItsStream(t *testing.T) {
 		if what == fleet.AskTrace {
 			asked = fleet.Ask{What: what, Word: "pod", Namespace: "a", Name: "b"}
 		}
+		if what == fleet.AskGate {
+			asked.Gate = &fleet.GateQuestion{App: appKey, Rollout: "ro-1", Release: fleet.DigestOf(nil)}
+		}
 		question, err := b.Ask(t.Context(), store.System, s.name, asked, patience)
 		if err != nil {
 			t.Fatal(err)

@@ -20,7 +20,7 @@ import (
 
 // Dial connects to host:port, if the address that the name resolves to is allowed.
 func (n *Network) Dial(ctx context.Context, network, address string) (net.Conn, error) {
-	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second, Control: n.addresses.control}
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second, Control: n.addresses.Control}
 	return dialer.DialContext(ctx, network, address)
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/flux"
+	"flotilla.dev/flotilla/pkg/reach"
 )
 
 // Kind says what went wrong, in one word for metrics and conditions.
@@ -154,7 +155,7 @@ func (u Upstream) withoutTLS() string {
 
 func (u Upstream) explainConnection(limited context.Context, err error) *Error {
 	var (
-		address  *addressError
+		address  *reach.Refusal
 		redirect *redirectError
 		stalled  *stalledError
 		dns      *net.DNSError

@@ -14,7 +14,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"flotilla.dev/flotilla/pkg/reach"
 )
+
+// Addresses is the administrator's policy on where sources may be.
+type Addresses = reach.Addresses
 
 // NetworkConfig is what a Network needs.
 type NetworkConfig struct {
@@ -57,7 +62,7 @@ func (n *Network) CheckBehind(ctx context.Context, host string) error {
 		return n.addresses.Check(addr)
 	}
 	if endsInANumber(host) {
-		return &addressError{host: host}
+		return &reach.Refusal{Host: host}
 	}
 	addrs, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", host) // unknown here: see above
 	for _, addr := range addrs {
@@ -100,6 +105,8 @@ type ClientConfig struct {
 	// Host is whose turns and pauses the requests count for; default each request's own. It is that of the Upstream's URL
 	// where requests go to other names of the same server.
 	Host string
+	// Patience is how long the beginning of an answer is waited for; default StallTime.
+	Patience time.Duration
 	// Redirect says whether a redirect is followed; default SameHost.
 	Redirect func(req *http.Request, via []*http.Request) error
 }
@@ -127,7 +134,7 @@ func (n *Network) Transport(config ClientConfig) http.RoundTripper {
 		DialContext:            n.Dial,
 		TLSClientConfig:        settings,
 		TLSHandshakeTimeout:    dialTimeout,
-		ResponseHeaderTimeout:  StallTime,
+		ResponseHeaderTimeout:  cmp.Or(config.Patience, StallTime),
 		IdleConnTimeout:        90 * time.Second,
 		MaxIdleConnsPerHost:    n.hosts.limit,
 		ForceAttemptHTTP2:      true,

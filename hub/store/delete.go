@@ -66,6 +66,10 @@ func (s *Store) endObject(ctx context.Context, tx pgx.Tx, object *resource.Objec
 		if _, err := tx.Exec(ctx, `DELETE FROM app WHERE key = $1`, object.Key().String()); err != nil {
 			return explain("forget "+object.String(), err)
 		}
+	case resource.RolloutPolicy.Name:
+		if err := refuseNamed(ctx, tx, object); err != nil {
+			return err
+		}
 	case resource.Receiver.Name:
 		if err := forgetReceiver(ctx, tx, d.Namespace, d.Name); err != nil {
 			return err
@@ -114,6 +118,24 @@ func (s *Store) refuseInUse(ctx context.Context, tx pgx.Tx, object *resource.Obj
 	}
 	if len(users) > 0 {
 		return fmt.Errorf("%s: %w: it is used by %s: delete or change those first", object, fleet.ErrConflict, strings.Join(users, ", "))
+	}
+	return nil
+}
+
+// refuseNamed refuses to delete a RolloutPolicy that Placements name: their Apps would not be rolled out any more.
+func refuseNamed(ctx context.Context, tx pgx.Tx, object *resource.Object) error {
+	const query = `SELECT 'Placement/' || namespace || '/' || name FROM object
+		WHERE home = $1 AND kind = 'Placement' AND deleted_at IS NULL AND spec -> 'rolloutPolicyRef' ->> 'name' = $2 ORDER BY 1`
+	rows, err := tx.Query(ctx, query, fleet.HubHome, object.Metadata.Name)
+	if err != nil {
+		return explain("look for users of "+object.String(), err)
+	}
+	users, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return explain("look for users of "+object.String(), err)
+	}
+	if len(users) > 0 {
+		return fmt.Errorf("%s: %w: it is named by %s: change or delete those first", object, fleet.ErrConflict, strings.Join(users, ", "))
 	}
 	return nil
 }

@@ -106,18 +106,24 @@ func (c *chain) rollChanged() (written []string) {
 	return nil
 }
 
-// quiet waits until nothing has changed since the last look: as long as other transactions of the database server run,
-// what changed before is told again.
 func (c *chain) quiet() {
 	c.t.Helper()
-	lab.Eventually(c.t, time.Minute, "nothing is told again", func() error {
-		apps, next, err := c.AppsChanged(c.t.Context(), c.since)
-		c.since = next
+	c.since = c.bundle.quiet(c.since)
+}
+
+// quiet waits until nothing has changed since a horizon, and returns the next: as long as other transactions of the database
+// server run, what changed before is told again.
+func (b *bundle) quiet(since fleet.Horizon) fleet.Horizon {
+	b.t.Helper()
+	lab.Eventually(b.t, time.Minute, "nothing is told again", func() error {
+		apps, next, err := b.AppsChanged(b.t.Context(), since)
+		since = next
 		if err == nil && len(apps) > 0 {
 			err = fmt.Errorf("told of %v", apps)
 		}
 		return err
 	})
+	return since
 }
 
 // runs is what the cluster is to run of an App; empty: nothing.

@@ -75,11 +75,16 @@ func insertEvent(ctx context.Context, tx pgx.Tx, e fleet.FleetEvent) error {
 	return explain("store an event", err)
 }
 
-func valuesOf(e fleet.FleetEvent) []any {
-	if len(e.Message) > maxEventMessage {
-		e.Message = strings.ToValidUTF8(e.Message[:maxEventMessage], "")
+// shortened is what is kept of a message.
+func shortened(message string) string {
+	if len(message) > maxEventMessage {
+		message = strings.ToValidUTF8(message[:maxEventMessage], "")
 	}
-	return []any{e.At, e.Warning, e.Reason, e.Message, e.Kind, e.Namespace, e.Name, e.Cluster, e.Object}
+	return message
+}
+
+func valuesOf(e fleet.FleetEvent) []any {
+	return []any{e.At, e.Warning, e.Reason, shortened(e.Message), e.Kind, e.Namespace, e.Name, e.Cluster, e.Object}
 }
 
 // Events returns the newest matching events, oldest first, and the horizon of the read.

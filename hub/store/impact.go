@@ -2,13 +2,16 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
 
 	"flotilla.dev/flotilla/hub/rollout"
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/flux"
 	"flotilla.dev/flotilla/pkg/resource"
 )
 
@@ -28,6 +31,20 @@ func settleImpact(ctx context.Context, tx pgx.Tx, old, object *resource.Object, 
 			return fleet.Impact{}, err
 		}
 		step := rollout.Next(state)
+		for _, r := range step.Rollouts {
+			if begins := state.Active == nil || state.Active.ID != r.ID; begins && r.Phase.Active() {
+				impact.Begins = append(impact.Begins, fleet.BeginningRollout{App: app, Clusters: len(r.Members)})
+			}
+		}
+		if object.Kind == app.Kind && state.Policy != nil && old != nil {
+			more, err := moreThanControls(old, object)
+			if err != nil {
+				return fleet.Impact{}, err
+			}
+			if more {
+				impact.Policy = state.Policy.Name
+			}
+		}
 		for id := range step.Put {
 			touched[id] = true
 		}
@@ -40,6 +57,9 @@ func settleImpact(ctx context.Context, tx pgx.Tx, old, object *resource.Object, 
 				touched[cluster.ID] = true
 			}
 		}
+	}
+	if impact.Users, err = policyUsers(ctx, tx, object); err != nil {
+		return fleet.Impact{}, err
 	}
 	impact.Clusters, impact.Deletes = len(touched), len(deleting)
 	if impact.Deletes > 0 && !impact.EveryCluster {
@@ -104,6 +124,52 @@ func concernedApps(ctx context.Context, tx pgx.Tx, old, object *resource.Object)
 		return apps, explain("find the Apps of "+object.String(), err)
 	}
 	return nil, nil
+}
+
+// moreThanControls reports whether a change of an App is of fields that a new Release may come of.
+func moreThanControls(old, object *resource.Object) (bool, error) {
+	fields := flux.KustomizationFields
+	if object.Kind == flux.HelmReleaseKind {
+		fields = flux.HelmReleaseFields
+	}
+	specs := [2]map[string]json.RawMessage{}
+	for i, o := range []*resource.Object{old, object} {
+		if err := json.Unmarshal(o.Spec, &specs[i]); err != nil {
+			return false, fmt.Errorf("%s: spec: %w", o, err)
+		}
+		for _, f := range fields {
+			if f.Place == flux.Control {
+				delete(specs[i], f.Path)
+			}
+		}
+	}
+	return !maps.EqualFunc(specs[0], specs[1], func(a, b json.RawMessage) bool { return string(a) == string(b) }), nil
+}
+
+// policyUsers are the Apps that a RolloutPolicy is for. What it means for each is not worked out: a Rollout under way goes on
+// as it began, and the Apps of a fleet may be many.
+func policyUsers(ctx context.Context, tx pgx.Tx, object *resource.Object) ([]string, error) {
+	if object.Kind != resource.RolloutPolicy.Name {
+		return nil, nil
+	}
+	placements, err := listObjects(ctx, tx, resource.Query{Kind: resource.Placement.Name})
+	if err != nil {
+		return nil, err
+	}
+	var users []string
+	for _, p := range placements {
+		spec, err := resource.Spec[fleet.Placement](p)
+		if err != nil {
+			return nil, err
+		}
+		if spec.RolloutPolicyRef == nil || spec.RolloutPolicyRef.Name != object.Metadata.Name {
+			continue
+		}
+		for _, app := range spec.Apps {
+			users = append(users, app.Kind+"/"+p.Metadata.Namespace+"/"+app.Name)
+		}
+	}
+	return users, nil
 }
 
 func meansEveryCluster(object *resource.Object) bool {

@@ -14,7 +14,23 @@ import (
 
 // Instances returns the selected Apps in clusters, by App and cluster name, and the horizon of the read.
 func (s *Store) Instances(ctx context.Context, q fleet.InstanceQuery) (instances []fleet.Instance, seen fleet.Horizon, err error) {
-	const query = `
+	err = s.snapshot(ctx, "list instances of "+q.Kind, func(tx pgx.Tx) error {
+		if seen, err = horizon(ctx, tx); err != nil {
+			return err
+		}
+		if q.Limit > 0 {
+			instances, err = instancePage(ctx, tx, q)
+			return err
+		}
+		instances, err = readInstances(ctx, tx, q, "assignment")
+		return err
+	})
+	return instances, seen, err
+}
+
+// readInstances reads those of the Assignments that a table or a query has, whose further parameters begin at $6.
+func readInstances(ctx context.Context, tx pgx.Tx, q fleet.InstanceQuery, from string, further ...any) ([]fleet.Instance, error) {
+	query := `
 		SELECT c.name, c.id::text, c.connected, coalesce(c.last_seen, 'epoch'), c.connected_since, c.away_since, a.payload, a.created_at, a.pinned_at,
 			coalesce((SELECT v.revision FROM app_revision v WHERE v.app = a.app AND v.release = a.release ORDER BY v.at DESC, v.revision LIMIT 1), ''),
 			coalesce((SELECT v.revision FROM app_revision v WHERE v.app = a.app AND v.release = r.applied ORDER BY v.at DESC, v.revision LIMIT 1), ''),
@@ -26,25 +42,19 @@ func (s *Store) Instances(ctx context.Context, q fleet.InstanceQuery) (instances
 				WHEN $4 THEN r.detail END, coalesce(r.stored_at, 'epoch'),
 			r.ready_since, r.healthy_since, r.held_since, r.terminal_since, r.drifted_since,
 			greatest(a.written, r.written, c.linked, p.written)::text::bigint
-		FROM assignment a
+		FROM ` + from + ` a
 			JOIN cluster c ON c.id = a.cluster
 			LEFT JOIN report r ON r.cluster = a.cluster AND r.app = a.app
 			LEFT JOIN app p ON p.key = a.app
 		WHERE a.app LIKE $1 AND ($2 = '' OR c.name = $2)
 			AND ($3::text = '0' OR a.written >= $3::text::xid8 OR r.written >= $3::text::xid8 OR c.linked >= $3::text::xid8 OR p.written >= $3::text::xid8)
 		ORDER BY a.app, c.name`
-	err = s.snapshot(ctx, "list instances of "+q.Kind, func(tx pgx.Tx) error {
-		if seen, err = horizon(ctx, tx); err != nil {
-			return err
-		}
-		rows, err := tx.Query(ctx, query, keysLike(q), q.Cluster, q.Since.String(), q.Detail, q.Brief)
-		if err != nil {
-			return explain("list instances", err)
-		}
-		instances, err = pgx.CollectRows(rows, scanInstance)
-		return explain("list instances", err)
-	})
-	return instances, seen, err
+	rows, err := tx.Query(ctx, query, append([]any{keysLike(q), q.Cluster, q.Since.String(), q.Detail, q.Brief}, further...)...)
+	if err != nil {
+		return nil, explain("list instances", err)
+	}
+	instances, err := pgx.CollectRows(rows, scanInstance)
+	return instances, explain("list instances", err)
 }
 
 // keysLike is what the keys of the selected Apps are LIKE.

@@ -19,8 +19,9 @@ const placementLock = 0x706c6163 // "plac"
 type concern struct {
 	// namespace and name of the only one; empty: any.
 	namespace, name string
-	// app is what the only one names; zero: anything.
-	app fleet.AppRef
+	// app is what the only one names, and policy the RolloutPolicy that it names; zero: anything.
+	app    fleet.AppRef
+	policy string
 }
 
 // anyPlacement is the concern of a Cluster.
@@ -33,6 +34,8 @@ func concernOf(kind, namespace, name string) *concern {
 		return &concern{namespace: namespace, name: name}
 	case resource.Kustomization.Name, resource.HelmRelease.Name:
 		return &concern{namespace: namespace, app: fleet.AppRef{Kind: kind, Name: name}}
+	case resource.RolloutPolicy.Name:
+		return &concern{policy: name}
 	case resource.Cluster.Name:
 		return anyPlacement
 	}
@@ -68,6 +71,7 @@ func (c concern) noting(ctx context.Context, change func(pgx.Tx) error) func(pgx
 type placing struct {
 	clusters   []fleet.Candidate                // all
 	declared   map[string]map[fleet.AppRef]bool // Apps, by namespace
+	policies   map[string]bool                  // RolloutPolicies
 	placements map[string]placement             // by "namespace/name"
 }
 
@@ -82,10 +86,17 @@ func (c concern) read(ctx context.Context, tx pgx.Tx) (p placing, err error) {
 	if err != nil {
 		return p, err
 	}
-	p.clusters = resource.Candidates(clusters)
+	if p.clusters, err = resource.Candidates(clusters); err != nil {
+		return p, err
+	}
 	if p.declared, err = declaredApps(ctx, tx, c.namespace); err != nil {
 		return p, err
 	}
+	policies, err := listObjects(ctx, tx, resource.Query{Kind: resource.RolloutPolicy.Name})
+	if err != nil {
+		return p, err
+	}
+	p.policies = resource.Names(policies)
 	objects, err := listObjects(ctx, tx, resource.Query{Kind: resource.Placement.Name, Namespace: c.namespace, Name: c.name})
 	if err != nil {
 		return p, err
@@ -96,7 +107,8 @@ func (c concern) read(ctx context.Context, tx pgx.Tx) (p placing, err error) {
 		if err != nil {
 			return p, err
 		}
-		if c.app == (fleet.AppRef{}) || slices.Contains(spec.Apps, c.app) {
+		named := spec.RolloutPolicyRef != nil && spec.RolloutPolicyRef.Name == c.policy
+		if (c.app == (fleet.AppRef{}) || slices.Contains(spec.Apps, c.app)) && (c.policy == "" || named) {
 			m := o.Metadata
 			p.placements[m.Namespace+"/"+m.Name] = placement{m.Namespace, m.Name, spec}
 		}
@@ -161,7 +173,7 @@ func (c concern) note(ctx context.Context, tx pgx.Tx, before, after placing) err
 // of works out what a Placement comes to.
 func (p placing) of(key string) fleet.Placed {
 	placement := p.placements[key]
-	return placement.spec.Place(p.clusters, p.declared[placement.namespace])
+	return placement.spec.Place(p.clusters, p.declared[placement.namespace], p.policies)
 }
 
 // looksAt reports whether the Placement chooses one of the clusters, or would.
@@ -178,7 +190,7 @@ func differing(a, b []fleet.Candidate) []fleet.Candidate {
 			there[c.Name] = c
 		}
 		for _, c := range sides[0] {
-			if other, both := there[c.Name]; !both || c.Terminating != other.Terminating || !maps.Equal(c.Labels, other.Labels) {
+			if other, both := there[c.Name]; !both || c.Terminating != other.Terminating || !maps.Equal(c.Labels, other.Labels) || !slices.Equal(c.Taints, other.Taints) {
 				found = append(found, c)
 			}
 		}

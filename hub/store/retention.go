@@ -67,6 +67,16 @@ var retention = []rule{
 		WITH ranked AS (SELECT cluster, app, release, last_at, row_number() OVER (PARTITION BY cluster, app ORDER BY last_at DESC, release) AS n FROM instance_history)
 		DELETE FROM instance_history h USING ranked r WHERE h.cluster = r.cluster AND h.app = r.app AND h.release = r.release
 			AND (r.n > 20 OR r.last_at < now() - interval '1 day' AND NOT EXISTS (SELECT FROM assignment a WHERE a.cluster = h.cluster AND a.app = h.app))`},
+	{"rollout", "30 days after its end, and the last 10 of an App; none of an App that is gone", `
+		WITH ranked AS (SELECT id, row_number() OVER (PARTITION BY app ORDER BY created_at DESC, id) AS n FROM rollout)
+		DELETE FROM rollout r USING ranked WHERE ranked.id = r.id AND r.finished_at < now() - interval '30 days'
+			AND (ranked.n > 10 OR ` + gone("r.app") + `)`},
+	{"rollout_event", "at most the newest 100,000 of a Rollout; they go with it", `
+		DELETE FROM rollout_event e USING rollout r WHERE r.id = e.rollout AND r.last_event > 100000 AND e.number <= r.last_event - 100000`},
+	{"outage", "30 days", `
+		DELETE FROM outage WHERE until < now() - interval '30 days'`},
+	{"rollout_track", "as long as the App, or a cluster that has it", `
+		DELETE FROM rollout_track t WHERE ` + gone("t.app")},
 	{"app_revision", "the newest 50 an App and the newest of each Release that is in use; none of an App that is gone", `
 		WITH used AS (
 			SELECT release FROM assignment WHERE release IS NOT NULL UNION SELECT release FROM app WHERE release IS NOT NULL
@@ -77,12 +87,15 @@ var retention = []rule{
 			FROM app_revision)
 		DELETE FROM app_revision v USING ranked r WHERE v.app = r.app AND v.revision = r.revision
 			AND (r.n > 50 AND NOT (r.of_release = 1 AND r.release IN (SELECT release FROM used)) OR ` + gone("v.app") + `)`},
-	{"release", "what is assigned, applied or the newest, what a kept Revision is at, and the last 5 an App; none of an App that is gone", `
+	{"release", "what is assigned, applied or the newest, what a kept Revision is at, what a kept Rollout goes to or came from, what clusters may come to have again, and the last 5 an App; none of an App that is gone", `
 		WITH ranked AS (SELECT digest, row_number() OVER (PARTITION BY app ORDER BY used_at DESC, digest) AS n FROM release)
 		DELETE FROM release r USING ranked WHERE ranked.digest = r.digest AND r.used_at < now() - interval '1 day'
 			AND NOT EXISTS (SELECT FROM assignment a WHERE a.release = r.digest)
 			AND NOT EXISTS (SELECT FROM app a WHERE a.release = r.digest)
 			AND NOT EXISTS (SELECT FROM app_revision v WHERE v.release = r.digest)
+			AND NOT EXISTS (SELECT FROM rollout o WHERE o.target = r.digest)
+			AND NOT EXISTS (SELECT FROM rollout_member m WHERE m.base = r.digest)
+			AND NOT EXISTS (SELECT FROM rollout_track t WHERE t.app = r.app AND r.digest = ANY (t.releases))
 			AND (ranked.n > 5 OR ` + gone("r.app") + `)`},
 	{"build", "30 days, and at most 10,000", `
 		DELETE FROM build WHERE used_at < now() - interval '30 days'
@@ -123,12 +136,15 @@ const forgetting = ` UPDATE hub SET forgotten = greatest(forgotten, (SELECT max(
 // unbounded are the tables without a rule, and what bounds them.
 var unbounded = map[string]string{
 	"hub":            "one row",
+	"looked":         "one row",
 	"cluster":        "a row a declared Cluster",
 	"admin_token":    "a row a token that a person made and nobody ended",
 	"placement":      "a row a declared Placement",
 	"receiver":       "a row a declared Receiver",
 	"assignment":     "a row an App and cluster it is placed on",
 	"assignment_pin": "four rows an Assignment",
+	"rollout_member": "a row a cluster of a Rollout; goes with it",
+	"frozen":         "one row, and one a cluster",
 	"blob_chunk":     "goes with its blob",
 	"blob_part":      "goes with its whole",
 	"outbox":         "emptied by every flush",

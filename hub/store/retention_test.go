@@ -127,9 +127,33 @@ func TestRetentionTakesWhatIsPastItsBoundOnly(t *testing.T) {
 			`INSERT INTO app_revision (app, revision, release, at) SELECT 'hub/Kustomization/apps/app', n::text, CASE WHEN n > 180 THEN 'p' WHEN n > 170 THEN 'q' ELSE 'r' END::bytea, now() - n * interval '1 minute' FROM generate_series(1, 200) n`,
 			`INSERT INTO app_revision (app, revision, release, at) VALUES ('hub/Kustomization/apps/gone', '1', 'r', now())`},
 			`app LIKE '%/app' AND (revision::int <= 50 OR revision IN ('171', '181'))`, 52},
+		// Of the App, r1 to r5 are the newest; of those before them, Rollouts go to one and came from another, and one is known to
+		// be good.
 		"release": {[]string{blob, app, `INSERT INTO release (digest, app, content, manifest, used_at)
 				SELECT ('r' || n)::bytea, 'hub/Kustomization/apps/app', '', 'new', now() - n * interval '1 day' - interval '2 days' FROM generate_series(1, 9) n`,
-			`INSERT INTO release (digest, app, content, manifest, used_at) VALUES ('gone', 'hub/Kustomization/apps/gone', '', 'new', now() - interval '2 days')`}, `digest BETWEEN 'r1' AND 'r5'`, 5},
+			`INSERT INTO release (digest, app, content, manifest, used_at) SELECT d, 'hub/Kustomization/apps/app', '', 'new', now() - interval '40 days' FROM unnest(ARRAY['target', 'base', 'good']::bytea[]) d`,
+			`INSERT INTO rollout (id, app, kind, target, phase, policy, actor, version, created_at) VALUES ('ro-1', 'hub/Kustomization/apps/app', 'Forward', 'target', 'Halted', '{}', '', 1, now())`,
+			`INSERT INTO rollout_member (rollout, cluster, name, wave, turn, phase, base) VALUES ('ro-1', gen_random_uuid(), 'prod-1', 0, 0, 'Failed', 'base')`,
+			`INSERT INTO rollout_track (app, track, releases, stepped) VALUES ('hub/Kustomization/apps/app', '{}', '{good}', now())`,
+			`INSERT INTO release (digest, app, content, manifest, used_at) VALUES ('gone', 'hub/Kustomization/apps/gone', '', 'new', now() - interval '2 days')`},
+			`digest BETWEEN 'r1' AND 'r5' OR digest IN ('target', 'base', 'good')`, 8},
+		// Of the App, 12 are over: two of them are past the bound in number and in time. Of the App that is gone, those past it in time.
+		"rollout": {[]string{blob, app, `INSERT INTO release (digest, app, content, manifest) VALUES ('r', 'hub/Kustomization/apps/app', '', 'new')`,
+			`INSERT INTO rollout (id, app, kind, target, phase, policy, plan, actor, version, created_at, finished_at)
+				SELECT 'ro-' || n, 'hub/Kustomization/apps/app', 'Forward', 'r', 'Succeeded', '{}', '', '', 1, now() - n * interval '40 days', now() - n * interval '40 days' FROM generate_series(1, 12) n`,
+			`INSERT INTO rollout (id, app, kind, target, phase, policy, plan, actor, version, created_at) VALUES
+				('ro-0', 'hub/Kustomization/apps/app', 'Forward', 'r', 'Halted', '{}', '', '', 1, now() - interval '900 days')`,
+			`INSERT INTO rollout (id, app, kind, target, phase, policy, plan, actor, version, created_at, finished_at) SELECT 'ro-gone-' || n,
+				'hub/Kustomization/apps/gone', 'Forward', 'r', 'Cancelled', '{}', '', '', 1, now() - interval '50 days', now() - n * interval '25 days' FROM generate_series(1, 2) n`},
+			`id = 'ro-gone-1' OR id NOT LIKE 'ro-gone%' AND substr(id, 4)::int <= 10`, 12},
+		"rollout_event": {[]string{blob, app, `INSERT INTO release (digest, app, content, manifest) VALUES ('r', 'hub/Kustomization/apps/app', '', 'new')`,
+			`INSERT INTO rollout (id, app, kind, target, phase, policy, actor, version, last_event, created_at)
+				VALUES ('ro-1', 'hub/Kustomization/apps/app', 'Forward', 'r', 'Halted', '{}', '', 1, 100003, now())`,
+			`INSERT INTO rollout_event (rollout, number, at, type) SELECT 'ro-1', n, now(), '' FROM unnest(ARRAY[1, 3, 4, 100003]) n`}, `number >= 4`, 2},
+		"outage": {[]string{`INSERT INTO outage (since, until) VALUES
+			(now() - interval '40 days', now() - interval '31 days'), (now() - interval '40 days', now() - interval '29 days')`}, `until > now() - interval '30 days'`, 1},
+		"rollout_track": {[]string{app, `INSERT INTO rollout_track (app, track, releases, stepped) VALUES
+			('hub/Kustomization/apps/app', '{}', '{}', now()), ('hub/Kustomization/apps/gone', '{}', '{}', now())`}, `app LIKE '%/app'`, 1},
 		"build": {[]string{blob, `INSERT INTO build (key, manifest, used_at) VALUES ('old', 'old', now() - interval '40 days'), ('new', 'new', now())`}, `key = 'new'`, 1},
 		"build_inputs": {[]string{app, `INSERT INTO build_inputs (app, recipe, inputs) VALUES
 			('hub/Kustomization/apps/app', 'r', ''), ('hub/Kustomization/apps/old', 'r', '')`}, `app LIKE '%/app'`, 1},

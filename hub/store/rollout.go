@@ -17,53 +17,12 @@ import (
 	"flotilla.dev/flotilla/pkg/resource"
 )
 
-// AppsChanged returns the Apps about which something that a rollout looks at changed since a horizon, and the horizon
-// to ask from next. A changed Placement or Cluster may concern every App; a Source does an App whose request waits for it,
-// and a Revision one that depends on others, which may have to be at it too.
-func (s *Store) AppsChanged(ctx context.Context, since fleet.Horizon) (apps []fleet.Key, seen fleet.Horizon, err error) {
-	const query = `
-		WITH moved AS (
-			SELECT EXISTS (SELECT FROM object WHERE kind IN ('Placement', 'Cluster') AND written >= $1::text::xid8) AS everything
-		)
-		SELECT o.key FROM object o WHERE ` + isApp + ` AND (o.written >= $1::text::xid8 OR (SELECT everything FROM moved))
-		UNION SELECT key FROM app WHERE turned >= $1::text::xid8
-		UNION SELECT a.key FROM app a JOIN object o ON o.key = a.key
-			WHERE a.written >= $1::text::xid8 AND (o.spec ? 'dependsOn' OR o.annotations ? '` + flux.DependsOnAnnotation + `')
-		UNION SELECT app FROM report WHERE written >= $1::text::xid8
-		UNION SELECT app FROM instance_request WHERE written >= $1::text::xid8
-		UNION SELECT app FROM prune_approval WHERE written >= $1::text::xid8
-		UNION SELECT app FROM assignment WHERE (SELECT everything FROM moved)
-		UNION SELECT o.key FROM source s JOIN object o ON ` + isApp + ` AND ` + isSource + `
-			WHERE s.written >= $1::text::xid8 AND o.annotations ? '` + withSourceAnnotation + `'
-		UNION ` + appsBesideChanged
-	err = s.snapshot(ctx, "find changed Apps", func(tx pgx.Tx) error {
-		if seen, err = horizon(ctx, tx); err != nil {
-			return err
-		}
-		rows, err := tx.Query(ctx, query, since.String())
-		if err != nil {
-			return explain("find changed Apps", err)
-		}
-		apps, err = pgx.CollectRows(rows, scanKey)
-		return explain("find changed Apps", err)
-	})
-	return apps, seen, err
-}
-
-func scanKey(row pgx.CollectableRow) (fleet.Key, error) {
-	var text string
-	if err := row.Scan(&text); err != nil {
-		return fleet.Key{}, err
-	}
-	return fleet.ParseKey(text)
-}
-
 // Roll loads the App's State, has it decided, and writes the Step, in one transaction. It returns the number of rows
 // written.
 func (s *Store) Roll(ctx context.Context, app fleet.Key, decide func(rollout.State) rollout.Step) (written int, err error) {
 	err = s.transact(ctx, System, action{verb: "roll", object: app.String()}, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, app.String()); err != nil {
-			return explain("lock "+app.String(), err)
+		if err := lockApp(ctx, tx, app); err != nil {
+			return err
 		}
 		state, err := loadState(ctx, tx, app)
 		if err != nil {
@@ -72,53 +31,81 @@ func (s *Store) Roll(ctx context.Context, app fleet.Key, decide func(rollout.Sta
 		step := decide(state)
 		written = len(step.Put) + len(step.Drop)
 		if step.Empty() {
-			return nil
+			return putDue(ctx, tx, state, step.Wake)
 		}
 		return writeStep(ctx, tx, state, step)
 	})
 	return written, err
 }
 
+// lockApp has one step of an App be made at a time, by whichever replica, and lets it write the App's Assignments.
+func lockApp(ctx context.Context, tx pgx.Tx, app fleet.Key) error {
+	_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 0)), set_config('flotilla.step', $1, true)`, app.String())
+	return explain("lock "+app.String(), err)
+}
+
 // writeStep writes rows in order of cluster, as every writer of several rows does, and in one round trip.
 func writeStep(ctx context.Context, tx pgx.Tx, state rollout.State, step rollout.Step) error {
 	var batch pgx.Batch
-	var topics []string
+	var topics, ended, spent []string
+	var approvals [][]byte
+	rows := assignmentRows{app: state.Key.String()}
+	dropped, lapsed, used := setOf(step.Drop), setOf(step.Lapse), setOf(step.Spent)
 	for _, cluster := range state.Clusters {
-		put, wanted := step.Put[cluster.ID]
-		switch {
-		case wanted:
-			if err := putAssignment(&batch, cluster.ID, state.Rows[cluster.ID].Assignment, put); err != nil {
+		id := cluster.ID
+		put, wanted := step.Put[id]
+		if wanted {
+			if err := rows.put(&batch, id, state.Rows[id].Assignment, put); err != nil {
 				return err
 			}
-		case slices.Contains(step.Drop, cluster.ID):
-			dropAssignment(&batch, cluster.ID, state.Key)
 		}
-		if wanted && put.Assignment.State == fleet.Removed || slices.Contains(step.Lapse, cluster.ID) {
-			endOrder(&batch, cluster.ID, state.Key)
+		if wanted && put.Assignment.State == fleet.Removed || lapsed[id] {
+			ended = append(ended, id)
 		}
-		if slices.Contains(step.Spent, cluster.ID) {
-			endApproval(&batch, cluster.ID, state.Key, state.Rows[cluster.ID].Approved)
+		if used[id] {
+			spent, approvals = append(spent, id), append(approvals, state.Rows[id].Approved.Bytes())
 		}
-		if wanted || slices.Contains(step.Drop, cluster.ID) {
-			topics = append(topics, TopicCluster(cluster.ID))
+		if wanted || dropped[id] {
+			topics = append(topics, TopicCluster(id))
 		}
+	}
+	rows.queue(&batch)
+	dropAssignments(&batch, slices.Sorted(slices.Values(step.Drop)), state.Key)
+	endOrders(&batch, ended, state.Key)
+	endApprovals(&batch, spent, approvals, state.Key)
+	if err := writeRollouts(&batch, state, step); err != nil {
+		return err
 	}
 	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
 		return explain("write the Assignments of "+state.Key.String(), err)
 	}
+	if len(step.Rollouts) > 0 || len(step.Events) > 0 {
+		topics = append(topics, TopicRollouts, TopicEvents)
+	}
 	return publish(ctx, tx, append(topics, TopicReports)...)
 }
 
-// loadState reads all that decides about an App.
-func loadState(ctx context.Context, tx pgx.Tx, app fleet.Key) (rollout.State, error) {
+func setOf(names []string) map[string]bool {
+	set := make(map[string]bool, len(names))
+	for _, name := range names {
+		set[name] = true
+	}
+	return set
+}
+
+// loadState reads all that decides about an App, and the Releases of it that are named beside.
+func loadState(ctx context.Context, tx pgx.Tx, app fleet.Key, named ...fleet.Digest) (rollout.State, error) {
 	state := rollout.State{Key: app, Former: map[string]rollout.Placement{}, Rows: map[string]rollout.Row{}}
 	if err := tx.QueryRow(ctx, `SELECT nextval('assignment_generation')`).Scan(&state.Generation); err != nil {
 		return state, explain("number a step", err)
 	}
-	for _, load := range []func(context.Context, pgx.Tx, *rollout.State) error{loadApp, loadClusters, loadRows, loadPlacements} {
+	for _, load := range []func(context.Context, pgx.Tx, *rollout.State) error{loadApp, loadClusters, loadRows, loadPlacements, loadRollouts} {
 		if err := load(ctx, tx, &state); err != nil {
 			return state, fmt.Errorf("load %s: %w", app, err)
 		}
+	}
+	if err := loadNamedReleases(ctx, tx, &state, named); err != nil {
+		return state, fmt.Errorf("load %s: %w", app, err)
 	}
 	return state, nil
 }
@@ -157,7 +144,7 @@ func loadApp(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 		return fmt.Errorf("decode the spec: %w", err)
 	}
 	annotations := declared.Annotations
-	state.App = &rollout.App{Controls: k.Controls(annotations)}
+	state.App = &rollout.App{Controls: k.Controls(annotations), NoRollback: annotations[rollout.NoRollbackAnnotation] == "true"}
 	if !served(annotations[withSourceAnnotation], sourceHandled) {
 		state.App.Controls.RequestedAt = annotations[beforeAnnotation] // the Source is looked at first
 	}
@@ -194,15 +181,18 @@ func served(request, handled string) bool {
 }
 
 func loadClusters(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
-	const query = `SELECT c.id::text, c.name, o.labels, o.spec, o.deleting_at IS NOT NULL FROM cluster c
-		JOIN object o ON o.home = 'hub' AND o.kind = 'Cluster' AND o.namespace = '' AND o.name = c.name AND o.deleted_at IS NULL
+	const query = `SELECT c.id::text, c.name, o.labels, o.spec, o.deleting_at IS NOT NULL, c.connected,
+			coalesce(nullif(nullif(o.annotations ->> '` + fleet.HoldAnnotation + `', ''), 'false'), f.reason, '')
+		FROM cluster c
+			JOIN object o ON o.home = 'hub' AND o.kind = 'Cluster' AND o.namespace = '' AND o.name = c.name AND o.deleted_at IS NULL
+			LEFT JOIN frozen f ON f.cluster = c.id AND f.frozen
 		ORDER BY c.id`
 	rows, err := tx.Query(ctx, query)
 	if err != nil {
 		return explain("read the clusters", err)
 	}
 	state.Clusters, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (c rollout.Cluster, err error) {
-		return c, row.Scan(&c.ID, &c.Name, &c.Labels, &c.Spec, &c.Terminating)
+		return c, row.Scan(&c.ID, &c.Name, &c.Labels, &c.Spec, &c.Terminating, &c.Connected, &c.Held)
 	})
 	return explain("read the clusters", err)
 }
@@ -217,7 +207,9 @@ func loadRows(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 			coalesce(decode(substr(r.held_prune ->> 'digest', 8), 'hex'), ''),
 			coalesce(r.generation = a.generation AND r.epoch = c.epoch AND r.applied = a.release, false),
 			coalesce(p.digest, ''), coalesce(p.release <> coalesce(a.release, ''), false),
-			coalesce(q.requested_at, ''), coalesce(q.force, false), coalesce(q.reset, false), q.ending, coalesce(q.confirmed, false)
+			coalesce(q.requested_at, ''), coalesce(q.force, false), coalesce(q.reset, false), q.ending, coalesce(q.confirmed, false),
+			coalesce(a.release, ''), CASE WHEN r.epoch = c.epoch THEN r.generation END, coalesce(r.release, ''), coalesce(r.stage, ''), coalesce(r.converged, false),
+			coalesce(r.available, false), coalesce(r.terminal, false), coalesce(r.waiting, ''), coalesce(r.ready, '{}'), coalesce(r.healthy, '{}'), coalesce(r.applied, '')
 		FROM known k
 			JOIN cluster c ON c.id = k.cluster
 			LEFT JOIN assignment a ON a.cluster = k.cluster AND a.app = $1
@@ -231,17 +223,44 @@ func loadRows(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 	defer rows.Close()
 	for rows.Next() {
 		var id string
-		var payload, held, approval, ending []byte
+		var payload, held, approval, ending, release, reported []byte
 		var row rollout.Row
-		if err := rows.Scan(&id, &payload, &row.Placement, &row.Removed, &held, &row.Reported, &approval, &row.Outdated, &row.RequestedAt, &row.Force, &row.Reset, &ending, &row.Confirmed); err != nil {
+		var generation *uint64
+		var report rollout.Report
+		var ready, healthy fleet.Condition
+		var applied []byte
+		if err := rows.Scan(&id, &payload, &row.Placement, &row.Removed, &held, &row.Reported, &approval, &row.Outdated, &row.RequestedAt, &row.Force, &row.Reset, &ending, &row.Confirmed,
+			&release, &generation, &reported, &report.Stage, &report.Converged, &report.Available, &report.Terminal, &report.Waiting, &ready, &healthy, &applied); err != nil {
 			return explain("read the Assignments", err)
 		}
 		if err := decodeRow(&row, payload, held, approval, ending); err != nil {
 			return fmt.Errorf("cluster %s: %w", id, err)
 		}
+		if row.Release, err = fleet.DigestFromBytes(release); err != nil {
+			return fmt.Errorf("cluster %s: %w", id, err)
+		}
+		if generation != nil {
+			if report.Release, err = fleet.DigestFromBytes(reported); err != nil {
+				return fmt.Errorf("cluster %s: %w", id, err)
+			}
+			said := fleet.Report{Release: report.Release, Stage: report.Stage, Ready: ready, Healthy: healthy}
+			if said.Applied, err = fleet.DigestFromBytes(applied); err != nil {
+				return fmt.Errorf("cluster %s: %w", id, err)
+			}
+			report.Generation, report.Failed, report.Message = *generation, said.HasFailed(), why(ready, healthy)
+			row.Report = &report
+		}
 		state.Rows[id] = row
 	}
 	return explain("read the Assignments", rows.Err())
+}
+
+// why is what a cluster says of what is not as it should be.
+func why(ready, healthy fleet.Condition) string {
+	if ready.Status == fleet.True && healthy.Status != fleet.True && healthy.Message != "" {
+		return healthy.Message
+	}
+	return ready.Message
 }
 
 func decodeRow(row *rollout.Row, payload, held, approval, ending []byte) (err error) {

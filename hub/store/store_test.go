@@ -57,7 +57,7 @@ func openBundle(t *testing.T, url string) *bundle {
 	return &bundle{Store: s, t: t, url: url}
 }
 
-func object(t *testing.T, text string) *resource.Object {
+func object(t testing.TB, text string) *resource.Object {
 	t.Helper()
 	o, err := resource.Decode([]byte(text))
 	if err != nil {

@@ -25,6 +25,8 @@ const (
 	TopicReports = "reports"
 	// TopicEvents: something happened that people may watch.
 	TopicEvents = "events"
+	// TopicRollouts: a Rollout, or what is frozen, changed.
+	TopicRollouts = "rollouts"
 )
 
 // TopicCluster is woken when what one cluster should have, or is asked, changed.

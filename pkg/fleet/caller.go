@@ -38,4 +38,16 @@ type Impact struct {
 	Deletes int
 	// EveryCluster: it means every cluster there is or will be.
 	EveryCluster bool
+	// Begins are the Rollouts that begin by it.
+	Begins []BeginningRollout
+	// Policy is the RolloutPolicy by which a new Release of the App would go through the clusters; empty: to all at once.
+	Policy string
+	// Users are the Apps that a RolloutPolicy is for, as "Kind/namespace/name".
+	Users []string
+}
+
+// BeginningRollout is a Rollout of an App, over so many clusters.
+type BeginningRollout struct {
+	App      Key
+	Clusters int
 }

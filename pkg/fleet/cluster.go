@@ -12,7 +12,14 @@ import (
 type Cluster struct {
 	// Variables are put into the objects of the Apps with postBuild that run in the cluster, with the lowest precedence.
 	Variables map[string]string `json:"variables,omitempty"`
+	// Taints keep Apps off whose Placements do not tolerate them.
+	Taints []Taint `json:"taints,omitempty"`
 }
+
+// HoldAnnotation, on a Cluster, says why nothing new is to go there. In a cluster, on the spoke's namespace, on an App's or on
+// Flux's object of an App's name, it says why the spoke applies and deletes nothing of it ("true": for no reason that is
+// told; "false": it does). What runs stays as it is, and drift of it is corrected, which only spec.suspend stops.
+const HoldAnnotation = "fleet.flotilla.dev/hold"
 
 // maxVariables bounds the names and values of a Cluster's variables together: they travel with every Assignment that has
 // a use for them.
@@ -27,6 +34,9 @@ func (c Cluster) Validate() error {
 		if !IsVariable(name) {
 			fields.Refuse("spec.variables["+name+"]", NoVariable)
 		}
+	}
+	for i, t := range c.Taints {
+		t.validate(&fields, indexed("spec.taints", i))
 	}
 	if size > maxVariables {
 		fields.Refuse("spec.variables", "names and values have %d bytes together; %d are allowed", size, maxVariables)

@@ -17,11 +17,21 @@ type Placement struct {
 	// Clusters are the union of what selector and names give.
 	Clusters ClusterChoice `json:"clusters"`
 	// OnUnmatch says what becomes of an App's objects in a cluster that is no longer chosen: Orphan (default) or
-	// Prune.
+	// Prune. With a RolloutPolicy the App is pruned in a tenth of its clusters at a time, and at least one, of those that are
+	// connected and not held, and not while the fleet is frozen; without one, in all of them at once.
 	OnUnmatch OnUnmatch `json:"onUnmatch,omitempty"`
+	// RolloutPolicyRef names the policy by which new Releases go through the clusters; absent: to every cluster at once.
+	RolloutPolicyRef *RolloutPolicyRef `json:"rolloutPolicyRef,omitempty"`
+	// Tolerations let Apps onto clusters with Taints.
+	Tolerations []Toleration `json:"tolerations,omitempty"`
 	// Overrides change the objects of Apps in some of the clusters. All that concern an App in a cluster are applied, in
 	// order.
 	Overrides []Override `json:"overrides,omitempty"`
+}
+
+// RolloutPolicyRef names a RolloutPolicy.
+type RolloutPolicyRef struct {
+	Name string `json:"name"`
 }
 
 // Override is what some clusters have otherwise.
@@ -84,28 +94,45 @@ func (c ClusterChoice) EveryCluster() bool { return c.Selector != nil && c.Selec
 type Candidate struct {
 	Name   string
 	Labels map[string]string
+	Taints []Taint
 	// Terminating clusters are chosen by none.
 	Terminating bool
 }
 
 // Placed is what a Placement comes to.
 type Placed struct {
-	// Matched are the names of the clusters it chooses, in the order of the candidates.
+	// Matched are the names of the clusters it chooses and whose taints it tolerates, in the order of the candidates.
 	Matched []string
+	// Staying are those of clusters where its Apps stay if they are there, and where no other comes: a taint says so. Tainted
+	// are all that it chooses and whose taints it does not tolerate.
+	Staying, Tainted []string
 	// MissingApps are those of its Apps that are not declared, MissingClusters names of clusters that are not registered.
 	MissingApps     []AppRef
 	MissingClusters []string
+	// MissingPolicy is the RolloutPolicy that it names and that is not declared; empty: it is, or none is named.
+	MissingPolicy string
 }
 
-// Place works out what p comes to among all the clusters and the declared Apps of its namespace.
-func (p Placement) Place(clusters []Candidate, declared map[AppRef]bool) Placed {
+// Place works out what p comes to among all the clusters, the declared Apps of its namespace and the declared
+// RolloutPolicies.
+func (p Placement) Place(clusters []Candidate, declared map[AppRef]bool, policies map[string]bool) Placed {
 	placed := Placed{Matched: []string{}}
 	known := map[string]bool{}
 	for _, c := range clusters {
 		known[c.Name] = true
-		if !c.Terminating && p.Clusters.Matches(c.Name, c.Labels) {
+		switch {
+		case c.Terminating || !p.Clusters.Matches(c.Name, c.Labels):
+		case p.Tolerates(c.Taints, false):
 			placed.Matched = append(placed.Matched, c.Name)
+		default:
+			placed.Tainted = append(placed.Tainted, c.Name)
+			if p.Tolerates(c.Taints, true) {
+				placed.Staying = append(placed.Staying, c.Name)
+			}
 		}
+	}
+	if ref := p.RolloutPolicyRef; ref != nil && !policies[ref.Name] {
+		placed.MissingPolicy = ref.Name
 	}
 	for _, app := range p.Apps {
 		if !declared[app] {
@@ -123,7 +150,7 @@ func (p Placement) Place(clusters []Candidate, declared map[AppRef]bool) Placed 
 // Ready is the status of the Placement's Ready condition.
 func (p Placed) Ready() ConditionStatus {
 	switch {
-	case len(p.MissingApps) > 0 || len(p.MissingClusters) > 0:
+	case len(p.MissingApps) > 0 || len(p.MissingClusters) > 0 || p.MissingPolicy != "":
 		return False
 	case len(p.Matched) == 0:
 		return Unknown
@@ -152,6 +179,12 @@ func (p Placement) Validate() error {
 	case "", UnmatchOrphan, UnmatchPrune:
 	default:
 		fields.Refuse("spec.onUnmatch", "%q is not Orphan or Prune", p.OnUnmatch)
+	}
+	if p.RolloutPolicyRef != nil {
+		fields.Require("spec.rolloutPolicyRef.name", p.RolloutPolicyRef.Name)
+	}
+	for i, t := range p.Tolerations {
+		t.validate(&fields, indexed("spec.tolerations", i))
 	}
 	p.validateOverrides(&fields)
 	return fields.Err()

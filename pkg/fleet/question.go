@@ -24,10 +24,12 @@ const (
 	AskHelmValues = "helm-values"
 	// AskHelmHistory: the versions of a HelmRelease there; answered by a HelmHistory.
 	AskHelmHistory = "helm-history"
+	// AskGate: what a gate of a Rollout asks in that cluster; answered by a GateAnswer.
+	AskGate = "gate"
 )
 
 // Asks are all of them.
-var Asks = []string{AskHeldPrune, AskDiff, AskDeclaredDiff, AskTree, AskTrace, AskVariables, AskHelmValues, AskHelmHistory}
+var Asks = []string{AskHeldPrune, AskDiff, AskDeclaredDiff, AskTree, AskTrace, AskVariables, AskHelmValues, AskHelmHistory, AskGate}
 
 // Ask is what is asked.
 type Ask struct {
@@ -45,6 +47,8 @@ type Ask struct {
 	Word      string `json:"word,omitempty"`
 	Namespace string `json:"namespace,omitempty"`
 	Name      string `json:"name,omitempty"`
+	// Gate is a gate's question.
+	Gate *GateQuestion `json:"gate,omitempty"`
 }
 
 // Question to a spoke.

@@ -64,6 +64,7 @@ const (
 	ReasonSuspended         = "Suspended"
 	ReasonManagedByFlux     = "ManagedByFlux"
 	ReasonPruneHeld         = "PruneHeld"
+	ReasonHeld              = "Held"
 	ReasonUnreachable       = "ClusterUnreachable"
 )
 
@@ -122,6 +123,21 @@ type Report struct {
 	Detail json.RawMessage
 	// DetailLost: there is one that was not understood, and the one before stands.
 	DetailLost bool
+}
+
+// HasFailed reports whether what is applied has failed: an object is called failed, by kstatus or by an expression of the
+// App's, or all of them were not healthy within the App's timeout. It is not said of a Release that is not applied: what
+// keeps it from that is another matter, and how the objects are is the Release's before.
+func (r Report) HasFailed() bool {
+	switch {
+	case r.Release.IsZero(), r.Applied != r.Release:
+		return false
+	case r.Healthy.Status == False:
+		return true
+	}
+	// A pass that failed since has a Ready condition of its own.
+	late := r.Ready.Status == True || r.Ready.Reason == ReasonHealthCheckFailed
+	return r.Stage == StageFailed && r.Healthy.Status != True && late
 }
 
 // Event is something worth telling a person.

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -56,9 +57,16 @@ func (r SelectorRequirement) matches(labels map[string]string) bool {
 
 // validate records what is wrong with s, whose path in the object is path.
 func (s Selector) validate(fields *Fields, path string) {
+	for _, key := range slices.Sorted(maps.Keys(s.MatchLabels)) {
+		validateKey(fields, path+".matchLabels", key)
+		validateValue(fields, path+".matchLabels["+key+"]", s.MatchLabels[key])
+	}
 	for i, r := range s.MatchExpressions {
 		at := indexed(path+".matchExpressions", i)
-		fields.Require(at+".key", r.Key)
+		validateKey(fields, at+".key", r.Key)
+		for j, value := range r.Values {
+			validateValue(fields, indexed(at+".values", j), value)
+		}
 		switch r.Operator {
 		case "In", "NotIn":
 			if len(r.Values) == 0 {
@@ -71,6 +79,24 @@ func (s Selector) validate(fields *Fields, path string) {
 		default:
 			fields.Refuse(at+".operator", "%q is not In, NotIn, Exists or DoesNotExist", r.Operator)
 		}
+	}
+}
+
+// maxLabel is the longest name of a label, without its prefix, and the longest value.
+const maxLabel = 63
+
+func validateKey(fields *Fields, path, key string) {
+	switch _, name, prefixed := strings.Cut(key, "/"); {
+	case key == "":
+		fields.Require(path, "")
+	case !wholeKey.MatchString(key), len(key) > 317, prefixed && len(name) > maxLabel, !prefixed && len(key) > maxLabel:
+		fields.Refuse(path, "%q is not a label key such as tier or example.com/tier", key)
+	}
+}
+
+func validateValue(fields *Fields, path, value string) {
+	if len(value) > maxLabel || !wholeValue.MatchString(value) {
+		fields.Refuse(path, "%q is not a label value", value)
 	}
 }
 
@@ -96,6 +122,8 @@ const (
 var (
 	setPattern   = regexp.MustCompile(`^(` + labelKey + `)\s+(in|notin)\s+\(([^()]*)\)$`)
 	valuePattern = regexp.MustCompile(`^(` + labelKey + `)\s*(==|=|!=)\s*(` + labelValue + `)$`)
+	wholeKey     = regexp.MustCompile(`^(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?$`)
+	wholeValue   = regexp.MustCompile(`^` + labelValue + `$`)
 	keyPattern   = regexp.MustCompile(`^(!?)\s*(` + labelKey + `)$`)
 )
 

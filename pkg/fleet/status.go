@@ -247,6 +247,10 @@ type InstanceQuery struct {
 	Cluster   string // name; empty: all
 	// Since selects those about which something changed from a horizon on.
 	Since Horizon
+	// After begins behind an App and the name of a cluster, in the order of the answer; Limit ends after so many. Zero: all.
+	After      Key
+	AfterThere string
+	Limit      int
 	// Detail has Reports come with theirs, which may be long.
 	Detail bool
 	// Brief has of a Detail's history no more than when the newest version was deployed.

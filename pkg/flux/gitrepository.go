@@ -73,7 +73,7 @@ func timeoutOr60s(timeout *Duration) time.Duration {
 // timeout checks the timeout of a source, which Flux takes without the unit h.
 func timeout(fields *fleet.Fields, d *Duration) {
 	positive(fields, "spec.timeout", d, optional)
-	if d != nil && d.hours {
+	if d != nil && d.InHours() {
 		fields.Refuse("spec.timeout", "may have the units ms, s and m, not h: write %dm", int(d.Duration/time.Minute))
 	}
 }
@@ -89,8 +89,8 @@ func positive(fields *fleet.Fields, path string, d *Duration, need presence) {
 	switch {
 	case d == nil && need == required:
 		fields.Require(path, "")
-	case d != nil && d.problem != "":
-		fields.Refuse(path, "%s", d.problem)
+	case d != nil && d.Problem() != "":
+		fields.Refuse(path, "%s", d.Problem())
 	case d != nil && d.Duration <= 0:
 		fields.Refuse(path, "must be more than zero")
 	}

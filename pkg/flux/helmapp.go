@@ -69,35 +69,28 @@ func (h HelmRelease) Controls(annotations map[string]string) fleet.Controls {
 	c := fleet.Controls{Suspend: h.Suspend, Interval: h.Interval.Duration, Timeout: h.GetTimeout(), RequestedAt: annotations[RequestedAtAnnotation]}
 	c.Helm.ForceAt, c.Helm.ResetAt = annotations[ForceAtAnnotation], annotations[ResetAtAnnotation]
 	if i := h.Install; i != nil {
-		c.Helm.Install, c.Helm.RetryInstall = i.Timeout.orZero(), i.Strategy.pause()
+		c.Helm.Install, c.Helm.RetryInstall = i.Timeout.OrZero(), i.Strategy.pause()
 	}
 	if u := h.Upgrade; u != nil {
-		c.Helm.Upgrade, c.Helm.RetryUpgrade = u.Timeout.orZero(), u.Strategy.pause()
+		c.Helm.Upgrade, c.Helm.RetryUpgrade = u.Timeout.OrZero(), u.Strategy.pause()
 	}
 	if t := h.Test; t != nil {
-		c.Helm.Test = t.Timeout.orZero()
+		c.Helm.Test = t.Timeout.OrZero()
 	}
 	if r := h.Rollback; r != nil {
-		c.Helm.Rollback = r.Timeout.orZero()
+		c.Helm.Rollback = r.Timeout.OrZero()
 	}
 	if u := h.Uninstall; u != nil {
-		c.Helm.Uninstall = u.Timeout.orZero()
+		c.Helm.Uninstall = u.Timeout.OrZero()
 	}
 	return c
-}
-
-func (d *Duration) orZero() time.Duration {
-	if d == nil {
-		return 0
-	}
-	return d.Duration
 }
 
 func (s *HelmStrategy) pause() time.Duration {
 	if s == nil {
 		return 0
 	}
-	return s.RetryInterval.orZero()
+	return s.RetryInterval.OrZero()
 }
 
 // Terms implements App: what a HelmRelease's spec says is in its HelmPlan.

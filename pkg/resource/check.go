@@ -1,12 +1,14 @@
 package resource
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/flux"
+	"flotilla.dev/flotilla/pkg/schedule"
 )
 
 // valid checks a kind whose spec needs nothing else of the object.
@@ -71,6 +73,16 @@ func checkHelmRelease(o *Object) error {
 		}
 	}
 	return fields.Err()
+}
+
+// checkRolloutPolicy reads what the fleet kind leaves to others: cron, and templates.
+func checkRolloutPolicy(o *Object) error {
+	spec, err := strictSpec[fleet.RolloutPolicy](o)
+	if err != nil {
+		return err
+	}
+	_, windows := schedule.Parse(spec.Windows)
+	return errors.Join(spec.Validate(), windows)
 }
 
 func checkDependsOn(fields *fleet.Fields, o *Object) {

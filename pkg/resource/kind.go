@@ -68,6 +68,10 @@ var (
 		Name: "Placement", APIVersion: fleet.APIVersion, Plural: "placements",
 		ShortNames: []string{"pl"}, Namespaced: true, check: valid[fleet.Placement],
 	}
+	RolloutPolicy = Kind{
+		Name: "RolloutPolicy", APIVersion: fleet.APIVersion, Plural: "rolloutpolicies",
+		ShortNames: []string{"rp"}, check: checkRolloutPolicy,
+	}
 	Cluster = Kind{
 		Name: "Cluster", APIVersion: fleet.APIVersion, Plural: "clusters",
 		ShortNames: []string{"cl"}, check: valid[fleet.Cluster],
@@ -86,7 +90,7 @@ var (
 // Kinds returns every declared kind, in the order one applies them: what is referred to first.
 func Kinds() []Kind {
 	return []Kind{
-		Secret, ServiceAccount, Credential, HelmRepository, GitRepository, OCIRepository, Bucket, HelmChart, ExternalArtifact, Kustomization, HelmRelease, Receiver, Cluster, Placement,
+		Secret, ServiceAccount, Credential, HelmRepository, GitRepository, OCIRepository, Bucket, HelmChart, ExternalArtifact, Kustomization, HelmRelease, Receiver, Cluster, RolloutPolicy, Placement,
 	}
 }
 

@@ -23,6 +23,7 @@ func TestDecodeNamesTheFieldThatIsWrong(t *testing.T) {
 	const (
 		ks  = `{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization","metadata":{"name":"app","namespace":"apps"},"spec":`
 		git = `{"apiVersion":"source.toolkit.fluxcd.io/v1","kind":"GitRepository","metadata":{"name":"app","namespace":"apps"},"spec":`
+		rp  = `{"apiVersion":"fleet.flotilla.dev/v1alpha1","kind":"RolloutPolicy","metadata":{"name":"p"},"spec":`
 		pl  = `{"apiVersion":"fleet.flotilla.dev/v1alpha1","kind":"Placement","metadata":{"name":"app","namespace":"apps"},"spec":`
 	)
 	for _, test := range []struct{ name, object, want string }{
@@ -32,7 +33,10 @@ func TestDecodeNamesTheFieldThatIsWrong(t *testing.T) {
 		{"nested field", git + `{"interval":"1m","url":"http://x/a","ref":{"semvers":"1.x"}}}`, "GitRepository/apps/app: spec.ref.semvers: not supported yet"},
 		{"dependency", strings.Replace(ks, `"namespace":"apps"`, `"namespace":"apps","annotations":{"fleet.flotilla.dev/depends-on":"HelmRelease/apps/db,GitRepository/apps/db"}`, 1) + `{"interval":"1m","prune":true,"sourceRef":{"kind":"GitRepository","name":"a"}}}`,
 			"Kustomization/apps/app: metadata.annotations[fleet.flotilla.dev/depends-on]: \"GitRepository/apps/db\" is not HelmRelease/NAMESPACE/NAME or Kustomization/NAMESPACE/NAME"},
-		{"rollout policy", pl + `{"apps":[{"kind":"Kustomization","name":"a"}],"clusters":{"names":["x"]},"rolloutPolicyRef":{"name":"p"}}}`, "spec.rolloutPolicyRef: not supported yet"},
+		{"unnamed rollout policy", pl + `{"apps":[{"kind":"Kustomization","name":"a"}],"clusters":{"names":["x"]},"rolloutPolicyRef":{}}}`, "spec.rolloutPolicyRef.name: is required"},
+		{"unknown field of a wave", rp + `{"waves":[{"name":"a","maxParallel":1}]}}`, "spec.waves[0].maxParallel: not supported yet, or misspelt"},
+		{"selector of a wave", rp + `{"waves":[{"name":"a","select":{"matchLabels":["a"]}}]}}`, "spec.waves.select.matchLabels: is a list and should be a mapping"},
+		{"window that never opens", rp + `{"waves":[{"name":"a"}],"windows":[{"cron":"0 0 31 2 *","duration":"1h"}]}}`, `spec.windows[0].cron: "0 0 31 2 *" never comes`},
 		{"spec of an account", `{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"a","namespace":"apps"},"spec":{"a":1}}`, "ServiceAccount/apps/a: spec: a ServiceAccount has no spec"},
 		{"unnamed pull secret", `{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"a","namespace":"apps"},"imagePullSecrets":[{"name":"x"},{}]}`, "imagePullSecrets[1].name: is required"},
 		{"pull secrets elsewhere", `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"a","namespace":"apps"},"stringData":{"a":"b"},"imagePullSecrets":[{"name":"x"}]}`, "imagePullSecrets: only a ServiceAccount has them"},

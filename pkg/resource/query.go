@@ -32,11 +32,28 @@ type Deletion struct {
 }
 
 // Candidates are declared Clusters as Placements look at them.
-func Candidates(clusters []*Object) []fleet.Candidate {
+func Candidates(clusters []*Object) ([]fleet.Candidate, error) {
 	candidates := make([]fleet.Candidate, len(clusters))
 	for i, c := range clusters {
 		m := c.Metadata
 		candidates[i] = fleet.Candidate{Name: m.Name, Labels: m.Labels, Terminating: m.DeletionTimestamp != nil}
+		if len(c.Spec) == 0 {
+			continue
+		}
+		spec, err := Spec[fleet.Cluster](c)
+		if err != nil {
+			return nil, err
+		}
+		candidates[i].Taints = spec.Taints
 	}
-	return candidates
+	return candidates, nil
+}
+
+// Names are those of objects without a namespace.
+func Names(objects []*Object) map[string]bool {
+	names := make(map[string]bool, len(objects))
+	for _, o := range objects {
+		names[o.Metadata.Name] = true
+	}
+	return names
 }

@@ -13,13 +13,13 @@ import (
 
 // The Assignments: one file writes their table, and one, which saves what hub/rollout has decided, has it do so.
 const (
-	assignmentWriter = "hub/store/assignment.go"
+	assignmentWriter = "hub/store/assignment_write.go"
 	assignmentCaller = "hub/store/rollout.go"
 )
 
 var (
 	writesAssignment  = regexp.MustCompile(`(?i)\b(insert\s+into|update|delete\s+from|truncate(\s+table)?|merge\s+into|copy)\s+(only\s+)?assignment\b`)
-	assignmentWriters = []string{"putAssignment", "dropAssignment"}
+	assignmentWriters = []string{"assignmentRows", "dropAssignments"}
 )
 
 func TestAssignmentsAreWrittenByTheRolloutAlone(t *testing.T) {

@@ -1229,6 +1229,7 @@ type Question struct {
 	//	*Question_DeclaredDiff
 	//	*Question_HelmValues
 	//	*Question_HelmHistory
+	//	*Question_RunCheck
 	Ask           isQuestion_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1357,6 +1358,15 @@ func (x *Question) GetHelmHistory() *HelmHistoryQuestion {
 	return nil
 }
 
+func (x *Question) GetRunCheck() *RunCheckQuestion {
+	if x != nil {
+		if x, ok := x.Ask.(*Question_RunCheck); ok {
+			return x.RunCheck
+		}
+	}
+	return nil
+}
+
 type isQuestion_Ask interface {
 	isQuestion_Ask()
 }
@@ -1401,6 +1411,11 @@ type Question_HelmHistory struct {
 	HelmHistory *HelmHistoryQuestion `protobuf:"bytes,10,opt,name=helm_history,json=helmHistory,proto3,oneof"`
 }
 
+type Question_RunCheck struct {
+	// What a gate of a Rollout asks.
+	RunCheck *RunCheckQuestion `protobuf:"bytes,11,opt,name=run_check,json=runCheck,proto3,oneof"`
+}
+
 func (*Question_HeldPrune) isQuestion_Ask() {}
 
 func (*Question_Diff) isQuestion_Ask() {}
@@ -1416,6 +1431,8 @@ func (*Question_DeclaredDiff) isQuestion_Ask() {}
 func (*Question_HelmValues) isQuestion_Ask() {}
 
 func (*Question_HelmHistory) isQuestion_Ask() {}
+
+func (*Question_RunCheck) isQuestion_Ask() {}
 
 // HeldPruneQuestion asks which objects the guard holds; answered by a JSON list of object references.
 type HeldPruneQuestion struct {
@@ -1840,6 +1857,62 @@ func (x *HelmHistoryQuestion) GetKey() string {
 	return ""
 }
 
+// RunCheckQuestion has the spoke ask what a gate of a Rollout asks, in the cluster: a query or a webhook. Answered by JSON:
+// pkg/fleet's GateAnswer. Secrets that the gate names are the cluster's, and do not leave it but for whom it asks.
+type RunCheckQuestion struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The App's key.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// What is asked, and about what, as JSON: pkg/fleet's GateQuestion.
+	Question      []byte `protobuf:"bytes,2,opt,name=question,proto3" json:"question,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunCheckQuestion) Reset() {
+	*x = RunCheckQuestion{}
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunCheckQuestion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunCheckQuestion) ProtoMessage() {}
+
+func (x *RunCheckQuestion) ProtoReflect() protoreflect.Message {
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunCheckQuestion.ProtoReflect.Descriptor instead.
+func (*RunCheckQuestion) Descriptor() ([]byte, []int) {
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *RunCheckQuestion) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *RunCheckQuestion) GetQuestion() []byte {
+	if x != nil {
+		return x.Question
+	}
+	return nil
+}
+
 // ReportRequest carries the latest word on each Assignment that has news. Sent empty as the spoke's heartbeat.
 type ReportRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1860,7 +1933,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[24]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1872,7 +1945,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[24]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1885,7 +1958,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{24}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ReportRequest) GetSession() uint64 {
@@ -1939,7 +2012,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[25]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1951,7 +2024,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[25]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1964,7 +2037,7 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{25}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{26}
 }
 
 // AssignmentReport is what a spoke says of one Assignment at one generation.
@@ -2011,7 +2084,7 @@ type AssignmentReport struct {
 
 func (x *AssignmentReport) Reset() {
 	*x = AssignmentReport{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[26]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2023,7 +2096,7 @@ func (x *AssignmentReport) String() string {
 func (*AssignmentReport) ProtoMessage() {}
 
 func (x *AssignmentReport) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[26]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2036,7 +2109,7 @@ func (x *AssignmentReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignmentReport.ProtoReflect.Descriptor instead.
 func (*AssignmentReport) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{26}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *AssignmentReport) GetKey() string {
@@ -2191,7 +2264,7 @@ type Condition struct {
 
 func (x *Condition) Reset() {
 	*x = Condition{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[27]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2203,7 +2276,7 @@ func (x *Condition) String() string {
 func (*Condition) ProtoMessage() {}
 
 func (x *Condition) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[27]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2216,7 +2289,7 @@ func (x *Condition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Condition.ProtoReflect.Descriptor instead.
 func (*Condition) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{27}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Condition) GetStatus() Status {
@@ -2254,7 +2327,7 @@ type ObjectStatus struct {
 
 func (x *ObjectStatus) Reset() {
 	*x = ObjectStatus{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[28]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2266,7 +2339,7 @@ func (x *ObjectStatus) String() string {
 func (*ObjectStatus) ProtoMessage() {}
 
 func (x *ObjectStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[28]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2279,7 +2352,7 @@ func (x *ObjectStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectStatus.ProtoReflect.Descriptor instead.
 func (*ObjectStatus) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{28}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ObjectStatus) GetObject() *ObjectReference {
@@ -2317,7 +2390,7 @@ type ObjectReference struct {
 
 func (x *ObjectReference) Reset() {
 	*x = ObjectReference{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[29]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2329,7 +2402,7 @@ func (x *ObjectReference) String() string {
 func (*ObjectReference) ProtoMessage() {}
 
 func (x *ObjectReference) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[29]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2342,7 +2415,7 @@ func (x *ObjectReference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectReference.ProtoReflect.Descriptor instead.
 func (*ObjectReference) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{29}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ObjectReference) GetGroup() string {
@@ -2395,7 +2468,7 @@ type HeldPrune struct {
 
 func (x *HeldPrune) Reset() {
 	*x = HeldPrune{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[30]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2407,7 +2480,7 @@ func (x *HeldPrune) String() string {
 func (*HeldPrune) ProtoMessage() {}
 
 func (x *HeldPrune) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[30]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2420,7 +2493,7 @@ func (x *HeldPrune) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldPrune.ProtoReflect.Descriptor instead.
 func (*HeldPrune) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{30}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *HeldPrune) GetDigest() []byte {
@@ -2464,7 +2537,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[31]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2476,7 +2549,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[31]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2489,7 +2562,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{31}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Event) GetNumber() uint64 {
@@ -2556,7 +2629,7 @@ type AnswerRequest struct {
 
 func (x *AnswerRequest) Reset() {
 	*x = AnswerRequest{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[32]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2568,7 +2641,7 @@ func (x *AnswerRequest) String() string {
 func (*AnswerRequest) ProtoMessage() {}
 
 func (x *AnswerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[32]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2581,7 +2654,7 @@ func (x *AnswerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerRequest.ProtoReflect.Descriptor instead.
 func (*AnswerRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{32}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AnswerRequest) GetQuestionId() string {
@@ -2614,7 +2687,7 @@ type AnswerResponse struct {
 
 func (x *AnswerResponse) Reset() {
 	*x = AnswerResponse{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[33]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2626,7 +2699,7 @@ func (x *AnswerResponse) String() string {
 func (*AnswerResponse) ProtoMessage() {}
 
 func (x *AnswerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[33]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2639,7 +2712,7 @@ func (x *AnswerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerResponse.ProtoReflect.Descriptor instead.
 func (*AnswerResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{33}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{34}
 }
 
 // FetchRequest names an Assignment generation.
@@ -2658,7 +2731,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[34]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2670,7 +2743,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[34]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2683,7 +2756,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{34}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *FetchRequest) GetKey() string {
@@ -2731,7 +2804,7 @@ type FetchResponse struct {
 
 func (x *FetchResponse) Reset() {
 	*x = FetchResponse{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[35]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2743,7 +2816,7 @@ func (x *FetchResponse) String() string {
 func (*FetchResponse) ProtoMessage() {}
 
 func (x *FetchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[35]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2756,7 +2829,7 @@ func (x *FetchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchResponse.ProtoReflect.Descriptor instead.
 func (*FetchResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{35}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *FetchResponse) GetMessage() isFetchResponse_Message {
@@ -2829,7 +2902,7 @@ type FetchHeader struct {
 
 func (x *FetchHeader) Reset() {
 	*x = FetchHeader{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[36]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2841,7 +2914,7 @@ func (x *FetchHeader) String() string {
 func (*FetchHeader) ProtoMessage() {}
 
 func (x *FetchHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[36]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2854,7 +2927,7 @@ func (x *FetchHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchHeader.ProtoReflect.Descriptor instead.
 func (*FetchHeader) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{36}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *FetchHeader) GetBaseManifest() []byte {
@@ -2880,7 +2953,7 @@ type Superseded struct {
 
 func (x *Superseded) Reset() {
 	*x = Superseded{}
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[37]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2892,7 +2965,7 @@ func (x *Superseded) String() string {
 func (*Superseded) ProtoMessage() {}
 
 func (x *Superseded) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[37]
+	mi := &file_flotilla_spoke_v1_spoke_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2905,7 +2978,7 @@ func (x *Superseded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Superseded.ProtoReflect.Descriptor instead.
 func (*Superseded) Descriptor() ([]byte, []int) {
-	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{37}
+	return file_flotilla_spoke_v1_spoke_proto_rawDescGZIP(), []int{38}
 }
 
 var File_flotilla_spoke_v1_spoke_proto protoreflect.FileDescriptor
@@ -2977,7 +3050,7 @@ const file_flotilla_spoke_v1_spoke_proto_rawDesc = "" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x127\n" +
 	"\tsigned_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bsignedAt\x12\x14\n" +
 	"\x05value\x18\x03 \x01(\fR\x05value\"\v\n" +
-	"\tHeartbeat\"\xf5\x04\n" +
+	"\tHeartbeat\"\xb9\x05\n" +
 	"\bQuestion\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x126\n" +
 	"\bdeadline\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x12E\n" +
@@ -2991,7 +3064,8 @@ const file_flotilla_spoke_v1_spoke_proto_rawDesc = "" +
 	"\vhelm_values\x18\t \x01(\v2%.flotilla.spoke.v1.HelmValuesQuestionH\x00R\n" +
 	"helmValues\x12K\n" +
 	"\fhelm_history\x18\n" +
-	" \x01(\v2&.flotilla.spoke.v1.HelmHistoryQuestionH\x00R\vhelmHistoryB\x05\n" +
+	" \x01(\v2&.flotilla.spoke.v1.HelmHistoryQuestionH\x00R\vhelmHistory\x12B\n" +
+	"\trun_check\x18\v \x01(\v2#.flotilla.spoke.v1.RunCheckQuestionH\x00R\brunCheckB\x05\n" +
 	"\x03ask\"%\n" +
 	"\x11HeldPruneQuestion\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\"T\n" +
@@ -3014,7 +3088,10 @@ const file_flotilla_spoke_v1_spoke_proto_rawDesc = "" +
 	"\x12HelmValuesQuestion\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\"'\n" +
 	"\x13HelmHistoryQuestion\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\"\xa7\x02\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\"@\n" +
+	"\x10RunCheckQuestion\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x1a\n" +
+	"\bquestion\x18\x02 \x01(\fR\bquestion\"\xa7\x02\n" +
 	"\rReportRequest\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x04R\asession\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12>\n" +
@@ -3142,7 +3219,7 @@ func file_flotilla_spoke_v1_spoke_proto_rawDescGZIP() []byte {
 }
 
 var file_flotilla_spoke_v1_spoke_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_flotilla_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_flotilla_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_flotilla_spoke_v1_spoke_proto_goTypes = []any{
 	(Stage)(0),                    // 0: flotilla.spoke.v1.Stage
 	(Waiting)(0),                  // 1: flotilla.spoke.v1.Waiting
@@ -3171,22 +3248,23 @@ var file_flotilla_spoke_v1_spoke_proto_goTypes = []any{
 	(*VariablesQuestion)(nil),     // 24: flotilla.spoke.v1.VariablesQuestion
 	(*HelmValuesQuestion)(nil),    // 25: flotilla.spoke.v1.HelmValuesQuestion
 	(*HelmHistoryQuestion)(nil),   // 26: flotilla.spoke.v1.HelmHistoryQuestion
-	(*ReportRequest)(nil),         // 27: flotilla.spoke.v1.ReportRequest
-	(*ReportResponse)(nil),        // 28: flotilla.spoke.v1.ReportResponse
-	(*AssignmentReport)(nil),      // 29: flotilla.spoke.v1.AssignmentReport
-	(*Condition)(nil),             // 30: flotilla.spoke.v1.Condition
-	(*ObjectStatus)(nil),          // 31: flotilla.spoke.v1.ObjectStatus
-	(*ObjectReference)(nil),       // 32: flotilla.spoke.v1.ObjectReference
-	(*HeldPrune)(nil),             // 33: flotilla.spoke.v1.HeldPrune
-	(*Event)(nil),                 // 34: flotilla.spoke.v1.Event
-	(*AnswerRequest)(nil),         // 35: flotilla.spoke.v1.AnswerRequest
-	(*AnswerResponse)(nil),        // 36: flotilla.spoke.v1.AnswerResponse
-	(*FetchRequest)(nil),          // 37: flotilla.spoke.v1.FetchRequest
-	(*FetchResponse)(nil),         // 38: flotilla.spoke.v1.FetchResponse
-	(*FetchHeader)(nil),           // 39: flotilla.spoke.v1.FetchHeader
-	(*Superseded)(nil),            // 40: flotilla.spoke.v1.Superseded
-	(*durationpb.Duration)(nil),   // 41: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 42: google.protobuf.Timestamp
+	(*RunCheckQuestion)(nil),      // 27: flotilla.spoke.v1.RunCheckQuestion
+	(*ReportRequest)(nil),         // 28: flotilla.spoke.v1.ReportRequest
+	(*ReportResponse)(nil),        // 29: flotilla.spoke.v1.ReportResponse
+	(*AssignmentReport)(nil),      // 30: flotilla.spoke.v1.AssignmentReport
+	(*Condition)(nil),             // 31: flotilla.spoke.v1.Condition
+	(*ObjectStatus)(nil),          // 32: flotilla.spoke.v1.ObjectStatus
+	(*ObjectReference)(nil),       // 33: flotilla.spoke.v1.ObjectReference
+	(*HeldPrune)(nil),             // 34: flotilla.spoke.v1.HeldPrune
+	(*Event)(nil),                 // 35: flotilla.spoke.v1.Event
+	(*AnswerRequest)(nil),         // 36: flotilla.spoke.v1.AnswerRequest
+	(*AnswerResponse)(nil),        // 37: flotilla.spoke.v1.AnswerResponse
+	(*FetchRequest)(nil),          // 38: flotilla.spoke.v1.FetchRequest
+	(*FetchResponse)(nil),         // 39: flotilla.spoke.v1.FetchResponse
+	(*FetchHeader)(nil),           // 40: flotilla.spoke.v1.FetchHeader
+	(*Superseded)(nil),            // 41: flotilla.spoke.v1.Superseded
+	(*durationpb.Duration)(nil),   // 42: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 43: google.protobuf.Timestamp
 }
 var file_flotilla_spoke_v1_spoke_proto_depIdxs = []int32{
 	5,  // 0: flotilla.spoke.v1.EnrollResponse.credentials:type_name -> flotilla.spoke.v1.Credentials
@@ -3198,13 +3276,13 @@ var file_flotilla_spoke_v1_spoke_proto_depIdxs = []int32{
 	14, // 6: flotilla.spoke.v1.ConnectResponse.desired:type_name -> flotilla.spoke.v1.Desired
 	17, // 7: flotilla.spoke.v1.ConnectResponse.heartbeat:type_name -> flotilla.spoke.v1.Heartbeat
 	18, // 8: flotilla.spoke.v1.ConnectResponse.question:type_name -> flotilla.spoke.v1.Question
-	41, // 9: flotilla.spoke.v1.Welcome.heartbeat_period:type_name -> google.protobuf.Duration
+	42, // 9: flotilla.spoke.v1.Welcome.heartbeat_period:type_name -> google.protobuf.Duration
 	9,  // 10: flotilla.spoke.v1.Desired.base:type_name -> flotilla.spoke.v1.StateID
 	9,  // 11: flotilla.spoke.v1.Desired.result:type_name -> flotilla.spoke.v1.StateID
 	15, // 12: flotilla.spoke.v1.Desired.items:type_name -> flotilla.spoke.v1.Item
 	16, // 13: flotilla.spoke.v1.Desired.signature:type_name -> flotilla.spoke.v1.Signature
-	42, // 14: flotilla.spoke.v1.Signature.signed_at:type_name -> google.protobuf.Timestamp
-	42, // 15: flotilla.spoke.v1.Question.deadline:type_name -> google.protobuf.Timestamp
+	43, // 14: flotilla.spoke.v1.Signature.signed_at:type_name -> google.protobuf.Timestamp
+	43, // 15: flotilla.spoke.v1.Question.deadline:type_name -> google.protobuf.Timestamp
 	19, // 16: flotilla.spoke.v1.Question.held_prune:type_name -> flotilla.spoke.v1.HeldPruneQuestion
 	20, // 17: flotilla.spoke.v1.Question.diff:type_name -> flotilla.spoke.v1.DiffQuestion
 	22, // 18: flotilla.spoke.v1.Question.tree:type_name -> flotilla.spoke.v1.TreeQuestion
@@ -3213,39 +3291,40 @@ var file_flotilla_spoke_v1_spoke_proto_depIdxs = []int32{
 	21, // 21: flotilla.spoke.v1.Question.declared_diff:type_name -> flotilla.spoke.v1.DeclaredDiffQuestion
 	25, // 22: flotilla.spoke.v1.Question.helm_values:type_name -> flotilla.spoke.v1.HelmValuesQuestion
 	26, // 23: flotilla.spoke.v1.Question.helm_history:type_name -> flotilla.spoke.v1.HelmHistoryQuestion
-	9,  // 24: flotilla.spoke.v1.ReportRequest.acknowledged:type_name -> flotilla.spoke.v1.StateID
-	29, // 25: flotilla.spoke.v1.ReportRequest.reports:type_name -> flotilla.spoke.v1.AssignmentReport
-	34, // 26: flotilla.spoke.v1.ReportRequest.events:type_name -> flotilla.spoke.v1.Event
-	0,  // 27: flotilla.spoke.v1.AssignmentReport.stage:type_name -> flotilla.spoke.v1.Stage
-	1,  // 28: flotilla.spoke.v1.AssignmentReport.waiting:type_name -> flotilla.spoke.v1.Waiting
-	30, // 29: flotilla.spoke.v1.AssignmentReport.ready:type_name -> flotilla.spoke.v1.Condition
-	30, // 30: flotilla.spoke.v1.AssignmentReport.healthy:type_name -> flotilla.spoke.v1.Condition
-	31, // 31: flotilla.spoke.v1.AssignmentReport.not_ready:type_name -> flotilla.spoke.v1.ObjectStatus
-	33, // 32: flotilla.spoke.v1.AssignmentReport.held_prune:type_name -> flotilla.spoke.v1.HeldPrune
-	42, // 33: flotilla.spoke.v1.AssignmentReport.observed_at:type_name -> google.protobuf.Timestamp
-	2,  // 34: flotilla.spoke.v1.Condition.status:type_name -> flotilla.spoke.v1.Status
-	32, // 35: flotilla.spoke.v1.ObjectStatus.object:type_name -> flotilla.spoke.v1.ObjectReference
-	32, // 36: flotilla.spoke.v1.Event.object:type_name -> flotilla.spoke.v1.ObjectReference
-	42, // 37: flotilla.spoke.v1.Event.at:type_name -> google.protobuf.Timestamp
-	39, // 38: flotilla.spoke.v1.FetchResponse.header:type_name -> flotilla.spoke.v1.FetchHeader
-	40, // 39: flotilla.spoke.v1.FetchResponse.superseded:type_name -> flotilla.spoke.v1.Superseded
-	3,  // 40: flotilla.spoke.v1.SpokeService.Enroll:input_type -> flotilla.spoke.v1.EnrollRequest
-	7,  // 41: flotilla.spoke.v1.SpokeService.Renew:input_type -> flotilla.spoke.v1.RenewRequest
-	10, // 42: flotilla.spoke.v1.SpokeService.Connect:input_type -> flotilla.spoke.v1.ConnectRequest
-	27, // 43: flotilla.spoke.v1.SpokeService.Report:input_type -> flotilla.spoke.v1.ReportRequest
-	35, // 44: flotilla.spoke.v1.SpokeService.Answer:input_type -> flotilla.spoke.v1.AnswerRequest
-	37, // 45: flotilla.spoke.v1.SpokeService.Fetch:input_type -> flotilla.spoke.v1.FetchRequest
-	4,  // 46: flotilla.spoke.v1.SpokeService.Enroll:output_type -> flotilla.spoke.v1.EnrollResponse
-	8,  // 47: flotilla.spoke.v1.SpokeService.Renew:output_type -> flotilla.spoke.v1.RenewResponse
-	12, // 48: flotilla.spoke.v1.SpokeService.Connect:output_type -> flotilla.spoke.v1.ConnectResponse
-	28, // 49: flotilla.spoke.v1.SpokeService.Report:output_type -> flotilla.spoke.v1.ReportResponse
-	36, // 50: flotilla.spoke.v1.SpokeService.Answer:output_type -> flotilla.spoke.v1.AnswerResponse
-	38, // 51: flotilla.spoke.v1.SpokeService.Fetch:output_type -> flotilla.spoke.v1.FetchResponse
-	46, // [46:52] is the sub-list for method output_type
-	40, // [40:46] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	27, // 24: flotilla.spoke.v1.Question.run_check:type_name -> flotilla.spoke.v1.RunCheckQuestion
+	9,  // 25: flotilla.spoke.v1.ReportRequest.acknowledged:type_name -> flotilla.spoke.v1.StateID
+	30, // 26: flotilla.spoke.v1.ReportRequest.reports:type_name -> flotilla.spoke.v1.AssignmentReport
+	35, // 27: flotilla.spoke.v1.ReportRequest.events:type_name -> flotilla.spoke.v1.Event
+	0,  // 28: flotilla.spoke.v1.AssignmentReport.stage:type_name -> flotilla.spoke.v1.Stage
+	1,  // 29: flotilla.spoke.v1.AssignmentReport.waiting:type_name -> flotilla.spoke.v1.Waiting
+	31, // 30: flotilla.spoke.v1.AssignmentReport.ready:type_name -> flotilla.spoke.v1.Condition
+	31, // 31: flotilla.spoke.v1.AssignmentReport.healthy:type_name -> flotilla.spoke.v1.Condition
+	32, // 32: flotilla.spoke.v1.AssignmentReport.not_ready:type_name -> flotilla.spoke.v1.ObjectStatus
+	34, // 33: flotilla.spoke.v1.AssignmentReport.held_prune:type_name -> flotilla.spoke.v1.HeldPrune
+	43, // 34: flotilla.spoke.v1.AssignmentReport.observed_at:type_name -> google.protobuf.Timestamp
+	2,  // 35: flotilla.spoke.v1.Condition.status:type_name -> flotilla.spoke.v1.Status
+	33, // 36: flotilla.spoke.v1.ObjectStatus.object:type_name -> flotilla.spoke.v1.ObjectReference
+	33, // 37: flotilla.spoke.v1.Event.object:type_name -> flotilla.spoke.v1.ObjectReference
+	43, // 38: flotilla.spoke.v1.Event.at:type_name -> google.protobuf.Timestamp
+	40, // 39: flotilla.spoke.v1.FetchResponse.header:type_name -> flotilla.spoke.v1.FetchHeader
+	41, // 40: flotilla.spoke.v1.FetchResponse.superseded:type_name -> flotilla.spoke.v1.Superseded
+	3,  // 41: flotilla.spoke.v1.SpokeService.Enroll:input_type -> flotilla.spoke.v1.EnrollRequest
+	7,  // 42: flotilla.spoke.v1.SpokeService.Renew:input_type -> flotilla.spoke.v1.RenewRequest
+	10, // 43: flotilla.spoke.v1.SpokeService.Connect:input_type -> flotilla.spoke.v1.ConnectRequest
+	28, // 44: flotilla.spoke.v1.SpokeService.Report:input_type -> flotilla.spoke.v1.ReportRequest
+	36, // 45: flotilla.spoke.v1.SpokeService.Answer:input_type -> flotilla.spoke.v1.AnswerRequest
+	38, // 46: flotilla.spoke.v1.SpokeService.Fetch:input_type -> flotilla.spoke.v1.FetchRequest
+	4,  // 47: flotilla.spoke.v1.SpokeService.Enroll:output_type -> flotilla.spoke.v1.EnrollResponse
+	8,  // 48: flotilla.spoke.v1.SpokeService.Renew:output_type -> flotilla.spoke.v1.RenewResponse
+	12, // 49: flotilla.spoke.v1.SpokeService.Connect:output_type -> flotilla.spoke.v1.ConnectResponse
+	29, // 50: flotilla.spoke.v1.SpokeService.Report:output_type -> flotilla.spoke.v1.ReportResponse
+	37, // 51: flotilla.spoke.v1.SpokeService.Answer:output_type -> flotilla.spoke.v1.AnswerResponse
+	39, // 52: flotilla.spoke.v1.SpokeService.Fetch:output_type -> flotilla.spoke.v1.FetchResponse
+	47, // [47:53] is the sub-list for method output_type
+	41, // [41:47] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_flotilla_spoke_v1_spoke_proto_init() }
@@ -3268,8 +3347,9 @@ func file_flotilla_spoke_v1_spoke_proto_init() {
 		(*Question_DeclaredDiff)(nil),
 		(*Question_HelmValues)(nil),
 		(*Question_HelmHistory)(nil),
+		(*Question_RunCheck)(nil),
 	}
-	file_flotilla_spoke_v1_spoke_proto_msgTypes[35].OneofWrappers = []any{
+	file_flotilla_spoke_v1_spoke_proto_msgTypes[36].OneofWrappers = []any{
 		(*FetchResponse_Header)(nil),
 		(*FetchResponse_Chunk)(nil),
 		(*FetchResponse_Superseded)(nil),
@@ -3280,7 +3360,7 @@ func file_flotilla_spoke_v1_spoke_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_flotilla_spoke_v1_spoke_proto_rawDesc), len(file_flotilla_spoke_v1_spoke_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   38,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,4 +1,4 @@
-package source
+package reach
 
 import (
 	"net/netip"

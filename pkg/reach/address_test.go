@@ -1,10 +1,10 @@
-package source_test
+package reach_test
 
 import (
 	"net/netip"
 	"testing"
 
-	"flotilla.dev/flotilla/hub/source"
+	"flotilla.dev/flotilla/pkg/reach"
 )
 
 func TestAddressPolicy(t *testing.T) {
@@ -37,10 +37,10 @@ func TestAddressPolicy(t *testing.T) {
 	}{{never, false, false}, {private, true, false}, {public, true, true}} {
 		for _, text := range tc.addresses {
 			addr := netip.MustParseAddr(text)
-			if err := (source.Addresses{}).Check(addr); (err == nil) != tc.open {
+			if err := (reach.Addresses{}).Check(addr); (err == nil) != tc.open {
 				t.Errorf("%s by default: %v, want allowed %t", text, err, tc.open)
 			}
-			if err := (source.Addresses{DenyPrivate: true}).Check(addr); (err == nil) != tc.strict {
+			if err := (reach.Addresses{DenyPrivate: true}).Check(addr); (err == nil) != tc.strict {
 				t.Errorf("%s with DenyPrivate: %v, want allowed %t", text, err, tc.strict)
 			}
 		}
@@ -49,7 +49,7 @@ func TestAddressPolicy(t *testing.T) {
 
 func TestExceptionsOpenWhatTheyNameAndNeverTheMetadataService(t *testing.T) {
 	t.Parallel()
-	policy := source.Addresses{DenyPrivate: true}
+	policy := reach.Addresses{DenyPrivate: true}
 	for _, prefix := range []string{"10.0.0.0/8", "169.254.0.0/16", "64:ff9b:1:a00::/64", "fd12::/16"} {
 		policy.Allow = append(policy.Allow, netip.MustParsePrefix(prefix))
 	}

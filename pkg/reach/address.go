@@ -1,4 +1,4 @@
-package source
+package reach
 
 import (
 	"fmt"
@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// Addresses is the administrator's policy on where sources may be. Link-local addresses and the metadata services of
+// Addresses is the administrator's policy on where upstreams may be. Link-local addresses and the metadata services of
 // clouds, which give credentials to whoever asks, are never allowed.
 type Addresses struct {
 	// DenyPrivate also refuses loopback, private and carrier-grade NAT ranges.
@@ -42,18 +42,17 @@ var (
 	}
 )
 
-// addressError is a connection that the policy forbids: to an address, or to a host that some read as one and others as a
-// name.
-type addressError struct {
-	addr netip.Addr
-	host string
+// Refusal is a connection that the policy forbids: to an address, or to a host that some read as one and others as a name.
+type Refusal struct {
+	Addr netip.Addr
+	Host string
 }
 
-func (e *addressError) Error() string {
-	if e.host != "" {
-		return fmt.Sprintf("its host %.100q is a number, which may stand for any address", e.host)
+func (e *Refusal) Error() string {
+	if e.Host != "" {
+		return fmt.Sprintf("its host %.100q is a number, which may stand for any address", e.Host)
 	}
-	return fmt.Sprintf("its address %s is not allowed", e.addr)
+	return fmt.Sprintf("its address %s is not allowed", e.Addr)
 }
 
 // Check says whether a connection to the address is allowed. One of IPv6 that stands for one of IPv4 is judged as that too.
@@ -64,7 +63,7 @@ func (a Addresses) Check(addr netip.Addr) error {
 		refused = refused || a.forbids(inner.addr, plain) || !inner.guessed && isNowhere(inner.addr)
 	}
 	if refused {
-		return &addressError{addr: addr}
+		return &Refusal{Addr: addr}
 	}
 	return nil
 }
@@ -86,8 +85,8 @@ func contain(prefixes []netip.Prefix, addr netip.Addr) bool {
 	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// control is a net.Dialer's Control: it sees the address that a name resolved to, right before the connection.
-func (a Addresses) control(_, address string, _ syscall.RawConn) error {
+// Control is a net.Dialer's: it sees the address that a name resolved to, right before the connection.
+func (a Addresses) Control(_, address string, _ syscall.RawConn) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return fmt.Errorf("address %q: %w", address, err)

@@ -1,0 +1,89 @@
+package rollout_test
+
+import (
+	"testing"
+	"time"
+
+	"flotilla.dev/flotilla/hub/rollout"
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+// hubAway has a time pass in which no hub listens, and the next one step before any spoke is back.
+func (w *world) hubAway(t *testing.T, d time.Duration) {
+	t.Helper()
+	w.state.Now, w.state.Away = w.state.Now.Add(d), d
+	w.say(t, nil)
+	w.state.Away = 0
+}
+
+func TestATimeInWhichNoHubListensCountsForNoDeadline(t *testing.T) {
+	t.Parallel()
+	w, _ := settled(t, 3, canaryThenRest())
+	two := w.push("two", nil)
+	w.say(t, nil)
+	if m := w.member("c0"); m.Phase != rollout.MemberDispatched {
+		t.Fatalf("nothing is under way: %+v", m)
+	}
+	w.hubAway(t, time.Hour)
+	if m := w.member("c0"); m.Phase == rollout.MemberFailed {
+		t.Fatalf("an hour without a hub is the cluster's fault: %+v", m)
+	}
+	w.until(t, "it goes on", func() bool { return w.idle() && w.all(two) })
+}
+
+func TestATimeInWhichNoHubListensIsNoSoak(t *testing.T) {
+	t.Parallel()
+	policy := canaryThenRest()
+	policy.Waves[0].After = []fleet.Gate{{Soak: &fleet.SoakGate{Duration: fleet.Lasting(30 * time.Minute)}}}
+	w, one := settled(t, 3, canaryThenRest())
+	w.policy(policy)
+	w.push("two", nil)
+	w.until(t, "it soaks", func() bool { return w.is(rollout.Running, rollout.ReasonWaitingGate)() })
+	w.hubAway(t, time.Hour)
+	if !w.is(rollout.Running, rollout.ReasonWaitingGate)() || w.state.Rows["id-c1"].Release != one {
+		t.Errorf("a time in which nobody looked is a soak: %+v", w.state.Active)
+	}
+}
+
+func TestAPlacementThatComesBackBringsTheNewestRelease(t *testing.T) {
+	t.Parallel()
+	w, _ := settled(t, 3, canaryThenRest())
+	two := w.push("two", nil)
+	w.say(t, nil)
+	placement := w.state.Placement
+	w.state.Placement = nil
+	w.say(t, nil)
+	w.state.Placement = placement
+	w.until(t, "what was cancelled with the Placement begins anew", func() bool { return w.idle() && w.all(two) })
+}
+
+func TestAGateOfEachClusterWaitsForNoneThatIsAway(t *testing.T) {
+	t.Parallel()
+	policy := canaryThenRest()
+	policy.Waves[1].After = []fleet.Gate{clusterAnalysis()}
+	policy.Waves[1].MinUpdated = fleet.Clusters(1)
+	w, _ := settled(t, 4, canaryThenRest())
+	w.policy(policy)
+	w.push("two", nil)
+	w.until(t, "each is asked", func() bool { return len(w.checks) == 3 })
+	w.cluster("c3").Connected = false
+	w.checks = w.checks[:2]
+	w.answerAll(t, rollout.ResultPass)
+	w.until(t, "it is done without the one that is away", w.idle)
+	if over := w.over(w.state.App.Release.Digest()); over == nil || over.Phase != rollout.Succeeded {
+		t.Errorf("%+v", over)
+	}
+}
+
+func TestAWordAgainstAGateThatHasPassedIsRefused(t *testing.T) {
+	t.Parallel()
+	policy := canaryThenRest()
+	policy.Waves[0].Before = []fleet.Gate{{Approval: &fleet.ApprovalGate{Name: "go"}}}
+	w := newWorld(3, policy)
+	w.push("one", nil)
+	w.until(t, "it waits", w.is(rollout.Running, rollout.ReasonWaitingGate))
+	w.say(t, rollout.Decide{Principal: "user:a", Gate: "go", Approve: true})
+	if err := w.step(rollout.Decide{Principal: "user:b", Gate: "go"}); err == nil {
+		t.Error("it is taken, and does nothing")
+	}
+}

@@ -1,0 +1,77 @@
+package rollout
+
+import (
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/schedule"
+)
+
+// closed says why no cluster may be updated now; empty: it may.
+func (t *turn) closed() (Reason, string) {
+	switch {
+	case t.Freeze != "" && t.ro.Kind == Forward: // what goes back is no change that a freeze is against
+		return ReasonFrozen, "the fleet is frozen: " + t.Freeze
+	case t.App.Controls.Suspend:
+		return ReasonSuspended, "the App is suspended"
+	}
+	if message := t.outside(t.ro.Policy.Windows); message != "" {
+		return ReasonWindowClosed, message
+	}
+	return "", ""
+}
+
+// outside says that no window is open, and when one is; empty: one is. The App is looked at again when that changes.
+func (t *turn) outside(policy []fleet.Window) string {
+	windows, err := schedule.Parse(policy)
+	if err != nil {
+		return "the windows cannot be read: " + err.Error()
+	}
+	open, changes := windows.Open(t.Now)
+	if !changes.IsZero() {
+		t.due(changes)
+	}
+	switch {
+	case open:
+		return ""
+	case changes.IsZero():
+		return "no window is open, and none will be"
+	}
+	return "no window is open; the next one opens at " + clockOf(changes)
+}
+
+// ineligible says why a member is not to be updated now; empty: it is. One that defers for a reason is not waited for.
+func (t *turn) ineligible(m *Member, cluster *Cluster) (why string, defers Failure) {
+	switch {
+	case !cluster.Connected:
+		return "is not connected", DeferredOffline
+	case cluster.Held != "":
+		return "is held: " + cluster.Held, DeferredHeld
+	case m.Moved, t.serves(m), t.spoilt(m):
+	case t.ro.Policy.Cluster.PreexistingUnhealthy == fleet.UnhealthyDefer:
+		return "was not available before", DeferredUnhealthy
+	case t.ro.Policy.Cluster.PreexistingUnhealthy == fleet.UnhealthyBlock:
+		return "is not available: spec.cluster.preexistingUnhealthy is Block", ""
+	}
+	if t.App.Release != nil && t.App.Release.Digest() == t.ro.Target {
+		if lacks := t.State.lacks(*cluster); lacks != "" {
+			return "waits for " + lacks, ""
+		}
+	}
+	return "", ""
+}
+
+// serves reports whether the cluster serves with what it has, or has not got the App yet.
+func (t *turn) serves(m *Member) bool {
+	row := t.Rows[m.Cluster]
+	if row.Assignment == nil || row.Assignment.State != fleet.Active {
+		return true
+	}
+	r := row.Report
+	return r != nil && r.Release == row.Release && r.Generation >= row.Assignment.Pin && r.Available
+}
+
+// spoilt reports whether the cluster has a Release that is known to be bad: that it does not serve is no reason to leave it
+// as it is.
+func (t *turn) spoilt(m *Member) bool {
+	row := t.Rows[m.Cluster]
+	return row.Assignment != nil && row.Assignment.State == fleet.Active && t.track.Outcome(row.Release) == Bad
+}

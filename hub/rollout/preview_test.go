@@ -1,0 +1,193 @@
+package rollout_test
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"flotilla.dev/flotilla/hub/rollout"
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+func why(left []rollout.NotTargeted, cluster string) string {
+	for _, l := range left {
+		if l.Cluster == cluster {
+			return l.Why
+		}
+	}
+	return ""
+}
+
+func TestPlanIsTheRolloutThatBegins(t *testing.T) {
+	t.Parallel()
+	w := newWorld(7, canaryThenRest())
+	target := w.push("one", nil)
+	preview, err := rollout.Plan(w.state, fleet.Digest{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.step(nil); err != nil {
+		t.Fatal(err)
+	}
+	if preview.Rollout.Target != target || preview.Rollout.Plan != w.state.Active.Plan || preview.Rollout.Phase != rollout.Running {
+		t.Errorf("planned %+v, began %+v", preview.Rollout, w.state.Active)
+	}
+	if n := preview.Rollout.Totals(); n.Size != 7 || n.Pending != 7 || n.PercentDone() != 0 {
+		t.Errorf("totals %+v", n)
+	}
+	if len(preview.Left) > 0 {
+		t.Errorf("left %v", preview.Left)
+	}
+}
+
+func TestPlanNamesEveryClusterThatDoesNotGetTheRelease(t *testing.T) {
+	t.Parallel()
+	policy := canaryThenRest()
+	policy.Waves[1].Select = &fleet.Selector{MatchLabels: map[string]string{"tier": "prod"}}
+	policy.Unmatched = fleet.UnmatchedExclude
+	w := newWorld(0, policy)
+	for _, name := range []string{"canary", "held", "offline", "odd", "tainted", "going", "elsewhere"} {
+		w.join(name, map[string]string{"tier": "prod", "here": "yes"})
+	}
+	w.state.Placement.Clusters.Selector.MatchLabels = map[string]string{"here": "yes"}
+	w.cluster("held").Held = "a fair is on"
+	w.cluster("offline").Connected = false
+	w.cluster("odd").Labels["tier"] = "lab"
+	w.cluster("tainted").Spec.Taints = []fleet.Taint{{Key: "gpu", Value: "no", Effect: fleet.NoSchedule}}
+	w.cluster("going").Terminating = true
+	w.cluster("elsewhere").Labels["here"] = "no"
+	w.push("one", nil)
+	preview, err := rollout.Plan(w.state, fleet.Digest{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for cluster, reason := range map[string]string{
+		"canary": "", "offline": "", "held": "a fair is on", "odd": "spec.unmatched is Exclude", "tainted": "gpu=no:NoSchedule", "going": "deleted",
+		"elsewhere": "Placement place does not choose it",
+	} {
+		if got := why(preview.Left, cluster); !strings.Contains(got, reason) || reason == "" && got != "" {
+			t.Errorf("%s: %q, not %q", cluster, got, reason)
+		}
+	}
+	at := slices.IndexFunc(preview.Rollout.Members, func(m rollout.Member) bool { return m.Name == "offline" })
+	if m := preview.Rollout.Members[at]; m.Message != "is not connected" {
+		t.Errorf("offline: %+v", m)
+	}
+}
+
+func TestPlanTellsWhatIsInTheWayAndStoresNothing(t *testing.T) {
+	t.Parallel()
+	policy := canaryThenRest()
+	policy.AutoStart = new(false)
+	policy.Windows = []fleet.Window{{Cron: "0 8 * * *", TimeZone: "UTC", Duration: fleet.Lasting(1)}}
+	w := newWorld(3, canaryThenRest())
+	w.push("one", nil)
+	w.state.Freeze = "holidays"
+	before := through(&w.state)
+	preview, err := rollout.Plan(w.state, fleet.Digest{}, &policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"autoStart", "holidays"} {
+		if !strings.Contains(preview.Rollout.Message, part) {
+			t.Errorf("%q says nothing of %s", preview.Rollout.Message, part)
+		}
+	}
+	w.state.Freeze = ""
+	if preview, err = rollout.Plan(w.state, fleet.Digest{}, &policy); err != nil || !strings.Contains(preview.Rollout.Message, "no window is open") {
+		t.Errorf("%v: %q says nothing of the window", err, preview.Rollout.Message)
+	}
+	w.state.Freeze = before.Freeze
+	if again := through(&w.state); string(encoded(t, again)) != string(encoded(t, before)) {
+		t.Error("the state has changed")
+	}
+	policy.Waves = nil
+	if _, err := rollout.Plan(w.state, fleet.Digest{}, &policy); !errors.Is(err, fleet.ErrInvalid) {
+		t.Errorf("a policy without waves: %v", err)
+	}
+	if _, err := rollout.Plan(w.state, fleet.DigestOf([]byte("other")), nil); !errors.Is(err, fleet.ErrNotFound) {
+		t.Errorf("a Release that was never built: %v", err)
+	}
+}
+
+func TestEveryMemberThatIsNotDoneSaysWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	policy := canaryThenRest()
+	policy.Waves[0].After = []fleet.Gate{{Approval: &fleet.ApprovalGate{}}}
+	w := newWorld(6, policy)
+	w.push("one", nil)
+	waits := func(name string) string {
+		ro := w.state.Active
+		at := slices.IndexFunc(ro.Members, func(m rollout.Member) bool { return m.Name == name })
+		return ro.Waits(ro.Members[at])
+	}
+	if err := w.step(nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := waits("c1"); !strings.Contains(got, "its turn in wave rest") {
+		t.Errorf("c1 in a later wave: %q", got)
+	}
+	if !w.run(20, func() bool { return w.state.Active.Reason == rollout.ReasonWaitingGate }) {
+		t.Fatalf("no gate: %+v", w.state.Active)
+	}
+	if err := w.step(rollout.Decide{Principal: "user:admin", Approve: true}); err != nil {
+		t.Fatal(err)
+	}
+	w.cluster("c5").Connected = false
+	if err := w.step(nil); err != nil {
+		t.Fatal(err)
+	}
+	for name, part := range map[string]string{"c0": "", "c1": "Release", "c4": "no more may be", "c5": "connected"} {
+		if got := waits(name); !strings.Contains(got, part) || part == "" && got != "" {
+			t.Errorf("%s: %q, not %q", name, got, part)
+		}
+	}
+	w.state.Freeze = "holidays"
+	w.pass(w.takes)
+	if err := w.step(nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := waits("c4"); !strings.Contains(got, "holidays") {
+		t.Errorf("c4 in a freeze: %q", got)
+	}
+}
+
+func TestACommandIsRefusedOnceTheRolloutHasChanged(t *testing.T) {
+	t.Parallel()
+	w := newWorld(3, canaryThenRest())
+	w.push("one", nil)
+	if err := w.step(nil); err != nil {
+		t.Fatal(err)
+	}
+	seen := *w.state.Active
+	for name, at := range map[string]rollout.At{
+		"another version": {ID: seen.ID, Version: seen.Version + 1, Command: rollout.Pause{}}, "another Rollout": {ID: "ro-other", Command: rollout.Pause{}},
+	} {
+		if err := w.step(at); !errors.Is(err, fleet.ErrConflict) || !strings.Contains(err.Error(), "has changed") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := w.step(rollout.At{ID: seen.ID, Version: seen.Version, Command: rollout.Pause{}}); err != nil {
+		t.Error(err)
+	}
+}
+
+func encoded(t *testing.T, v any) []byte {
+	t.Helper()
+	data, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func TestACommandAboutAnAppThatIsNotThereIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1, canaryThenRest())
+	w.state.App = nil
+	if err := w.step(rollout.Pause{}); !errors.Is(err, fleet.ErrNotFound) {
+		t.Errorf("%v", err)
+	}
+}

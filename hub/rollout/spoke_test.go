@@ -1,0 +1,191 @@
+package rollout_test
+
+import (
+	"maps"
+	"math/rand/v2"
+	"time"
+
+	"flotilla.dev/flotilla/hub/rollout"
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+// outcome is what a Release really does in a cluster.
+type outcome string
+
+const (
+	works      outcome = "works"
+	refused    outcome = "refused"    // an error that no retry helps
+	unhealthy  outcome = "unhealthy"  // its objects fail
+	never      outcome = "never"      // it does not get there, and does not fail
+	regresses  outcome = "regresses"  // it works, and then does not serve
+	recovering outcome = "recovering" // it fails, and then works
+	slow       outcome = "slow"       // it takes long
+	cuts       outcome = "cuts"       // it cuts the cluster's own network
+	flaps      outcome = "flaps"      // it works, and does not serve for moments
+)
+
+// spoke is one simulated cluster.
+type spoke struct {
+	// runs is the Assignment that it acts on, since when, and ran the one before it.
+	runs, ran fleet.Assignment
+	since     time.Time
+	held      bool
+	// sick: it does not serve, whatever it runs.
+	sick bool
+	// sent counts its reports.
+	sent uint64
+}
+
+// receive takes what the hub wants, unless it is older than what the spoke knows.
+func (s *spoke) receive(w *world, a fleet.Assignment) {
+	if a.Generation < s.runs.Generation {
+		return
+	}
+	if s.runs.State != a.State || s.runs.Release.Digest() != a.Release.Digest() || s.runs.RequestedAt != a.RequestedAt {
+		s.since = w.real()
+	}
+	if s.runs.Generation != a.Generation {
+		s.ran = s.runs
+	}
+	s.runs = a
+}
+
+// act is what the spoke says of the Assignment that it has.
+func (s *spoke) act(w *world, c *rollout.Cluster) *rollout.Report {
+	if s.runs.State != fleet.Active {
+		return nil
+	}
+	release := s.runs.Release.Digest()
+	r := &rollout.Report{Generation: s.runs.Generation, Release: release, Stage: fleet.StageApplying, Available: true, Message: "applying"}
+	if s.held {
+		r.Waiting, r.Message = fleet.WaitingHold, "held"
+		return r
+	}
+	age, does := w.real().Sub(s.since), w.truth[release][c.Name]
+	if age < w.takes || does == slow && age < 6*w.takes {
+		return r
+	}
+	r.Stage, r.Message = fleet.StageSettled, ""
+	switch does {
+	case refused:
+		r.Stage, r.Terminal, r.Message = fleet.StageFailed, true, "it is refused"
+	case unhealthy:
+		r.Stage, r.Available, r.Failed, r.Message = fleet.StageFailed, false, true, "CrashLoopBackOff"
+	case never:
+		r.Stage, r.Available, r.Message = fleet.StageVerifying, false, "waits for its Pods"
+	case regresses:
+		r.Converged = age < w.takes+time.Minute
+		r.Available = r.Converged
+	case recovering:
+		r.Converged = age > w.takes+2*time.Minute
+		r.Available, r.Failed = r.Converged, !r.Converged
+	case flaps:
+		r.Converged = age.Truncate(30*time.Second)%(2*time.Minute) != 90*time.Second
+		r.Available = r.Converged
+	case cuts:
+		c.Connected = false
+		return nil
+	default:
+		r.Converged = true
+	}
+	if s.sick {
+		r.Converged, r.Available, r.Message = false, false, "its nodes are gone"
+	}
+	return r
+}
+
+// wire carries reports. It loses, doubles, delays, mixes and repeats them as noise says; nil: it is a good one.
+type wire struct {
+	noise *rand.Rand
+	// mix has reports come in another order, and does nothing else.
+	mix *rand.Rand
+	// under way, and what came before: the last ones of each cluster.
+	under []message
+	old   map[string][]message
+	heard map[string]uint64
+}
+
+type message struct {
+	cluster string
+	seq     uint64
+	report  rollout.Report
+}
+
+func (w *wire) send(cluster string, s *spoke, r rollout.Report) {
+	s.sent++
+	w.under = append(w.under, message{cluster, s.sent, r})
+}
+
+// arrive brings to the hub what arrives now. The hub keeps the latest of each spoke, whatever the order.
+func (n *wire) arrive(w *world) {
+	batch := n.under
+	n.under = nil
+	if n.heard == nil {
+		n.heard, n.old = map[string]uint64{}, map[string][]message{}
+	}
+	if n.noise != nil {
+		batch = n.disturb(batch)
+	}
+	if n.mix != nil {
+		n.mix.Shuffle(len(batch), func(i, j int) { batch[i], batch[j] = batch[j], batch[i] })
+	}
+	n.deliver(w, batch)
+}
+
+func (n *wire) disturb(batch []message) []message {
+	var arrives []message
+	for _, m := range batch {
+		if old := n.old[m.cluster]; len(old) > 0 && n.noise.IntN(8) == 0 {
+			arrives = append(arrives, old[n.noise.IntN(len(old))]) // replayed
+		}
+		switch n.noise.IntN(12) {
+		case 0: // lost
+			continue
+		case 1: // late
+			n.under = append(n.under, m)
+			continue
+		case 2: // twice
+			arrives = append(arrives, m)
+		}
+		arrives = append(arrives, m)
+		n.old[m.cluster] = append(n.old[m.cluster], m)
+		if k := len(n.old[m.cluster]); k > 4 {
+			n.old[m.cluster] = n.old[m.cluster][k-4:]
+		}
+	}
+	n.noise.Shuffle(len(arrives), func(i, j int) { arrives[i], arrives[j] = arrives[j], arrives[i] })
+	return arrives
+}
+
+func (n *wire) deliver(w *world, batch []message) {
+	rows := maps.Clone(w.state.Rows)
+	for _, m := range batch {
+		row, has := rows[m.cluster]
+		if !has || m.seq <= n.heard[m.cluster] {
+			continue
+		}
+		n.heard[m.cluster] = m.seq
+		report := m.report
+		row.Report = &report
+		if w.hub != nil {
+			w.hub.report(m.cluster, &report)
+		}
+		rows[m.cluster] = row
+	}
+	w.state.Rows = rows
+}
+
+// crashes has a spoke come back with the state that it had before, and say so first.
+func (w *world) crashes(c *rollout.Cluster) {
+	s := w.spokes[c.ID]
+	if s.ran.State != fleet.Active {
+		return
+	}
+	s.runs, s.since = s.ran, w.real().Add(-time.Hour)
+	if c.Connected {
+		if report := s.act(w, c); report != nil {
+			s.sent++
+			w.wire.deliver(w, []message{{c.ID, s.sent, *report}})
+		}
+	}
+}

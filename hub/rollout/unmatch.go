@@ -1,0 +1,74 @@
+package rollout
+
+import (
+	"cmp"
+	"slices"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+// pruneAtOnce bounds the clusters in which the App is deleted at the same time because its Placement does not choose them
+// any more, where that has a RolloutPolicy. A selector with a slip in it is noticed before it has emptied the fleet.
+var pruneAtOnce = fleet.Percent(10)
+
+// unmatch finds the clusters that have to wait until the App is deleted in them: others are at it.
+func (t *turn) unmatch() {
+	var waiting []*Cluster
+	have, busy := 0, 0
+	for i := range t.Clusters {
+		c := &t.Clusters[i]
+		row := t.Rows[c.ID]
+		if !t.unmatched(c, row) {
+			continue
+		}
+		have++
+		switch {
+		case row.Assignment.State == fleet.Active:
+			waiting = append(waiting, c)
+		case c.Connected:
+			busy++
+		}
+	}
+	if len(waiting) == 0 {
+		return
+	}
+	for _, row := range t.Rows {
+		if row.Assignment != nil && row.Assignment.State == fleet.Active {
+			have++
+		}
+	}
+	have -= len(waiting) // counted twice
+	slices.SortFunc(waiting, func(a, b *Cluster) int { return cmp.Compare(a.Name, b.Name) })
+	t.keeps = map[string]bool{}
+	for _, c := range waiting {
+		if t.frozen(*c) || !c.Connected || busy >= pruneAtOnce.AtLeastOneOf(have) {
+			t.keeps[c.ID] = true
+			continue
+		}
+		busy++
+		t.tell(Event{Rollout: t.track.foundBy(t.track.Stable), Type: "Prune", Cluster: c.Name, Message: "its Placement does not choose it any more"})
+	}
+}
+
+// unmatched reports whether the App is to be deleted in a cluster, or is being, because a Placement put it there and does
+// not choose it any more. One without a RolloutPolicy has all of them go at once, but for what is frozen.
+func (t *turn) unmatched(c *Cluster, row Row) bool {
+	current := row.Assignment
+	if current == nil || row.Removed || c.Terminating || t.Deletion != nil || t.App == nil {
+		return false
+	}
+	former, known := t.former(row)
+	if !known || former.OnUnmatch != fleet.UnmatchPrune || former.RolloutPolicyRef == nil && !t.frozen(*c) || t.places(*c) {
+		return false
+	}
+	return current.State == fleet.Active || current.Tombstone != nil && current.Tombstone.Delete
+}
+
+// former is the Placement that put a row there.
+func (s State) former(row Row) (Placement, bool) {
+	if s.Placement != nil && s.Placement.Name == row.Placement {
+		return *s.Placement, true
+	}
+	former, known := s.Former[row.Placement]
+	return former, known
+}

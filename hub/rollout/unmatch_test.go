@@ -1,0 +1,105 @@
+package rollout_test
+
+import (
+	"fmt"
+	"testing"
+
+	"flotilla.dev/flotilla/hub/rollout"
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+// unmatching has n clusters run the App, of which its Placement then chooses half.
+func unmatching(t *testing.T, n int, policy bool) *world {
+	t.Helper()
+	w := newWorld(0, fleet.RolloutPolicy{Waves: []fleet.Wave{{Name: "all", MaxConcurrent: fleet.Percent(100)}}, MaxUnavailable: fleet.Percent(100)})
+	for i := range n {
+		w.join(fmt.Sprintf("c%02d", i), map[string]string{"half": fmt.Sprint(i % 2)})
+	}
+	one := w.push("one", nil)
+	if !w.run(50, func() bool { return w.idle() && w.all(one) }) {
+		t.Fatalf("%+v", w.state.Active)
+	}
+	if policy {
+		w.state.Placement.RolloutPolicyRef = &fleet.RolloutPolicyRef{Name: "p"}
+	}
+	w.state.Placement.OnUnmatch = fleet.UnmatchPrune
+	w.state.Placement.Clusters.Selector = &fleet.Selector{MatchLabels: map[string]string{"half": "0"}}
+	w.state.Former["place"] = *w.state.Placement
+	return w
+}
+
+func (w *world) deleting() (n int) {
+	for _, row := range w.state.Rows {
+		if a := row.Assignment; a != nil && a.State == fleet.Removed && a.Tombstone.Delete && !row.Removed {
+			n++
+		}
+	}
+	return n
+}
+
+func TestClustersThatAPlacementWithAPolicyLeavesLoseTheAppATenthAtATime(t *testing.T) {
+	t.Parallel()
+	w := unmatching(t, 40, true)
+	most := 0
+	for range 40 {
+		if err := w.step(nil); err != nil {
+			t.Fatal(err)
+		}
+		most = max(most, w.deleting())
+		w.pass(1)
+	}
+	if most != 4 {
+		t.Errorf("%d clusters at once lost the App", most)
+	}
+	if n := len(w.state.Rows); n != 20 {
+		t.Errorf("%d clusters have it still", n)
+	}
+}
+
+func TestClustersThatAPlacementWithoutAPolicyLeavesLoseTheAppAtOnce(t *testing.T) {
+	t.Parallel()
+	w := unmatching(t, 40, false)
+	if err := w.step(nil); err != nil {
+		t.Fatal(err)
+	}
+	if n := w.deleting(); n != 20 {
+		t.Errorf("%d clusters lose the App", n)
+	}
+}
+
+func TestAClusterIsNotPrunedWhileItIsAwayHeldOrTheFleetIsFrozen(t *testing.T) {
+	t.Parallel()
+	w := unmatching(t, 4, true)
+	w.cluster("c01").Connected = false
+	w.cluster("c03").Held = "hands off"
+	confirmed := w.state.Rows["id-c01"]
+	confirmed.Confirmed = true
+	w.state.Rows["id-c01"] = confirmed
+	var lapsed []string
+	w.watch = func(_ rollout.State, step rollout.Step) { lapsed = append(lapsed, step.Lapse...) }
+	step := func(want int) {
+		t.Helper()
+		if err := w.step(nil); err != nil {
+			t.Fatal(err)
+		}
+		if n := w.deleting(); n != want {
+			t.Errorf("%d clusters lose the App, not %d", n, want)
+		}
+	}
+	step(0)
+	if len(lapsed) > 0 {
+		t.Errorf("the confirmation of a cluster that waits has lapsed: %v", lapsed)
+	}
+	w.cluster("c01").Connected = true
+	w.state.Freeze = "holidays"
+	step(0)
+	w.state.Freeze = ""
+	step(1)
+	if a := w.state.Rows["id-c01"].Assignment; a.State != fleet.Removed || !a.Tombstone.Confirmed {
+		t.Errorf("c01: %+v", a)
+	}
+	w.cluster("c03").Held = ""
+	step(1)
+	w.pass(1)
+	step(1)
+}

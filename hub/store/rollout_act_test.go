@@ -1,0 +1,172 @@
+package store_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"flotilla.dev/flotilla/hub/rollout"
+	"flotilla.dev/flotilla/hub/store"
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+const actor = "user:admin"
+
+func (f *rolledOut) act(c rollout.Command) rollout.Rollout {
+	f.t.Helper()
+	after, err := f.Act(f.t.Context(), actor, appKey, c)
+	if err != nil {
+		f.t.Fatalf("%T: %v", c, err)
+	}
+	return after
+}
+
+// audited are the newest rows of the audit log, as "action object: detail".
+func (f *rolledOut) audited(n int) (rows []string) {
+	f.t.Helper()
+	all, err := f.VerifyAudit(f.t.Context())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	for _, row := range all[max(0, len(all)-n):] {
+		if row.Principal != actor {
+			f.t.Errorf("row of %s: %+v", row.Principal, row)
+		}
+		rows = append(rows, row.Action+" "+row.Object+": "+row.Detail)
+	}
+	return rows
+}
+
+func TestWhatPeopleSayToARolloutIsDoneAndAudited(t *testing.T) {
+	t.Parallel()
+	f := newRolledOut(t, canaryFirst, "canary-1", "prod-1")
+	f.push("one")
+	f.settle(rollout.Succeeded)
+	second := f.push("two")
+	f.step()
+	paused := f.act(rollout.Pause{Actor: actor, Reason: "lunch"})
+	if paused.Phase != rollout.Paused || paused.Target != second.Digest() || len(paused.Members) != 0 {
+		t.Fatalf("paused it is %+v", paused)
+	}
+	f.say()
+	f.step()
+	f.step()
+	if got := f.runs(); got["prod-1"] == second.Digest() {
+		t.Fatal("it goes on though it is paused")
+	}
+	resumed := f.act(rollout.At{ID: paused.ID, Command: rollout.Resume{Actor: actor, Reason: "back"}})
+	if resumed.Phase != rollout.Running || resumed.ID != paused.ID {
+		t.Fatalf("resumed it is %+v", resumed)
+	}
+	cancelled := f.act(rollout.Cancel{Actor: actor, Reason: "no"})
+	if cancelled.Phase != rollout.Cancelled || cancelled.ID != paused.ID {
+		t.Fatalf("cancelled it is %+v", cancelled)
+	}
+	if _, err := f.Act(t.Context(), actor, appKey, rollout.Pause{Actor: actor}); !errors.Is(err, fleet.ErrNotFound) {
+		t.Errorf("paused though none is under way: error %v", err)
+	}
+	want := []string{"pause rollout Kustomization/apps/app: lunch", "resume rollout Kustomization/apps/app: " + paused.ID + ", back", "cancel rollout Kustomization/apps/app: no"}
+	if got := f.audited(3); strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("audited %q", got)
+	}
+}
+
+func TestWhoLookedAtAnOlderVersionIsToLookAgain(t *testing.T) {
+	t.Parallel()
+	f := newRolledOut(t, canaryFirst, "canary-1", "prod-1")
+	f.push("one")
+	f.step()
+	seen, err := f.Rollout(t.Context(), appKey, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.act(rollout.At{ID: seen.ID, Version: seen.Version, Command: rollout.Pause{Actor: actor}})
+	for _, at := range []rollout.At{{ID: seen.ID, Version: seen.Version}, {ID: "ro-other"}} {
+		at.Command = rollout.Cancel{Actor: actor}
+		if _, err := f.Act(t.Context(), actor, appKey, at); !errors.Is(err, fleet.ErrConflict) || !strings.Contains(err.Error(), "has changed") {
+			t.Errorf("%+v: error %v", at, err)
+		}
+	}
+	if got, err := f.Rollout(t.Context(), appKey, ""); err != nil || got.Phase != rollout.Paused {
+		t.Errorf("it is %s, error %v", got.Phase, err)
+	}
+}
+
+func TestTheSameRequestBeginsOneRollout(t *testing.T) {
+	t.Parallel()
+	f := newRolledOut(t, `{"autoStart":false,"waves":[{"name":"all","maxConcurrent":"100%"}],"maxUnavailable":"100%"}`, "prod-1")
+	f.push("one")
+	f.step()
+	start := rollout.Start{Actor: actor, RequestID: "r-1"}
+	first := f.act(start)
+	if again := f.act(start); again.ID != first.ID {
+		t.Errorf("begun as %s, and again as %s", first.ID, again.ID)
+	}
+	f.settle(rollout.Succeeded)
+	if again := f.act(start); again.ID != first.ID || again.Phase != rollout.Succeeded {
+		t.Errorf("once it is over, the request gives %s, which is %s", again.ID, again.Phase)
+	}
+	if all, err := f.Rollouts(t.Context(), store.RolloutQuery{App: appKey, Phases: []rollout.Phase{rollout.Running, rollout.Succeeded}}); err != nil || len(all) != 1 {
+		t.Errorf("%d Rollouts, error %v", len(all), err)
+	}
+}
+
+// A bad Release is taken back by itself, and an earlier one can be rolled out by its name.
+func TestAnEarlierReleaseIsRolledOutAgain(t *testing.T) {
+	t.Parallel()
+	f := newRolledOut(t, strings.Replace(canaryFirst, `"maxUnavailable"`, `"onFailure":{"action":"Rollback"},"maxUnavailable"`, 1), "canary-1", "prod-1")
+	first := f.push("one")
+	f.settle(rollout.Succeeded)
+	bad := f.push("bad")
+	f.bad[bad.Digest()] = true
+	if r := f.settle(rollout.RolledBack, rollout.RollbackFailed); r.Phase != rollout.RolledBack || r.Target != bad.Digest() {
+		t.Fatalf("it is %+v", r)
+	}
+	if got := f.runs(); got["canary-1"] != first.Digest() || got["prod-1"] != first.Digest() {
+		t.Errorf("clusters run %v", got)
+	}
+	third := f.push("three")
+	f.settle(rollout.Succeeded)
+	if got := f.runs(); got["prod-1"] != third.Digest() {
+		t.Fatalf("clusters run %v", got)
+	}
+	target, err := f.ResolveRelease(t.Context(), appKey, "main@sha1:one")
+	if err != nil || target != first.Digest() {
+		t.Fatalf("resolved %s, error %v", target, err)
+	}
+	back := f.act(rollout.Rollback{Actor: actor, To: target, Reason: "it was better"})
+	if back.Target != first.Digest() || back.Kind != rollout.Backward {
+		t.Fatalf("it begins %+v", back)
+	}
+	f.settle(rollout.Succeeded)
+	if got := f.runs(); got["canary-1"] != first.Digest() || got["prod-1"] != first.Digest() {
+		t.Errorf("clusters run %v", got)
+	}
+}
+
+func TestPolicyThatChangesMeanwhileTouchesNoRolloutUnderWay(t *testing.T) {
+	t.Parallel()
+	f := newRolledOut(t, canaryFirst, "canary-1", "prod-1")
+	f.push("one")
+	f.settle(rollout.Succeeded)
+	second := f.push("two")
+	f.step()
+	before, err := f.Rollout(t.Context(), appKey, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.apply(policyYAML(`{"waves":[{"name":"everyone","maxConcurrent":"100%"}],"maxUnavailable":"100%"}`))
+	f.step()
+	if got := f.runs(); got["prod-1"] == second.Digest() {
+		t.Error("prod-1 has it before the canary is done")
+	}
+	after := f.settle(rollout.Succeeded)
+	if after.ID != before.ID || after.Plan != before.Plan || len(after.Policy.Waves) != 2 || after.Policy.Waves[0].Name != "canary" || len(after.Waves) != 2 {
+		t.Errorf("it ended as %+v", after)
+	}
+	f.push("three")
+	f.step()
+	if next, err := f.Rollout(t.Context(), appKey, ""); err != nil || len(next.Waves) != 1 || next.Waves[0].Name != "everyone" {
+		t.Errorf("the next is %+v, error %v", next, err)
+	}
+}

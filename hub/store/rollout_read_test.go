@@ -1,0 +1,162 @@
+package store_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"flotilla.dev/flotilla/hub/rollout"
+	"flotilla.dev/flotilla/hub/store"
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/resource"
+)
+
+func TestRolloutsAndTheirClustersAreReadPageByPage(t *testing.T) {
+	t.Parallel()
+	f := newRolledOut(t, canaryFirst, "canary-1", "prod-1", "prod-2", "prod-3", "prod-4")
+	var all []string
+	for n := range 5 {
+		f.push(fmt.Sprint(n))
+		all = append([]string{f.settle(rollout.Succeeded).ID}, all...)
+	}
+	query := store.RolloutQuery{App: appKey, Phases: []rollout.Phase{rollout.Succeeded, rollout.Halted}, Limit: 2}
+	var got []string
+	for {
+		page, err := f.Rollouts(t.Context(), query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range page {
+			got = append(got, page[i].ID)
+			query.After = page[i].Mark()
+		}
+		if len(page) < 2 {
+			break
+		}
+	}
+	if !slices.Equal(got, all) {
+		t.Errorf("pages of 2 give %v, not %v", got, all)
+	}
+	if none, err := f.Rollouts(t.Context(), store.RolloutQuery{Phases: []rollout.Phase{rollout.Halted}}); err != nil || len(none) != 0 {
+		t.Errorf("halted are %v, error %v", none, err)
+	}
+	members := store.RolloutMemberQuery{Phases: []rollout.MemberPhase{rollout.MemberSucceeded}, Wave: "rest", Limit: 3}
+	got = nil
+	for {
+		page, err := f.RolloutMembers(t.Context(), all[0], members)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range page {
+			if !m.Connected || !m.Available || m.Stale {
+				t.Errorf("member %+v", m)
+			}
+			got = append(got, m.Name)
+			members.After = m.Mark()
+		}
+		if len(page) < 3 {
+			break
+		}
+	}
+	if !slices.Equal(got, []string{"prod-1", "prod-2", "prod-3", "prod-4"}) {
+		t.Errorf("pages of 3 give %v", got)
+	}
+	events, err := f.RolloutEvents(t.Context(), all[0], 2, 3)
+	if err != nil || len(events) != 3 || events[0].Number != 3 || events[2].Number != 5 {
+		t.Errorf("events %+v, error %v", events, err)
+	}
+}
+
+func TestWhatIsAskedOfRolloutsAndIsNotThereIsSaid(t *testing.T) {
+	t.Parallel()
+	f := newRolledOut(t, canaryFirst, "canary-1")
+	ctx := t.Context()
+	_, none := f.Rollout(ctx, appKey, "")
+	f.push("one")
+	r := f.settle(rollout.Succeeded)
+	_, unknown := f.Rollout(ctx, fleet.Key{}, "ro-x")
+	_, elsewhere := f.Rollout(ctx, fleet.Key{Home: fleet.HubHome, Kind: "Kustomization", Namespace: "apps", Name: "other"}, r.ID)
+	_, wave := f.RolloutMembers(ctx, r.ID, store.RolloutMemberQuery{Wave: "x"})
+	_, page := f.Rollouts(ctx, store.RolloutQuery{After: "x"})
+	_, members := f.RolloutMembers(ctx, r.ID, store.RolloutMemberQuery{After: "1"})
+	for _, test := range []struct {
+		err  error
+		kind error
+		says string
+	}{
+		{none, fleet.ErrNotFound, "none has begun yet"},
+		{unknown, fleet.ErrNotFound, "rollout ro-x"},
+		{elsewhere, fleet.ErrNotFound, "it is one of Kustomization/apps/app"},
+		{wave, fleet.ErrNotFound, "its waves are [canary rest]"},
+		{page, fleet.ErrInvalid, "list from the beginning"},
+		{members, fleet.ErrInvalid, "list from the beginning"},
+	} {
+		if !errors.Is(test.err, test.kind) || !strings.Contains(test.err.Error(), test.says) {
+			t.Errorf("error %v; want %v, with %q", test.err, test.kind, test.says)
+		}
+	}
+}
+
+func TestReleaseIsFoundByDigestItsBeginningAndRevision(t *testing.T) {
+	t.Parallel()
+	f := newRolledOut(t, canaryFirst, "canary-1")
+	first, second := f.push("one").Digest(), f.push("two").Digest()
+	short := first.String()[:len("sha256:")+10]
+	for target, want := range map[string]fleet.Digest{
+		"": {}, first.String(): first, short: first, "main@sha1:two": second,
+	} {
+		if got, err := f.ResolveRelease(t.Context(), appKey, target); err != nil || got != want {
+			t.Errorf("%q is %s, error %v", target, got, err)
+		}
+	}
+	for target, want := range map[string]error{
+		"main@sha1:x": fleet.ErrNotFound, "sha256:": fleet.ErrInvalid, "sha256:xyz": fleet.ErrInvalid, "sha256:%": fleet.ErrInvalid,
+		fleet.DigestOf([]byte("x")).String(): fleet.ErrNotFound, first.String() + "0": fleet.ErrInvalid,
+	} {
+		if _, err := f.ResolveRelease(t.Context(), appKey, target); !errors.Is(err, want) {
+			t.Errorf("%q: error %v, not %v", target, err, want)
+		}
+	}
+	other := appKey
+	other.Name = "other"
+	if _, err := f.ResolveRelease(t.Context(), other, first.String()); !errors.Is(err, fleet.ErrNotFound) {
+		t.Errorf("another App's Release is found: error %v", err)
+	}
+}
+
+func TestPlanIsWhatBeginsAndStoresNothing(t *testing.T) {
+	t.Parallel()
+	f := newRolledOut(t, strings.Replace(canaryFirst, `{"waves"`, `{"autoStart":false,"waves"`, 1), "canary-1", "prod-1")
+	f.push("one")
+	f.step()
+	plan, err := f.PlanRollout(t.Context(), appKey, "main@sha1:one", nil)
+	if err != nil || len(plan.Rollout.Waves) != 2 || len(plan.Rollout.Members) != 2 {
+		t.Fatalf("plan %+v, error %v", plan, err)
+	}
+	if got := f.runs(); len(got) != 0 {
+		t.Errorf("clusters run %v", got)
+	}
+	begun := f.act(rollout.Start{Actor: actor, Plan: plan.Rollout.Plan})
+	if begun.Plan != plan.Rollout.Plan || begun.Phase != rollout.Running {
+		t.Errorf("begun %+v", begun)
+	}
+	other, err := f.PlanRollout(t.Context(), appKey, "", &fleet.RolloutPolicy{Waves: []fleet.Wave{{Name: "everyone"}}})
+	if err != nil || len(other.Rollout.Waves) != 1 || other.Rollout.Waves[0].Name != "everyone" {
+		t.Errorf("by another policy it is %+v, error %v", other, err)
+	}
+}
+
+func TestPolicyThatPlacementsNameIsNotDeleted(t *testing.T) {
+	t.Parallel()
+	f := newRolledOut(t, canaryFirst, "canary-1")
+	deletion := resource.Deletion{Kind: "RolloutPolicy", Name: "prod"}
+	if _, err := f.DeleteObject(t.Context(), admin, deletion); !errors.Is(err, fleet.ErrConflict) || !strings.Contains(err.Error(), "Placement/apps/app") {
+		t.Errorf("error %v", err)
+	}
+	f.apply(placementYAML(everywhere))
+	if _, err := f.DeleteObject(t.Context(), admin, deletion); err != nil {
+		t.Error(err)
+	}
+}
