@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/version"
 	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -37,6 +38,9 @@ type cluster struct {
 	secrets    corev1client.SecretInterface
 	leases     coordinationv1client.LeaseInterface
 	requests   rest.Interface
+	metadata   metadata.Interface
+	// anySecrets are those of a namespace.
+	anySecrets func(namespace string) corev1client.SecretInterface
 
 	mu    sync.Mutex
 	known fleet.ClusterFacts
@@ -55,14 +59,16 @@ func newCluster(config Config) (*cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reach the cluster: %w", err)
 	}
+	meta, err3 := metadata.NewForConfig(how)
 	core, err1 := corev1client.NewForConfigAndClient(typed, http)
 	coordination, err2 := coordinationv1client.NewForConfigAndClient(typed, http)
-	if err := errors.Join(err1, err2); err != nil {
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, fmt.Errorf("reach the cluster: %w", err)
 	}
 	return &cluster{
 		config: how, namespace: config.Namespace, log: config.Log, namespaces: core.Namespaces(),
 		secrets: core.Secrets(config.Namespace), leases: coordination.Leases(config.Namespace), requests: core.RESTClient(),
+		anySecrets: core.Secrets, metadata: meta,
 		known: fleet.ClusterFacts{SpokeVersion: telemetry.Version()},
 	}, nil
 }

@@ -15,7 +15,10 @@ import (
 )
 
 // engines are those of the App kinds, as the workers know them.
-type engines map[string]worker.Engine
+type engines map[string]interface {
+	worker.Engine
+	holder
+}
 
 func newEngines(kustomize *deploy.Engine, release *helm.Engine) engines {
 	return engines{flux.KustomizationKind: kustomizations{kustomize}, flux.HelmReleaseKind: releases{release}}

@@ -39,6 +39,7 @@ type hub struct {
 	events    []*spokev1.Event
 	unknown   []string
 	hellos    int
+	fetches   int
 	away      bool
 }
 
@@ -174,6 +175,7 @@ func (h *hub) Fetch(request *spokev1.FetchRequest, stream spokev1.SpokeService_F
 	if err := stream.Send(&spokev1.FetchResponse{Message: &spokev1.FetchResponse_Header{Header: header}}); err != nil {
 		return err
 	}
+	h.fetches++
 	return stream.Send(&spokev1.FetchResponse{Message: &spokev1.FetchResponse_Chunk{Chunk: pack}})
 }
 

@@ -29,6 +29,8 @@ type answers struct {
 	fetch    worker.Fetch
 	// mark is the cluster's own.
 	mark func(context.Context) (fleet.ClusterMark, error)
+	// secret is the content of one of the cluster's.
+	secret func(context.Context, fleet.NamespacedRef) (map[string][]byte, error)
 }
 
 // answer is session.Config.Answer.
@@ -51,6 +53,8 @@ func (a *answers) answer(ctx context.Context, ask fleet.Ask) (any, error) {
 		return a.variables(ctx, ask.App)
 	case fleet.AskTrace:
 		return a.trace(ctx, ask)
+	case fleet.AskGate:
+		return a.gate(ctx, ask.Gate)
 	}
 	return nil, fmt.Errorf("%w: this version of the spoke does not know the question %q", fleet.ErrInvalid, ask.What)
 }

@@ -15,6 +15,7 @@ import (
 	"flotilla.dev/flotilla/spoke/cache"
 	"flotilla.dev/flotilla/spoke/deploy"
 	"flotilla.dev/flotilla/spoke/helm"
+	"flotilla.dev/flotilla/spoke/hold"
 	"flotilla.dev/flotilla/spoke/lease"
 	"flotilla.dev/flotilla/spoke/session"
 	"flotilla.dev/flotilla/spoke/worker"
@@ -87,9 +88,10 @@ func act(ctx context.Context, config Config, cluster *cluster, disk *cache.Cache
 			}
 			return content, err
 		},
-		Build:   builder(),
-		Event:   func(event fleet.Event) { client.Event(event) },
-		Changed: func(app fleet.Key) { pool.Changed(app) },
+		Build:       builder(),
+		Event:       func(event fleet.Event) { client.Event(event) },
+		Changed:     func(app fleet.Key) { pool.Changed(app) },
+		HoldChanged: func() { pool.HoldChanged() },
 	})
 	if err != nil {
 		return err
@@ -101,6 +103,7 @@ func act(ctx context.Context, config Config, cluster *cluster, disk *cache.Cache
 		Blob:                  disk.Blob,
 		Event:                 func(event fleet.Event) { client.Event(event) },
 		Changed:               func(app fleet.Key) { pool.Changed(app) },
+		HoldChanged:           func() { pool.HoldChanged() },
 	})
 	if err != nil {
 		return err
@@ -113,15 +116,19 @@ func act(ctx context.Context, config Config, cluster *cluster, disk *cache.Cache
 		Reached: func() { pool.Retry() },
 		Unknown: func() []fleet.Key { return pool.Unknown() },
 		Answer: func(ctx context.Context, ask fleet.Ask) (any, error) {
-			a := answers{engine: engine, releases: releases, blobs: disk, assigned: pool.Assigned, fetch: fetcher(client), mark: cluster.mark}
+			a := answers{engine: engine, releases: releases, blobs: disk, assigned: pool.Assigned, fetch: fetcher(client), mark: cluster.mark, secret: cluster.secret}
 			return a.answer(ctx, ask)
 		},
 	})
 	if err != nil {
 		return err
 	}
+	kinds := newEngines(engine, releases)
+	namespaces := hold.New(hold.Config{
+		Client: cluster.metadata, Namespace: config.Namespace, Log: config.Log, Changed: func() { pool.HoldChanged() },
+	})
 	pool, err = worker.New(worker.Config{
-		Engine: newEngines(engine, releases), Blobs: disk, Records: disk, Fetch: fetcher(client), Log: config.Log, Metrics: metrics,
+		Engine: kinds, Hold: holds{namespaces, kinds}, Blobs: disk, Records: disk, Fetch: fetcher(client), Log: config.Log, Metrics: metrics,
 		Report: client.Report, Forget: client.Forget, Event: client.Event, Concurrency: config.Concurrency,
 	})
 	if err != nil {
@@ -130,6 +137,7 @@ func act(ctx context.Context, config Config, cluster *cluster, disk *cache.Cache
 	return run.All(ctx,
 		run.Named{Name: "engine", Task: engine.Run},
 		run.Named{Name: "releases", Task: releases.Run},
+		run.Named{Name: "holds", Task: namespaces.Run},
 		run.Named{Name: "workers", Task: pool.Run},
 		run.Named{Name: "session", Task: client.Run},
 		run.Named{Name: "rivals", Task: func(ctx context.Context) error {

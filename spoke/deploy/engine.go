@@ -40,8 +40,10 @@ type Config struct {
 	// Neither may block. Either may be nil.
 	Event   func(fleet.Event)
 	Changed func(fleet.Key)
-	Log     *slog.Logger
-	Metrics prometheus.Registerer
+	// HoldChanged is told that a Flux object was put on hold, or is not any more. It must not block; it may be nil.
+	HoldChanged func()
+	Log         *slog.Logger
+	Metrics     prometheus.Registerer
 
 	// Namespace holds the spoke's own objects; it exists.
 	Namespace string
@@ -100,6 +102,9 @@ func New(config Config) (*Engine, error) {
 	config.Log = cmp.Or(config.Log, slog.New(slog.DiscardHandler))
 	if config.Event == nil {
 		config.Event = func(fleet.Event) {}
+	}
+	if config.HoldChanged == nil {
+		config.HoldChanged = func() {}
 	}
 	if config.Changed == nil {
 		config.Changed = func(fleet.Key) {}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/spoke/hold"
 	"flotilla.dev/flotilla/spoke/takeover"
 )
 
@@ -23,6 +24,7 @@ func newFluxWatch(e *Engine) *takeover.Watch {
 		Client: e.dynamic, Mapper: e.mapper, Origin: originOf, Log: e.log,
 		Synced: e.kickAll, Changed: e.fluxChanged,
 		Noted: func(string, string) { e.fluxNoted.Set() },
+		Held:  hold.Of, HoldChanged: e.config.HoldChanged,
 	})
 }
 
@@ -34,6 +36,17 @@ func (e *Engine) ManagedByFlux(ctx context.Context, key fleet.Key) (bool, error)
 	}
 	managed, _ := e.flux.Manages(key)
 	return managed, nil
+}
+
+// AwaitHolds waits until it is known which Kustomizations of Flux's in this cluster are on hold.
+func (e *Engine) AwaitHolds(ctx context.Context) error { return e.flux.Await(ctx) }
+
+// OnHold says why nothing new is to be applied of the App; empty: its Flux object, if there is one, is not on hold.
+func (e *Engine) OnHold(key fleet.Key) string {
+	if why := e.flux.HeldBy(key); why != "" {
+		return hold.Say(key.Words(), why)
+	}
+	return ""
 }
 
 func (e *Engine) refuseFlux(ctx context.Context, key fleet.Key) error {

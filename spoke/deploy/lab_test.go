@@ -75,6 +75,7 @@ type bundle struct {
 	reads   int // of blobs
 	events  []fleet.Event
 	changes map[fleet.Key]int
+	onHolds int // how often HoldChanged was called
 }
 
 func newBundle(t *testing.T) *bundle {
@@ -142,6 +143,11 @@ func (b *bundle) run(config *rest.Config) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			b.changes[key]++
+		},
+		HoldChanged: func() {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.onHolds++
 		},
 	})
 	if err != nil {

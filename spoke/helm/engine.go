@@ -43,8 +43,10 @@ type Config struct {
 	// pass is called for. Neither may block. Either may be nil.
 	Event   func(fleet.Event)
 	Changed func(fleet.Key)
-	Log     *slog.Logger
-	Metrics prometheus.Registerer
+	// HoldChanged is told that a Flux object was put on hold, or is not any more. It must not block; it may be nil.
+	HoldChanged func()
+	Log         *slog.Logger
+	Metrics     prometheus.Registerer
 
 	// Namespace holds the spoke's own objects; it exists.
 	Namespace string
@@ -112,6 +114,9 @@ func New(config Config) (*Engine, error) {
 	}
 	if config.System == nil {
 		config.System = os.DirFS("/")
+	}
+	if config.HoldChanged == nil {
+		config.HoldChanged = func() {}
 	}
 	if config.Changed == nil {
 		config.Changed = func(fleet.Key) {}

@@ -13,6 +13,7 @@ import (
 	"flotilla.dev/flotilla/pkg/flux"
 	"flotilla.dev/flotilla/spoke/apply"
 	"flotilla.dev/flotilla/spoke/drift"
+	"flotilla.dev/flotilla/spoke/hold"
 	"flotilla.dev/flotilla/spoke/takeover"
 )
 
@@ -32,6 +33,7 @@ func newFluxWatch(e *Engine) *takeover.Watch {
 		Synced:  e.kickAll,
 		Changed: func(namespace, name string) { e.fluxed(namespace, name, e.fluxChanged) },
 		Noted:   func(namespace, name string) { e.fluxed(namespace, name, e.wake) },
+		Held:    hold.Of, HoldChanged: e.config.HoldChanged,
 	})
 }
 
@@ -81,6 +83,20 @@ func (e *Engine) watchDefinitions(ctx context.Context) error {
 		Present: e.flux.Present, Absent: e.flux.Absent, Failed: e.flux.Failed, Log: e.log,
 	}
 	return definitions.Run(ctx)
+}
+
+// AwaitHolds waits until it is known which HelmReleases of Flux's in this cluster are on hold.
+func (e *Engine) AwaitHolds(ctx context.Context) error {
+	e.concern.Do(func() { close(e.concerned) })
+	return e.flux.Await(ctx)
+}
+
+// OnHold says why nothing new is to be applied of the App; empty: its Flux object, if there is one, is not on hold.
+func (e *Engine) OnHold(key fleet.Key) string {
+	if why := e.flux.HeldBy(key); why != "" {
+		return hold.Say(key.Words(), why)
+	}
+	return ""
 }
 
 // refuseFlux refuses an App that a Flux manages. Two who release the same would undo each other's work.

@@ -119,6 +119,11 @@ func askFromWire(question *spokev1.Question) (ask fleet.Ask, err error) {
 		ask, key = fleet.Ask{What: fleet.AskHelmValues}, q.HelmValues.GetKey()
 	case *spokev1.Question_HelmHistory:
 		ask, key = fleet.Ask{What: fleet.AskHelmHistory}, q.HelmHistory.GetKey()
+	case *spokev1.Question_RunCheck:
+		ask, key = fleet.Ask{What: fleet.AskGate}, q.RunCheck.GetKey()
+		if ask.Gate, err = fleet.DecodeGateQuestion(q.RunCheck.GetQuestion()); err != nil {
+			return ask, err
+		}
 	case *spokev1.Question_Trace:
 		return fleet.Ask{What: fleet.AskTrace, Word: q.Trace.GetWord(), Namespace: q.Trace.GetNamespace(), Name: q.Trace.GetName()}, nil
 	default:

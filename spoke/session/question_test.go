@@ -25,6 +25,10 @@ func TestQuestionsReachTheOneWhoAnswersAsTheyWereAsked(t *testing.T) {
 		<-h.hellos
 		known := map[string]bool{}
 		key, terms := appKey(0).String(), fleet.Terms{Prune: true, PruneGuard: "3", ReleaseSpec: fleet.ReleaseSpec{Force: true}}
+		gate := &fleet.GateQuestion{
+			Gate: fleet.Gate{Analysis: &fleet.AnalysisGate{Query: "up", Min: new(1.0), Interval: fleet.Lasting(time.Minute)}},
+			App:  appKey(0), Rollout: "ro-1", Wave: "canary", Phase: "After", Clusters: []string{"a"}, Cluster: "a",
+		}
 		for _, test := range []struct {
 			question *spokev1.Question
 			want     fleet.Ask
@@ -36,6 +40,7 @@ func TestQuestionsReachTheOneWhoAnswersAsTheyWereAsked(t *testing.T) {
 			{&spokev1.Question{Ask: &spokev1.Question_Variables{Variables: &spokev1.VariablesQuestion{Key: key}}}, fleet.Ask{What: fleet.AskVariables, App: appKey(0)}},
 			{&spokev1.Question{Ask: &spokev1.Question_HelmValues{HelmValues: &spokev1.HelmValuesQuestion{Key: key}}}, fleet.Ask{What: fleet.AskHelmValues, App: appKey(0)}},
 			{&spokev1.Question{Ask: &spokev1.Question_HelmHistory{HelmHistory: &spokev1.HelmHistoryQuestion{Key: key}}}, fleet.Ask{What: fleet.AskHelmHistory, App: appKey(0)}},
+			{&spokev1.Question{Ask: &spokev1.Question_RunCheck{RunCheck: &spokev1.RunCheckQuestion{Key: key, Question: gate.Encode()}}}, fleet.Ask{What: fleet.AskGate, App: appKey(0), Gate: gate}},
 			{&spokev1.Question{Ask: &spokev1.Question_Trace{Trace: &spokev1.TraceQuestion{Word: "pod", Namespace: "a", Name: "b"}}}, fleet.Ask{What: fleet.AskTrace, Word: "pod", Namespace: "a", Name: "b"}},
 		} {
 			h.put(test.question)

@@ -37,7 +37,10 @@ type Config struct {
 	Synced  func()
 	Changed func(namespace, name string)
 	Noted   func(namespace, name string)
-	Log     *slog.Logger
+	// Held says why an object is on hold, by its annotations; HoldChanged is called when that of one is another. Nil: none is.
+	Held        func(metav1.Object) string
+	HoldChanged func()
+	Log         *slog.Logger
 }
 
 // Watch knows which objects of an App kind a Flux in the cluster manages. It is told whether there is their definition. It is
@@ -61,6 +64,7 @@ type objectName struct{ namespace, name string }
 type object struct {
 	active bool   // it is not suspended
 	origin string // if it is suspended
+	held   string // why it is on hold
 }
 
 // New returns a Watch that does nothing until Run.
@@ -70,6 +74,12 @@ func New(config Config) *Watch {
 	}
 	if config.Changed == nil {
 		config.Changed = func(string, string) {}
+	}
+	if config.Held == nil {
+		config.Held = func(metav1.Object) string { return "" }
+	}
+	if config.HoldChanged == nil {
+		config.HoldChanged = func() {}
 	}
 	if config.Noted == nil {
 		config.Noted = func(string, string) {}
@@ -178,9 +188,9 @@ func (w *Watch) served(ctx context.Context) (apply.Mapping, error) {
 
 func (w *Watch) objectOf(item metav1.Object) object {
 	if u, isUnstructured := item.(*unstructured.Unstructured); isUnstructured && !IsActive(item) {
-		return object{origin: w.Origin(u)}
+		return object{origin: w.Origin(u), held: w.Held(item)}
 	}
-	return object{active: true}
+	return object{active: true, held: w.Held(item)}
 }
 
 // IsActive reports whether an object of Flux's is not suspended.
@@ -214,19 +224,25 @@ func (w *Watch) replace(ctx context.Context, objects map[objectName]object) {
 		close(w.synced)
 		w.Synced()
 	})
+	holds := false
 	for name, was := range before {
+		holds = holds || was.held != objects[name].held
 		if was.active && !objects[name].active {
 			w.Changed(name.namespace, name.name)
 		}
 	}
 	for name, is := range objects {
 		was := before[name]
+		holds = holds || is.held != was.held
 		if is.active && !was.active {
 			w.Changed(name.namespace, name.name)
 		}
 		if is.origin != "" && is.origin != was.origin {
 			w.Noted(name.namespace, name.name)
 		}
+	}
+	if holds {
+		w.HoldChanged()
 	}
 }
 
@@ -260,6 +276,13 @@ func (w *Watch) Manages(key fleet.Key) (managed, known bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.objects[objectName{key.Namespace, key.Name}].active, true
+}
+
+// HeldBy is why the App's Flux object is on hold; empty: it is not, or there is none.
+func (w *Watch) HeldBy(key fleet.Key) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.objects[objectName{key.Namespace, key.Name}].held
 }
 
 // Read returns the App's suspended Flux object; nil: it is gone. One that is not suspended any more is active.

@@ -14,6 +14,8 @@ const (
 	rest step = iota
 	pass
 	remove
+	// fetch has at hand what a hold keeps from being applied: when it ends the hub may be away.
+	fetch
 )
 
 // decision is the next step and when it is due. A zero time is never: only something that moves can change it.

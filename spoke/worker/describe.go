@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/flux"
 )
 
 // Status is what the engine knows of an App.
@@ -62,6 +63,8 @@ type view struct {
 	unhealthySince, awaitedSince time.Time
 	// hindrance keeps a pass that is due from beginning.
 	hindrance *hindrance
+	// held says why nothing is to begin; empty: nothing is held back.
+	held string
 	// ready is the Ready condition told last.
 	ready fleet.Condition
 	now   time.Time
@@ -137,16 +140,22 @@ func describeHindered(report *fleet.Report, v view) {
 }
 
 func describeActive(report *fleet.Report, v view) (next time.Time) {
+	inPlace := v.status.runDigest() == v.want.RunDigest()
+	if v.held != "" && !inPlace {
+		describeHeld(report, v)
+		return time.Time{}
+	}
 	if v.hindrance != nil {
 		describeHindered(report, v)
 		return time.Time{}
 	}
 	attempted := v.last != nil && v.last.step == pass && v.last.run == v.want.RunDigest()
-	inPlace := v.status.runDigest() == v.want.RunDigest()
 	if attempted && v.last.failure != nil {
 		failure := v.last.failure
 		if !failure.Transient || v.last.failures >= shownAfter {
-			report.Stage, report.Terminal = fleet.StageFailed, failure.Terminal
+			// What a pass that was asked for comes to is not known before it is made.
+			asked := v.want.RequestedAt != "" && v.want.RequestedAt != v.handled
+			report.Stage, report.Terminal = fleet.StageFailed, failure.Terminal && !asked
 			report.Ready = condition(fleet.False, failure.Reason, failure.Error())
 			return time.Time{}
 		}
@@ -172,9 +181,12 @@ func describeHealth(report *fleet.Report, v view) (next time.Time) {
 	if v.status.Ready.Status == fleet.True {
 		applied = v.status.Ready
 	}
+	if v.held != "" {
+		applied.Message += "; " + v.held + ": nothing new is applied"
+	}
 	if v.status.Healthy.Status == fleet.True {
 		report.Stage, report.Ready = fleet.StageSettled, applied
-		report.Converged = report.HeldPrune == nil && (v.last == nil || v.last.failure == nil)
+		report.Converged = report.HeldPrune == nil && v.undisturbed()
 		return time.Time{}
 	}
 	report.Stage, report.Ready = fleet.StageFailed, applied
@@ -205,6 +217,15 @@ func describeHealth(report *fleet.Report, v view) (next time.Time) {
 	return next
 }
 
+// undisturbed reports whether nothing but health says how the App is. After a start, what became of the last pass is known of
+// a HelmRelease alone, whose engine keeps it.
+func (v view) undisturbed() bool {
+	if v.last == nil {
+		return v.want.App.Kind != flux.HelmReleaseKind || v.status.Ready.Status == fleet.True
+	}
+	return v.last.failure == nil
+}
+
 // describeSuspended keeps the Ready condition as it was.
 func describeSuspended(report *fleet.Report, v view) {
 	report.Ready = condition(fleet.Unknown, fleet.ReasonSuspended, "suspended before it was applied")
@@ -223,6 +244,11 @@ func describeRemoval(report *fleet.Report, v view) {
 	if v.removed == v.want.generation() {
 		report.Stage, report.HeldPrune, report.Waiting = fleet.StageRemoved, nil, fleet.WaitingNone
 		report.Ready = condition(fleet.Unknown, fleet.ReasonProgressing, "Removed")
+		return
+	}
+	if v.held != "" {
+		report.Waiting = fleet.WaitingHold
+		report.Ready = condition(fleet.False, fleet.ReasonHeld, v.held+"; its objects are deleted once the annotation is taken away")
 		return
 	}
 	last := v.last
@@ -251,7 +277,7 @@ func eventOf(before, after fleet.Report) (fleet.Event, bool) {
 	case after.Ready == before.Ready:
 		return event, false
 	case after.Ready.Status == fleet.False:
-		event.Warning = after.Ready.Reason != fleet.ReasonDependency // which passes by itself
+		event.Warning = after.Ready.Reason != fleet.ReasonDependency && after.Ready.Reason != fleet.ReasonHeld // which are meant
 		return event, true
 	}
 	return event, after.Ready.Status == fleet.True && before.Ready.Status == fleet.False

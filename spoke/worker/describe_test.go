@@ -17,6 +17,8 @@ func TestReportSaysWhatFluxWouldAndMore(t *testing.T) {
 	a := assigned(1, nil)
 	waiting := assigned(1, func(a *Assigned) { a.Release.Wait = true })
 	suspended := assigned(1, func(a *Assigned) { a.Suspend = true })
+	asked := assigned(1, func(a *Assigned) { a.RequestedAt = "now" })
+	release := assigned(1, func(a *Assigned) { a.App.Kind = "HelmRelease" })
 	healthy := condition(fleet.True, fleet.ReasonSucceeded, "3 objects are ready")
 	progressing := condition(fleet.Unknown, fleet.ReasonProgressing, "Deployment/apps/web: InProgress: 0 of 1")
 	sick := condition(fleet.False, fleet.ReasonHealthCheckFailed, "Deployment/apps/web: Failed: ErrImagePull")
@@ -73,6 +75,15 @@ func TestReportSaysWhatFluxWouldAndMore(t *testing.T) {
 		"removal failed":            {view{want: removed(2), progress: progress{last: ended(remove, removed(2), noPrune, 1)}}, says{stage: fleet.StageRemoving, ready: fleet.False, reason: fleet.ReasonPruneFailed, message: "webhook"}},
 		"uninstall failed":          {view{want: removed(2), progress: progress{last: ended(remove, removed(2), noUninstall, 1)}}, says{stage: fleet.StageRemoving, ready: fleet.False, reason: "UninstallFailed", message: "webhook"}},
 		"removed":                   {view{want: removed(2), progress: progress{removed: removed(2).generation()}}, says{stage: fleet.StageRemoved, ready: fleet.Unknown, reason: fleet.ReasonProgressing}},
+		"failed, asked again":       {view{want: asked, status: at(a, healthy), progress: progress{last: ended(pass, a, broken, 1)}}, says{stage: fleet.StageFailed, ready: fleet.False, reason: fleet.ReasonFailed, message: "web: invalid"}},
+		"failed again":              {view{want: asked, status: at(a, healthy), progress: progress{last: ended(pass, a, broken, 1), handled: "now"}}, says{stage: fleet.StageFailed, ready: fleet.False, reason: fleet.ReasonFailed, message: "web: invalid", terminal: true}},
+		"restarted":                 {view{want: a, status: at(a, healthy)}, says{stage: fleet.StageSettled, ready: fleet.True, reason: fleet.ReasonSucceeded, converged: true}},
+		"restarted, of Helm":        {view{want: release, status: at(release, healthy)}, says{stage: fleet.StageSettled, ready: fleet.True, reason: fleet.ReasonSucceeded}},
+		"restarted, of Helm, well":  {view{want: release, status: Status{Applied: release.Release.Digest(), Healthy: healthy, Ready: healthy}}, says{stage: fleet.StageSettled, ready: fleet.True, reason: fleet.ReasonSucceeded, converged: true}},
+		"on hold":                   {view{want: a, held: "held"}, says{stage: fleet.StageReceived, ready: fleet.False, reason: fleet.ReasonHeld, message: "held; release", waiting: fleet.WaitingHold}},
+		"on hold after a failure":   {view{want: a, held: "held", progress: progress{last: ended(pass, a, broken, 1)}}, says{stage: fleet.StageReceived, ready: fleet.False, reason: fleet.ReasonHeld, message: "held; release", waiting: fleet.WaitingHold}},
+		"on hold, in place":         {view{want: a, held: "held", status: at(a, healthy), progress: progress{last: ended(pass, a, nil, 0)}}, says{stage: fleet.StageSettled, ready: fleet.True, reason: fleet.ReasonSucceeded, message: "held: nothing new", converged: true}},
+		"on hold, removal":          {view{want: removed(2), held: "held"}, says{stage: fleet.StageRemoving, ready: fleet.False, reason: fleet.ReasonHeld, message: "held; its objects", waiting: fleet.WaitingHold}},
 		"not understood":            {view{want: a, status: at(a, healthy), unreadable: &newer}, says{stage: fleet.StageFailed, ready: fleet.False, reason: fleet.ReasonFailed, message: "Frozen", terminal: true}},
 	} {
 		c.unhealthySince, c.awaitedSince = since, since

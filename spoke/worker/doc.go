@@ -9,6 +9,9 @@
 //
 // A pass waits, without a slot, until what its App depends on is ready, and is woken when that changes.
 //
+// Nothing begins of an App that an operator at the cluster has put on hold. What runs stays as it is, and drift of it is
+// corrected: it is a suspension that stops that as well.
+//
 // A pass does not wait for health: the engine tells when it changes, and clocks run beside it.
 //
 // Engine, cache and session are reached through the interfaces declared here.

@@ -223,6 +223,45 @@ func (r *records) Remove(name string) {
 	delete(r.content, name)
 }
 
+// holdings are what is on hold.
+type holdings struct {
+	mu    sync.Mutex
+	why   map[fleet.Key]string
+	known chan struct{}
+}
+
+func newHoldings() *holdings {
+	h := &holdings{why: map[fleet.Key]string{}, known: make(chan struct{})}
+	close(h.known)
+	return h
+}
+
+func (h *holdings) Await(ctx context.Context, _ fleet.Key) error {
+	h.mu.Lock()
+	known := h.known
+	h.mu.Unlock()
+	select {
+	case <-known:
+		return nil
+	case <-ctx.Done():
+		return errBroken
+	}
+}
+
+func (h *holdings) OnHold(app fleet.Key) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.why[app]
+}
+
+// put has an App on hold; empty: not any more.
+func (b *bench) put(app fleet.Key, why string) {
+	b.hold.mu.Lock()
+	b.hold.why[app] = why
+	b.hold.mu.Unlock()
+	b.pool.HoldChanged()
+}
+
 // bench is a Pool with everything around it.
 type bench struct {
 	*testing.T
@@ -240,6 +279,7 @@ type bench struct {
 	events   []fleet.Event
 	log      bytes.Buffer
 
+	hold *holdings
 	pool *Pool
 	stop func()
 	// assigned is what was set last.
@@ -255,7 +295,7 @@ func newBench(t *testing.T) *bench {
 	b := &bench{
 		T: t, engine: newEngine(), blobs: &blobs{content: map[fleet.Digest][]byte{}, pins: map[string][]fleet.Digest{}},
 		records: &records{content: map[string][]byte{}}, built: map[fleet.Digest]built{}, fetches: make(chan fleet.Digest, 1000),
-		told: map[fleet.Key][]fleet.Report{},
+		told: map[fleet.Key][]fleet.Report{}, hold: newHoldings(),
 	}
 	b.start()
 	return b
@@ -264,7 +304,7 @@ func newBench(t *testing.T) *bench {
 // start runs a Pool; again after stop, it is a restart.
 func (b *bench) start() {
 	pool, err := New(Config{
-		Engine: b.engine, Blobs: b.blobs, Records: b.records, Log: slog.New(slog.NewTextHandler(&b.log, nil)),
+		Engine: b.engine, Hold: b.hold, Blobs: b.blobs, Records: b.records, Log: slog.New(slog.NewTextHandler(&b.log, nil)),
 		Fetch: func(_ context.Context, a Assigned, base *manifest.Manifest) (*manifest.Manifest, manifest.Blobs, error) {
 			var has fleet.Digest
 			if base != nil {

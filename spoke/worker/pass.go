@@ -93,9 +93,19 @@ func (w *worker) carryOut(ctx, within context.Context, want Assigned, d decision
 				return err
 			}
 		}
+		if d.step == fetch {
+			return w.fetch(ctx, want, applied)
+		}
+		if err := w.awaitHold(ctx, want, d.step); err != nil {
+			return err
+		}
 		release, err := w.pool.slot(ctx)
 		if err != nil {
 			return err
+		}
+		if w.onHold(want, d.step) != "" {
+			release()
+			return errHeld
 		}
 		s := newSpell(ctx, within, want, release)
 		defer s.end()

@@ -98,6 +98,8 @@ type Config struct {
 	Blobs   Blobs
 	Records Records
 	Fetch   Fetch
+	// Hold may be nil: then nothing is.
+	Hold Hold
 	// Report and Forget tell the hub, Event tells people. They must not block.
 	Report func(fleet.Report)
 	Forget func(fleet.Key)
@@ -109,7 +111,7 @@ type Config struct {
 	Concurrency int
 }
 
-// Pool runs a worker for each Assignment. Set, Assigned, Changed, Retry, Lost and Unknown are safe for concurrent use.
+// Pool runs a worker for each Assignment. Set, Assigned, Changed, HoldChanged, Retry, Lost and Unknown are safe for concurrent use.
 type Pool struct {
 	Config
 	slots   chan struct{}

@@ -73,8 +73,10 @@ type worker struct {
 	suspended  bool
 	// healthy and awaited are clocks of the App's health, and of that which Ready waits for.
 	healthy, awaited clock
-	// hindrance keeps a pass that is due from beginning.
+	// hindrance keeps a pass that is due from beginning; held says why nothing is to begin at all.
 	hindrance *hindrance
+	held      string
+	fetched   fetched
 	compiled  map[string]*expr.Ready
 	told      fleet.Report
 	// manifest is the one decoded last, and loaded says that the engine has taken up what was applied before the start;
@@ -109,6 +111,7 @@ func (c *clock) restart(now time.Time) {
 // running is a pass or a removal under way.
 type running struct {
 	want   Assigned
+	step   step
 	cancel context.CancelCauseFunc
 	// overtake cancels it but for what Helm has begun.
 	overtake context.CancelCauseFunc
@@ -168,6 +171,9 @@ func (w *worker) run(ctx context.Context) {
 // look does what is due and tells the hub what has changed. It returns when to look again; zero: when woken.
 func (w *worker) look(ctx context.Context, now time.Time) time.Time {
 	w.take()
+	if w.reached.Load() {
+		w.fetched.at = time.Time{}
+	}
 	if w.reached.Swap(false) && w.progress.last != nil && w.progress.last.failure != nil && w.progress.last.failure.Transient {
 		w.progress.last.ended = time.Time{} // due at once
 	}
@@ -186,7 +192,11 @@ func (w *worker) look(ctx context.Context, now time.Time) time.Time {
 		w.remember(w.want, *w.progress.last)
 	}
 	next := decide(now, w.want, w.progress)
-	due := w.running == nil && next.step != rest && !next.at.After(now)
+	w.held = ""
+	if w.running == nil || w.running.step == fetch {
+		w.held = w.onHold(w.want, next.step)
+	}
+	due := w.running == nil && w.held == "" && next.step != rest && !next.at.After(now)
 	w.hinder(due && next.step == pass && !w.want.Kept, now) // what it depends on may not be kept
 	switch {
 	case w.running != nil && overtakes(w.running.want, w.want):
@@ -198,6 +208,11 @@ func (w *worker) look(ctx context.Context, now time.Time) time.Time {
 		next.at = time.Time{}
 	case w.running != nil:
 		next.at = time.Time{}
+	case w.held != "":
+		if next = w.fetchAhead(next, status); next.step == fetch && !next.at.After(now) {
+			w.begin(ctx, next)
+			next.at = time.Time{}
+		}
 	case w.hindrance != nil:
 		next.at = now.Add(dependencyPeriod)
 	case due:
@@ -256,9 +271,11 @@ func (w *worker) suspend() {
 func (w *worker) begin(ctx context.Context, d decision) {
 	within, cancel := context.WithCancelCause(ctx)
 	ctx, overtake := context.WithCancelCause(within)
-	r := &running{want: w.want, cancel: cancel, overtake: overtake, done: make(chan outcome, 1)}
+	r := &running{want: w.want, step: d.step, cancel: cancel, overtake: overtake, done: make(chan outcome, 1)}
 	w.running = r
-	w.progress.nudged = false
+	if d.step != fetch {
+		w.progress.nudged = false
+	}
 	if d.step == pass {
 		w.progress.unverified, w.progress.incomplete = false, false
 		w.removed.Store(false)
@@ -275,8 +292,13 @@ func (w *worker) finish(o outcome) {
 	r.cancel(nil)
 	w.applying.Store(false)
 	p := &w.progress
-	if o.failure != nil && (errors.Is(o.failure, errOvertaken) || errors.Is(o.failure, ErrSuperseded)) {
-		p.unverified = p.unverified || o.verify
+	if o.failure != nil && (errors.Is(o.failure, errOvertaken) || errors.Is(o.failure, ErrSuperseded) || errors.Is(o.failure, errHeld)) {
+		// A hold may have cut off what the engine called for, which it does once.
+		p.unverified = p.unverified || o.verify || errors.Is(o.failure, errHeld)
+		return
+	}
+	if o.step == fetch {
+		w.fetched.note(o)
 		return
 	}
 	if o.failure != nil {
@@ -352,7 +374,7 @@ func (w *worker) tell(status Status, now time.Time) (expires time.Time) {
 	report, expires := describe(view{
 		want: w.want, status: status, progress: w.progress, unreadable: w.unreadable, applying: w.applying.Load(),
 		settled:        w.record.Settled && w.record.runDigest() == w.want.RunDigest(),
-		unhealthySince: w.healthy.since, awaitedSince: w.awaited.since, hindrance: w.hindrance, ready: w.told.Ready, now: now,
+		unhealthySince: w.healthy.since, awaitedSince: w.awaited.since, hindrance: w.hindrance, held: w.held, ready: w.told.Ready, now: now,
 	})
 	if event, worth := eventOf(w.told, report); worth && (report.Ready.Status != fleet.True || status.Ready.Status != fleet.True) {
 		w.pool.Event(event)

@@ -1,0 +1,129 @@
+package spoke_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	spokev1 "flotilla.dev/flotilla/proto/flotilla/spoke/v1"
+	"flotilla.dev/flotilla/test/lab"
+)
+
+// annotate puts a namespace on hold; nil: not any more.
+func (b *bench) annotate(namespace string, why any) {
+	b.Helper()
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]any{fleet.HoldAnnotation: why}}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := b.client.CoreV1().Namespaces().Patch(b.Context(), namespace, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// held waits until an App is reported to wait for the end of a hold.
+func (b *bench) held(app fleet.Key, generation uint64, why string) {
+	b.Helper()
+	lab.Eventually(b, patience, app.Words()+" is on hold", func() error {
+		r := b.hub.report(app)
+		if r.GetGeneration() != generation || r.GetWaiting() != spokev1.Waiting_WAITING_HOLD || !strings.Contains(r.GetReady().GetMessage(), why) {
+			return fmt.Errorf("reported is %v", r)
+		}
+		return nil
+	})
+}
+
+func TestNothingNewIsAppliedOfWhatIsOnHoldInTheCluster(t *testing.T) {
+	for _, own := range []bool{false, true} {
+		t.Run(fmt.Sprintf("the spoke's namespace %t", own), func(t *testing.T) {
+			b := newBench(t)
+			first := b.start(nil)
+			b.hub.assign(t, b.assignment(1), b.configMap("one", "1"), b.configMap("two", "1"))
+			b.settled(1)
+			namespace := b.namespace
+			if own {
+				namespace = b.system
+			}
+			b.annotate(namespace, "maintenance until Monday")
+			lab.Eventually(t, patience, "it says that it is on hold", func() error {
+				if r := b.hub.report(b.app); !r.GetConverged() || !strings.Contains(r.GetReady().GetMessage(), "maintenance until Monday") {
+					return fmt.Errorf("reported is %v", r)
+				}
+				return nil
+			})
+			b.hub.assign(t, b.assignment(2), b.configMap("one", "2"))
+			b.held(b.app, 2, "Namespace/"+namespace+" is on hold")
+			b.drift("one")
+			b.value("one", "1") // drift is corrected
+
+			lab.Eventually(t, patience, "what waits is fetched", func() error {
+				b.hub.mu.Lock()
+				defer b.hub.mu.Unlock()
+				if b.hub.fetches < 2 {
+					return fmt.Errorf("%d fetches", b.hub.fetches)
+				}
+				return nil
+			})
+
+			// Neither is a restart its end, nor does it need the hub.
+			b.hub.setAway(true)
+			if err := first.stop(); err != nil {
+				t.Fatal(err)
+			}
+			b.start(nil)
+			b.drift("one")
+			b.value("one", "1")
+			b.value("two", "1")
+			b.annotate(namespace, nil)
+			b.value("one", "2")
+			b.value("two", "")
+			b.hub.setAway(false)
+			b.settled(2)
+		})
+	}
+}
+
+func TestAHelmReleaseIsHeldAsAKustomizationIs(t *testing.T) {
+	b := newBench(t)
+	b.annotate(b.namespace, "true")
+	b.start(nil)
+	a := b.assignment(1)
+	a.App.Kind = "HelmRelease"
+	a.Release.App = a.App
+	b.hub.assign(t, a, b.configMap("one", "1"))
+	b.held(a.App, 1, "is on hold")
+	b.annotate(b.namespace, "false")
+	lab.Eventually(t, patience, "it goes on", func() error {
+		// What there is to be released is no chart; that is told by who tries.
+		if r := b.hub.report(a.App); r.GetWaiting() != spokev1.Waiting_WAITING_NONE || r.GetStage() != spokev1.Stage_STAGE_FAILED {
+			return fmt.Errorf("reported is %v", r)
+		}
+		return nil
+	})
+}
+
+func TestWhatIsOnHoldIsDeletedWhenTheHoldEnds(t *testing.T) {
+	b := newBench(t)
+	b.start(nil)
+	a := b.assignment(1)
+	b.hub.assign(t, a, b.configMap("one", "1"))
+	b.settled(1)
+	b.annotate(b.namespace, "true")
+	a.Release = b.hub.release(t, b.app)
+	a.State, a.Generation, a.Tombstone = fleet.Removed, 2, &fleet.Tombstone{Delete: true, Confirmed: true}
+	b.hub.assign(t, a)
+	lab.Eventually(t, patience, "its end waits", func() error {
+		if r := b.hub.report(b.app); r.GetStage() != spokev1.Stage_STAGE_REMOVING || r.GetWaiting() != spokev1.Waiting_WAITING_HOLD {
+			return fmt.Errorf("reported is %v", r)
+		}
+		return nil
+	})
+	b.value("one", "1")
+	b.annotate(b.namespace, nil)
+	b.value("one", "")
+}
