@@ -131,7 +131,7 @@ func (a *app) expectLooks(ctx context.Context, h *hub, goals []goal, stored []de
 
 func (a *app) showPlan(declared []declaration, planned []*adminv1.ApplyResponse) error {
 	for i, response := range planned {
-		if impact := response.GetImpact(); impact.GetClusters() > 0 || grave(impact) {
+		if impact := response.GetImpact(); impact.GetClusters() > 0 || impact.GetSummary() != "" || grave(impact) {
 			a.say(symbolDo, "%s: %s", declared[i].ref, describeImpact(impact))
 		}
 	}

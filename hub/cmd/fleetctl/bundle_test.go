@@ -36,6 +36,8 @@ type bundle struct {
 	typing io.Reader
 	// tty: stdin and stderr are a terminal.
 	tty bool
+	// screen: stdout is a terminal.
+	screen bool
 	// expire, when set, ends what --timeout bounds once it is closed; until then nothing does.
 	expire chan struct{}
 	// timeouts, when set, is told of each bound that is put on something.
@@ -95,7 +97,7 @@ func (b *bundle) app(stdout, stderr io.Writer) *app {
 		stdin = strings.NewReader(b.stdin)
 	}
 	return &app{
-		stdin: stdin, stdout: stdout, stderr: stderr, stdinTTY: b.tty, stderrTTY: b.tty,
+		stdin: stdin, stdout: stdout, stderr: stderr, stdinTTY: b.tty, stdoutTTY: b.screen, stderrTTY: b.tty,
 		env:   func(name string) string { return b.env[name] },
 		now:   func() time.Time { return now },
 		pause: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },

@@ -18,6 +18,8 @@ type changes struct {
 	refs []ref
 	// deletes: the last one ends something.
 	deletes bool
+	// rollouts are those that were begun or steered, by what names them behind `rollout status`.
+	rollouts []string
 }
 
 // noting is a connection that notes the changes which are asked for.
@@ -31,8 +33,12 @@ func (n noting) Invoke(ctx context.Context, method string, request, response any
 	return n.ClientConnInterface.Invoke(ctx, method, request, response, options...)
 }
 
-// note notes a request that is one for a change: each of those can be a dry run, and no other.
+// note notes a request that is one for a change: each of those can be a dry run, and no other. Those that steer a Rollout say
+// so where they name it.
 func (c *changes) note(request any) {
+	if c.noteRollout(request) {
+		return
+	}
 	if change, ok := request.(interface{ GetDryRun() bool }); !ok || change.GetDryRun() {
 		return
 	}
@@ -43,6 +49,27 @@ func (c *changes) note(request any) {
 		c.refs = append(c.refs, r)
 	}
 	_, c.deletes = request.(*adminv1.DeleteRequest)
+}
+
+// noteRollout notes a request that steers Rollouts, and reports whether it is one.
+func (c *changes) noteRollout(request any) bool {
+	var app *adminv1.AppRollout
+	switch q := request.(type) {
+	case *adminv1.PlanRolloutRequest, *adminv1.GetRolloutRequest, *adminv1.ListRolloutClustersRequest:
+		return true
+	case interface{ GetApp() *adminv1.AppRollout }:
+		app = q.GetApp()
+	}
+	if app == nil || app.GetDryRun() {
+		return app != nil
+	}
+	kind, _ := resource.KindOf(app.GetKind())
+	r := rolloutRef{app: ref{kind: kind, namespace: app.GetNamespace(), name: app.GetName()}, id: app.GetId()}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.any = true
+	c.rollouts = append(c.rollouts, r.command())
+	return true
 }
 
 // changed is the object that a request is about.
@@ -79,6 +106,8 @@ func (c *changes) follow() string {
 	switch {
 	case !c.any:
 		return ""
+	case len(c.rollouts) > 0:
+		return "fleetctl rollout status " + c.rollouts[len(c.rollouts)-1]
 	case len(words) == 0:
 		return "fleetctl status -w"
 	case c.deletes:

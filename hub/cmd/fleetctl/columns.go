@@ -53,11 +53,13 @@ func kindColumns(sample *object) (normal, wide []column) {
 		return instanceColumns()
 	case sample.kind.App:
 		return []column{revisionColumn, suspendedColumn, readyColumn, clustersColumn, messageColumn},
-			[]column{textColumn("SOURCE", appSource), textColumn("ATTEMPTED", attempted), ageColumn}
+			[]column{textColumn("ROLLOUT", rolloutOf), textColumn("SOURCE", appSource), textColumn("ATTEMPTED", attempted), ageColumn}
 	case sample.Kind == resource.Cluster.Name:
 		return clusterColumns()
 	case sample.Kind == resource.Placement.Name:
 		return placementColumns()
+	case sample.Kind == resource.RolloutPolicy.Name:
+		return policyColumns()
 	case sample.Kind == resource.Receiver.Name:
 		return []column{suspendedColumn, readyColumn, messageColumn}, []column{textColumn("TYPE", receiverType), ageColumn}
 	case sample.Kind == resource.Secret.Name:
@@ -71,6 +73,16 @@ func kindColumns(sample *object) (normal, wide []column) {
 	}
 	return []column{revisionColumn, suspendedColumn, readyColumn, messageColumn},
 		[]column{textColumn("URL", sourceURL), ageColumn}
+}
+
+// rolloutOf is "ro-7k2f Running 1/3": the wave under way and how many there are.
+func rolloutOf(o *object) string {
+	r := o.Status.Rollout
+	text := strings.TrimSpace(r.ID + " " + r.Phase)
+	if r.WaveNumber > 0 {
+		text += fmt.Sprintf(" %d/%d", r.WaveNumber, r.Waves)
+	}
+	return text
 }
 
 func receiverType(o *object) string {
@@ -158,6 +170,12 @@ func placementColumns() (normal, wide []column) {
 		readyColumn, messageColumn,
 	}
 	wide = []column{
+		textColumn("POLICY", func(o *object) string {
+			if ref := placementOf(o).RolloutPolicyRef; ref != nil {
+				return ref.Name
+			}
+			return ""
+		}),
 		textColumn("MATCHING", func(o *object) string { return strings.Join(o.Status.Matched, ",") }),
 		ageColumn,
 	}

@@ -309,11 +309,22 @@ func TestEveryCommandWithJSONGivesOneDocumentOnStdout(t *testing.T) {
 		"get ks", "get ks/app", "describe ks/app", "describe ks/app gitrepo/app", "suspend ks/app gitrepo/app", "reconcile ks/app gitrepo/app", "describe cluster/prod-1", "status", "events", "api-resources", "apply --dry-run -f FILE", "apply -f FILE",
 		"apply -f FILE --wait", "delete ks/app", "delete ks/app --wait", "delete ks/app placement/app --wait", "delete ks/app placement/app --dry-run", "reconcile ks/app", "suspend ks/app", "resume ks/app", "wait ks/app", "wait ks/app placement/app",
 		"prune show ks/app", "prune approve ks/app@canary-1 --confirm=1", "cluster register x", "cluster list", "hub recover", "config view", "config get-contexts", "version", "version --client",
+		"get rollouts", "get rp", "targets ks/app", "freeze --show", "freeze prod-1 --reason x", "unfreeze", "rollout plan ks/app", "rollout start ks/app -y",
+		"rollout status ks/app -w=false", "rollout history ks/app", "rollout pause ks/app", "rollout resume ks/app", "rollout approve ks/app -y --gate prod-go",
+		"rollout skip-gate ks/app -y --gate prod-go --reason x", "rollout retry-cluster ks/app --all-failed", "rollout skip-cluster ks/app eu-2 -y",
+		"rollout rollback ks/app -y", "rollout cancel ks/app -y", "rollout wait ro-done", "rollout status ro-done", "describe rp/prod",
 	} {
 		for _, format := range []string{"json", "yaml"} {
 			t.Run(args+" "+format, func(t *testing.T) {
 				t.Parallel()
 				b := newHeld(t)
+				b.hub.put(t, policyYAML)
+				b.rolling()
+				b.hub.rolled.plan = testPlan()
+				done := testRollout()
+				done.Id, done.AppName = "ro-done", "done"
+				succeed(done)
+				b.hub.putRollout(done)
 				b.hub.applied = func(*adminv1.ApplyRequest) { b.hub.put(t, gitApp+"\n---\n"+ksApp+"\n---\n"+placementApp) }
 				b.hub.deleted = func(*adminv1.DeleteRequest) { b.hub.removeInstances("Kustomization", "apps", "app") }
 				file := b.write("fleet.yaml", declared)

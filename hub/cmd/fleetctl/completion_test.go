@@ -44,6 +44,43 @@ func TestCompletionOffersKindsNamesClustersAndContexts(t *testing.T) {
 	}
 }
 
+func TestCompletionOffersRolloutsTheirGatesAndClusters(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ typed, want string }{
+		{"rollout status k", "kustomizations/ ks/"},
+		{"rollout status ", "kustomizations/ ks/ helmreleases/ hr/ ro-7k2f"},
+		{"rollout pause ro-", "ro-7k2f"},
+		{"rollout plan ro-", ""},
+		{"rollout plan ks/", "ks/app"},
+		{"rollout approve ks/app --gate ", "soak prod-go"},
+		{"rollout approve ro-7k2f --gate p", "prod-go"},
+		{"rollout approve ks/nope --gate ", ""},
+		{"rollout skip-gate ro-7k2f --wave ", "canary eu rest"},
+		{"rollout retry-cluster ks/app ", "eu-2 eu-3 eu-5 us-1 us-2 us-3"},
+		{"rollout skip-cluster ro-7k2f eu-2 eu-", "eu-3 eu-5"},
+		{"rollout rollback ks/app --scope ", "Failed Wave Updated"},
+		{"freeze prod-", "prod-1 prod-2"},
+		{"targets pl/", "pl/app"},
+		{"get rol", "rolloutpolicies rollouts"},
+		{"get ro ", "ro-7k2f"},
+		{"get ks/", "ks/app"},
+	} {
+		t.Run(test.typed, func(t *testing.T) {
+			t.Parallel()
+			r := newRolling(t).ok(append([]string{"__complete"}, strings.Split(test.typed, " ")...)...)
+			var words []string
+			for _, word := range strings.Fields(r.stdout) {
+				if !strings.HasPrefix(word, ":") {
+					words = append(words, word)
+				}
+			}
+			if got := strings.Join(words, " "); got != test.want {
+				t.Errorf("offers %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
 func TestCompletionIsSilentAndQuickWhateverTheHubDoes(t *testing.T) {
 	t.Parallel()
 	b := newFleet(t)

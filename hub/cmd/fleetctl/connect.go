@@ -49,6 +49,7 @@ type hub struct {
 	asks      adminv1.QuestionsServiceClient
 	admin     adminv1.HubServiceClient
 	artifacts adminv1.ArtifactsServiceClient
+	rollouts  adminv1.RolloutsServiceClient
 	conn      *grpc.ClientConn
 }
 
@@ -73,6 +74,7 @@ func (a *app) connect() (*hub, error) {
 		asks:      adminv1.NewQuestionsServiceClient(noted),
 		admin:     adminv1.NewHubServiceClient(noted),
 		artifacts: adminv1.NewArtifactsServiceClient(noted),
+		rollouts:  adminv1.NewRolloutsServiceClient(noted),
 		conn:      conn,
 	}, nil
 }

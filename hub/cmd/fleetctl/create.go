@@ -16,8 +16,8 @@ import (
 )
 
 func newCreateCommand(a *app) *cobra.Command {
-	return newGroup("create", "Make sources, HelmReleases, secrets, credentials and receivers, or print them as YAML",
-		newCreateSourceCommand(a), newCreateHelmReleaseCommand(a), newCreateSecretCommand(a), newCreateCredentialCommand(a), newCreateReceiverCommand(a))
+	return newGroup("create", "Make sources, HelmReleases, secrets, credentials, receivers and policies, or print them as YAML",
+		newCreateSourceCommand(a), newCreateHelmReleaseCommand(a), newCreateSecretCommand(a), newCreateCredentialCommand(a), newCreateReceiverCommand(a), newCreateRolloutPolicyCommand(a))
 }
 
 // createOptions are those of every `create`.

@@ -66,7 +66,7 @@ func newDeleteCommand(a *app) *cobra.Command {
 // endOrder is the order in which one ends objects. An App comes before its Placement: were that gone first, the App's
 // objects would be left where they are, as the deletion table has it. What is referred to comes later.
 var endOrder = []resource.Kind{
-	resource.Receiver, resource.Kustomization, resource.HelmRelease, resource.Placement, resource.HelmChart, resource.ExternalArtifact, resource.Bucket, resource.OCIRepository,
+	resource.Receiver, resource.Kustomization, resource.HelmRelease, resource.Placement, resource.RolloutPolicy, resource.HelmChart, resource.ExternalArtifact, resource.Bucket, resource.OCIRepository,
 	resource.GitRepository, resource.HelmRepository, resource.Credential, resource.ServiceAccount, resource.Secret, resource.Cluster,
 }
 

@@ -91,7 +91,7 @@ func (a *app) showDeletions(planned []deletion) error {
 			continue
 		case d.refused != "":
 			a.warn("%s: not before the others are gone: %s", d.ref, d.refused)
-		case d.impact.GetClusters() > 0 || grave(d.impact):
+		case d.impact.GetClusters() > 0 || d.impact.GetSummary() != "" || grave(d.impact):
 			a.say(symbolDo, "%s: %s", d.ref, describeImpact(d.impact))
 		}
 		refs = append(refs, d.ref)

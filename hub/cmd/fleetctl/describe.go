@@ -76,16 +76,34 @@ type description struct {
 	// instances of an App, or what a cluster runs.
 	instances []*object
 	events    []*adminv1.Event
+	// rollouts of an App, the newest, or those in flight by a RolloutPolicy.
+	rollouts []*adminv1.Rollout
+	// turn is what an instance's cluster is in the first of them.
+	turn *adminv1.RolloutCluster
+	// users are the Placements that name a RolloutPolicy.
+	users []*object
 }
 
 func (d *description) document() any {
 	document := struct {
 		Object    json.RawMessage   `json:"object"`
 		Instances []json.RawMessage `json:"instances,omitempty"`
+		Users     []json.RawMessage `json:"placements,omitempty"`
+		Rollouts  []rolloutDocument `json:"rollouts,omitempty"`
+		Turn      *clusterDoc       `json:"turn,omitempty"`
 		Events    []eventDocument   `json:"events"`
 	}{Object: d.object.raw, Events: []eventDocument{}}
 	for _, o := range d.instances {
 		document.Instances = append(document.Instances, o.raw)
+	}
+	for _, o := range d.users {
+		document.Users = append(document.Users, o.raw)
+	}
+	if d.turn != nil {
+		document.Turn = newClusterDoc(d.turn)
+	}
+	for _, ro := range d.rollouts {
+		document.Rollouts = append(document.Rollouts, newRolloutDocument(ro, nil))
 	}
 	for _, e := range d.events {
 		document.Events = append(document.Events, newEventDocument(e))
@@ -116,6 +134,9 @@ func (h *hub) describe(ctx context.Context, r ref) (*description, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := h.describeRollouts(ctx, d, r); err != nil {
+		return nil, err
+	}
 	response, err := h.events.List(ctx, &adminv1.EventsServiceListRequest{Filter: filter, Limit: maxEvents})
 	if err != nil && status.Code(err) != codes.Unimplemented {
 		return nil, err
@@ -139,6 +160,7 @@ func (a *app) printDescription(d *description) error {
 		return err
 	}
 	a.describeBlockers(d)
+	a.describeUse(d)
 	if err := a.describeInstances(d); err != nil {
 		return err
 	}

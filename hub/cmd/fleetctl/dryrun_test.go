@@ -26,6 +26,7 @@ var readers = []string{
 	"get", "describe", "status", "events", "diff", "tree", "trace", "history", "build", "debug", "api-resources", "wait", "prune show", "cluster list", "list artifacts", "pull artifact", "build artifact", "diff artifact", "export", "version", "help",
 	"config view", "config get-contexts", "config use-context", "config set-context", "config delete-context",
 	"completion bash", "completion zsh", "completion fish", "completion powershell", "exit-codes",
+	"targets", "rollout plan", "rollout status", "rollout watch", "rollout history", "rollout wait",
 }
 
 // Rule: what changes something can tell first what it would do, in the words of what it does.
@@ -61,11 +62,26 @@ func TestEveryChangeHasADryRunThatSendsNoneAndSaysTheSame(t *testing.T) {
 		{"push artifact", "ea/new --path FILE --revision main@sha1:1", "externalartifact.source.toolkit.fluxcd.io/new created"},
 		{"push artifact", "oci://REGISTRY/app:v1 --path FILE --revision main@sha1:1 --source x", "oci://REGISTRY/app@sha256:"},
 		{"tag artifact", "oci://REGISTRY/app:v0 --tag v1", "REGISTRY/app:v1 tagged"},
+		{"create rolloutpolicy", "new --wave all", "rolloutpolicy.fleet.flotilla.dev/new created"},
+		{"rollout start", "ks/app -y", rolloutType + "/ro-9ccc started"},
+		{"rollout pause", "ks/app", rolloutType + "/ro-7k2f paused"},
+		{"rollout resume", "ro-7k2f", rolloutType + "/ro-7k2f resumed"},
+		{"rollout approve", "ks/app -y --gate prod-go", rolloutType + "/ro-7k2f approved"},
+		{"rollout reject", "ks/app -y --gate prod-go", rolloutType + "/ro-7k2f rejected"},
+		{"rollout skip-gate", "ks/app -y --gate prod-go --reason x", rolloutType + "/ro-7k2f goes on without gate prod-go"},
+		{"rollout retry-cluster", "ks/app eu-2", rolloutType + "/ro-7k2f tries again: eu-2"},
+		{"rollout skip-cluster", "ks/app eu-2 -y", rolloutType + "/ro-7k2f goes on without eu-2"},
+		{"rollout rollback", "ks/app -y", rolloutType + "/ro-7k2f goes back"},
+		{"rollout cancel", "ks/app -y", rolloutType + "/ro-7k2f cancelled"},
+		{"freeze", "prod-1 --reason network", "user:admin   network"},
+		{"unfreeze", "", "nothing is frozen"},
 		{"hub recover", "", "prod-1, prod-2 left safe mode; 3 sources resolved anew"},
 	} {
 		t.Run(test.command+" "+test.args, func(t *testing.T) {
 			b := newHeld(t)
 			b.ready()
+			b.rolling()
+			b.hub.rolled.plan = testPlan()
 			put := b.putting()
 			args := append(strings.Fields(test.command), strings.Fields(put.Replace(test.args))...)
 			var dry []string
@@ -78,6 +94,13 @@ func TestEveryChangeHasADryRunThatSendsNoneAndSaysTheSame(t *testing.T) {
 			for _, request := range b.hub.requests {
 				if change, ok := request.(interface{ GetDryRun() bool }); ok && !change.GetDryRun() {
 					t.Errorf("sent %T %v", request, request)
+				}
+				switch change := request.(type) {
+				case *adminv1.GetRolloutRequest, *adminv1.PlanRolloutRequest:
+				case interface{ GetApp() *adminv1.AppRollout }:
+					if !change.GetApp().GetDryRun() {
+						t.Errorf("sent %T %v", request, request)
+					}
 				}
 			}
 			lines := strings.Split(strings.TrimSpace(r.stdout), "\n")

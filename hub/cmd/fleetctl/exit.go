@@ -17,6 +17,7 @@ const (
 	exitTimeout      exitCode = 6
 	exitFailed       exitCode = 7
 	exitPrecondition exitCode = 8
+	exitPerson       exitCode = 9
 	exitPartial      exitCode = 10
 	exitInterrupted  exitCode = 130
 )
@@ -36,7 +37,18 @@ func newExitCodesTopic() *cobra.Command {
     6  timed out while still in progress
     7  failed for good: nothing will change until somebody changes something
     8  a precondition does not hold: something changed meanwhile, is in use or exists, or hub and fleetctl do not fit
+    9  a person has to act first: a rollout is paused, or waits for an approval or to be started
    10  partial: some clusters did, some did not
-  130  interrupted; what was asked for goes on at the hub`,
+  130  interrupted; what was asked for goes on at the hub
+
+Of a rollout, ` + "`rollout wait`, and `rollout start` and `rollout rollback` with --wait" + `, end with
+
+    0  it has succeeded (of rollback: it is rolled back)
+    3  there is no such app or rollout
+    6  --timeout is over, and it is still in progress
+    7  it is halted, was rolled back, could not be rolled back, was cancelled, or another took its place
+    9  it is paused, or waits for an approval or to be started; with --through-pauses that is waited for, too
+
+and ` + "`rollout status` and `rollout watch`" + ` with the same codes, but that they go on through what a person has to do.`,
 	}
 }

@@ -78,6 +78,11 @@ func (f *fakeApps) Resume(_ context.Context, r *adminv1.ResumeRequest) (*adminv1
 	return &adminv1.ResumeResponse{Object: raw, RequestedAt: unlessDry(r, requestedAt), Clusters: f.clustersOf(r.GetKind(), r.GetName())}, err
 }
 
+func (f *fakeApps) History(_ context.Context, r *adminv1.HistoryRequest) (*adminv1.HistoryResponse, error) {
+	_, err := f.object(r.GetKind(), r.GetNamespace(), r.GetName())
+	return &adminv1.HistoryResponse{Entries: f.history}, err
+}
+
 type fakeClusters struct {
 	adminv1.UnimplementedClustersServiceServer
 	*fakeHub

@@ -46,6 +46,8 @@ type fakeHub struct {
 	orders     bool                            // a Delete of an instance that is not there is an order to its spoke
 	source     *adminv1.ReconcileResponse      // the Source a Reconcile answers with
 	pushes     []pushed                        // that came
+	rolled     rolledOut
+	history    []*adminv1.HistoryEntry // of every App
 }
 
 type objectKey struct{ kind, namespace, name, cluster string }
@@ -63,6 +65,7 @@ func newFakeHub(t *testing.T, config rpc.ServerConfig) *fakeHub {
 	h := &fakeHub{
 		objects: map[objectKey]json.RawMessage{}, wake: make(chan struct{}), cut: make(chan struct{}),
 		impacts: map[string]*adminv1.Impact{}, failures: map[string]error{}, status: &adminv1.StatusResponse{},
+		rolled: rolledOut{frozen: &adminv1.GetFreezeResponse{}, targets: &adminv1.ListTargetsResponse{}},
 	}
 	config.Name, config.Log = "fake", slog.New(slog.DiscardHandler)
 	config.Unary = append(config.Unary, h.intercept)
@@ -76,6 +79,7 @@ func newFakeHub(t *testing.T, config rpc.ServerConfig) *fakeHub {
 		adminv1.RegisterQuestionsServiceServer(s, &fakeQuestions{fakeHub: h})
 		adminv1.RegisterArtifactsServiceServer(s, &fakeArtifacts{fakeHub: h})
 		adminv1.RegisterHubServiceServer(s, &fakeAdmin{fakeHub: h})
+		adminv1.RegisterRolloutsServiceServer(s, &fakeRollouts{fakeHub: h})
 	})
 	return h
 }

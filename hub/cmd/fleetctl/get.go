@@ -35,17 +35,21 @@ func newGetCommand(a *app) *cobra.Command {
   fleetctl get ks/podinfo@eu-1           how an app is in one cluster
   fleetctl get ks -c eu-1                what one cluster runs
   fleetctl get ks/podinfo -c '*'         how an app is in every cluster
-  fleetctl get clusters -l env=prod -w   clusters, and every change of them`,
+  fleetctl get clusters -l env=prod -w   clusters, and every change of them
+  fleetctl get rollouts -A               what goes, and went, through the fleet`,
 		Annotations: outputs("json", "yaml", "name", "wide"),
 		Args:        between(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if asksForRollouts(args) {
+				return a.runGetRollouts(cmd, args, o)
+			}
 			selected, err := a.parseSelection(cmd, args, o)
 			if err != nil {
 				return err
 			}
 			return a.runGet(cmd.Context(), selected, o)
 		},
-		ValidArgsFunction: a.completeObjects(kindsAndNames),
+		ValidArgsFunction: a.completeGet,
 	}
 	o.addFlags(cmd)
 	cmd.Flags().BoolVarP(&o.allNamespaces, "all-namespaces", "A", false, "of all namespaces")

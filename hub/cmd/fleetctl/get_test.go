@@ -29,7 +29,7 @@ app    main@sha1:696f056d   False       True    3/3        ready in 3 clusters`}
 NAMESPACE   NAME   REVISION             SUSPENDED   READY   CLUSTERS   MESSAGE
 apps        app    main@sha1:696f056d   False       True    3/3        ready in 3 clusters`},
 		{"wide", "get ks -o wide --no-headers", `
-app   main@sha1:696f056d   False   True   3/3   ready in 3 clusters   GitRepository/app   main@sha1:696f056d   120m`},
+app   main@sha1:696f056d   False   True   3/3   ready in 3 clusters   ro-7k2f Running 1/3   GitRepository/app   main@sha1:696f056d   120m`},
 		{"an instance", "get ks/app@canary-1", `
 NAME   CLUSTER    REVISION             SUSPENDED   READY   MESSAGE
 app    canary-1   main@sha1:696f056d   False       True    applied`},

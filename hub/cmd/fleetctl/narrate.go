@@ -16,6 +16,9 @@ var (
 	symbolDone = symbol{"✔", "ok", "\x1b[32m"}
 	symbolFail = symbol{"✗", "x", "\x1b[31m"}
 	symbolWarn = symbol{"⚠", "!", "\x1b[33m"}
+	// symbolRest stands before what is not begun, symbolNone before what will not be.
+	symbolRest = symbol{"·", ".", ""}
+	symbolNone = symbol{"-", "-", ""}
 	// symbolNext stands before what to do about the rest of the line.
 	symbolNext = symbol{"→", "->", ""}
 )

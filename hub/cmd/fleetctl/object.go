@@ -31,6 +31,7 @@ type objectStatus struct {
 	LastAttemptedRevision  string          `json:"lastAttemptedRevision"`
 	Artifact               *artifactStatus `json:"artifact"`
 	Fleet                  fleetStatus     `json:"fleet"`
+	Rollout                appRollout      `json:"rollout"`
 	Matched                []string        `json:"matched"`
 	WebhookPath            string          `json:"webhookPath"`
 	ClusterID              string          `json:"clusterID"`
@@ -41,6 +42,14 @@ type objectStatus struct {
 	UnknownAssignments     []string        `json:"unknownAssignments"`
 	// History is that of a HelmRelease in a cluster.
 	History []fleet.HelmSnapshot `json:"history"`
+}
+
+// appRollout is what the status of an App says of its Rollout; without an id: there is none.
+type appRollout struct {
+	ID         string `json:"id"`
+	Phase      string `json:"phase"`
+	WaveNumber int    `json:"waveNumber"`
+	Waves      int    `json:"waves"`
 }
 
 type condition struct {

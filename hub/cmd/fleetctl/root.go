@@ -50,10 +50,10 @@ func newRootCommand(a *app) *cobra.Command {
 		}
 	}
 	add("look", newGetCommand(a), newDescribeCommand(a), newStatusCommand(a), newEventsCommand(a), newDiffCommand(a),
-		newTreeCommand(a), newTraceCommand(a), newHistoryCommand(a), newBuildCommand(a),
+		newTreeCommand(a), newTraceCommand(a), newHistoryCommand(a), newTargetsCommand(a), newBuildCommand(a),
 		newDebugCommand(a), newAPIResourcesCommand(a), newListCommand(a), newPullCommand(a), newExportCommand(a))
 	add("do", newApplyCommand(a), newCreateCommand(a), newDeleteCommand(a), newReconcileCommand(a), newSuspendCommand(a), newResumeCommand(a),
-		newWaitCommand(a), newPruneCommand(a), newPushCommand(a), newTagCommand(a))
+		newWaitCommand(a), newRolloutCommand(a), newFreezeCommand(a), newUnfreezeCommand(a), newPruneCommand(a), newPushCommand(a), newTagCommand(a))
 	add("fleet", newClusterCommand(a), newHubCommand(a))
 	add("help", newConfigCommand(a), newVersionCommand(a))
 	root.AddCommand(newExitCodesTopic())

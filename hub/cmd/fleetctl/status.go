@@ -43,7 +43,7 @@ func (a *app) runStatus(ctx context.Context, watch bool) error {
 	if !watch {
 		ctx, cancel := a.bounded(ctx, callTimeout)
 		defer cancel()
-		response, err := h.admin.Status(ctx, &adminv1.StatusRequest{})
+		response, err := h.look(ctx)
 		if err != nil {
 			return a.explain("status", err)
 		}
@@ -61,7 +61,7 @@ func (a *app) runStatus(ctx context.Context, watch bool) error {
 func (a *app) watchStatus(ctx context.Context, h *hub) error {
 	var before statusDocument
 	for first := true; ; first = false {
-		response, err := h.admin.Status(ctx, &adminv1.StatusRequest{})
+		response, err := h.look(ctx)
 		document := a.newStatusDocument(response)
 		switch {
 		case ctx.Err() != nil:
@@ -81,7 +81,7 @@ func (a *app) watchStatus(ctx context.Context, h *hub) error {
 }
 
 // drawNextStatus draws one screen of several.
-func (a *app) drawNextStatus(s *adminv1.StatusResponse, document statusDocument) error {
+func (a *app) drawNextStatus(s screenContent, document statusDocument) error {
 	if written, err := a.emitNext(document); written {
 		return err
 	}
@@ -102,6 +102,9 @@ type statusDocument struct {
 	SafeMode []string          `json:"safeMode"`
 	Held     []troubleDocument `json:"held"`
 	Troubles []troubleDocument `json:"troubles"`
+	// Rollouts in flight.
+	Rollouts []rolloutSummaryDoc `json:"rollouts"`
+	Frozen   freezeDocument      `json:"frozen"`
 }
 
 type countsDocument struct {
@@ -126,11 +129,12 @@ func newCounts(c *adminv1.Counts) countsDocument {
 	}
 }
 
-func (a *app) newStatusDocument(s *adminv1.StatusResponse) statusDocument {
+func (a *app) newStatusDocument(s screenContent) statusDocument {
 	return statusDocument{
 		Hub: a.address(), Version: s.GetHubVersion(), Clusters: newCounts(s.GetClusters()), Sources: newCounts(s.GetSources()),
 		Apps: newCounts(s.GetApps()), SafeMode: append([]string{}, s.GetSafeMode()...),
 		Held: newTroubles(s.GetHeld()), Troubles: newTroubles(s.GetTroubles()),
+		Rollouts: newRolloutSummaries(s.rollouts), Frozen: newFreezeDocument(s.frozen),
 	}
 }
 
@@ -145,7 +149,7 @@ func newTroubles(troubles []*adminv1.Trouble) []troubleDocument {
 }
 
 // drawStatus draws the screen behind wipe, which takes the one before away: in one write, so that it does not flicker.
-func (a *app) drawStatus(s *adminv1.StatusResponse, wipe string) error {
+func (a *app) drawStatus(s screenContent, wipe string) error {
 	out := bytes.NewBufferString(wipe)
 	name := a.context.Name
 	if name == "" || a.flags.hub != "" {
@@ -155,6 +159,7 @@ func (a *app) drawStatus(s *adminv1.StatusResponse, wipe string) error {
 	a.drawCounts(out, "CLUSTERS", s.GetClusters())
 	a.drawCounts(out, "SOURCES", s.GetSources())
 	a.drawCounts(out, "APPS", s.GetApps())
+	a.drawRollouts(out, s)
 	if safe := s.GetSafeMode(); len(safe) > 0 {
 		fmt.Fprintf(out, "SAFE MODE  %s: nothing is sent there   %s fleetctl hub recover\n", strings.Join(safe, ", "), a.mark(symbolNext, false))
 	}

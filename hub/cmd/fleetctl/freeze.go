@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
+)
+
+func newFreezeCommand(a *app) *cobra.Command {
+	var reason string
+	var show, dryRun bool
+	cmd := &cobra.Command{
+		Use:   "freeze [CLUSTER...] --reason TEXT",
+		Short: "Have nothing new go to the fleet, or to some clusters",
+		Long: "Have nothing new go to the fleet, or to some clusters, until unfreeze. What a cluster has begun is finished; rollbacks,\n" +
+			"deletions and controls such as suspend go on. --show tells what is frozen and changes nothing.\n\n" +
+			"Someone at a cluster holds its apps by the annotation fleet.flotilla.dev/hold=true there: see the README.",
+		Example: `  fleetctl freeze --reason "year's end"
+  fleetctl freeze eu-1 eu-2 --reason "network maintenance"
+  fleetctl freeze --show`,
+		Annotations: outputs("json", "yaml"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case show && (len(args) > 0 || reason != ""):
+				return usagef(cmd, "--show tells all that is frozen: leave the rest out")
+			case show:
+				return a.changeFreeze(cmd.Context(), "show what is frozen", false, func(ctx context.Context, h *hub) (frozen, error) {
+					return h.rollouts.GetFreeze(ctx, &adminv1.GetFreezeRequest{})
+				})
+			case strings.TrimSpace(reason) == "":
+				return usagef(cmd, "--reason is required: whoever waits will want to know why")
+			}
+			if err := checkClusterNames(cmd, args); err != nil {
+				return err
+			}
+			return a.changeFreeze(cmd.Context(), "freeze", dryRun, func(ctx context.Context, h *hub) (frozen, error) {
+				return h.rollouts.Freeze(ctx, &adminv1.FreezeRequest{Clusters: args, Reason: reason, DryRun: dryRun})
+			})
+		},
+		ValidArgsFunction: a.completeClusters,
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why: it is told wherever something waits for it")
+	addDryRunFlag(cmd, &dryRun)
+	cmd.Flags().BoolVar(&show, "show", false, "tell what is frozen, and change nothing")
+	return cmd
+}
+
+func newUnfreezeCommand(a *app) *cobra.Command {
+	var dryRun bool
+	cmd := &cobra.Command{
+		Use:   "unfreeze [CLUSTER...]",
+		Short: "End a freeze of the fleet, or of some clusters",
+		Long:  "End the freeze of the fleet, or of the clusters that are named; a cluster that is frozen by itself stays so when the\nfleet's freeze ends.",
+		Example: `  fleetctl unfreeze
+  fleetctl unfreeze eu-1 eu-2`,
+		Annotations: outputs("json", "yaml"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkClusterNames(cmd, args); err != nil {
+				return err
+			}
+			return a.changeFreeze(cmd.Context(), "unfreeze", dryRun, func(ctx context.Context, h *hub) (frozen, error) {
+				return h.rollouts.Unfreeze(ctx, &adminv1.UnfreezeRequest{Clusters: args, DryRun: dryRun})
+			})
+		},
+		ValidArgsFunction: a.completeClusters,
+	}
+	addDryRunFlag(cmd, &dryRun)
+	return cmd
+}
+
+func checkClusterNames(cmd *cobra.Command, names []string) error {
+	for _, name := range names {
+		if !isName(name) {
+			return usagef(cmd, "%q is not the name of a cluster", name)
+		}
+	}
+	return nil
+}
+
+// frozen is all that is frozen.
+type frozen interface {
+	GetFleet() *adminv1.FreezeState
+	GetClusters() []*adminv1.FreezeState
+}
+
+func (a *app) changeFreeze(ctx context.Context, doing string, dryRun bool, do func(context.Context, *hub) (frozen, error)) error {
+	h, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	ctx, cancel := a.bounded(ctx, callTimeout)
+	defer cancel()
+	state, err := do(ctx, h)
+	if err != nil {
+		return a.explain(doing, err)
+	}
+	if written, err := a.emit(newFreezeDocument(state)); written {
+		return err
+	}
+	all := state.GetClusters()
+	if state.GetFleet() != nil {
+		all = append([]*adminv1.FreezeState{state.GetFleet()}, all...)
+	}
+	if len(all) == 0 {
+		_, err := fmt.Fprintln(a.stdout, done("nothing is frozen", dryRun))
+		return err
+	}
+	t := a.table(nil, "FROZEN", "SINCE", "BY", "REASON")
+	t.NoHeaders = dryRun // each line says that it is one
+	for _, f := range all {
+		name := f.GetCluster()
+		if name == "" {
+			name = "the fleet"
+		}
+		t.Add(name, age(f.GetAt(), a.now()), f.GetActor(), done(f.GetReason(), dryRun))
+	}
+	return t.Flush(a.stdout)
+}
+
+// freezeDocument is what is frozen, for programs.
+type freezeDocument struct {
+	Fleet    *freezeStateDoc  `json:"fleet"`
+	Clusters []freezeStateDoc `json:"clusters"`
+}
+
+type freezeStateDoc struct {
+	Cluster string `json:"cluster,omitempty"`
+	Reason  string `json:"reason"`
+	Actor   string `json:"actor"`
+	At      string `json:"at,omitempty"`
+}
+
+func newFreezeDocument(f frozen) freezeDocument {
+	d := freezeDocument{Clusters: []freezeStateDoc{}}
+	one := func(s *adminv1.FreezeState) freezeStateDoc {
+		return freezeStateDoc{s.GetCluster(), s.GetReason(), s.GetActor(), stamp(s.GetAt())}
+	}
+	if f.GetFleet() != nil {
+		fleet := one(f.GetFleet())
+		d.Fleet = &fleet
+	}
+	for _, s := range f.GetClusters() {
+		d.Clusters = append(d.Clusters, one(s))
+	}
+	return d
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
+)
+
+// asksForRollouts reports whether the arguments of a `get` mean Rollouts, which are made by the hub and declared by nobody.
+func asksForRollouts(args []string) bool {
+	word, _, _ := strings.Cut(args[0], "/")
+	return isRolloutWord(word)
+}
+
+// maxListed bounds the Rollouts that a `get` lists: there are ever more of them.
+const maxListed = 100
+
+// maxPage is what a hub gives at once: of a namespace, they are picked out of all.
+const maxPage = 500
+
+// runGetRollouts is `get rollouts`, `get ro/ID` and `get ro ID...`.
+func (a *app) runGetRollouts(cmd *cobra.Command, args []string, o getOptions) error {
+	switch {
+	case o.watch:
+		return usagef(cmd, "-w: rollouts are followed one by one, by `fleetctl rollout status`")
+	case o.selector != "" || o.name != "" || len(o.clusters) > 0:
+		return usagef(cmd, "-l, --name and -c are not for rollouts: `fleetctl rollout history KIND/NAME` lists those of an app")
+	}
+	if err := a.settings(); err != nil {
+		return err
+	}
+	ids, err := rolloutIDs(cmd, args)
+	if err != nil {
+		return err
+	}
+	h, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	ctx, cancel := a.bounded(cmd.Context(), callTimeout)
+	defer cancel()
+	if len(ids) > 0 {
+		return a.getRollouts(ctx, h, ids, o)
+	}
+	namespace := ""
+	if !o.allNamespaces {
+		namespace = a.namespace()
+	}
+	rollouts, more, err := h.rolloutList(ctx, &adminv1.ListRolloutsRequest{PageSize: maxPage}, maxListed, func(ro *adminv1.Rollout) bool {
+		return namespace == "" || ro.GetAppNamespace() == namespace
+	})
+	if err != nil {
+		return a.explain("get rollouts", err)
+	}
+	if len(rollouts) == 0 && !a.machine() {
+		text := "No rollouts found"
+		if namespace != "" {
+			text += " in namespace " + namespace
+		}
+		a.say(symbolWarn, "%s", text)
+	}
+	if err := a.printRollouts(rollouts, true, o.noHeaders); err != nil {
+		return err
+	}
+	if more && !a.machine() {
+		a.say(symbolDo, "these are the newest %d: fleetctl rollout history KIND/NAME lists those of an app", maxListed)
+	}
+	return nil
+}
+
+// rolloutIDs reads the arguments of a `get` of Rollouts by id; none: all are meant.
+func rolloutIDs(cmd *cobra.Command, args []string) ([]string, error) {
+	words := args
+	if !strings.Contains(args[0], "/") {
+		words = args[1:]
+	}
+	var ids []string
+	for _, word := range words {
+		id, is := rolloutID(word)
+		if !is || !isName(id) {
+			return nil, usagef(cmd, "%q is not the id of a rollout, such as ro-7k2f", word)
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+func (a *app) getRollouts(ctx context.Context, h *hub, ids []string, o getOptions) error {
+	var rollouts []*adminv1.Rollout
+	for _, id := range ids {
+		ro, err := a.rollout(ctx, h, "get", rolloutRef{id: id})
+		if err != nil {
+			return err
+		}
+		rollouts = append(rollouts, ro)
+	}
+	if len(ids) == 1 && a.machine() {
+		_, err := a.emit(newRolloutDocument(rollouts[0], nil))
+		return err
+	}
+	return a.printRollouts(rollouts, true, o.noHeaders)
+}

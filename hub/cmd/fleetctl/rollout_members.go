@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
+)
+
+// memberChoice says which clusters of a Rollout are meant.
+type memberChoice struct {
+	allFailed, allDeferred, allStale bool
+}
+
+// text names the clusters.
+func (c memberChoice) text(clusters []string) string {
+	parts := []string{}
+	if len(clusters) > 0 {
+		parts = append(parts, strings.Join(clusters, ", "))
+	}
+	for _, part := range []struct {
+		chosen bool
+		word   string
+	}{{c.allFailed, "every cluster that failed"}, {c.allDeferred, "every cluster that is deferred"}, {c.allStale, "every cluster that is not heard of"}} {
+		if part.chosen {
+			parts = append(parts, part.word)
+		}
+	}
+	return strings.Join(parts, " and ")
+}
+
+func newRolloutRetryClusterCommand(a *app) *cobra.Command {
+	var s steering
+	var c memberChoice
+	cmd := a.memberCommand("retry-cluster "+rolloutArgument+" CLUSTER... | --all-failed", &s, &c, func(ctx context.Context, h *hub, ro *adminv1.Rollout, clusters []string) error {
+		ro, err := call(ctx, a, "retry clusters of", ro, func(ctx context.Context) (*adminv1.RetryClustersResponse, error) {
+			return h.rollouts.RetryClusters(ctx, &adminv1.RetryClustersRequest{App: s.of(ro), Clusters: clusters, AllFailed: c.allFailed})
+		})
+		if err != nil {
+			return err
+		}
+		if err := a.acted(ro, "tries again: "+c.text(clusters), s.dryRun); err != nil {
+			return err
+		}
+		a.sayStill(ro, s.dryRun)
+		return nil
+	})
+	cmd.Short = "Have clusters that failed updated once more"
+	cmd.Example = `  fleetctl rollout retry-cluster ks/podinfo eu-7 eu-8
+  fleetctl rollout retry-cluster ro-7k2f --all-failed && fleetctl rollout resume ro-7k2f`
+	cmd.Flags().BoolVar(&c.allFailed, "all-failed", false, "every cluster that failed")
+	return cmd
+}
+
+func newRolloutSkipClusterCommand(a *app) *cobra.Command {
+	var s steering
+	var c memberChoice
+	var yes assent
+	cmd := a.memberCommand("skip-cluster "+rolloutArgument+" CLUSTER... | --all-failed | --all-deferred | --all-stale", &s, &c, func(ctx context.Context, h *hub, ro *adminv1.Rollout, clusters []string) error {
+		line := fmt.Sprintf("%s of %s goes on without %s: they stay at what they have, and count no more", ro.GetId(), appOf(ro), c.text(clusters))
+		if err := a.assure(ctx, yes, s.dryRun, []string{line}); err != nil {
+			return err
+		}
+		ro, err := call(ctx, a, "skip clusters of", ro, func(ctx context.Context) (*adminv1.SkipClustersResponse, error) {
+			return h.rollouts.SkipClusters(ctx, &adminv1.SkipClustersRequest{
+				App: s.of(ro), Clusters: clusters, AllFailed: c.allFailed, AllDeferred: c.allDeferred, AllStale: c.allStale,
+			})
+		})
+		if err != nil {
+			return err
+		}
+		if err := a.acted(ro, "goes on without "+c.text(clusters), s.dryRun); err != nil {
+			return err
+		}
+		a.sayStill(ro, s.dryRun)
+		return nil
+	})
+	cmd.Short = "Pass clusters over"
+	cmd.Long = "Pass clusters over: they stay at what they have, and count neither as updated nor as failed."
+	cmd.Example = `  fleetctl rollout skip-cluster ks/podinfo eu-9 --reason "is being rebuilt"
+  fleetctl rollout skip-cluster ro-7k2f --all-deferred -y`
+	cmd.Flags().BoolVar(&c.allFailed, "all-failed", false, "every cluster that failed")
+	cmd.Flags().BoolVar(&c.allDeferred, "all-deferred", false, "every cluster that is deferred: offline, held, or not well before")
+	cmd.Flags().BoolVar(&c.allStale, "all-stale", false, "every cluster that has not been heard of for long")
+	yes.addFlags(cmd)
+	return cmd
+}
+
+// memberCommand is a steering command with clusters behind the Rollout.
+func (a *app) memberCommand(use string, s *steering, c *memberChoice, act func(ctx context.Context, h *hub, ro *adminv1.Rollout, clusters []string) error) *cobra.Command {
+	var clusters []string
+	cmd := a.steeringCommand(use, "", s, func(ctx context.Context, h *hub, _ rolloutRef, ro *adminv1.Rollout) error {
+		return act(ctx, h, ro, clusters)
+	})
+	run := cmd.RunE
+	cmd.Args = between(1, -1)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		clusters = args[1:]
+		if len(clusters) == 0 && *c == (memberChoice{}) {
+			return usagef(cmd, "which clusters? name them, or give one of the --all flags")
+		}
+		if id, is := rolloutID(args[0]); !strings.Contains(args[0], "/") && !is {
+			return usagef(cmd, "%q names no rollout: KIND/NAME of an app or an id such as ro-7k2f does, and the clusters come behind it", id)
+		}
+		return run(cmd, args[:1])
+	}
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		if len(args) == 0 {
+			return a.completeRollouts(cmd, args, typed)
+		}
+		return a.completeMembers(cmd, args, typed)
+	}
+	return cmd
+}
+
+// sayStill says that a Rollout which was stopped still is.
+func (a *app) sayStill(ro *adminv1.Rollout, dryRun bool) {
+	if !dryRun && (ro.GetPhase() == phaseHalted || ro.GetPhase() == phasePaused) {
+		a.say(symbolWarn, "it goes on with: fleetctl rollout resume %s", ro.GetId())
+	}
+}

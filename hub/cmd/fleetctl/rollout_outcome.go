@@ -1,0 +1,176 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"flotilla.dev/flotilla/hub/cmd/fleetctl/printer"
+	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
+)
+
+// The phases of a Rollout, as the hub names them.
+const (
+	phaseQueued         = "Queued"
+	phaseRunning        = "Running"
+	phasePaused         = "Paused"
+	phaseHalted         = "Halted"
+	phaseRollingBack    = "RollingBack"
+	phaseSucceeded      = "Succeeded"
+	phaseRolledBack     = "RolledBack"
+	phaseRollbackFailed = "RollbackFailed"
+	phaseCancelled      = "Cancelled"
+	phaseSuperseded     = "Superseded"
+)
+
+// inFlight are the phases of a Rollout that is not over.
+var inFlight = []string{phaseQueued, phaseRunning, phasePaused, phaseHalted, phaseRollingBack}
+
+// over reports whether the Rollout is at an end for good.
+func over(ro *adminv1.Rollout) bool { return !slices.Contains(inFlight, ro.GetPhase()) }
+
+// settled reports whether nothing more comes of the Rollout by itself, and with which exit code that is.
+func settled(ro *adminv1.Rollout) (exitCode, bool) {
+	switch {
+	case ro.GetPhase() == phaseSucceeded:
+		return exitDone, true
+	case ro.GetPhase() == phaseHalted, over(ro):
+		return exitFailed, true
+	}
+	return exitDone, false
+}
+
+// awaited says what a person has to do before the Rollout goes on; empty: nothing.
+func awaited(ro *adminv1.Rollout) string {
+	id := ro.GetId()
+	switch ro.GetPhase() {
+	case phasePaused:
+		switch ro.GetReason() {
+		case "InsufficientCoverage":
+			return "fleetctl rollout resume " + id + " to wait on, with --accept-coverage to go on as it is, or fleetctl rollout skip-cluster " + id + " --all-deferred"
+		case "InconclusiveGate":
+			return "fleetctl rollout resume " + id + " to ask again, or fleetctl rollout skip-gate " + id + " --reason TEXT"
+		}
+		return "fleetctl rollout resume " + id
+	case phaseQueued:
+		if ro.GetReason() == "AwaitingStart" {
+			return "fleetctl rollout start " + appOf(ro).command()
+		}
+	case phaseRunning:
+		if wave, g := gateUnderWay(ro); g.GetType() == "Approval" {
+			return fmt.Sprintf("fleetctl rollout approve %s --wave %s --gate %s", id, wave.GetName(), g.GetName())
+		}
+	}
+	return ""
+}
+
+// gateUnderWay is the gate that a Rollout waits for, and its wave; nil: none.
+func gateUnderWay(ro *adminv1.Rollout) (*adminv1.RolloutWave, *adminv1.RolloutGate) {
+	wave := waveUnderWay(ro)
+	for _, g := range append(slices.Clone(wave.GetBefore()), wave.GetAfter()...) {
+		if g.GetPhase() == "Running" {
+			return wave, g
+		}
+	}
+	return wave, nil
+}
+
+// waveUnderWay is the wave that a Rollout is at; nil: none.
+func waveUnderWay(ro *adminv1.Rollout) *adminv1.RolloutWave {
+	if at := int(ro.GetWave()); at < len(ro.GetWaves()) && ro.GetPhase() != phaseQueued {
+		return ro.GetWaves()[at]
+	}
+	return nil
+}
+
+// ended is how a command ends that has followed a settled Rollout; nil: it succeeded.
+func ended(ro *adminv1.Rollout, clusters []*adminv1.RolloutCluster) error {
+	code, done := settled(ro)
+	if !done || code == exitDone {
+		return nil
+	}
+	id := ro.GetId()
+	f := &failure{code: code, what: fmt.Sprintf("%s of %s %s", id, appOf(ro), phaseText(ro)), why: whyText(ro)}
+	for _, c := range clusters {
+		if isFailed(c) {
+			f.why += "\n" + c.GetCluster() + ": " + clusterTrouble(c)
+		}
+	}
+	switch ro.GetPhase() {
+	case phaseHalted:
+		f.next = "fleetctl rollout rollback " + id + "; or when its cause is gone, retry-cluster, skip-cluster or skip-gate, and resume"
+	case phaseSuperseded:
+		if by := ro.GetSupersededBy(); by != "" {
+			f.next = "fleetctl rollout status " + by
+		}
+	case phaseRollbackFailed:
+		f.next = "fleetctl rollout status " + id + " --watch=false -o wide"
+	case phaseRolledBack:
+		f.next = "a revision that mends it; this one does not start by itself again"
+	}
+	return f
+}
+
+// phaseText is the phase as a part of a sentence.
+func phaseText(ro *adminv1.Rollout) string {
+	switch ro.GetPhase() {
+	case phaseSucceeded:
+		return "succeeded"
+	case phaseHalted:
+		return "is halted"
+	case phaseRolledBack:
+		return "was rolled back"
+	case phaseRollbackFailed:
+		return "could not be rolled back everywhere"
+	case phaseCancelled:
+		return "was cancelled"
+	case phaseSuperseded:
+		return "was superseded"
+	}
+	return "is " + ro.GetPhase()
+}
+
+// whyText says why the phase is what it is.
+func whyText(ro *adminv1.Rollout) string {
+	reason, message := ro.GetReason(), printer.Fold(ro.GetMessage())
+	if wave, g := gateUnderWay(ro); g != nil && reason == "WaitingGate" { // as it is by now
+		message = fmt.Sprintf("wave %s: gate %s: %s", wave.GetName(), g.GetName(), gateDetail(g))
+	}
+	switch {
+	case reason == "" || reason == "User": // a person did it, and may have said why
+		return message
+	case message == "":
+		return reason
+	}
+	return reason + ": " + message
+}
+
+// outcome is what a Rollout has found of its Release: Good, Bad, or empty where it has found nothing.
+func outcome(ro *adminv1.Rollout) string {
+	switch {
+	case ro.GetPhase() == phaseSucceeded:
+		return "Good"
+	case ro.GetPhase() != phaseRunning && slices.Contains([]string{"FailureBudget", "AvailabilityBudget", "GateFailed"}, ro.GetReason()):
+		return "Bad"
+	}
+	return ""
+}
+
+func isFailed(c *adminv1.RolloutCluster) bool {
+	return c.GetPhase() == "Failed" || c.GetPhase() == "RollbackFailed"
+}
+
+// clusterTrouble is what is wrong with a cluster, and what it waits for. What a failed one waits for is told once, for all.
+func clusterTrouble(c *adminv1.RolloutCluster) string {
+	message, waits := printer.Fold(c.GetMessage()), printer.Fold(c.GetWaitsFor())
+	var parts []string
+	for _, part := range []string{c.GetFailure(), message} {
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
+	if waits != "" && waits != message && !isFailed(c) {
+		parts = append(parts, "waits for "+waits)
+	}
+	return strings.Join(parts, ": ")
+}

@@ -1,0 +1,263 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"flotilla.dev/flotilla/hub/cmd/fleetctl/printer"
+	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/resource"
+	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
+)
+
+type rolloutPlanOptions struct {
+	revision, policyFile string
+}
+
+func newRolloutPlanCommand(a *app) *cobra.Command {
+	var o rolloutPlanOptions
+	cmd := &cobra.Command{
+		Use:   "plan KIND/NAME",
+		Short: "Show the rollout that would begin now, and begin nothing",
+		Long: "Show the rollout that would begin now, and begin nothing: the waves with their clusters, budgets and gates, and the\n" +
+			"clusters that would not get the release, and why. The digest of the plan can be given to `rollout start`, which\n" +
+			"begins exactly this one or none.\n\n" +
+			"With -f the RolloutPolicy in a file stands in for the one that is declared.",
+		Example: `  fleetctl rollout plan ks/podinfo
+  fleetctl rollout plan ks/podinfo --revision main@sha1:9f3c1a2b -o wide
+  fleetctl rollout plan ks/podinfo -f policy.yaml`,
+		Annotations: outputs("wide", "json", "yaml"),
+		Args:        between(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := a.parseRolledApp(cmd, args)
+			if err != nil {
+				return err
+			}
+			return a.runRolloutPlan(cmd.Context(), r, o)
+		},
+		ValidArgsFunction: a.completeRolledApps,
+	}
+	cmd.Flags().StringVar(&o.revision, "revision", "", "the release to plan for: a revision, or sha256:<hex> of a release (default the newest)")
+	cmd.Flags().StringVarP(&o.policyFile, "filename", "f", "", "file with a RolloutPolicy to plan with, or - for stdin")
+	return cmd
+}
+
+func (a *app) runRolloutPlan(ctx context.Context, r ref, o rolloutPlanOptions) error {
+	request := &adminv1.PlanRolloutRequest{App: rolloutRef{app: r}.request()}
+	var err error
+	if o.policyFile != "" {
+		if request.Policy, err = a.readSpec(ctx, o.policyFile, resource.RolloutPolicy); err != nil {
+			return err
+		}
+	}
+	h, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	if request.Target, err = a.revisionOf(ctx, h, r, o.revision); err != nil {
+		return err
+	}
+	plan, err := a.plannedRollout(ctx, h, r, request)
+	if err != nil {
+		return err
+	}
+	if written, err := a.emit(newRolloutDocument(plan.GetRollout(), plan.GetClusters())); written {
+		return err
+	}
+	if err := a.printPlan(plan); err != nil {
+		return err
+	}
+	if o.policyFile == "" {
+		a.say(symbolDo, "to begin exactly this: fleetctl rollout start %s%s --expected-plan %s", r.command(), revisionFlag(o.revision), plan.GetRollout().GetPlanDigest())
+	}
+	return nil
+}
+
+func revisionFlag(revision string) string {
+	if revision == "" {
+		return ""
+	}
+	return " --revision " + revision
+}
+
+// revisionOf is the Revision of an App that a person means by its hash, or the first 7 digits or more of that. Anything else
+// is for the hub to understand.
+func (a *app) revisionOf(ctx context.Context, h *hub, app ref, text string) (string, error) {
+	if text == "" || strings.ContainsAny(text, "@:") {
+		return text, nil
+	}
+	ctx, cancel := a.bounded(ctx, callTimeout)
+	defer cancel()
+	response, err := h.apps.History(ctx, &adminv1.HistoryRequest{Kind: app.kind.Name, Namespace: app.namespace, Name: app.name})
+	if err != nil {
+		return "", a.planFailure("read the history of "+app.String(), app, err)
+	}
+	var meant []string
+	for _, e := range response.GetEntries() {
+		if atRevision(e.GetRevision(), text) && !slices.Contains(meant, e.GetRevision()) {
+			meant = append(meant, e.GetRevision())
+		}
+	}
+	switch len(meant) {
+	case 0:
+		return text, nil
+	case 1:
+		return meant[0], nil
+	}
+	return "", &failure{code: exitUsage, what: fmt.Sprintf("%s begins several revisions of %s", text, app), why: strings.Join(meant, "\n"), next: "one of these in full"}
+}
+
+// readSpec reads the spec of the one object in a file, which is of that kind, and checks it as the hub will.
+func (a *app) readSpec(ctx context.Context, file string, kind resource.Kind) (json.RawMessage, error) {
+	object, err := a.readOne(ctx, file, kind)
+	if err != nil {
+		return nil, err
+	}
+	var fields struct {
+		Spec json.RawMessage `json:"spec"`
+	}
+	if err := json.Unmarshal(object, &fields); err != nil {
+		return nil, err
+	}
+	return fields.Spec, nil
+}
+
+// readOne reads the one object in a file, which is of that kind, and checks it as the hub will.
+func (a *app) readOne(ctx context.Context, file string, kind resource.Kind) ([]byte, error) {
+	manifests, wrong, err := a.readManifests(ctx, []string{file}, false)
+	if err != nil {
+		return nil, err
+	}
+	declared := a.declare(manifests, &wrong, decodeDeclared)
+	switch {
+	case len(wrong) > 0:
+		return nil, wrong.failure("-f cannot be taken", exitUsage)
+	case len(declared) != 1:
+		return nil, refuse("-f %s holds %s: one %s is wanted", file, count(len(declared), "object"), kind.Name)
+	case declared[0].kind.Name != kind.Name:
+		return nil, refuse("-f %s holds %s, which is no %s", file, declared[0].ref, kind.Name)
+	}
+	return declared[0].object, nil
+}
+
+func (a *app) plannedRollout(ctx context.Context, h *hub, r ref, request *adminv1.PlanRolloutRequest) (*adminv1.PlanRolloutResponse, error) {
+	ctx, cancel := a.bounded(ctx, callTimeout)
+	defer cancel()
+	plan, err := h.rollouts.PlanRollout(ctx, request)
+	if err != nil {
+		return nil, a.planFailure("plan a rollout of "+r.String(), r, err)
+	}
+	return plan, nil
+}
+
+// planFailure is a failure of what needs no Rollout: an App, its Placement and its policy.
+func (a *app) planFailure(doing string, r ref, err error) error {
+	f := *a.explain(doing, err)
+	switch f.code {
+	case exitNotFound:
+		f.why = "the hub has no such app or release, or does not show it to you"
+		f.next = "fleetctl get " + r.kind.Plural + " -A"
+		if text := err.Error(); strings.Contains(text, "Release") || strings.Contains(text, "`fleetctl history`") { // the App is there
+			f.why, f.next = "", "fleetctl history "+r.command()
+		}
+	case exitPrecondition:
+		f.what, f.why = withoutConflict(f.what), ""
+		f.next = "fleetctl describe " + r.command()
+	}
+	return &f
+}
+
+// printPlan shows a plan: what goes where, by what budgets and gates, and what is left out.
+func (a *app) printPlan(plan *adminv1.PlanRolloutResponse) error {
+	ro, now := plan.GetRollout(), a.now()
+	out := a.stdout
+	rows := [][2]string{
+		{"App", appOf(ro).command()}, {"Release", releaseText(ro)}, {"Plan", ro.GetPlanDigest()},
+		{"Clusters", fmt.Sprintf("%d in %s; at most %d without service at a time", ro.GetTotals().GetSize(), count(len(ro.GetWaves()), "wave"), ro.GetMaxUnavailable())},
+	}
+	if ro.GetKind() == "Backward" {
+		rows = append(rows, [2]string{"Direction", "back to what was good before: one wave, no gates"})
+	}
+	if err := a.printRows(append(rows, policyRows(ro)...)); err != nil {
+		return err
+	}
+	t := a.table(nil, "WAVE", "NAME", "CLUSTERS", "AT A TIME", "MAY FAIL", "NEEDED", "BEFORE", "AFTER", "WHICH")
+	for i, w := range ro.GetWaves() {
+		t.Add(fmt.Sprint(i+1), w.GetName(), fmt.Sprint(w.GetTotals().GetSize()), fmt.Sprint(w.GetMaxConcurrent()), fmt.Sprint(w.GetMaxFailures()),
+			fmt.Sprint(w.GetMinUpdated()), gateList(w.GetBefore()), gateList(w.GetAfter()), clustersOfWave(plan.GetClusters(), i))
+	}
+	if err := t.Flush(out); err != nil {
+		return err
+	}
+	if left := ro.GetNotTargeted(); len(left) > 0 {
+		fmt.Fprintf(out, "NOT TARGETED  %s\n", count(len(left), "cluster"))
+		shown := left
+		if len(left) > maxInstances && a.flags.output != "wide" {
+			shown = left[:maxInstances]
+		}
+		for _, line := range shown {
+			fmt.Fprintln(out, "  "+printer.Fold(line))
+		}
+		if more := len(left) - len(shown); more > 0 {
+			fmt.Fprintf(out, "  and %s: -o wide\n", count(more, "more cluster"))
+		}
+	}
+	if a.flags.output != "wide" {
+		return nil
+	}
+	return a.printRolloutClusters(ro, plan.GetClusters(), now)
+}
+
+// policyRows tell what the policy says of the whole Rollout.
+func policyRows(ro *adminv1.Rollout) [][2]string {
+	var p fleet.RolloutPolicy
+	if len(ro.GetPolicy()) == 0 || json.Unmarshal(ro.GetPolicy(), &p) != nil {
+		return nil // a newer hub may have what is not known here
+	}
+	p = p.WithDefaults()
+	failure := "halt"
+	if p.OnFailure.Action == fleet.RollbackOnFailure {
+		failure = fmt.Sprintf("roll back (%s), %s at a time", p.OnFailure.Scope, p.OnFailure.MaxConcurrent)
+	}
+	var windows []string
+	for _, w := range p.Windows {
+		zone := w.TimeZone
+		if zone == "" {
+			zone = "UTC"
+		}
+		windows = append(windows, fmt.Sprintf("%q %s for %s", w.Cron, zone, shortDuration(w.Duration.OrZero())))
+	}
+	return [][2]string{
+		{"A cluster", fmt.Sprintf("has %s, and %d more tries", shortDuration(p.Cluster.ProgressDeadline.OrZero()), p.Cluster.Retries)},
+		{"On failure", failure},
+		{"Windows", strings.Join(windows, "; ")},
+	}
+}
+
+func gateList(gates []*adminv1.RolloutGate) string {
+	var parts []string
+	for _, g := range gates {
+		parts = append(parts, gateNeeds(g))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// clustersOfWave names the first clusters of a wave.
+func clustersOfWave(clusters []*adminv1.RolloutCluster, wave int) string {
+	var names []string
+	for _, c := range clusters {
+		if int(c.GetWave()) == wave {
+			names = append(names, c.GetCluster())
+		}
+	}
+	if more := len(names) - 3; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:3], " "), more)
+	}
+	return strings.Join(names, " ")
+}

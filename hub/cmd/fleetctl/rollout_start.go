@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
+)
+
+type rolloutStartOptions struct {
+	revision, reason, requestID, expectedPlan string
+	allowBad, supersede, wait, dryRun         bool
+	assent                                    assent
+}
+
+func newRolloutStartCommand(a *app) *cobra.Command {
+	var o rolloutStartOptions
+	cmd := &cobra.Command{
+		Use:   "start KIND/NAME",
+		Short: "Begin a rollout of the newest release, or of another one that was built",
+		Long: "Begin a rollout of the newest release, or of another one that was built. It shows what would begin and asks; with\n" +
+			"--expected-plan it begins exactly the plan that `rollout plan` has shown, or nothing (exit 8).",
+		Example: `  fleetctl rollout start ks/podinfo
+  fleetctl rollout start ks/podinfo --revision main@sha1:9f3c1a2b -y --wait
+  fleetctl rollout start ks/podinfo --expected-plan sha256:41ab...`,
+		Annotations: outputs("json", "yaml", "name"),
+		Args:        between(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := a.parseRolledApp(cmd, args)
+			if err != nil {
+				return err
+			}
+			if digest, err := fleet.ParseDigest(o.expectedPlan); o.expectedPlan != "" && (err != nil || digest.IsZero()) {
+				return usagef(cmd, "--expected-plan %q is not the digest of a plan, sha256:<64 hex digits>", o.expectedPlan)
+			}
+			return a.runRolloutStart(cmd.Context(), r, o)
+		},
+		ValidArgsFunction: a.completeRolledApps,
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.revision, "revision", "", "the release to roll out: a revision, or sha256:<hex> of a release (default the newest)")
+	flags.StringVar(&o.expectedPlan, "expected-plan", "", "digest of the plan that is meant, as `rollout plan` gives it")
+	flags.BoolVar(&o.allowBad, "allow-bad", false, "take a release that has failed before")
+	flags.BoolVar(&o.supersede, "supersede", false, "take the place of the rollout under way")
+	flags.StringVar(&o.reason, "reason", "", "why, for the history")
+	flags.StringVar(&o.requestID, "request-id", "", "name of the request: given again, it begins no second rollout")
+	flags.BoolVar(&o.wait, "wait", false, "wait until the rollout has succeeded or failed, as `rollout wait` does")
+	addDryRunFlag(cmd, &o.dryRun)
+	o.assent.addFlags(cmd)
+	return cmd
+}
+
+func (a *app) runRolloutStart(ctx context.Context, r ref, o rolloutStartOptions) error {
+	h, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	request := &adminv1.StartRolloutRequest{
+		App: rolloutRef{app: r}.request(), RequestId: o.requestID, AllowBad: o.allowBad, Supersede: o.supersede, ExpectedPlanDigest: o.expectedPlan,
+	}
+	if request.Target, err = a.revisionOf(ctx, h, r, o.revision); err != nil {
+		return err
+	}
+	request.App.Reason, request.App.DryRun = o.reason, o.dryRun
+	if request.RequestId == "" {
+		request.RequestId = rand.Text()
+	}
+	if o.expectedPlan == "" {
+		plan, err := a.plannedRollout(ctx, h, r, &adminv1.PlanRolloutRequest{App: rolloutRef{app: r}.request(), Target: request.GetTarget()})
+		if err != nil {
+			return err
+		}
+		if err := a.assure(ctx, o.assent, o.dryRun, planLines(plan)); err != nil {
+			return err
+		}
+		request.ExpectedPlanDigest = plan.GetRollout().GetPlanDigest() // what was agreed to
+	}
+	callCtx, cancel := a.bounded(ctx, callTimeout)
+	defer cancel()
+	response, err := h.rollouts.StartRollout(callCtx, request)
+	if err != nil {
+		return a.planFailure("start a rollout of "+r.String(), r, err)
+	}
+	if o.wait {
+		return a.awaitActed(ctx, h, response.GetRollout(), "started", phaseSucceeded)
+	}
+	return a.acted(response.GetRollout(), "started", o.dryRun)
+}
+
+// planLines are a plan in short.
+func planLines(plan *adminv1.PlanRolloutResponse) []string {
+	ro := plan.GetRollout()
+	lines := []string{fmt.Sprintf("%s goes to %s in %s, in %s", appOf(ro), releaseText(ro), count(int(ro.GetTotals().GetSize()), "cluster"), count(len(ro.GetWaves()), "wave"))}
+	for i, w := range ro.GetWaves() {
+		line := fmt.Sprintf("wave %d %s: %s, %d at a time: %s", i+1, w.GetName(), count(int(w.GetTotals().GetSize()), "cluster"), w.GetMaxConcurrent(), clustersOfWave(plan.GetClusters(), i))
+		if gates := gateList(append(append([]*adminv1.RolloutGate{}, w.GetBefore()...), w.GetAfter()...)); gates != "" {
+			line += "; gates: " + gates
+		}
+		lines = append(lines, line)
+	}
+	if n := len(ro.GetNotTargeted()); n > 0 {
+		lines = append(lines, fmt.Sprintf("%s not targeted: fleetctl rollout plan %s tells why", count(n, "cluster"), appOf(ro).command()))
+	}
+	return lines
+}

@@ -1,0 +1,355 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
+)
+
+// testPlan is what would begin.
+func testPlan() *adminv1.PlanRolloutResponse {
+	ro := testRollout()
+	ro.Id, ro.Phase, ro.Reason, ro.Message, ro.Wave, ro.Started = "ro-9ccc", phaseRunning, "", "", 0, nil
+	ro.Totals = &adminv1.RolloutTotals{Size: 9, Pending: 9}
+	for _, w := range ro.GetWaves() {
+		w.Phase, w.Totals = "Pending", &adminv1.RolloutTotals{Size: w.GetSize(), Pending: w.GetSize()}
+	}
+	return &adminv1.PlanRolloutResponse{Rollout: ro, Clusters: testMembers()}
+}
+
+func TestRolloutPlanShowsWavesBudgetsGatesAndWhatIsLeftOut(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	b.hub.rolled.plan = testPlan()
+	r := b.ok("rollout", "plan", "ks/app")
+	want(t, "stdout", r.stdout, `
+App:        ks/app -n apps
+Release:    main@sha1:696f056d (sha256:9f3c1a2b)
+Plan:       `+planDigest+`
+Clusters:   9 in 3 waves; at most 2 without service at a time
+A cluster:  has 10m, and 1 more tries
+On failure: roll back (Updated), 100% at a time
+Windows:    "0 8 * * 1-5" Europe/London for 8h
+WAVE   NAME     CLUSTERS   AT A TIME   MAY FAIL   NEEDED   BEFORE       AFTER                           WHICH
+1      canary   1          1           0          1        -            soak 5m                         canary-1
+2      eu       5          2           1          3        -            approval prod-go by group:sre   eu-1 eu-2 eu-3 and 2 more
+3      rest     3          1           0          2        soak 1m30s   -                               us-1 us-2 us-3
+NOT TARGETED  1 cluster
+  lab-1: its labels do not match`)
+	want(t, "stderr", r.stderr, "► to begin exactly this: fleetctl rollout start ks/app -n apps --expected-plan "+planDigest)
+	wantTexts(t, "wide", b.ok("rollout", "plan", "ks/app", "-o", "wide").stdout, "us-3", "wave eu")
+	if d := parseJSON(t, b.ok("rollout", "plan", "ks/app", "-o", "json").stdout); d["planDigest"] != planDigest || len(d["clusters"].([]any)) != 9 {
+		t.Errorf("-o json gives %v", d)
+	}
+	if n := len(requestsOf[*adminv1.StartRolloutRequest](b.hub)); n > 0 {
+		t.Errorf("a plan has begun %d rollouts", n)
+	}
+}
+
+const policyYAML = `
+apiVersion: fleet.flotilla.dev/v1alpha1
+kind: RolloutPolicy
+metadata: {name: prod}
+spec: {waves: [{name: canary, limit: 1}, {name: rest, maxConcurrent: 25%}]}
+`
+
+func TestRolloutPlanTakesAPolicyFromAFile(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	b.hub.rolled.plan = testPlan()
+	r := b.ok("rollout", "plan", "ks/app", "-f", b.write("policy.yaml", policyYAML))
+	if strings.Contains(r.stderr, "rollout start") {
+		t.Errorf("the policy is not declared, and start is said to take it:\n%s", r.stderr)
+	}
+	if sent := string(requestsOf[*adminv1.PlanRolloutRequest](b.hub)[0].GetPolicy()); sent != `{"waves":[{"limit":1,"name":"canary"},{"maxConcurrent":"25%","name":"rest"}]}` {
+		t.Errorf("sent %s", sent)
+	}
+	b.fails(exitUsage, []string{"spec.waves[1].maxConcurrent"}, "rollout", "plan", "ks/app", "-f", b.write("zero.yaml", strings.Replace(policyYAML, "25%", "0", 1)))
+	b.fails(exitUsage, []string{"which is no RolloutPolicy"}, "rollout", "plan", "ks/app", "-f", b.write("app.yaml", gitApp[:strings.Index(gitApp, "status:")]))
+	b.fails(exitUsage, []string{"nowhere.yaml"}, "rollout", "plan", "ks/app", "-f", b.dir+"/nowhere.yaml")
+}
+
+func TestRolloutStartShowsThePlanAndBeginsThatOne(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	b.hub.rolled.plan = testPlan()
+	b.fails(exitUsage, []string{"this has to be confirmed", "ks/app goes to main@sha1:696f056d (sha256:9f3c1a2b) in 9 clusters, in 3 waves", "wave 2 eu: 5 clusters, 2 at a time", "try: -y"}, "rollout", "start", "ks/app")
+	if n := len(requestsOf[*adminv1.StartRolloutRequest](b.hub)); n > 0 {
+		t.Errorf("begun without a yes")
+	}
+	b.tty, b.stdin = true, "no\n"
+	b.fails(exitUsage, []string{"Type yes to go on: ", "not confirmed"}, "rollout", "start", "ks/app")
+	b.stdin = "yes\n"
+	want(t, "stdout", b.ok("rollout", "start", "ks/app").stdout, rolloutType+"/ro-9ccc started")
+	b.tty = false
+	b.ok("rollout", "start", "ks/app", "-y", "--revision", "v1", "--allow-bad", "--supersede", "--reason", "again", "--request-id", "one")
+	requests := requestsOf[*adminv1.StartRolloutRequest](b.hub)
+	first, second := requests[0], requests[1]
+	if first.GetExpectedPlanDigest() != planDigest || first.GetRequestId() == "" {
+		t.Errorf("sent %v", first)
+	}
+	if !second.GetAllowBad() || !second.GetSupersede() || second.GetTarget() != "v1" || second.GetRequestId() != "one" || second.GetApp().GetReason() != "again" {
+		t.Errorf("sent %v", second)
+	}
+	other := strings.Replace(planDigest, "41ab", "52bc", 1)
+	b.fails(exitPrecondition, []string{"the plan is " + planDigest + " now, not " + other}, "rollout", "start", "ks/app", "--expected-plan", other)
+	for _, none := range []string{"sha256:00", "sha256:" + strings.Repeat("0", 64)} { // which would mean any
+		b.fails(exitUsage, []string{"is not the digest of a plan"}, "rollout", "start", "ks/app", "--expected-plan", none)
+	}
+}
+
+func TestRevisionIsMeantByTheBeginningOfItsHash(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	b.hub.rolled.plan = testPlan()
+	b.hub.history = []*adminv1.HistoryEntry{{Revision: "main@sha1:696f056df216eea4"}, {Revision: "main@sha1:77aa01c4f216eea4"}, {Revision: "v2@sha1:77aa01c4f216eea4"}}
+	b.ok("rollout", "start", "ks/app", "-y", "--revision", "696f056d")
+	b.ok("rollout", "plan", "ks/app", "--revision", "eeee056d")
+	b.ok("rollout", "rollback", "ks/app", "-y", "--to", "v2@sha1:77aa01c4f216eea4")
+	b.fails(exitUsage, []string{"77aa01c4 begins several revisions of ks/app", "main@sha1:77aa01c4f216eea4\n", "v2@sha1:77aa01c4f216eea4\n"}, "rollout", "rollback", "ks/app", "-y", "--to", "77aa01c4")
+	plans := requestsOf[*adminv1.PlanRolloutRequest](b.hub)
+	if got := []string{
+		requestsOf[*adminv1.StartRolloutRequest](b.hub)[0].GetTarget(), plans[0].GetTarget(), plans[1].GetTarget(), requestsOf[*adminv1.RollbackRequest](b.hub)[0].GetTo(),
+	}; strings.Join(got, " ") != "main@sha1:696f056df216eea4 main@sha1:696f056df216eea4 eeee056d v2@sha1:77aa01c4f216eea4" {
+		t.Errorf("sent %v", got)
+	}
+}
+
+func TestRolloutStartWaitsWhereThatIsWanted(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	b.hub.rolled.plan = testPlan()
+	r := b.start("rollout", "start", "ks/app", "-y", "--wait")
+	r.stderr.says(t, "◎ ro-9ccc ks/app: Running")
+	b.hub.changeRollout(t, "ro-9ccc", succeed)
+	if code := r.wait(); code != 0 {
+		t.Errorf("exit %d: %s", code, r.stderr)
+	}
+	want(t, "stdout", r.stdout.String(), rolloutType+"/ro-9ccc succeeded")
+}
+
+func TestRolloutIsPausedAndResumed(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	b.hub.rolled.steered = func(request proto.Message, ro *adminv1.Rollout) {
+		if _, pause := request.(*adminv1.PauseRolloutRequest); pause {
+			ro.Phase, ro.Reason = phasePaused, "User"
+			return
+		}
+		ro.Phase = phaseRunning
+	}
+	r := b.ok("rollout", "pause", "ks/app", "--reason", "incident")
+	want(t, "stdout", r.stdout, rolloutType+"/ro-7k2f paused")
+	want(t, "stderr", r.stderr, "► ro-7k2f of ks/app is Paused; follow it: fleetctl rollout status ro-7k2f")
+	app := requestsOf[*adminv1.PauseRolloutRequest](b.hub)[0].GetApp()
+	if app.GetId() != "ro-7k2f" || app.GetReason() != "incident" || app.GetVersion() != 0 || app.GetName() != "app" {
+		t.Errorf("sent %v", app)
+	}
+	b.ok("rollout", "resume", "ro-7k2f", "--accept-coverage", "--retry-gate")
+	if q := requestsOf[*adminv1.ResumeRolloutRequest](b.hub)[0]; !q.GetAcceptCoverage() || !q.GetRetryGate() {
+		t.Errorf("sent %v", q)
+	}
+	b.fails(exitPrecondition, []string{"has changed"}, "rollout", "pause", "ks/app", "--expected-version", "3")
+}
+
+func TestGateThatIsMeantIsTheOneWaitedForOrNamed(t *testing.T) {
+	t.Parallel()
+	twoDue := func(ro *adminv1.Rollout) {
+		approvalDue(ro)
+		ro.Waves[1].After = append(ro.Waves[1].After, &adminv1.RolloutGate{Name: "second", Type: "Approval", Phase: "Running"})
+	}
+	ahead := func(ro *adminv1.Rollout) {
+		ro.Waves[2].After = []*adminv1.RolloutGate{{Name: "prod-go", Type: "Approval", Phase: "Waiting"}}
+	}
+	decided := func(ro *adminv1.Rollout) { ro.Waves[1].After[0].Phase = "Passed" }
+	for _, test := range []struct {
+		name   string
+		change func(*adminv1.Rollout)
+		args   string
+		code   exitCode
+		texts  []string
+		sent   string
+	}{
+		{"the one waited for", approvalDue, "-y", exitDone, nil, "eu/prod-go"},
+		{"named", approvalDue, "-y --wave eu --gate prod-go", exitDone, nil, "eu/prod-go"},
+		{"none is waited for", nil, "-y", exitPrecondition, []string{"ro-7k2f waits for no approval now", "--wave eu --gate prod-go: Approval, Waiting", "to decide ahead"}, ""},
+		{"ahead", nil, "-y --gate prod-go", exitDone, nil, "eu/prod-go"},
+		{"ambiguous ahead", ahead, "-y --gate prod-go", exitUsage, []string{"several gates", "--wave eu --gate prod-go", "--wave rest --gate prod-go"}, ""},
+		{"ahead, with its wave", ahead, "-y --gate prod-go --wave rest", exitDone, nil, "rest/prod-go"},
+		{"ambiguous", twoDue, "-y", exitUsage, []string{"several gates of ro-7k2f may be meant", "--wave eu --gate second"}, ""},
+		{"of two", twoDue, "-y --gate second", exitDone, nil, "eu/second"},
+		{"unknown", approvalDue, "-y --gate prod", exitNotFound, []string{"ro-7k2f has no such approval", "--gate prod-go"}, ""},
+		{"no approval", approvalDue, "-y --gate soak", exitNotFound, []string{"ro-7k2f has no such approval"}, ""},
+		{"decided", decided, "-y --gate prod-go", exitPrecondition, []string{"has been decided", "Passed"}, ""},
+		{"not confirmed", approvalDue, "", exitUsage, []string{"approve ro-7k2f of ks/app to main@sha1:696f056d (sha256:9f3c1a2b), Running in wave 2/3 eu, 2/9 clusters updated",
+			"gate prod-go, after wave eu: 0 of 1 approvals, of group:sre; next is wave rest with 3 clusters", "1 cluster failed so far", "try: -y"}, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			b := newRolling(t)
+			if test.change != nil {
+				b.hub.changeRollout(t, "ro-7k2f", test.change)
+			}
+			b.fails(test.code, test.texts, append([]string{"rollout", "approve", "ks/app", "--comment", "go"}, strings.Fields(test.args)...)...)
+			requests := requestsOf[*adminv1.DecideGateRequest](b.hub)
+			switch {
+			case test.sent == "" && len(requests) > 0:
+				t.Errorf("sent %v", requests)
+			case test.sent == "":
+			case len(requests) != 1:
+				t.Fatalf("sent %v", requests)
+			default:
+				if q := requests[0]; q.GetWave()+"/"+q.GetGate() != test.sent || !q.GetApprove() || q.GetPlanDigest() != planDigest || q.GetComment() != "go" {
+					t.Errorf("sent %v", q)
+				}
+			}
+		})
+	}
+}
+
+func TestRejectAndSkipGateSayWhatIsLeftToDo(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	b.hub.changeRollout(t, "ro-7k2f", approvalDue)
+	b.hub.rolled.steered = func(request proto.Message, ro *adminv1.Rollout) {
+		if _, decide := request.(*adminv1.DecideGateRequest); decide {
+			ro.Phase, ro.Reason, ro.Waves[1].After[0].Detail = phaseHalted, "ApprovalRejected", "rejected by user:admin"
+			return
+		}
+		ro.Waves[1].After[0].Phase = "Overridden"
+	}
+	r := b.ok("rollout", "reject", "ks/app", "-y")
+	want(t, "stdout", r.stdout, rolloutType+"/ro-7k2f rejected")
+	wantTexts(t, "stderr", r.stderr, "is halted", "gate prod-go of wave eu: rejected by user:admin")
+	r = b.ok("rollout", "skip-gate", "ro-7k2f", "-y", "--reason", "a mistake")
+	wantTexts(t, "stderr", r.stderr, "it goes on with: fleetctl rollout resume ro-7k2f")
+	if q := requestsOf[*adminv1.SkipGateRequest](b.hub)[0]; q.GetWave() != "eu" || q.GetGate() != "prod-go" || q.GetApp().GetReason() != "a mistake" {
+		t.Errorf("sent %v", q)
+	}
+}
+
+func TestClustersAreRetriedAndSkippedByNameOrAll(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	b.hub.changeRollout(t, "ro-7k2f", func(ro *adminv1.Rollout) { ro.Phase, ro.Reason = phaseHalted, "FailureBudget" })
+	r := b.ok("rollout", "retry-cluster", "ks/app", "eu-2", "eu-3")
+	want(t, "stdout", r.stdout, rolloutType+"/ro-7k2f tries again: eu-2, eu-3")
+	wantTexts(t, "stderr", r.stderr, "it goes on with: fleetctl rollout resume ro-7k2f")
+	b.ok("rollout", "retry-cluster", "ro-7k2f", "--all-failed")
+	b.fails(exitUsage, []string{"goes on without eu-3 and every cluster that is deferred: they stay at what they have", "try: -y"}, "rollout", "skip-cluster", "ks/app", "eu-3", "--all-deferred")
+	b.ok("rollout", "skip-cluster", "ks/app", "--all-failed", "--all-deferred", "--all-stale", "-y", "--reason", "are rebuilt")
+	retries, skips := requestsOf[*adminv1.RetryClustersRequest](b.hub), requestsOf[*adminv1.SkipClustersRequest](b.hub)
+	if len(retries) != 2 || strings.Join(retries[0].GetClusters(), " ") != "eu-2 eu-3" || !retries[1].GetAllFailed() {
+		t.Errorf("sent %v", retries)
+	}
+	if len(skips) != 1 || !skips[0].GetAllFailed() || !skips[0].GetAllDeferred() || !skips[0].GetAllStale() || skips[0].GetApp().GetReason() != "are rebuilt" {
+		t.Errorf("sent %v", skips)
+	}
+}
+
+func TestRollbackSaysWhatItDoesAndWaitsForClustersToBeBack(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	b.hub.rolled.steered = func(_ proto.Message, ro *adminv1.Rollout) { ro.Phase, ro.Reason = phaseRollingBack, "User" }
+	b.fails(exitUsage, []string{"ro-7k2f of ks/app, Running in wave 2/3 eu, 2/9 clusters updated, is taken back: clusters go to what each had before"}, "rollout", "rollback", "ks/app")
+	r := b.start("rollout", "rollback", "ks/app", "--scope", "failed", "-y", "--wait")
+	r.stderr.says(t, "◎ ro-7k2f ks/app: RollingBack")
+	b.hub.changeRollout(t, "ro-7k2f", rollBack)
+	if code := r.wait(); code != 0 { // that is what was wanted
+		t.Errorf("exit %d: %s", code, r.stderr)
+	}
+	want(t, "stdout", r.stdout.String(), rolloutType+"/ro-7k2f rolled back")
+	if q := requestsOf[*adminv1.RollbackRequest](b.hub)[0]; q.GetScope() != "Failed" || q.GetApp().GetId() != "ro-7k2f" {
+		t.Errorf("sent %v", q)
+	}
+}
+
+func TestRollbackOfARolloutThatIsOverBeginsAnotherUnlessOneIsUnderWay(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	b.fails(exitPrecondition, []string{"ro-6aaa is over, and ro-7k2f of ks/app is Running", "fleetctl rollout rollback ro-7k2f"}, "rollout", "rollback", "ro-6aaa", "-y")
+	b.hub.changeRollout(t, "ro-7k2f", succeed)
+	b.fails(exitUsage, []string{"a rollout begins that takes every cluster of ks/app to main@sha1:77aa01c4, in one wave and without gates"}, "rollout", "rollback", "ks/app", "--to", "main@sha1:77aa01c4")
+	b.ok("rollout", "rollback", "ks/app", "-y")
+	if q := requestsOf[*adminv1.RollbackRequest](b.hub); len(q) != 1 || q[0].GetApp().GetId() != "" {
+		t.Errorf("sent %v", q)
+	}
+}
+
+func TestCancelHasToBeConfirmed(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	b.hub.rolled.steered = func(_ proto.Message, ro *adminv1.Rollout) { ro.Phase = phaseCancelled }
+	b.fails(exitUsage, []string{"ro-7k2f of ks/app ends where it is, Running in wave 2/3 eu"}, "rollout", "cancel", "ks/app")
+	want(t, "stdout", b.ok("rollout", "cancel", "ks/app", "-y").stdout, rolloutType+"/ro-7k2f cancelled")
+}
+
+func TestFreezeIsToldWithWhoAndWhy(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t)
+	want(t, "stdout", b.ok("freeze", "--show").stdout, "nothing is frozen")
+	b.fails(exitUsage, []string{"--reason is required"}, "freeze")
+	b.fails(exitUsage, []string{"--show tells all that is frozen"}, "freeze", "--show", "prod-1")
+	b.fails(exitNotFound, []string{"Cluster/nope", "fleetctl get clusters"}, "freeze", "nope", "--reason", "x")
+	b.ok("freeze", "--reason", "year's end")
+	want(t, "stdout", b.ok("freeze", "prod-1", "--reason", "network").stdout, `
+FROZEN      SINCE   BY           REASON
+the fleet   0s      user:admin   year's end
+prod-1      0s      user:admin   network`)
+	want(t, "stdout", b.ok("unfreeze").stdout, "FROZEN   SINCE   BY           REASON\nprod-1   0s      user:admin   network")
+	if d := parseJSON(t, b.ok("freeze", "--show", "-o", "json").stdout); d["fleet"] != nil || len(d["clusters"].([]any)) != 1 {
+		t.Errorf("-o json gives %v", d)
+	}
+	want(t, "stdout", b.ok("unfreeze", "prod-1").stdout, "nothing is frozen")
+}
+
+func TestTargetsSayWhoGetsAnAppAndWhyOthersDoNot(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t)
+	b.hub.rolled.targets = &adminv1.ListTargetsResponse{
+		Targets: []*adminv1.Target{
+			{Cluster: "lab-1", Why: "its labels do not match", Connected: true},
+			{Cluster: "prod-1", Labels: map[string]string{"env": "prod"}, Targeted: true, Why: "its labels", Connected: true, Held: "annotation fleet.flotilla.dev/hold",
+				Apps: []*adminv1.TargetApp{{App: "Kustomization/apps/app", Release: "sha256:9f3c1a2b00001111", Wave: "canary", Variables: map[string]string{"A": "b"}, Patches: 2}}},
+		},
+		MissingClusters: []string{"prod-9"},
+	}
+	r := b.ok("targets", "ks/app")
+	want(t, "stdout", r.stdout, `
+CLUSTER   TARGETED   WHY                       WAVE     RELEASE           CONNECTED   HELD
+prod-1    True       its labels                canary   sha256:9f3c1a2b   True        annotation fleet.flotilla.dev/hold
+lab-1     False      its labels do not match   -        -                 True        -`)
+	want(t, "stderr", r.stderr, "⚠ cluster prod-9 is not registered\n► 1 of 2 clusters")
+	wantTexts(t, "wide", b.ok("targets", "ks/app", "-o", "wide").stdout, "LABELS     VARIABLES   PATCHES   VALUES", "env=prod   A=b         2         -")
+	file := b.write("placement.yaml", placementApp[:strings.Index(placementApp, "status:")])
+	b.ok("targets", "-f", file)
+	requests := requestsOf[*adminv1.ListTargetsRequest](b.hub)
+	if q := requests[0]; q.GetKind() != "Kustomization" || q.GetNamespace() != "apps" || q.GetName() != "app" {
+		t.Errorf("sent %v", q)
+	}
+	if q := requests[len(requests)-1]; !strings.Contains(string(q.GetPlacement()), `"matchLabels":{"env":"prod"}`) || q.GetName() != "" {
+		t.Errorf("sent %v", q)
+	}
+	b.fails(exitUsage, []string{"name an app or a placement"}, "targets")
+	b.fails(exitUsage, []string{"apps and placements are for clusters"}, "targets", "gitrepo/app")
+	b.fails(exitUsage, []string{"is not pl/other"}, "targets", "pl/other", "-f", file)
+}
+
+func TestInterruptAfterARolloutWasStartedSaysHowToFollowIt(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	b.hub.rolled.plan = testPlan()
+	r := b.start("rollout", "start", "ks/app", "-y", "--wait")
+	r.stderr.says(t, "◎ ro-9ccc")
+	r.interrupt()
+	if code := r.wait(); code != int(exitInterrupted) {
+		t.Errorf("exit %d", code)
+	}
+	wantTexts(t, "stderr", r.stderr.String(), "ro-9ccc goes on at the hub; follow it with: fleetctl rollout status ro-9ccc")
+	if strings.Contains(r.stderr.String(), "nothing was changed") {
+		t.Errorf("stderr:\n%s", r.stderr)
+	}
+}

@@ -1,0 +1,244 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"flotilla.dev/flotilla/pkg/fleet"
+	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
+)
+
+// rolloutWait is what a Rollout is waited for.
+type rolloutWait struct {
+	// goal is the phase that is success.
+	goal string
+	// through: what a person has to do is waited for, too.
+	through bool
+}
+
+func newRolloutWaitCommand(a *app) *cobra.Command {
+	o := rolloutWait{goal: phaseSucceeded}
+	var revision string
+	cmd := &cobra.Command{
+		Use:   "wait " + rolloutArgument,
+		Short: "Wait until a rollout has succeeded, or tell why it does not",
+		Long: "Wait until a rollout has succeeded: of an app the one under way, or else the newest. It looks first and returns at once\n" +
+			"when it has. It fails at once when nothing more comes of it (exit 7) and when a person has to act (exit 9, unless\n" +
+			"--through-pauses), and after --timeout (default never) it says which clusters are missing and why (exit 6).\n" +
+			"--timeout 0 looks once.\n\n" +
+			"After a push, --revision waits for the rollout of that revision, which may not have begun yet; where the app came to\n" +
+			"the revision without one, since its release stayed the same, that is success.",
+		Example: `  fleetctl rollout wait ks/podinfo --revision "$(git rev-parse HEAD)" --timeout 1h
+  fleetctl rollout wait ro-7k2f --through-pauses`,
+		Annotations: outputs("json", "yaml", "name"),
+		Args:        between(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := a.parseRollout(cmd, args)
+			if err != nil {
+				return err
+			}
+			if revision != "" && r.id != "" {
+				return usagef(cmd, "--revision is for an app: %s has one already", r.id)
+			}
+			return a.runRolloutWait(cmd.Context(), r, revision, o)
+		},
+		ValidArgsFunction: a.completeRollouts,
+	}
+	cmd.Flags().StringVar(&revision, "revision", "", "wait for the rollout of this revision: all of it, its hash, or the first 7 digits or more of that")
+	cmd.Flags().BoolVar(&o.through, "through-pauses", false, "wait on while the rollout is paused, or waits for an approval or to be started")
+	return cmd
+}
+
+func (a *app) runRolloutWait(ctx context.Context, r rolloutRef, revision string, o rolloutWait) error {
+	h, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	if revision == "" {
+		ro, err := a.rollout(ctx, h, "wait for", r)
+		if err != nil {
+			return err
+		}
+		return a.awaitRollout(ctx, h, ro, o)
+	}
+	ctx, cancel := a.waiting(ctx)
+	defer cancel()
+	ro, err := a.rolloutOf(ctx, h, r.app, revision)
+	if err != nil || ro == nil {
+		return err
+	}
+	return a.awaitRollout(ctx, h, ro, o)
+}
+
+// waiting bounds a wait: never, unless --timeout says so.
+func (a *app) waiting(ctx context.Context) (context.Context, context.CancelFunc) {
+	if a.looksOnce() {
+		return context.WithCancel(ctx)
+	}
+	return a.bounded(ctx, 0)
+}
+
+// rolloutOf waits for the Rollout of a revision to be there; nil: the App came to it without one.
+func (a *app) rolloutOf(ctx context.Context, h *hub, app ref, revision string) (*adminv1.Rollout, error) {
+	said := ""
+	for {
+		found, state, err := a.findRollout(ctx, h, app, revision)
+		switch {
+		case ctx.Err() != nil:
+		case err == nil && found != nil:
+			return found, nil
+		case err == nil && state == "":
+			return nil, a.printCame(app, revision)
+		case err != nil && status.Code(err) != codes.Unavailable:
+			return nil, a.planFailure("wait for a rollout of "+app.String(), app, err)
+		case a.looksOnce():
+			return nil, a.noRolloutYet(app, revision, state)
+		case err == nil && state != said:
+			a.say(symbolWait, "waiting for a rollout of %s to %s: %s", app, revision, state)
+			said = state
+		}
+		if ctx.Err() == nil {
+			_ = a.pause(ctx, statusPeriod) // the end of ctx is seen below
+		}
+		if err := ctx.Err(); isTimeout(err) {
+			return nil, a.noRolloutYet(app, revision, said)
+		} else if err != nil {
+			return nil, errors.Join(err, errReading)
+		}
+	}
+}
+
+func (a *app) noRolloutYet(app ref, revision, state string) error {
+	return &failure{code: exitTimeout, what: fmt.Sprintf("no rollout of %s to %s has begun", app, revision), why: state, next: "fleetctl describe " + app.command()}
+}
+
+// findRollout returns the newest Rollout of a revision. Without one, state says what the App is at; empty: at the revision.
+func (a *app) findRollout(ctx context.Context, h *hub, app ref, revision string) (found *adminv1.Rollout, state string, err error) {
+	o, err := h.get(ctx, app)
+	if err != nil {
+		return nil, "", err
+	}
+	rollouts, _, err := h.rolloutList(ctx, listOf(app), 1, func(ro *adminv1.Rollout) bool {
+		return atRevision(ro.GetRevision(), revision) || atRevision(ro.GetTarget(), revision)
+	})
+	switch {
+	case err != nil:
+		return nil, "", err
+	case len(rollouts) > 0:
+		return rollouts[0], "", nil
+	case atRevision(o.revision(), revision) && o.arrived() && o.condition("Ready").Status == string(fleet.True):
+		return nil, "", nil
+	}
+	return nil, "at " + orNothing(o.revision()) + ": " + readiness(o), nil
+}
+
+// listOf selects the Rollouts of an App.
+func listOf(app ref) *adminv1.ListRolloutsRequest {
+	return &adminv1.ListRolloutsRequest{Kind: app.kind.Name, Namespace: app.namespace, Name: app.name}
+}
+
+// printCame tells of an App that came to a revision without a Rollout.
+func (a *app) printCame(app ref, revision string) error {
+	a.say(symbolDone, "%s is at %s: its release is the one before, and no rollout was needed", app, revision)
+	if a.machine() {
+		_, err := a.emit(app.document())
+		return err
+	}
+	return a.printRefs([]ref{app}, "condition met")
+}
+
+// awaitRollout waits until a Rollout is where it should be.
+func (a *app) awaitRollout(ctx context.Context, h *hub, ro *adminv1.Rollout, o rolloutWait) error {
+	ctx, cancel := a.waiting(ctx)
+	defer cancel()
+	said := ""
+	look := func(now *adminv1.Rollout, _ []*adminv1.RolloutEvent) error {
+		if now != nil {
+			ro = now
+		}
+		_, end := settled(ro)
+		switch next := awaited(ro); {
+		case ro.GetPhase() == o.goal:
+			return errMet
+		case end:
+			return a.endOf(ctx, h, ro)
+		case next != "" && !o.through:
+			return &failure{code: exitPerson, what: fmt.Sprintf("%s of %s waits for a person", ro.GetId(), appOf(ro)), why: summary(ro), next: next}
+		case a.looksOnce():
+			return errNotYet
+		}
+		if key := summaryKey(ro); key != said {
+			said = key
+			a.say(symbolWait, "%s", summary(ro))
+		}
+		return nil
+	}
+	err := look(ro, nil)
+	if err == nil {
+		err = a.followRollout(ctx, h, ro, look)
+	}
+	switch {
+	case errors.Is(err, errMet):
+		return a.printRolloutMet(ro, o)
+	case errors.Is(err, errNotYet), isTimeout(err), status.Code(err) == codes.DeadlineExceeded:
+		return a.rolloutTooLate(h, ro)
+	case ctx.Err() != nil:
+		return a.leftRollout(ro, ctx.Err(), err)
+	}
+	return a.explain("wait for "+ro.GetId(), err)
+}
+
+// endOf is endRollout where succeeding may not be the goal.
+func (a *app) endOf(ctx context.Context, h *hub, ro *adminv1.Rollout) error {
+	if err := a.endRollout(ctx, h, ro); err != nil {
+		return err
+	}
+	return &failure{code: exitFailed, what: fmt.Sprintf("%s of %s %s", ro.GetId(), appOf(ro), phaseText(ro)), why: whyText(ro)}
+}
+
+func (a *app) printRolloutMet(ro *adminv1.Rollout, o rolloutWait) error {
+	if written, err := a.emit(newRolloutDocument(ro, nil)); written {
+		return err
+	}
+	line := rolloutType + "/" + ro.GetId()
+	if a.flags.output != "name" {
+		line += " " + strings.TrimPrefix(phaseText(ro), "was ")
+	}
+	_, err := fmt.Fprintln(a.stdout, line)
+	return err
+}
+
+// rolloutTooLate tells which clusters are missing, and why.
+func (a *app) rolloutTooLate(h *hub, ro *adminv1.Rollout) error {
+	f := &failure{code: exitTimeout, what: fmt.Sprintf("timed out after %s waiting for %s of %s", a.flags.timeout, ro.GetId(), appOf(ro)),
+		next: "fleetctl rollout status " + ro.GetId()}
+	if a.looksOnce() {
+		f.what = fmt.Sprintf("not yet: %s of %s %s", ro.GetId(), appOf(ro), phaseText(ro))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	lines := []string{summary(ro)}
+	clusters, more, _ := h.shownClusters(ctx, ro, false) // what cannot be told now is left out
+	for i, c := range clusters {
+		if i == maxMissing {
+			more = true
+			break
+		}
+		lines = append(lines, strings.TrimSuffix(c.GetCluster()+": "+c.GetPhase()+": "+clusterTrouble(c), ": "))
+	}
+	if more {
+		lines = append(lines, "and more clusters")
+	}
+	f.why = strings.Join(lines, "\n")
+	return f
+}
+
+func isTimeout(err error) bool { return errors.Is(err, context.DeadlineExceeded) }
