@@ -62,7 +62,7 @@ func benchmarkNames() []string {
 	for _, m := range benchmarks {
 		names = append(names, m.name)
 	}
-	return append(names, releasesName)
+	return append(names, releasesName, rolloutName)
 }
 
 // start returns when both sides have all their objects in the cluster. What it has started is the bench's to stop, with

@@ -7,11 +7,11 @@ import (
 
 func TestEveryWrongSettingIsReportedAtOnce(t *testing.T) {
 	t.Parallel()
-	_, err := parseSettings([]string{"-objects=10", "-foreign=-1", "-releases=0", "-rounds=0", "-commits=0", "-edits=0", "-rest=0s", "-kind=Pod", "-only=nothing", "-o=yaml"})
+	_, err := parseSettings([]string{"-objects=10", "-foreign=-1", "-releases=0", "-spokes=2", "-clusters=1", "-assignments=-1", "-rounds=0", "-commits=0", "-edits=0", "-rest=0s", "-kind=Pod", "-only=nothing", "-o=yaml"})
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, flag := range []string{"-foreign", "-releases", "-rounds", "-commits", "-edits", "-rest", "-kind", "-only", "-o"} {
+	for _, flag := range []string{"-foreign", "-releases", "-spokes", "-clusters", "-assignments", "-rounds", "-commits", "-edits", "-rest", "-kind", "-only", "-o"} {
 		if !strings.Contains(err.Error(), flag+" is ") {
 			t.Errorf("%q does not tell of %s", err, flag)
 		}
@@ -23,19 +23,21 @@ func TestEveryWrongSettingIsReportedAtOnce(t *testing.T) {
 
 func TestDefaultSettingsAreValid(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{nil, {"-objects=10"}} {
+	for _, args := range [][]string{nil, {"-objects=10"}, {"-spokes=3", "-clusters=3", "-assignments=6"}} {
 		if _, err := parseSettings(args); err != nil {
 			t.Errorf("%v: %v", args, err)
 		}
 	}
 }
 
-func TestABenchmarkIsOfReleasesOrOfObjects(t *testing.T) {
+func TestABenchmarkIsOfReleasesOrOfRolloutsOrOfObjects(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
-		"":                          "ConfigMap Deployment HelmRelease",
+		"":                          "ConfigMap Deployment HelmRelease Rollout",
 		"-kind=HelmRelease":         "HelmRelease",
 		"-only=releases":            "HelmRelease",
+		"-kind=Rollout":             "Rollout",
+		"-only=rollout":             "Rollout",
 		"-only=rest":                "ConfigMap Deployment",
 		"-kind=ConfigMap -only=all": "ConfigMap",
 	} {
@@ -53,7 +55,7 @@ func TestABenchmarkIsOfReleasesOrOfObjects(t *testing.T) {
 			t.Errorf("%q measures %s, want %s", args, got, want)
 		}
 	}
-	for _, args := range []string{"-kind=HelmRelease -only=rest", "-kind=ConfigMap -only=releases"} {
+	for _, args := range []string{"-kind=HelmRelease -only=rest", "-kind=ConfigMap -only=releases", "-kind=Rollout -only=releases", "-kind=Deployment -only=rollout"} {
 		if _, err := parseSettings(strings.Fields(args)); err == nil || !strings.Contains(err.Error(), "HelmRelease") {
 			t.Errorf("%q: error %v", args, err)
 		}

@@ -35,11 +35,14 @@ func (r report) print(w io.Writer, output string) error {
 
 func (r report) table() string {
 	var text strings.Builder
-	holds, legend := "an app of ", legend
-	if r.Kind == releaseKind {
-		holds, legend = "", releasesLegend
+	what, legend := fmt.Sprintf("one cluster with its spoke, an app of %d %ss, all intervals 1m", r.Objects, r.Kind), legend
+	switch r.Kind {
+	case releaseKind:
+		what, legend = fmt.Sprintf("one cluster with its spoke, %d %ss, all intervals 1m", r.Objects, r.Kind), releasesLegend
+	case rolloutKind:
+		what, legend = fmt.Sprintf("%d clusters without Kubernetes, each with a session", r.Objects), rolloutLegend
 	}
-	fmt.Fprintf(&text, "\nOne hub, one cluster with its spoke, %s%d %ss, all intervals 1m.\n", holds, r.Objects, r.Kind)
+	fmt.Fprintf(&text, "\nOne hub, %s.\n", what)
 	fmt.Fprintf(&text, "%d CPUs; load average %.1f before and %.1f after; %.0f s in all.\n\n", r.CPUs, r.LoadBefore, r.LoadAfter, r.Seconds)
 	rows := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(rows, "FIGURE\tVALUE\tMIN .. MAX\tN\tRATIO\tTARGET\tWHAT IT IS")
@@ -69,6 +72,12 @@ RATIO   the time, or the CPU's time, by the plain loop's: below 1, Flotilla take
 Unchanged releases are looked at as thoroughly as Flotilla ever does without being asked: every hour, or every interval where
 that is longer.
 TARGET  what the ratio is not to exceed.
+`
+
+const rolloutLegend = `
+VALUE   the median of N measurements, but where it says otherwise.
+TARGET  what the value is not to exceed.
+All of it shares this machine: the hub, Postgres, whose commits reach the disk, and the other end of each session.
 `
 
 // spread is empty for a single measurement.

@@ -51,6 +51,24 @@ func TestRunOfReleasesMeasuresEveryRow(t *testing.T) {
 	})
 }
 
+func TestRunOfRolloutsMeasuresEveryRow(t *testing.T) {
+	t.Parallel()
+	r, err := runRollouts(t.Context(), settings{spokes: 6, clusters: 30, assignments: 90, rounds: 1, bin: lab.TestBinaries(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, r, []string{
+		"calibration, CPU", "rollout over 6 spokes in 3 waves", "rollout over 6 spokes in 3 waves, first", "rollout over 6 spokes in 3 waves, steps",
+		"rollout over 6 spokes in 3 waves, commits a spoke", "step over 30 clusters, engine", "step over 30 clusters, on Postgres",
+		"step over 30 clusters, clusters moved", "step over 30 clusters, round trips", "list of 90 assignments, a page", "list of 90 assignments, a page, p99",
+	})
+	for _, f := range r.Figures {
+		if strings.HasSuffix(f.Name, ", round trips") && f.Max-f.Min > 5 {
+			t.Errorf("steps make from %v to %v round trips: what a step changes is not one batch", f.Min, f.Max)
+		}
+	}
+}
+
 func check(t *testing.T, r report, rows []string) {
 	t.Helper()
 	table := r.table()

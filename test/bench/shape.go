@@ -49,7 +49,7 @@ func shapeNames() []string {
 	for _, s := range shapes {
 		names = append(names, s.kind)
 	}
-	return append(names, releaseKind)
+	return append(names, releaseKind, rolloutKind)
 }
 
 // deployment is one as people have them, with no replicas.

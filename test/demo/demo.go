@@ -95,7 +95,7 @@ func (d *demo) prepare(ctx context.Context) error {
 	return nil
 }
 
-// declare applies the three objects that say what runs where.
+// declare applies the objects that say what runs where, and in which order.
 func (d *demo) declare(ctx context.Context) error {
 	file := filepath.Join(d.dir, "fleet.yaml")
 	if err := d.writeFleet(file); err != nil {
@@ -104,13 +104,17 @@ func (d *demo) declare(ctx context.Context) error {
 	if err := d.fleet.Fleetctl(ctx, "apply", "-f", file).Err(); err != nil {
 		return err
 	}
-	d.out.say("applied: GitRepository, Kustomization and Placement app in namespace %s", namespace)
+	d.out.say("applied: GitRepository, Kustomization and Placement app in namespace %s, and RolloutPolicy app: canary first, then prod", namespace)
 	return nil
 }
 
-// awaitClusters tells of each cluster when it runs the first commit.
+// awaitClusters tells of each cluster when it runs the first commit. A rollout that is halted says why: the clusters after
+// the canary would be waited for in vain.
 func (d *demo) awaitClusters(ctx context.Context) error {
 	waits, waiting := errgroup.WithContext(ctx)
+	waits.Go(func() error {
+		return d.fleet.Fleetctl(waiting, "rollout", "wait", "ks/app", "--revision", d.commit, "--timeout", becomeReady.String()).Err()
+	})
 	for _, m := range d.fleet.Members {
 		waits.Go(func() error {
 			waited := d.fleet.Fleetctl(waiting, "wait", "ks/app@"+m.Name(), "--for=revision="+d.commit, "--for=ready",

@@ -123,15 +123,18 @@ func fiveThingsCanBeDone(t *testing.T, d *running) {
 	if numbers := thing.FindAllString(printed, -1); !found || len(numbers) != 5 {
 		t.Fatalf("the demo prints %d things to try", len(numbers))
 	}
-	before := d.hubPID(t)
+	before, prod := d.hubPID(t), d.generation(t, "prod-1")
 	output, err := d.shell(t, "set +e\n"+strings.Join(command.FindAllString(printed, -1), "\n"))
 	if err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
-	for _, want := range []string{"Pulling|Pull", "no object would be left of 4", "3 ready"} {
+	for _, want := range []string{"Pulling|Pull", "was rolled back", "RolledBack", "no object would be left of 4", "3 ready"} {
 		if !regexp.MustCompile(want).MatchString(output) {
 			t.Errorf("nothing says %s:\n%s", want, output)
 		}
+	}
+	if now := d.generation(t, "prod-1"); now != prod {
+		t.Errorf("the Deployment in prod-1 is at generation %d and was at %d: the broken one came there", now, prod)
 	}
 	d.awaitHubAfter(t, before)
 	if output, err := d.shell(t, `source "$DIR/env"; fleetctl wait ks/app --for=ready`); err != nil {
@@ -251,6 +254,16 @@ func (r *running) client(t *testing.T, cluster string) kubernetes.Interface {
 		t.Fatal(err)
 	}
 	return client
+}
+
+// generation of the app's Deployment in a cluster grows with every change of it.
+func (r *running) generation(t *testing.T, cluster string) int64 {
+	t.Helper()
+	deployment, err := r.client(t, cluster).AppsV1().Deployments("hello").Get(t.Context(), "hello", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return deployment.Generation
 }
 
 // greeting is what the app's ConfigMap says in a cluster.

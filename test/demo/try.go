@@ -66,27 +66,35 @@ var try = template.Must(template.New("try").Parse(`{{if .Stays}}Five things to t
 
   fleetctl status
   fleetctl get clusters -o wide
+  fleetctl rollout status ks/app
   fleetctl describe ks/app@prod-1
 
-2. Push a commit; it is in all clusters when the last command returns:
+2. Push a commit: it goes to the canary first, and then to prod. It is everywhere when the last command returns:
 
   sed -i 's/Hello/Good morning/' {{.Demo}}/repo/base/configmap.yaml
   git -C {{.Demo}}/repo commit -qam 'Greet by daytime' && git -C {{.Demo}}/repo push -q
-  fleetctl reconcile ks/app --with-source --wait
+  fleetctl reconcile ks/app --with-source
+  fleetctl rollout wait ks/app --revision $(git -C {{.Demo}}/repo rev-parse HEAD)
 
-3. Break it: the new image cannot be pulled. After 30 seconds it shows as failed, with the reason. Then go back:
+3. Break it: the new image cannot be pulled. After 30 seconds the rollout is halted at the canary, with the reason, and the
+   canary taken back by itself; prod is never touched. Then revert the commit, too:
 
   sed -i 's/fail: none/fail: image/' {{.Demo}}/repo/base/deployment.yaml
   git -C {{.Demo}}/repo commit -qam 'Break it' && git -C {{.Demo}}/repo push -q
-  fleetctl reconcile ks/app --with-source --wait
+  fleetctl reconcile ks/app --with-source
+  fleetctl rollout wait ks/app --revision $(git -C {{.Demo}}/repo rev-parse HEAD)
+  fleetctl get ks/app@*
+  fleetctl rollout history ks/app
   git -C {{.Demo}}/repo revert --no-edit HEAD && git -C {{.Demo}}/repo push -q
   fleetctl reconcile ks/app --with-source --wait
 
-4. Empty the path in Git: nothing is deleted, because the prune guard holds what would empty an app. Then go back:
+4. Empty the path in Git: nothing is deleted, because the prune guard holds what would empty an app, and the rollout waits
+   for that at the canary. Then go back:
 
   echo 'resources: []' > {{.Demo}}/repo/overlays/demo/kustomization.yaml
   git -C {{.Demo}}/repo commit -qam 'Remove everything' && git -C {{.Demo}}/repo push -q
-  fleetctl reconcile ks/app --with-source --wait
+  fleetctl reconcile ks/app --with-source
+  fleetctl wait ks/app@canary-1 --for=condition=PruneHeld
   fleetctl prune show ks/app
   git -C {{.Demo}}/repo revert --no-edit HEAD && git -C {{.Demo}}/repo push -q
   fleetctl reconcile ks/app --with-source --wait

@@ -198,8 +198,8 @@ func TestSecondPlacementAndUnsupportedFieldsAreRefusedByName(t *testing.T) {
 	}{
 		{`{"apiVersion":"fleet.flotilla.dev/v1alpha1","kind":"Placement","metadata":{"name":"second","namespace":"NS"},"spec":{"apps":[{"kind":"Kustomization","name":"app"}],"clusters":{"names":["prod-1"]}}}`,
 			8, []string{"Placement/NS/second", "Kustomization/app", "Placement/NS/app"}},
-		{`{"apiVersion":"fleet.flotilla.dev/v1alpha1","kind":"Placement","metadata":{"name":"p","namespace":"NS"},"spec":{"apps":[{"kind":"Kustomization","name":"x"}],"clusters":{"names":["prod-1"]},"rolloutPolicyRef":{"name":"x"}}}`,
-			2, []string{"Placement/NS/p", "spec.rolloutPolicyRef: not supported yet"}},
+		{`{"apiVersion":"fleet.flotilla.dev/v1alpha1","kind":"Placement","metadata":{"name":"p","namespace":"NS"},"spec":{"apps":[{"kind":"Kustomization","name":"x"}],"clusters":{"names":["prod-1"]},"pace":{"name":"x"}}}`,
+			2, []string{"Placement/NS/p", "spec.pace: not supported yet"}},
 		{`{"apiVersion":"helm.toolkit.fluxcd.io/v1","kind":"HelmRelease","metadata":{"name":"x","namespace":"NS"},"spec":{}}`,
 			2, []string{"HelmRelease x: kind HelmRelease of helm.toolkit.fluxcd.io/v1 is not supported yet"}},
 	} {

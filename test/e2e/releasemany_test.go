@@ -4,19 +4,20 @@ import (
 	"fmt"
 	"strings"
 
+	"flotilla.dev/flotilla/test/crowd"
 	"flotilla.dev/flotilla/test/lab"
 )
 
 // onMany has a release on every cluster and every guest: the chart is fetched and packaged once, and comes to each of them
 // once, whatever its values become. The chart is the one of this test alone.
-func (a *app) onMany(server *lab.HelmRepo, guests []*guest) {
+func (a *app) onMany(server *lab.HelmRepo, guests []*crowd.Guest) {
 	a.t.Helper()
 	names := []string{}
 	for _, m := range a.fleet.Members {
 		names = append(names, m.Name())
 	}
 	for _, g := range guests {
-		names = append(names, g.name)
+		names = append(names, g.Name)
 	}
 	hub, all := a.fleet.Hub, float64(len(names))
 	downloads := func() int {
@@ -59,11 +60,11 @@ func (a *app) onMany(server *lab.HelmRepo, guests []*guest) {
 }
 
 // came is how many bytes of packs came to a cluster, of which each guest knows that none came twice.
-func (a *app) came(name string, guests []*guest) float64 {
+func (a *app) came(name string, guests []*crowd.Guest) float64 {
 	a.t.Helper()
 	for _, g := range guests {
-		if g.name == name {
-			n, err := g.fetched()
+		if g.Name == name {
+			n, err := g.Fetched()
 			if err != nil {
 				a.t.Error(err)
 			}

@@ -30,6 +30,8 @@ type FleetConfig struct {
 	// PrivatePostgres leaves the database to the hub, which then starts its own. Otherwise the fleet has a Postgres that
 	// can be killed and restored apart from the hub.
 	PrivatePostgres bool
+	// Fsync has the fleet's Postgres survive the machine, for benchmarks that must pay for it.
+	Fsync bool
 	// Audit has the API servers keep the log that Cluster.Requests reads.
 	Audit bool
 	// HubArgs and SpokeArgs are added to the command lines.

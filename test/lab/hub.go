@@ -25,10 +25,10 @@ func (f *Fleet) startHub(ctx context.Context) error {
 	env := []string{}
 	if !f.config.PrivatePostgres {
 		var err error
-		if f.Postgres, err = StartPostgres(ctx, PostgresConfig{Dir: f.file("postgres")}); err != nil {
+		if f.Postgres, err = StartPostgres(ctx, PostgresConfig{Dir: f.file("postgres"), Fsync: f.config.Fsync}); err != nil {
 			return err
 		}
-		url, err := f.Postgres.CreateDatabase(ctx, "flotilla")
+		url, err := f.Postgres.CreateDatabase(ctx, hubDatabase)
 		if err != nil {
 			return err
 		}
@@ -134,6 +134,16 @@ func (f *Fleet) AdminAccess() (address, caPin, token string, err error) {
 	content, err := os.ReadFile(f.adminTokenFile())
 	return f.hub.admin, ready.CAPin, strings.TrimSpace(string(content)), err
 }
+
+// hubDatabase is the database of the hub in the fleet's Postgres.
+const hubDatabase = "flotilla"
+
+// DatabaseURL names the hub's database, and KeyFile holds its key. They are for what no API tells; a fleet with
+// PrivatePostgres has none to show.
+func (f *Fleet) DatabaseURL() string { return f.Postgres.server.URL(hubDatabase) }
+
+// KeyFile is the file with the hub's key.
+func (f *Fleet) KeyFile() string { return f.file("hub/hub.key") }
 
 // SpokeAddress is where the hub takes spokes.
 func (f *Fleet) SpokeAddress() string { return f.hub.spoke }
