@@ -130,6 +130,8 @@ func (t *turn) begin(next *Rollout, from *Rollout) {
 		t.inherit(next, old)
 		old.SupersededBy = next.ID
 		next.CausedBy = old.ID
+		clear(t.requests) // what it would have tried again in this step is given something else, or stays
+		t.dispatched = nil
 		t.phase(Superseded, ReasonNewerCandidate, "by "+next.ID)
 	}
 	if t.ro != nil {
