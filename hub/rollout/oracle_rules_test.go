@@ -263,7 +263,9 @@ func (o *oracle) budgets(before rollout.State, step rollout.Step, rows map[strin
 		if m.fate == "Failed" {
 			failed[m.wave]++
 		}
-		if m.fate == "Pending" && m.wave <= r.wave {
+		// One that did not serve before is not to be updated where the policy says Block: it waits for itself, not for room.
+		held := r.policy.Cluster.PreexistingUnhealthy == fleet.UnhealthyBlock && !m.moved && row.Assignment != nil && (said == nil || !said.Available)
+		if m.fate == "Pending" && m.wave <= r.wave && !held {
 			waiting++
 		}
 		if m.moved && m.served && m.fate != "Removed" && m.fate != "Skipped" && m.fate != "RolledBack" && (fly || said == nil || !said.Available) {
