@@ -87,3 +87,24 @@ func TestAWordAgainstAGateThatHasPassedIsRefused(t *testing.T) {
 		t.Error("it is taken, and does nothing")
 	}
 }
+
+func TestAClusterThatIsCutOffWhileItVerifiesIsNotThere(t *testing.T) {
+	t.Parallel()
+	policy := canaryThenRest()
+	policy.Cluster.MinReady = fleet.Lasting(2 * time.Minute)
+	policy.Cluster.UnreachableTimeout = fleet.Lasting(5 * time.Minute)
+	w, _ := settled(t, 2, policy)
+	two := w.push("two", nil)
+	w.until(t, "c0 is converged", func() bool { return w.state.Active != nil && w.member("c0").Phase == rollout.MemberVerifying })
+	w.cluster("c0").Connected = false
+	w.until(t, "it is lost", func() bool { return w.member("c0").Phase == rollout.MemberFailed })
+	if m := w.member("c0"); m.Failure != rollout.FailureLost || w.heardOf("ClusterSucceeded", "c0") && w.state.Rows["id-c1"].Release == two {
+		t.Fatalf("%+v", m)
+	}
+	w.run(20, func() bool { return false })
+	if m := w.member("c0"); m.Phase != rollout.MemberFailed {
+		t.Fatalf("what it said before it was lost counts: %+v", m)
+	}
+	w.cluster("c0").Connected = true
+	w.until(t, "it is there after all", func() bool { return w.state.Active == nil || w.member("c0").Phase == rollout.MemberSucceeded })
+}

@@ -24,6 +24,22 @@ func (t *turn) unavailable(m *Member) bool {
 	return m.inFlight() || r == nil || !r.Available
 }
 
+// out reports whether the cluster is unavailable by what this Rollout has given it, or is being changed: not by what a Rollout
+// before has left behind.
+func (t *turn) out(m *Member) bool {
+	return t.unavailable(m) && (m.inFlight() || t.Rows[m.Cluster].Release == t.ro.Target)
+}
+
+// outs counts the clusters that are out.
+func (t *turn) outs() (n int) {
+	for i := range t.ro.Members {
+		if t.out(&t.ro.Members[i]) {
+			n++
+		}
+	}
+	return n
+}
+
 // current is the report of what the cluster is to run now, whatever that is.
 func (t *turn) current(m *Member) *Report {
 	row := t.Rows[m.Cluster]

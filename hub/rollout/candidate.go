@@ -138,7 +138,6 @@ func (t *turn) begin(next *Rollout, from *Rollout) {
 		t.others = append(t.others, t.ro)
 	}
 	t.under(next)
-	t.track.Kept = fleet.Digest{}
 	if newest := t.App.Release; newest != nil && newest.Digest() == next.Target {
 		t.track.Handled = next.Target
 	}
@@ -200,15 +199,18 @@ func (t *turn) unqueue() (queued *Rollout) {
 
 // dropQueued ends what is queued: something newer is there, or it is not wanted any more.
 func (t *turn) dropQueued(by string) {
-	if t.Queued == nil {
-		return
+	if t.Queued != nil {
+		t.dequeued(Superseded, ReasonNewerCandidate, by, "it did not begin")
 	}
+}
+
+// dequeued ends what is queued.
+func (t *turn) dequeued(phase Phase, reason Reason, by, message string) {
 	next := *t.Queued
-	next.Phase, next.Reason, next.SupersededBy, next.Finished = Superseded, ReasonNewerCandidate, by, t.Now
-	next.Message = "it did not begin"
+	next.Phase, next.Reason, next.Message, next.SupersededBy, next.Finished = phase, reason, message, by, t.Now
 	t.Queued = nil
 	t.others = append(t.others, &next)
-	t.tell(Event{Rollout: next.ID, Type: string(Superseded), Message: next.Message})
+	t.tell(Event{Rollout: next.ID, Type: string(phase), Reason: string(reason), Message: message})
 }
 
 func clusterNames(clusters []Cluster) string {

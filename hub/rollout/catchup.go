@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -69,13 +70,13 @@ func (t *turn) catchUpOne(c *Cluster, open bool, included func(Cluster) bool) bo
 	has := row.Assignment != nil && row.Assignment.State == fleet.Active
 	stable, known := t.Releases[t.track.Stable]
 	switch {
-	case has && (row.Release == t.track.Stable || row.Release == t.track.Kept || !known):
+	case has && (row.Release == t.track.Stable || slices.Contains(t.track.Kept, row.Release) || !known):
 		if !open || !t.bindingMoved(c, row) {
 			return false
 		}
 		t.rebind[c.ID] = true
 		t.track.catchUp(c.ID, CatchUp{From: row.Release, To: row.Release})
-	case !known, t.lacks(*c) != "", !included(*c), has && !open:
+	case !known, t.App.Release != nil && t.App.Release.Digest() == t.track.Stable && t.lacks(*c) != "", !included(*c), has && !open:
 		return false
 	default:
 		t.want[c.ID] = stable
@@ -87,6 +88,9 @@ func (t *turn) catchUpOne(c *Cluster, open bool, included func(Cluster) bool) bo
 		t.tell(Event{Rollout: t.track.foundBy(t.track.Stable), Type: "CatchUp", Cluster: c.Name, Message: t.track.Stable.String()})
 	}
 	t.dispatched = append(t.dispatched, c.ID)
+	u := t.track.CatchingUp[c.ID]
+	u.Deadline.run(t.Now, true)
+	t.track.CatchingUp[c.ID] = u
 	t.due(t.Now.Add(t.Policy.Cluster.ProgressDeadline.OrZero()))
 	return true
 }
@@ -129,15 +133,16 @@ func (t *turn) over(c *Cluster, u *CatchUp, placed bool, deadline time.Duration)
 		return true
 	case u.Failed && u.From == u.To:
 		return t.bindingMoved(c, row)
-	case u.Failed:
-		return u.To != t.track.Stable
 	}
 	var heard *Report
-	if r := row.Report; r != nil && r.Release == u.To && r.Generation >= max(u.Generation, row.Assignment.Pin) {
+	if r := row.Report; r != nil && r.Release == u.To && row.Release == u.To && r.Generation >= max(u.Generation, row.Assignment.Pin) {
 		heard = r
 	}
-	if heard != nil && heard.Converged {
+	switch {
+	case heard != nil && heard.Converged:
 		return true
+	case u.Failed:
+		return u.To != t.track.Stable
 	}
 	u.Deadline.run(t.Now, t.works(c, heard))
 	if t.spent(u.Deadline, deadline) || heard != nil && heard.Terminal {
@@ -153,7 +158,11 @@ func (t *turn) fallBack(c *Cluster, u *CatchUp, heard *Report) {
 		u.Message = heard.Message
 	}
 	u.Deadline.run(t.Now, false)
-	if before, known := t.Releases[u.From]; known && u.From != u.To {
+	switch before, known := t.Releases[u.From]; {
+	case !known, u.From == u.To:
+	case t.App.NoRollback:
+		u.Message += "; it is not taken back: the App's annotation " + NoRollbackAnnotation + " says so"
+	default:
 		t.want[c.ID] = before
 	}
 	t.tell(Event{Rollout: t.track.foundBy(u.To), Type: "CatchUpFailed", Cluster: c.Name, Message: u.Message})

@@ -42,6 +42,16 @@ func (t *turn) by(actor string) {
 	}
 }
 
+// byOf says who had the last event of a type happen.
+func (t *turn) byOf(event, actor string) {
+	for i := range slices.Backward(t.events) {
+		if t.events[i].Type == event {
+			t.events[i].Actor = actor
+			return
+		}
+	}
+}
+
 // forget drops what is known of a Release.
 func (k *Track) forget(release fleet.Digest) {
 	k.Verdicts = slices.DeleteFunc(k.Verdicts, func(v Verdict) bool { return v.Release == release })

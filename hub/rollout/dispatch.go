@@ -59,26 +59,35 @@ func (t *turn) ready() (ready []*Member, hindered string) {
 	return ready, hindered
 }
 
-// send updates those that the budgets have room for, and returns how many are left.
+// send updates those that the budgets have room for, and returns how many are left. What only a Rollout before has left
+// unavailable uses the room up, but where none of that can be mended now, one at a time goes all the same: the way to it leads
+// through those that come before.
 func (t *turn) send(ready []*Member, w *Wave, n Totals) (after Totals, left int) {
+	out := t.outs()
+	for _, m := range ready {
+		if t.unavailable(m) && !t.out(m) {
+			out++
+		}
+	}
 	for _, m := range ready {
 		if t.arrived(m) {
 			t.succeed(m)
 			continue
 		}
 		// One that is counted already takes no more room: it can be tried again, or be given what mends it.
-		inFlight, unavailable := n.InFlight, n.Unavailable
+		inFlight, counts := n.InFlight, t.wouldCount(m) && !t.unavailable(m)
 		if !m.inFlight() {
 			inFlight++
 		}
-		if t.wouldCount(m) && !t.unavailable(m) {
-			unavailable++
-		}
-		if inFlight > w.MaxConcurrent || unavailable > t.ro.MaxUnavailable {
+		if inFlight > w.MaxConcurrent || counts && n.Unavailable >= t.ro.MaxUnavailable && out > 0 {
 			left++
 			continue
 		}
-		n.InFlight, n.Unavailable = inFlight, unavailable
+		n.InFlight = inFlight
+		if counts {
+			n.Unavailable++
+			out++
+		}
 		t.update(m)
 	}
 	return n, left

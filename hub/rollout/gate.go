@@ -19,6 +19,8 @@ type Gate struct {
 	Elapsed Clock `json:"elapsed,omitzero"`
 	// Decisions of people, in their order. None is ever changed.
 	Decisions []Decision `json:"decisions,omitempty"`
+	// Asked counts the questions, of all who ask.
+	Asked int `json:"asked,omitempty"`
 	// Probes are those who ask: the hub, or each cluster. Measurements are the last of their results.
 	Probes       []Probe       `json:"probes,omitempty"`
 	Measurements []Measurement `json:"measurements,omitempty"`

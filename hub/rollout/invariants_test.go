@@ -3,6 +3,7 @@ package rollout
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -67,13 +68,28 @@ func (i *inspection) forward() (sent []*Member) {
 	return sent
 }
 
+// took reports whether a member that was given the target was available until then, as far as Rollouts are the cause.
+func (i *inspection) took(m *Member) bool {
+	old := i.s.Active
+	if old == nil {
+		return true
+	}
+	at := slices.IndexFunc(old.Members, func(was Member) bool { return was.Cluster == m.Cluster })
+	if at < 0 || !old.Members[at].Moved || !old.Members[at].BaseAvailable {
+		return true
+	}
+	row := i.t.Rows[m.Cluster]
+	r := row.heard(&old.Members[at], row.Release)
+	return r != nil && r.Available && !old.Members[at].inFlight() && !old.Members[at].Inherited
+}
+
 func (i *inspection) budgets(sent []*Member) {
 	t, ro := i.t, i.t.ro
 	if len(sent) == 0 {
 		return
 	}
 	n := t.all()
-	if n.Unavailable > ro.MaxUnavailable {
+	if n.Unavailable > ro.MaxUnavailable && t.outs() > 1 && slices.ContainsFunc(sent, i.took) {
 		i.refute("I1", "%s: %d clusters are unavailable, %d may be", ro.ID, n.Unavailable, ro.MaxUnavailable)
 	}
 	if w := ro.Waves[min(ro.Wave, len(ro.Waves)-1)]; n.InFlight > w.MaxConcurrent {

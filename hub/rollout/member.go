@@ -152,7 +152,7 @@ func (t *turn) observeMember(m *Member, cluster *Cluster, target fleet.Digest) {
 	case MemberSucceeded:
 		t.observeSuccess(m, t.heard(m, target))
 	case MemberFailed:
-		t.observeFailure(m, t.heard(m, target))
+		t.observeFailure(m, cluster, t.heard(m, target))
 	case MemberDeferred:
 		t.observeDeferred(m, cluster, t.heard(m, target))
 	}
@@ -206,7 +206,7 @@ func (t *turn) observeUpdate(m *Member, cluster *Cluster, r *Report) {
 		m.Healthy, m.Unhealthy = noTime, noTime
 		t.move(m, MemberDeferred, DeferredHeld, r.Message)
 		return
-	case r != nil && r.Converged:
+	case r != nil && r.Converged && (cluster.Connected || policy.MinReady.OrZero() == 0):
 		since(&m.Healthy, t.Now)
 		m.Unhealthy = time.Time{}
 		if !t.after(m.Healthy, policy.MinReady.OrZero()) {
@@ -219,7 +219,7 @@ func (t *turn) observeUpdate(m *Member, cluster *Cluster, r *Report) {
 		t.refused(m, r)
 		return
 	}
-	m.Healthy = time.Time{}
+	m.Healthy = time.Time{} // out of reach, it is not known to be ready
 	if r == nil || !r.Failed {
 		m.Unhealthy = time.Time{}
 	} else {
@@ -285,11 +285,17 @@ func (t *turn) observeSuccess(m *Member, r *Report) {
 	}
 }
 
-// observeFailure takes back a failure that was none: the cluster is converged after all.
-func (t *turn) observeFailure(m *Member, r *Report) {
+// observeFailure takes back a failure that was none: the cluster is converged after all. What a lost one said before it
+// was lost is not after all.
+func (t *turn) observeFailure(m *Member, cluster *Cluster, r *Report) {
+	if r == nil || !r.Converged {
+		return
+	}
 	switch m.Failure {
-	case FailureDeadline, FailureLost, FailureUnhealthy, FailureRegression:
-		if r != nil && r.Converged {
+	case FailureDeadline, FailureUnhealthy, FailureRegression:
+		t.succeed(m)
+	case FailureLost:
+		if cluster.Connected {
 			t.succeed(m)
 		}
 	}

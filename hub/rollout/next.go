@@ -63,7 +63,12 @@ func (t *turn) rows() Step {
 	for _, cluster := range s.Clusters {
 		row, exists := s.Rows[cluster.ID]
 		if at, asked := t.requests[cluster.ID]; asked {
-			row.RequestedAt = at
+			// What somebody wanted beside an earlier request, such as force, has been done once.
+			if row.asksAnew() {
+				delete(t.requests, cluster.ID) // somebody's own is not handed on yet, and has the spoke try again as well
+			} else {
+				row.RequestedAt, row.Force, row.Reset = at, false, false
+			}
 		}
 		if row.Assignment == nil && !t.places(cluster) && row.Ending == nil || t.untouched(cluster, row) {
 			continue
@@ -113,6 +118,11 @@ func (s State) asked(c *fleet.Controls, row Row) {
 			c.Helm.ResetAt = row.RequestedAt
 		}
 	}
+}
+
+// asksAnew reports whether the row has a request that the Assignment does not carry yet.
+func (r Row) asksAnew() bool {
+	return r.RequestedAt != "" && r.Assignment != nil && later(r.Assignment.Controls.RequestedAt, r.RequestedAt) != r.Assignment.Controls.RequestedAt
 }
 
 // staysActive reports whether the row is Active once put, if any, is written.

@@ -329,7 +329,8 @@ func (o *oracle) count(before rollout.State, dt time.Duration) {
 			}
 			continue
 		}
-		mark(&m.converged, before.Now, said.Converged)
+		_, away := o.away[m.id]
+		mark(&m.converged, before.Now, said.Converged && !away)
 		mark(&m.ill, before.Now, said.Failed)
 		if m.fate == "Succeeded" {
 			mark(&m.down, before.Now, !said.Available)

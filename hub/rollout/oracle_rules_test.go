@@ -144,7 +144,7 @@ func (o *oracle) known(before rollout.State, step rollout.Step) {
 			if r.scope = string(ro.Scope); r.phase != string(ro.Phase) {
 				o.refute("%s is %s, its events say %s", ro.ID, ro.Phase, r.phase)
 			}
-		} else if ro.Phase != rollout.Queued && ro.Phase != rollout.Superseded {
+		} else if dropped := ro.Phase == rollout.Cancelled && before.Queued != nil && before.Queued.ID == ro.ID; ro.Phase != rollout.Queued && ro.Phase != rollout.Superseded && !dropped {
 			o.refute("%s is %s and did not begin", ro.ID, ro.Phase)
 		}
 	}
@@ -251,7 +251,7 @@ func (o *oracle) paced(before rollout.State, step rollout.Step, rows map[string]
 // budgets checks what may not be more than so many at a time.
 func (o *oracle) budgets(before rollout.State, step rollout.Step, rows map[string]rollout.Row) {
 	r := o.now
-	inFlight, unavailable, forward, waiting := 0, 0, false, 0
+	inFlight, unavailable, out, forward, more, waiting := 0, 0, 0, false, false, 0
 	failed := make([]int, len(r.waves))
 	for _, m := range r.order {
 		row := rows[m.id]
@@ -264,12 +264,15 @@ func (o *oracle) budgets(before rollout.State, step rollout.Step, rows map[strin
 			failed[m.wave]++
 		}
 		// One that did not serve before is not to be updated where the policy says Block: it waits for itself, not for room.
-		held := r.policy.Cluster.PreexistingUnhealthy == fleet.UnhealthyBlock && !m.moved && row.Assignment != nil && (said == nil || !said.Available)
+		held := r.policy.Cluster.PreexistingUnhealthy == fleet.UnhealthyBlock && !m.moved && !servesNow(row) && !o.spoilt(row)
 		if m.fate == "Pending" && m.wave <= r.wave && !held {
 			waiting++
 		}
 		if m.moved && m.served && m.fate != "Removed" && m.fate != "Skipped" && m.fate != "RolledBack" && (fly || said == nil || !said.Available) {
 			unavailable++
+			if m.mine || fly {
+				out++
+			}
 		}
 		if m.awayAll && (m.moved || m.fate == "Failed" || m.fate == "Succeeded") {
 			o.refute("%s: cluster %s was away all the time and is %s (I11)", r.id, m.name, m.fate)
@@ -278,7 +281,7 @@ func (o *oracle) budgets(before rollout.State, step rollout.Step, rows map[strin
 	o.maxU = max(o.maxU, unavailable)
 	for _, e := range step.Events {
 		if m := r.members[o.names[e.Cluster]]; e.Rollout == r.id && e.Type == "ClusterDispatched" && m.fate == "Dispatched" && m.tries == 1 {
-			forward = true
+			forward, more = true, more || !m.free
 		}
 	}
 	breach := false
@@ -288,7 +291,7 @@ func (o *oracle) budgets(before rollout.State, step rollout.Step, rows map[strin
 	if breach && (r.phase == "Running" || r.phase == "Paused") {
 		o.refute("%s: it is %s with failures %v (I5)", r.id, r.phase, failed)
 	}
-	wedged := inFlight == 0 && r.maxU-unavailable < 1 && waiting > 0 && r.phase == "Running" && r.wave < len(r.waves) && r.waves[r.wave].phase == "Updating" && o.opens(before)
+	wedged := inFlight == 0 && r.maxU-unavailable < 1 && out > 0 && waiting > 0 && r.phase == "Running" && r.wave < len(r.waves) && r.waves[r.wave].phase == "Updating" && o.opens(before)
 	mark(&r.blocked, before.Now, wedged)
 	if wedged && before.Now.Sub(r.blocked) > r.policy.Cluster.RegressionWindow.OrZero()+time.Minute {
 		o.refute("%s: nothing moves for %s, and it goes on waiting (availability)", r.id, before.Now.Sub(r.blocked))
@@ -296,7 +299,7 @@ func (o *oracle) budgets(before rollout.State, step rollout.Step, rows map[strin
 	if !forward {
 		return
 	}
-	if unavailable > r.maxU {
+	if more && unavailable > r.maxU && out > 1 {
 		o.refute("%s: %d clusters are unavailable, %d may be (I1)", r.id, unavailable, r.maxU)
 	}
 	if w := r.waves[min(r.wave, len(r.waves)-1)]; inFlight > w.maxConcurrent {
@@ -334,7 +337,7 @@ func (o *oracle) overdue(before rollout.State, rows map[string]rollout.Row) {
 			o.refute("%s: cluster %s is %s after %s (deadline)", r.id, m.name, m.fate, m.spent)
 		case m.fate == "Succeeded" && !m.down.IsZero() && before.Now.Sub(m.down) >= p.RegressionWindow.OrZero():
 			o.refute("%s: cluster %s does not serve for %s, and is said to have succeeded (regression)", r.id, m.name, before.Now.Sub(m.down))
-		case m.fate == "Failed" && said != nil && said.Converged && (m.why == "Deadline" || m.why == "Lost" || m.why == "Unhealthy" || m.why == "Regression"):
+		case m.fate == "Failed" && said != nil && said.Converged && (m.why == "Deadline" || m.why == "Lost" && c.Connected || m.why == "Unhealthy" || m.why == "Regression"):
 			o.refute("%s: cluster %s is there after all, and is said to have failed by %s (late success)", r.id, m.name, m.why)
 		case m.fate == "Deferred" && m.why == "Offline" && c.Connected && c.Held == "" && (m.moved || servesNow(rows[m.id])):
 			o.refute("%s: cluster %s is back, and is left out (deferred)", r.id, m.name)

@@ -78,6 +78,8 @@ type memberLedger struct {
 	fate, why string
 	// moved: it has got something, by this Rollout (mine) or one before; inherited: that is not done. It served before.
 	moved, mine, inherited, served bool
+	// free: it was unavailable already when it was updated.
+	free bool
 	// generation from which on reports count, and how often it was tried since it got its turn.
 	generation uint64
 	tries      int
@@ -223,12 +225,12 @@ func (o *oracle) fate(before rollout.State, step rollout.Step, rows map[string]r
 		if flying(was) && r.policy.Cluster.Retries < m.tries {
 			o.refute("%s: cluster %s is tried the %d. time (retries)", r.id, m.name, m.tries+1)
 		}
-		if !m.moved {
-			m.served = servesNow(row) || o.spoilt(row)
-		}
+		served := m.served
+		m.served = m.served || servesNow(row) || !m.moved && o.spoilt(row)
 		if !flying(was) {
 			o.forward(before, r, m)
 			m.spent, m.tries = 0, 0
+			m.free = m.inherited || m.moved && served && !servesNow(row)
 		}
 		m.tries++
 		m.moved, m.mine, m.inherited = true, true, false

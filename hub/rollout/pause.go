@@ -99,7 +99,7 @@ func (t *turn) cured(w *Wave, policy fleet.Wave) error {
 			n++
 		}
 	}
-	if t.ro.Reason == ReasonAvailabilityBudget && n >= t.ro.MaxUnavailable {
+	if t.ro.Reason == ReasonAvailabilityBudget && n >= t.ro.MaxUnavailable && t.outs() > 0 {
 		return t.refuse("%d clusters are not available and %d may be: %s; repair, retry or skip them first", n, t.ro.MaxUnavailable, t.names(broken))
 	}
 	for _, g := range w.gates() {
@@ -133,7 +133,7 @@ func (t *turn) retryGates(w *Wave) {
 func (t *turn) retry(g *Gate) {
 	for i := range g.Probes {
 		p := &g.Probes[i]
-		*p = Probe{Cluster: p.Cluster, Attempt: p.Attempt, Due: t.Now}
+		*p = Probe{Cluster: p.Cluster, Due: t.Now}
 	}
 	g.Phase = GateRunning
 }

@@ -12,7 +12,7 @@ import (
 type Probe struct {
 	// Cluster by id; empty: the hub.
 	Cluster string `json:"cluster,omitempty"`
-	// Attempt is the number of the last question; Asked when it was asked, zero: it was answered. Due is the next one.
+	// Attempt is the number of the last question, of all that the gate has asked; Asked when it was asked, zero: it was answered. Due is the next one.
 	Attempt int       `json:"attempt,omitempty"`
 	Asked   time.Time `json:"asked,omitzero"`
 	Due     time.Time `json:"due,omitzero"`
@@ -84,7 +84,7 @@ func (t *turn) probe(g *Gate, policy fleet.Gate, at place) {
 			p.Done = true
 		default:
 			left++
-			if t.ask(p, policy, at, room > 0) {
+			if t.ask(g, p, policy, at, room > 0) {
 				room--
 			}
 		}
@@ -139,7 +139,7 @@ func (t *turn) probes(g *Gate, scope fleet.GateScope) {
 
 // ask has a question asked that is due, if there is room, and reports whether it is. A cluster that is away is asked when
 // it is back. A step that carries out a command asks nothing: nobody would make its Checks.
-func (t *turn) ask(p *Probe, policy fleet.Gate, at place, room bool) bool {
+func (t *turn) ask(g *Gate, p *Probe, policy fleet.Gate, at place, room bool) bool {
 	if !p.Asked.IsZero() || !room || !t.due(p.Due) {
 		return false
 	}
@@ -151,7 +151,8 @@ func (t *turn) ask(p *Probe, policy fleet.Gate, at place, room bool) bool {
 		t.due(t.Now.Add(time.Millisecond))
 		return false
 	}
-	p.Attempt++
+	g.Asked++
+	p.Attempt = g.Asked
 	p.Asked = t.Now
 	t.due(t.Now.Add(unanswered))
 	w := t.ro.Waves[at.wave]

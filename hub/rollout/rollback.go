@@ -125,14 +125,15 @@ func (t *turn) observeRollback(m *Member, cluster *Cluster) {
 		return
 	}
 	policy := t.ro.Policy.Cluster
-	m.Deadline.run(t.Now, t.works(cluster, r))
+	// It does not stand still while the spoke waits for something: a fix may wait for the end of the rollback.
+	m.Deadline.run(t.Now, t.works(cluster, nil))
 	switch {
 	case r != nil && r.Waiting == fleet.WaitingHold:
 		t.move(m, MemberRollbackFailed, DeferredHeld, "it is held, and goes back when it is released"+after(": ", r.Message))
 	case t.spent(m.Deadline, policy.ProgressDeadline.OrZero()):
 		message := "it is not back in time"
 		if r != nil {
-			message += after(": ", r.Message)
+			message += after(": ", r.says())
 		}
 		t.move(m, MemberRollbackFailed, FailureDeadline, message)
 	case !m.Lost.IsZero() && t.after(m.Lost, policy.UnreachableTimeout.OrZero()):
@@ -159,7 +160,7 @@ func (t *turn) back(m *Member) (*Report, bool) {
 // restored ends a rollback. What it was not about stays as it is.
 func (t *turn) restored() {
 	if t.ro.Scope != fleet.ScopeUpdated {
-		t.track.Kept = t.ro.Target
+		t.keep()
 	}
 	back, failed := 0, 0
 	for i := range t.ro.Members {

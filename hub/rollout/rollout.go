@@ -105,7 +105,6 @@ const (
 	ReasonNewerCandidate     Reason = "NewerCandidate"
 	ReasonAwaitingStart      Reason = "AwaitingStart"
 	ReasonUnmatched          Reason = "UnmatchedClusters"
-	ReasonNoRollback         Reason = "NoRollback"
 )
 
 // Wave is a part of a Rollout, as it is.

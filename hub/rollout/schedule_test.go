@@ -76,7 +76,7 @@ func settle(t *rapid.T, w *world, o *oracle) {
 		}
 		w.pass(20 * time.Second)
 		w.answerChecks()
-		if err := w.step(nil); err != nil {
+		if err := w.look(); err != nil {
 			t.Fatal(err)
 		}
 		w.help()
@@ -120,9 +120,6 @@ func (w *world) help() {
 	case rollout.Paused:
 		_ = w.step(rollout.Resume{Actor: "user:z", AcceptCoverage: true, RetryGate: true})
 	case rollout.Halted:
-		if a.Reason == rollout.ReasonAvailabilityBudget {
-			w.passOver(a)
-		}
 		_ = w.step(rollout.RetryCluster{Actor: "user:z", AllFailed: true})
 		if err := w.step(rollout.Resume{Actor: "user:z", AcceptCoverage: true, RetryGate: true}); err != nil {
 			_ = w.step(rollout.SkipGate{Actor: "user:z", Reason: "it is known"})
@@ -131,16 +128,6 @@ func (w *world) help() {
 	if a.Reason == rollout.ReasonWaitingGate && a.Phase == rollout.Running {
 		for _, who := range []string{"user:a", "user:b", "user:c", "user:z"} {
 			_ = w.step(rollout.Decide{Principal: who, Groups: []string{groupOf(who)}, Approve: true, Wave: a.Waves[a.Wave].Name})
-		}
-	}
-}
-
-// passOver skips what uses up the budget of availability and whose turn has not come: a Rollout before has left it with
-// what does not serve.
-func (w *world) passOver(ro *rollout.Rollout) {
-	for _, m := range ro.Members {
-		if m.Wave > ro.Wave && m.Phase == rollout.MemberPending && m.Moved {
-			_ = w.step(rollout.SkipCluster{Actor: "user:z", Clusters: []string{m.Name}})
 		}
 	}
 }

@@ -65,7 +65,7 @@ func (s script) play(w *world, each func() bool) {
 			s.deeds[next].do(w)
 		}
 		w.pass(tick)
-		if err := w.step(nil); err != nil {
+		if err := w.look(); err != nil {
 			panic(err)
 		}
 		if !each() {

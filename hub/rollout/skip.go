@@ -75,7 +75,8 @@ type SkipCluster struct {
 
 func (c SkipCluster) apply(t *turn) error {
 	may := func(m *Member) bool {
-		return m.Phase == MemberPending || m.Phase == MemberFailed || m.Phase == MemberDeferred || t.stale(m)
+		return m.Phase == MemberPending || m.Phase == MemberFailed || m.Phase == MemberDeferred || t.stale(m) ||
+			m.Phase.InFlight() && t.heard(m, t.ro.Target).waits()
 	}
 	all := func(m *Member) bool {
 		return c.AllFailed && m.Phase == MemberFailed || c.AllDeferred && m.Phase == MemberDeferred || c.AllStale && t.stale(m)

@@ -103,6 +103,9 @@ type wire struct {
 	under []message
 	old   map[string][]message
 	heard map[string]uint64
+	// mute are clusters that say nothing; waits is what spokes wait for that are to run a Release.
+	mute  map[string]bool
+	waits map[fleet.Digest]fleet.Waiting
 }
 
 type message struct {
@@ -112,6 +115,12 @@ type message struct {
 }
 
 func (w *wire) send(cluster string, s *spoke, r rollout.Report) {
+	if w.mute[cluster] {
+		return
+	}
+	if waiting := w.waits[r.Release]; waiting != "" {
+		r.Waiting, r.Stage, r.Converged = waiting, fleet.StageApplying, false
+	}
 	s.sent++
 	w.under = append(w.under, message{cluster, s.sent, r})
 }

@@ -25,10 +25,14 @@ func (c Start) apply(t *turn) error {
 	}
 	target := release.Digest()
 	switch active := t.ro != nil && t.ro.Phase.Active(); {
-	case active && t.ro.Target == target:
-		return nil
+	case active && t.ro.Target == target && !c.Plan.IsZero() && c.Plan != t.ro.Plan:
+		return t.refuse("it is under way by plan %s, not %s: look at it", t.ro.Plan, c.Plan)
 	case active && t.ro.Phase == RollingBack:
 		return t.refuse("it is on its way back: wait for it")
+	case active && t.ro.Target == target && t.ro.Phase == Halted && !c.Supersede:
+		return t.refuse("it is Halted: go on with it (rollout resume), or begin anew with --supersede")
+	case active && t.ro.Target == target && t.ro.Phase != Halted:
+		return nil
 	case active && !c.Supersede && t.ro.Phase != Halted:
 		return t.refuse("it is under way: wait for it, cancel it, or take its place with --supersede")
 	case t.track.Outcome(target) == Bad && !c.AllowBad:
@@ -63,7 +67,7 @@ func (c Cancel) apply(t *turn) error {
 	if err := t.underWay(); err != nil {
 		return err
 	}
-	t.track.Kept = t.ro.Target
+	t.keep()
 	t.phase(Cancelled, ReasonUser, c.Reason)
 	t.by(c.Actor)
 	return nil
@@ -72,6 +76,6 @@ func (c Cancel) apply(t *turn) error {
 // dequeue cancels the one that waits. Its Release does not begin by itself again.
 func (c Cancel) dequeue(t *turn) {
 	t.track.Handled = t.Queued.Target
-	t.dropQueued("")
+	t.dequeued(Cancelled, ReasonUser, "", c.Reason)
 	t.by(c.Actor)
 }

@@ -19,6 +19,10 @@ func (t *turn) steer() {
 	if t.ro == nil || !t.ro.Phase.Active() {
 		return
 	}
+	if t.Policy == nil && t.Placement.RolloutPolicyRef == nil && (t.ro.Phase == Halted || t.ro.Phase == Paused) {
+		t.phase(Cancelled, "", "its Placement names no RolloutPolicy any more")
+		return
+	}
 	t.judge()
 	switch t.ro.Phase {
 	case Running:

@@ -17,8 +17,8 @@ type Track struct {
 	Stable fleet.Digest `json:"stable,omitzero"`
 	// Handled is the newest Release that a Rollout was begun for, or refused to.
 	Handled fleet.Digest `json:"handled,omitzero"`
-	// Kept is what a cancelled Rollout has left in clusters: they stay at it.
-	Kept fleet.Digest `json:"kept,omitzero"`
+	// Kept are what Rollouts that were ended on the way have left in clusters: they stay at it until one succeeds.
+	Kept []fleet.Digest `json:"kept,omitempty"`
 	// Verdicts of Releases, the newest last.
 	Verdicts []Verdict `json:"verdicts,omitempty"`
 	// CatchingUp are clusters that get something outside of a Rollout, by id.
@@ -76,9 +76,31 @@ func (k *Track) judge(release fleet.Digest, outcome Outcome, rollout string, now
 }
 
 func (k Track) clone() Track {
+	k.Kept = slices.Clone(k.Kept)
 	k.Verdicts = slices.Clone(k.Verdicts)
 	k.CatchingUp = maps.Clone(k.CatchingUp)
 	return k
+}
+
+// keep has clusters stay at what they have now, where the Rollout under way has come to its end.
+func (t *turn) keep() {
+	was := t.track.Kept
+	t.track.Kept = nil
+	add := func(release fleet.Digest) {
+		if release != t.track.Stable && !slices.Contains(t.track.Kept, release) {
+			t.track.Kept = append(t.track.Kept, release)
+		}
+	}
+	add(t.ro.Target)
+	for _, c := range t.Clusters {
+		row := t.Rows[c.ID]
+		if row.Assignment == nil || row.Assignment.State != fleet.Active {
+			continue
+		}
+		if m := t.member(c.ID); m != nil && m.Moved || slices.Contains(was, row.Release) {
+			add(row.Release)
+		}
+	}
 }
 
 // adopt is for an App that a policy is new for: what its clusters run is good, and Stable what most of them run.

@@ -234,7 +234,9 @@ func (t *turn) phase(p Phase, reason Reason, message string) {
 	if p.Final() {
 		t.ro.Finished = t.Now
 		t.stopClocks()
-		t.due(t.Now.Add(time.Millisecond)) // what waited for its end can begin
+	}
+	if p.Final() || p == Halted {
+		t.due(t.Now.Add(time.Millisecond)) // what waited for it can begin
 	}
 	if changed {
 		t.tell(Event{Type: string(p), Reason: string(reason), Message: message})

@@ -25,6 +25,8 @@ func (c Rollback) apply(t *turn) error {
 		return t.refuse("it is on its way back: wait for it")
 	case t.App.NoRollback && (!active || t.ro.NoRollback):
 		return fmt.Errorf("%w: annotation %s of %s says that its Release cannot be taken back; remove it if that can be", fleet.ErrConflict, NoRollbackAnnotation, t.Key.Words())
+	case active && t.ro.Kind == Backward && t.ro.Target == c.To:
+		return nil
 	case active && c.To.IsZero():
 		return c.takeBack(t)
 	}
@@ -43,24 +45,22 @@ func (c Rollback) takeBack(t *turn) error {
 		t.ro.Reason = before
 		return t.refuse("nothing can be taken back: the clusters have what they had before, or did not have the App and spec.onFailure.allowUninstall is not set")
 	}
-	t.by(c.Actor)
+	t.byOf(string(RollingBack), c.Actor)
 	return nil
 }
 
 // begin begins a Rollout to a Release that was good. The newest one does not begin by itself again.
 func (c Rollback) begin(t *turn) error {
-	to := c.To
-	if to.IsZero() {
-		to = t.before()
+	to, err := c.To, t.lacksPolicy()
+	if err == nil && to.IsZero() {
+		to, err = t.before()
 	}
 	release, known := t.Releases[to]
-	switch err := t.lacksPolicy(); {
+	switch {
 	case err != nil:
 		return err
 	case c.Scope != "" && c.Scope != fleet.ScopeUpdated:
 		return fmt.Errorf("%w: a scope is for a Rollout under way: a Rollout to a Release that was good is about all clusters", fleet.ErrInvalid)
-	case to.IsZero():
-		return fmt.Errorf("%w: %s has no Release that was good before", fleet.ErrConflict, t.Key.Words())
 	case !known, t.track.Outcome(to) != Good:
 		return fmt.Errorf("%w: Release %s of %s was never good", fleet.ErrConflict, to, t.Key.Words())
 	}
@@ -70,15 +70,26 @@ func (c Rollback) begin(t *turn) error {
 	}
 	next.Actor, next.Message = c.Actor, c.Reason
 	t.begin(next, nil)
+	if newest := t.App.Release; newest != nil {
+		t.track.Handled = newest.Digest()
+	}
 	return nil
 }
 
-// before is the newest good Release but Stable.
-func (t *turn) before() fleet.Digest {
+// before is the newest good Release but Stable. Where the newest Release of all has been taken back or given up already, it
+// is Stable itself, for clusters that have not got that back.
+func (t *turn) before() (fleet.Digest, error) {
+	if t.track.Handled != t.track.Stable {
+		if !t.track.Stable.IsZero() && t.astray() {
+			return t.track.Stable, nil
+		}
+		return fleet.Digest{}, fmt.Errorf("%w: the newest Release of %s is not what its clusters run any more: they are at Release %s, which was good before; name another one to go to that (rollout rollback --to)",
+			fleet.ErrConflict, t.Key.Words(), t.track.Stable)
+	}
 	for _, v := range slices.Backward(t.track.Verdicts) {
 		if v.Outcome == Good && v.Release != t.track.Stable {
-			return v.Release
+			return v.Release, nil
 		}
 	}
-	return fleet.Digest{}
+	return fleet.Digest{}, fmt.Errorf("%w: %s has no Release that was good before", fleet.ErrConflict, t.Key.Words())
 }

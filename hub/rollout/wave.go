@@ -152,11 +152,11 @@ func (t *turn) uncovered(w *Wave, policy fleet.Wave, n Totals) string {
 // finish ends a Rollout that has gone through all waves.
 func (t *turn) finish() {
 	n := t.all()
-	if n.Counted() == 0 {
+	if n.Counted() == 0 || n.Succeeded == 0 && t.track.Outcome(t.ro.Target) != Good {
 		t.lapse(n)
 		return
 	}
-	t.track.Stable = t.ro.Target
+	t.track.Stable, t.track.Kept = t.ro.Target, nil
 	t.track.judge(t.ro.Target, Good, t.ro.ID, t.Now)
 	message := fmt.Sprintf("%d of %d clusters", n.Succeeded, n.Counted())
 	if late := n.Deferred + n.Pending; late > 0 {
@@ -165,13 +165,18 @@ func (t *turn) finish() {
 	t.phase(Succeeded, "", message)
 }
 
-// lapse ends a Rollout that is about no cluster any more: it has shown nothing of its Release. One whose clusters are all
-// gone begins anew once there is one.
+// lapse ends a Rollout in which no cluster has succeeded, whoever accepted that: it has shown nothing of its Release. One
+// whose clusters are all gone begins anew once there is one.
 func (t *turn) lapse(n Totals) {
 	if n.Removed == n.Size && t.track.Handled == t.ro.Target {
 		t.track.Handled = fleet.Digest{}
 	}
-	t.phase(Cancelled, "", "no cluster is left in it: nothing is known of its Release")
+	message := "no cluster has got there"
+	if n.Counted() == 0 {
+		message = "no cluster is left in it"
+	}
+	t.keep()
+	t.phase(Cancelled, "", message+": nothing is known of its Release")
 }
 
 // rest stops the clocks of waves and gates while the Rollout does not run.

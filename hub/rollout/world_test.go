@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -40,7 +41,9 @@ type world struct {
 	// watch is called with each step, and with the command of it.
 	watch   func(before rollout.State, step rollout.Step)
 	command rollout.Command
-	wake    time.Time
+	// wake is when the App is due; looked is what the hub saw when it looked last.
+	wake   time.Time
+	looked sight
 	// crash throws a step away before it is written, once.
 	crash bool
 	// hub takes the place of the rows in memory; nil: they are there.
@@ -135,6 +138,40 @@ func with1[T any](p *T, edit func(*T)) *T {
 	return &next
 }
 
+// sight is what a hub has a look at an App for.
+type sight struct {
+	clusters  []rollout.Cluster
+	reports   map[string]rollout.Report
+	removed   map[string]bool
+	app       *rollout.App
+	policy    *rollout.Policy
+	placement *rollout.Placement
+	freeze    string
+}
+
+func (w *world) sees() sight {
+	s := sight{clusters: slices.Clone(w.state.Clusters), app: w.state.App, policy: w.state.Policy, placement: w.state.Placement, freeze: w.state.Freeze,
+		reports: map[string]rollout.Report{}, removed: map[string]bool{}}
+	for id, row := range w.state.Rows {
+		if row.Report != nil {
+			s.reports[id] = *row.Report
+		}
+		if row.Removed {
+			s.removed[id] = true
+		}
+	}
+	return s
+}
+
+// look has the hub look if it has a reason to: something has changed, or the App is due.
+func (w *world) look() error {
+	due := !w.wake.IsZero() && !w.wake.After(w.state.Now)
+	if w.hub == nil && !due && reflect.DeepEqual(w.looked, w.sees()) {
+		return nil
+	}
+	return w.step(nil)
+}
+
 // step has the hub look once.
 func (w *world) step(c rollout.Command) error {
 	if w.hub != nil {
@@ -149,6 +186,7 @@ func (w *world) step(c rollout.Command) error {
 	if err != nil {
 		return err
 	}
+	w.looked = w.sees()
 	if w.crash {
 		w.crash = false
 		w.state.Generation-- // no transaction, no number
@@ -330,7 +368,7 @@ func (w *world) run(ticks int, until func() bool) bool {
 		}
 		w.pass(10 * time.Second)
 		w.answerChecks()
-		if err := w.step(nil); err != nil {
+		if err := w.look(); err != nil {
 			panic(err)
 		}
 	}

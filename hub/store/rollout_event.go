@@ -74,7 +74,7 @@ func newsOf(e rollout.Event) (reason string, warning bool) {
 		return "Rollout" + e.Type, true
 	case rollout.Running, rollout.Succeeded, rollout.RolledBack, rollout.Cancelled, rollout.Superseded, "Started":
 		return "Rollout" + e.Type, false
-	case "CatchUp":
+	case "CatchUp", "Prune":
 		return e.Type, false
 	case "CandidateIsBad", "CatchUpFailed":
 		return e.Type, true

@@ -208,7 +208,9 @@ func needed(track rollout.Track) [][]byte {
 	}
 	add(track.Stable)
 	add(track.Handled)
-	add(track.Kept)
+	for _, kept := range track.Kept {
+		add(kept)
+	}
 	good := 0
 	for _, v := range slices.Backward(track.Verdicts) {
 		if v.Outcome == rollout.Good && good < keptGood {

@@ -81,18 +81,27 @@ func (w Windows) Open(at time.Time) (open bool, changes time.Time) {
 
 // openUntil returns when an open window closes, or when a closed one opens.
 func (w window) openUntil(at time.Time) (changes time.Time, open bool) {
-	start := w.schedule.Next(at.In(w.zone).Add(-w.duration))
-	if start.IsZero() {
-		return time.Time{}, false
+	// The last start counts, as one within a window prolongs it. It is looked for further and further back: all starts of a
+	// long window may be millions.
+	for back := time.Minute; ; back *= 2 {
+		back = min(back, w.duration)
+		switch start := w.schedule.Next(at.In(w.zone).Add(-back)); {
+		case start.IsZero():
+			return time.Time{}, false
+		case !start.After(at):
+			return w.last(start, at).Add(w.duration), true
+		case back == w.duration:
+			return start, false
+		}
 	}
-	if start.After(at) {
-		return start, false
-	}
-	// A start within the window prolongs it.
+}
+
+// last is the last start until a time, from one on.
+func (w window) last(start, until time.Time) time.Time {
 	for {
 		next := w.schedule.Next(start)
-		if next.IsZero() || next.After(at) {
-			return start.Add(w.duration), true
+		if next.IsZero() || next.After(until) {
+			return start
 		}
 		start = next
 	}

@@ -1,0 +1,56 @@
+package rollout_test
+
+import (
+	"testing"
+
+	"flotilla.dev/flotilla/hub/rollout"
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+// firstThenRest has c0 in a wave of its own, and one cluster may be without service.
+func firstThenRest() fleet.RolloutPolicy {
+	p := narrow()
+	p.Waves = []fleet.Wave{{Name: "first", Select: &fleet.Selector{MatchLabels: map[string]string{"index": "0"}}}, {Name: "rest"}}
+	return p
+}
+
+func TestAFixGoesThroughTheFirstWaveThoughALaterOneIsBroken(t *testing.T) {
+	t.Parallel()
+	w, _ := settled(t, 3, firstThenRest())
+	w.push("bad", map[string]outcome{"c1": unhealthy})
+	w.until(t, "it is halted", w.is(rollout.Halted, rollout.ReasonFailureBudget))
+	fix := w.push("fix", nil)
+	w.until(t, "the fix is everywhere", func() bool { return w.idle() && w.all(fix) })
+	if w.heardOf("Halted", "") && w.state.Track.Outcome(fix) != rollout.Good {
+		t.Errorf("the fix is held for bad: %+v", w.state.Track)
+	}
+}
+
+func TestAFixReachesWhatIsBrokenThoughMoreIsThanMayBe(t *testing.T) {
+	t.Parallel()
+	policy := narrow()
+	policy.Waves = []fleet.Wave{{Name: "all", MaxFailures: fleet.Clusters(1)}}
+	w, _ := settled(t, 4, policy)
+	w.push("bad", map[string]outcome{"c0": regresses, "c1": regresses, "c2": regresses})
+	w.until(t, "it is halted", func() bool { return w.state.Active != nil && w.state.Active.Phase == rollout.Halted })
+	if n := w.state.Active.Totals().Unavailable; n < 2 {
+		t.Fatalf("%d are broken", n)
+	}
+	fix := w.push("fix", nil)
+	w.until(t, "the fix is everywhere", func() bool { return w.idle() && w.all(fix) })
+}
+
+func TestAFixThatBreaksMoreStopsAtTheFirstCluster(t *testing.T) {
+	t.Parallel()
+	policy := firstThenRest()
+	policy.Waves[0].Select.MatchLabels = nil
+	policy.Waves[0].Limit, policy.Waves[0].MaxFailures = fleet.Clusters(2), fleet.Clusters(2)
+	w, _ := settled(t, 4, policy)
+	w.push("bad", map[string]outcome{"c2": unhealthy})
+	w.until(t, "it is halted", w.is(rollout.Halted, rollout.ReasonFailureBudget))
+	w.push("fix", map[string]outcome{"c0": unhealthy})
+	w.until(t, "the fix is halted", w.is(rollout.Halted, rollout.ReasonAvailabilityBudget))
+	if m := w.member("c1"); m.Attempt > 0 {
+		t.Errorf("c1 got it as well: %+v", m)
+	}
+}

@@ -1,0 +1,73 @@
+package rollout_test
+
+import (
+	"strings"
+	"testing"
+
+	"flotilla.dev/flotilla/hub/rollout"
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+func TestClustersStayAtWhatEachRolloutLeftThatWasCancelled(t *testing.T) {
+	t.Parallel()
+	policy := canaryThenRest()
+	policy.Waves[1].MaxConcurrent = fleet.Clusters(1)
+	w, _ := settled(t, 4, policy)
+	two := w.push("two", nil)
+	w.until(t, "c1 has it", func() bool { return w.state.Active != nil && w.member("c1").Phase == rollout.MemberSucceeded })
+	w.say(t, rollout.Cancel{Actor: "user:a"})
+	three := w.push("three", nil)
+	w.say(t, nil)
+	w.say(t, rollout.Cancel{Actor: "user:a"})
+	w.run(60, func() bool { return false })
+	if a, b := w.state.Rows["id-c0"].Release, w.state.Rows["id-c1"].Release; a != three || b != two {
+		t.Errorf("c0 is at %s, c1 at %s; %s and %s were left there", a, b, three, two)
+	}
+	four := w.push("four", nil)
+	w.until(t, "one that succeeds is everywhere", func() bool { return w.idle() && w.all(four) })
+	if len(w.state.Track.Kept) > 0 {
+		t.Errorf("something is kept still: %+v", w.state.Track)
+	}
+}
+
+func TestAClusterThatCannotCatchUpStaysWhereItIsIfNothingCanBeTakenBack(t *testing.T) {
+	t.Parallel()
+	w, _ := settled(t, 3, canaryThenRest())
+	w.state.App.NoRollback = true
+	w.cluster("c2").Connected = false
+	two := w.push("two", map[string]outcome{"c2": never})
+	w.until(t, "the others have it", func() bool { return w.idle() && w.over(two) != nil })
+	w.cluster("c2").Connected = true
+	w.until(t, "it has not caught up", func() bool { return w.state.Track.CatchingUp["id-c2"].Failed })
+	w.run(5, func() bool { return false })
+	if u := w.state.Track.CatchingUp["id-c2"]; w.state.Rows["id-c2"].Release != two || !strings.Contains(u.Message, rollout.NoRollbackAnnotation) {
+		t.Fatalf("it is taken back: %+v", u)
+	}
+	w.truth[two] = nil
+	w.until(t, "it is there after all", func() bool { return len(w.state.Track.CatchingUp) == 0 })
+}
+
+func TestAClusterThatSaysNothingHasOneDeadlineToCatchUp(t *testing.T) {
+	t.Parallel()
+	policy := canaryThenRest()
+	w, _ := settled(t, 3, policy)
+	w.wire.mute = map[string]bool{"id-c9": true}
+	w.join("c9", nil)
+	w.say(t, nil)
+	began := w.state.Now
+	w.until(t, "it is given up", func() bool { return w.state.Track.CatchingUp["id-c9"].Failed })
+	if took, most := w.state.Now.Sub(began), policy.WithDefaults().Cluster.ProgressDeadline.OrZero(); took > most+tick {
+		t.Errorf("after %s, not %s", took, most)
+	}
+}
+
+// A cluster that comes gets Stable, though what the newest Release of the App depends on is not there: Stable does not.
+func TestANewClusterGetsStableWhateverTheNewestReleaseWaitsFor(t *testing.T) {
+	t.Parallel()
+	w, one := settled(t, 3, canaryThenRest())
+	w.push("two", map[string]outcome{"c0": refused})
+	w.until(t, "it is halted", w.is(rollout.Halted, ""))
+	w.state.App.Prerequisites = []rollout.Prerequisite{{Lacks: "the database at its Revision"}}
+	w.join("c9", nil)
+	w.until(t, "it has Stable", func() bool { return w.state.Rows["id-c9"].Release == one })
+}

@@ -1,0 +1,44 @@
+package rollout_test
+
+import (
+	"testing"
+
+	"flotilla.dev/flotilla/hub/rollout"
+)
+
+func TestARetryForcesNothingAnew(t *testing.T) {
+	t.Parallel()
+	policy := canaryThenRest()
+	policy.Cluster.Retries = 1
+	w, _ := settled(t, 2, policy)
+	id, forced := "id-c0", w.state.Now.UTC().Format("2006-01-02T15:04:05.999999999Z07:00")
+	row := w.state.Rows[id]
+	row.RequestedAt, row.Force, row.Reset = forced, true, true
+	w.state.Rows[id] = row
+	w.say(t, nil)
+	if c := w.state.Rows[id].Assignment.Controls; c.Helm.ForceAt != forced || c.Helm.ResetAt != forced {
+		t.Fatalf("controls %+v", c)
+	}
+	w.push("two", map[string]outcome{"c0": refused})
+	w.until(t, "it is tried again", func() bool { return w.state.Rows[id].Assignment.RequestedAt != forced })
+	if c := w.state.Rows[id].Assignment.Controls; c.Helm.ForceAt != "" || c.Helm.ResetAt != "" {
+		t.Errorf("what somebody forced once is forced again: %+v", c)
+	}
+}
+
+func TestARequestThatIsOnItsWayIsNotTakenBackByARetry(t *testing.T) {
+	t.Parallel()
+	w, _ := settled(t, 2, canaryThenRest())
+	w.push("two", map[string]outcome{"c0": refused})
+	w.until(t, "it is halted", w.is(rollout.Halted, ""))
+	id, forced := "id-c0", w.state.Now.UTC().Format("2006-01-02T15:04:05.999999999Z07:00")
+	row := w.state.Rows[id]
+	row.RequestedAt, row.Force = forced, true
+	w.state.Rows[id] = row
+	w.say(t, rollout.RetryCluster{AllFailed: true})
+	w.state.Rows[id] = row // somebody asks while it goes on
+	w.say(t, rollout.Resume{})
+	if row := w.state.Rows[id]; row.RequestedAt != forced || row.Assignment.Controls.Helm.ForceAt != forced {
+		t.Errorf("the request is lost: %+v, %+v", row, row.Assignment.Controls)
+	}
+}
