@@ -68,19 +68,11 @@ func (i *inspection) forward() (sent []*Member) {
 	return sent
 }
 
-// took reports whether a member that was given the target was available until then, as far as Rollouts are the cause.
-func (i *inspection) took(m *Member) bool {
+// first reports whether no Rollout under way had changed a member before it was given the target. Of one that was changed
+// before, it depends on what its cluster said whether it was in U already: the oracle knows.
+func (i *inspection) first(m *Member) bool {
 	old := i.s.Active
-	if old == nil {
-		return true
-	}
-	at := slices.IndexFunc(old.Members, func(was Member) bool { return was.Cluster == m.Cluster })
-	if at < 0 || !old.Members[at].Moved || !old.Members[at].BaseAvailable {
-		return true
-	}
-	row := i.t.Rows[m.Cluster]
-	r := row.heard(&old.Members[at], row.Release)
-	return r != nil && r.Available && !old.Members[at].inFlight() && !old.Members[at].Inherited
+	return old == nil || !slices.ContainsFunc(old.Members, func(was Member) bool { return was.Cluster == m.Cluster && was.Moved })
 }
 
 func (i *inspection) budgets(sent []*Member) {
@@ -89,7 +81,7 @@ func (i *inspection) budgets(sent []*Member) {
 		return
 	}
 	n := t.all()
-	if n.Unavailable > ro.MaxUnavailable && t.outs() > 1 && slices.ContainsFunc(sent, i.took) {
+	if n.Unavailable > ro.MaxUnavailable && t.outs() > 1 && slices.ContainsFunc(sent, i.first) {
 		i.refute("I1", "%s: %d clusters are unavailable, %d may be", ro.ID, n.Unavailable, ro.MaxUnavailable)
 	}
 	if w := ro.Waves[min(ro.Wave, len(ro.Waves)-1)]; n.InFlight > w.MaxConcurrent {
@@ -210,6 +202,8 @@ func (i *inspection) blast() {
 			moved++
 		}
 		switch {
+		case m.Moved && (m.Phase.InFlight() || m.Phase == MemberPending): // held or failed before, and back since: it may have been one too many
+			bound++
 		case m.Wave < ro.Wave, m.Phase == MemberSucceeded, m.Phase == MemberSkipped, m.Phase == MemberRemoved, m.Phase == MemberDeferred,
 			m.Failure == FailureRegression, m.Failure == FailureAnalysis:
 			bound++

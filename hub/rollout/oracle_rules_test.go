@@ -93,7 +93,7 @@ func (o *oracle) radius(r *ledger) {
 		switch {
 		case r.waves[m.wave].over():
 			may++
-		case m.fate == "Skipped" || m.fate == "Removed" || m.fate == "Deferred" || m.strayed:
+		case m.fate == "Skipped" || m.fate == "Removed" || m.fate == "Deferred" || m.fate == "Pending" && m.mine || m.strayed:
 			may++
 		}
 		if m.fate == "Failed" && !m.strayed {

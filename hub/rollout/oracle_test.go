@@ -253,7 +253,7 @@ func (o *oracle) fate(before rollout.State, step rollout.Step, rows map[string]r
 			m.strayed = true
 		}
 	case "Deferred":
-		if e.Reason == "OutOfReach" {
+		if e.Reason == "OutOfReach" || e.Reason == "Held" && m.mine {
 			m.strayed = true
 		}
 	case "RollingBack":
