@@ -3,6 +3,7 @@ package rollout_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"flotilla.dev/flotilla/hub/rollout"
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -70,4 +71,36 @@ func TestANewClusterGetsStableWhateverTheNewestReleaseWaitsFor(t *testing.T) {
 	w.state.App.Prerequisites = []rollout.Prerequisite{{Lacks: "the database at its Revision"}}
 	w.join("c9", nil)
 	w.until(t, "it has Stable", func() bool { return w.state.Rows["id-c9"].Release == one })
+}
+
+func TestWhatCatchesUpChangesInAWindowOnlyAndWhatIsNewDoesNotWait(t *testing.T) {
+	t.Parallel()
+	policy := canaryThenRest()
+	w, _ := settled(t, 3, policy)
+	w.cluster("c2").Connected = false
+	two := w.push("two", nil)
+	w.until(t, "the others have it", func() bool { return w.idle() && w.over(two) != nil })
+	policy.Windows = []fleet.Window{{Cron: "0 20 * * *", Duration: fleet.Lasting(time.Hour)}} // it is noon
+	w.policy(policy)
+	w.cluster("c2").Connected = true
+	w.join("c9", nil)
+	w.run(20, func() bool { return false })
+	if w.state.Rows["id-c2"].Release == two || w.state.Rows["id-c9"].Release != two {
+		t.Errorf("%+v", w.state.Rows)
+	}
+	w.state.Now = time.Date(2026, 3, 2, 20, 1, 0, 0, time.UTC)
+	w.until(t, "c2 has caught up", func() bool { return w.all(two) })
+}
+
+func TestAClusterThatDidNotCatchUpIsTriedAgainWithoutARollout(t *testing.T) {
+	t.Parallel()
+	w, _ := settled(t, 3, canaryThenRest())
+	w.cluster("c2").Connected = false
+	two := w.push("two", map[string]outcome{"c2": refused})
+	w.until(t, "the others have it", func() bool { return w.idle() && w.over(two) != nil })
+	w.cluster("c2").Connected = true
+	w.until(t, "it has not caught up", func() bool { return w.state.Track.CatchingUp["id-c2"].Failed })
+	w.truth[two] = nil
+	w.say(t, rollout.RetryCluster{Clusters: []string{"c2"}})
+	w.until(t, "c2 has caught up", func() bool { return w.all(two) })
 }

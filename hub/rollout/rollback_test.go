@@ -1,0 +1,131 @@
+package rollout_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"flotilla.dev/flotilla/hub/rollout"
+	"flotilla.dev/flotilla/pkg/fleet"
+)
+
+func TestARevertGoesToClustersThatDoNotServe(t *testing.T) {
+	t.Parallel()
+	w, one := settled(t, 3, canaryThenRest())
+	w.push("bad", map[string]outcome{"c0": unhealthy})
+	w.until(t, "c0 does not serve", func() bool { return w.state.Active != nil && !w.member("c0").Unhealthy.IsZero() })
+	w.say(t, rollout.Cancel{Actor: "user:a"}) // nothing is inherited, and nothing known to be bad
+	w.push("one", nil)
+	w.say(t, nil)
+	if ro := w.state.Active; ro == nil || ro.Kind != rollout.Backward || len(ro.Waves) != 1 {
+		t.Fatalf("%+v", ro)
+	}
+	w.until(t, "the revert is everywhere", func() bool { return w.idle() && w.all(one) })
+	if w.heardOf("ClusterDeferred", "c0") {
+		t.Error("c0 was passed over for what is to be mended")
+	}
+}
+
+func TestAFixGoesToClustersThatDoNotServeBecauseOfABadRelease(t *testing.T) {
+	t.Parallel()
+	w, _ := settled(t, 3, canaryThenRest())
+	w.push("bad", map[string]outcome{"c0": unhealthy})
+	w.until(t, "it is halted", w.is(rollout.Halted, rollout.ReasonFailureBudget))
+	w.say(t, rollout.Cancel{Actor: "user:a"}) // nothing is inherited
+	fix := w.push("fix", nil)
+	w.until(t, "the fix is everywhere", func() bool { return w.idle() && w.all(fix) })
+	if w.heardOf("ClusterDeferred", "c0") {
+		t.Error("c0 was passed over for what is to be mended")
+	}
+}
+
+func TestARollbackEndsAlthoughAClusterIsHeld(t *testing.T) {
+	t.Parallel()
+	w, one := settled(t, 2, canaryThenRest())
+	two := w.push("two", nil)
+	w.until(t, "c1 is updated", func() bool { return w.state.Active != nil && w.member("c1").Moved })
+	w.spokes["id-c1"].held = true
+	w.say(t, rollout.Rollback{Actor: "user:a"})
+	w.until(t, "it is over", func() bool { return w.over(two) != nil })
+	if ro := w.over(two); ro.Phase != rollout.RollbackFailed || !strings.Contains(ro.Message, "c1") {
+		t.Errorf("%+v", ro)
+	}
+	w.spokes["id-c1"].held = false
+	w.until(t, "c1 is back when it is released", func() bool { r := w.state.Rows["id-c1"].Report; return w.all(one) && r.Release == one && r.Converged })
+}
+
+func TestARollbackOfTheFailedLeavesTheOthersAsTheyAre(t *testing.T) {
+	t.Parallel()
+	policy := fleet.RolloutPolicy{Waves: []fleet.Wave{{Name: "all", MaxConcurrent: fleet.Percent(100)}}, MaxUnavailable: fleet.Percent(100)}
+	policy.OnFailure = fleet.OnFailure{Action: fleet.RollbackOnFailure, Scope: fleet.ScopeFailed}
+	w, one := settled(t, 4, policy)
+	two := w.push("two", map[string]outcome{"c0": refused, "c3": unhealthy})
+	w.until(t, "it is over", func() bool { return w.over(two) != nil })
+	w.run(100, func() bool { return false })
+	for id, release := range map[string]fleet.Digest{"id-c0": one, "id-c1": two, "id-c2": two, "id-c3": one} {
+		if got := w.state.Rows[id].Release; got != release {
+			t.Errorf("%s has %s, not %s", id, got, release)
+		}
+	}
+}
+
+func TestWhatWasGoodIsNotBadBecauseAClusterDoesNotGoBack(t *testing.T) {
+	t.Parallel()
+	policy := canaryThenRest()
+	policy.OnFailure.Action = fleet.RollbackOnFailure
+	w, one := settled(t, 2, policy)
+	two := w.push("two", nil)
+	w.until(t, "it is everywhere", func() bool { return w.idle() && w.all(two) })
+	w.truth[one] = map[string]outcome{"c1": refused}
+	w.say(t, rollout.Rollback{Actor: "user:a"})
+	w.until(t, "it is halted", w.is(rollout.Halted, rollout.ReasonFailureBudget))
+	if w.state.Track.Outcome(one) != rollout.Good {
+		t.Errorf("track %+v", w.state.Track)
+	}
+	w.truth[one] = nil
+	w.say(t, rollout.RetryCluster{AllFailed: true})
+	w.say(t, rollout.Resume{})
+	if w.state.Track.Outcome(one) != rollout.Good {
+		t.Errorf("track %+v", w.state.Track)
+	}
+	w.until(t, "it is back", func() bool { return w.idle() && w.all(one) })
+}
+
+func TestWhatCannotBeTakenBackIsNotTakenBackByHandEither(t *testing.T) {
+	t.Parallel()
+	w, one := settled(t, 2, canaryThenRest())
+	w.state.App.NoRollback = true
+	w.push("two", map[string]outcome{"c0": refused})
+	w.until(t, "it is halted", w.is(rollout.Halted, ""))
+	if err := w.step(rollout.Rollback{}); !errors.Is(err, fleet.ErrConflict) || !strings.Contains(err.Error(), rollout.NoRollbackAnnotation) {
+		t.Errorf("%v", err)
+	}
+	w.state.App.NoRollback = false
+	w.say(t, rollout.Rollback{})
+	w.until(t, "it is back", func() bool { return w.idle() && w.all(one) })
+}
+
+func TestAFreezeKeepsNothingFromGoingBack(t *testing.T) {
+	t.Parallel()
+	w, one := settled(t, 2, canaryThenRest())
+	two := w.push("two", nil)
+	w.until(t, "it is everywhere", func() bool { return w.idle() && w.all(two) })
+	w.state.Freeze = "holidays"
+	w.say(t, rollout.Rollback{Actor: "user:a"})
+	w.until(t, "it is back", func() bool { return w.idle() && w.all(one) })
+}
+
+func TestARollbackGoesOnAlthoughTheBudgetIsUsedUpByWhatDoesNotComeBack(t *testing.T) {
+	t.Parallel()
+	policy := narrow()
+	policy.Waves = []fleet.Wave{{Name: "all"}}
+	w, one := settled(t, 3, policy)
+	two := w.push("two", nil)
+	w.until(t, "c1 has it", func() bool { return w.state.Active != nil && w.member("c1").Phase == rollout.MemberSucceeded })
+	w.truth[one] = map[string]outcome{"c1": never}
+	w.say(t, rollout.Rollback{Actor: "user:a"})
+	w.until(t, "it is over", func() bool { return w.over(two) != nil })
+	if ro := w.over(two); ro.Phase != rollout.RollbackFailed || w.state.Rows["id-c0"].Release != one {
+		t.Errorf("%+v", ro)
+	}
+}
