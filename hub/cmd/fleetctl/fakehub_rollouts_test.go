@@ -34,6 +34,7 @@ type rolledOut struct {
 	frozen   *adminv1.GetFreezeResponse
 	targets  *adminv1.ListTargetsResponse
 	after    []uint64 // numbers that Watches came with
+	part     int      // how many events an answer of a Watch has at most; 0: all
 	// steered runs before a change of a Rollout is answered, with that Rollout.
 	steered func(request proto.Message, ro *adminv1.Rollout)
 }
@@ -176,9 +177,13 @@ func (f *fakeRollouts) WatchRollout(r *adminv1.WatchRolloutRequest, stream grpc.
 		if int(after) < len(f.rolled.events) {
 			events = f.rolled.events[after:]
 		}
+		part := f.rolled.part
 		f.mu.Unlock()
 		if err != nil {
 			return err
+		}
+		if part > 0 && len(events) > part {
+			events = events[:part]
 		}
 		if first || ro.GetVersion() != sent || len(events) > 0 {
 			sent = ro.GetVersion()

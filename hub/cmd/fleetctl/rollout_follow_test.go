@@ -147,3 +147,17 @@ AT                     NUMBER   TYPE                ABOUT      ACTOR   REASON   
 		t.Errorf("%d events:\n%s", lines, again.stdout)
 	}
 }
+
+func TestRolloutWatchTellsTheLastEventsOfOneThatIsOverHoweverManyThereAre(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	b.hub.rolled.part = 2
+	var events []*adminv1.RolloutEvent
+	for range 5 {
+		events = append(events, &adminv1.RolloutEvent{Type: "ClusterSucceeded", Cluster: "eu-4"})
+	}
+	b.hub.changeRollout(t, "ro-7k2f", succeed, events...)
+	if lines := strings.Count(b.ok("rollout", "watch", "ro-7k2f", "--no-headers").stdout, "\n"); lines != 5 {
+		t.Errorf("%d events of 5 are told", lines)
+	}
+}

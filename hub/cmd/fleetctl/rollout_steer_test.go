@@ -224,6 +224,10 @@ func TestRejectAndSkipGateSayWhatIsLeftToDo(t *testing.T) {
 	r := b.ok("rollout", "reject", "ks/app", "-y")
 	want(t, "stdout", r.stdout, rolloutType+"/ro-7k2f rejected")
 	wantTexts(t, "stderr", r.stderr, "is halted", "gate prod-go of wave eu: rejected by user:admin")
+	b.fails(exitUsage, []string{"skip a gate of ro-7k2f of ks/app", "this has to be confirmed", "try: -y"}, "rollout", "skip-gate", "ro-7k2f", "--reason", "a mistake")
+	if n := len(requestsOf[*adminv1.SkipGateRequest](b.hub)); n > 0 {
+		t.Error("passed over without a yes")
+	}
 	r = b.ok("rollout", "skip-gate", "ro-7k2f", "-y", "--reason", "a mistake")
 	wantTexts(t, "stderr", r.stderr, "it goes on with: fleetctl rollout resume ro-7k2f")
 	if q := requestsOf[*adminv1.SkipGateRequest](b.hub)[0]; q.GetWave() != "eu" || q.GetGate() != "prod-go" || q.GetApp().GetReason() != "a mistake" {

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -118,9 +119,69 @@ func TestRolloutThatEndedShowsWhereItStoppedAndHow(t *testing.T) {
 		b := newRolling(t)
 		b.hub.changeRollout(t, "ro-7k2f", func(ro *adminv1.Rollout) { ro.Phase, ro.Reason, ro.Message, ro.Finished = phase, "User", "", at(0) })
 		r := b.fails(exitFailed, nil, "rollout", "status", "ro-7k2f")
-		wantTexts(t, phase, r.stdout, marks, "· wave 3 rest")
+		rest := "not begun"
+		if phase == phaseHalted { // it may go on
+			rest = "waits for wave eu, then soak 1m30s"
+		}
+		wantTexts(t, phase, r.stdout, marks, "· wave 3 rest         0/3            "+rest)
 		if strings.Contains(r.stdout, "User") {
 			t.Errorf("%s: that a person did it says nothing:\n%s", phase, r.stdout)
+		}
+	}
+}
+
+func TestProgressIsOfTheClustersThatTheRolloutIsStillAbout(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		totals *adminv1.RolloutTotals
+		want   string
+	}{
+		{&adminv1.RolloutTotals{Size: 9, Succeeded: 3, Skipped: 2, Removed: 1, Pending: 3}, "███████░░░░░░░░ 3/6   2 skipped   1 removed"},
+		{&adminv1.RolloutTotals{Size: 3, Succeeded: 1, Skipped: 1, Removed: 1}, "███████████████ 1/1   1 skipped   1 removed"},
+		{&adminv1.RolloutTotals{Size: 2, Skipped: 2}, "░░░░░░░░░░░░░░░ 0/0   2 skipped"},
+		{&adminv1.RolloutTotals{Size: 4, Deferred: 2, RolledBack: 1, Stale: 1, Succeeded: 1}, "███░░░░░░░░░░░░ 1/4   2 deferred   1 rolled back   1 not heard of"},
+	} {
+		b := newRolling(t)
+		b.hub.changeRollout(t, "ro-7k2f", func(ro *adminv1.Rollout) { ro.Totals = test.totals })
+		wantTexts(t, "stdout", b.ok("rollout", "status", "ks/app", "-w=false").stdout, "\n◎ Running   "+test.want+"\n")
+	}
+}
+
+func TestDocumentOfARolloutHasWhatTheHubSays(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	b.hub.changeRollout(t, "ro-7k2f", func(ro *adminv1.Rollout) {
+		approvalDue(ro)
+		ro.Totals = &adminv1.RolloutTotals{Size: 11, Pending: 1, InFlight: 2, Succeeded: 3, Failed: 4, Deferred: 5, Skipped: 6, Removed: 7, RolledBack: 8, Unavailable: 9, Stale: 10}
+		ro.Waves[1].After[0].Decisions = []*adminv1.RolloutDecision{{Principal: "user:eve", Approve: true, Comment: "go", At: at(-1)}}
+		ro.Waves[1].After[0].Measurements = []*adminv1.RolloutMeasurement{{At: at(-2), Cluster: "eu-1", Value: 1.5, Result: "Fail", Message: "1.5 is above max"}}
+	})
+	b.hub.rolled.members = []*adminv1.RolloutCluster{{
+		Cluster: "eu-9", Wave: 1, Turn: 4, Phase: "Succeeded", Failure: "Lost", Message: "m", WaitsFor: "it", Base: "sha256:77aa", Attempt: 3, Connected: true,
+		Available: true, Stale: true, Since: at(-3), DeadlineLeft: durationpb.New(90 * time.Second),
+	}}
+	document := parseJSON(t, b.ok("rollout", "status", "ks/app", "-w=false", "-o", "json").stdout)
+	wave := document["waves"].([]any)[1].(map[string]any)
+	totals := map[string]any{"size": 11.0, "pending": 1.0, "inFlight": 2.0, "succeeded": 3.0, "failed": 4.0, "deferred": 5.0, "skipped": 6.0, "removed": 7.0,
+		"rolledBack": 8.0, "unavailable": 9.0, "stale": 10.0}
+	for what, want := range map[string]any{
+		"awaits": "fleetctl rollout approve ro-7k2f --wave eu --gate prod-go", "planDigest": planDigest, "direction": "Forward", "wave": 1.0, "maxUnavailable": 2.0,
+		"totals": totals, "notTargeted": []any{"lab-1: its labels do not match"}, "actor": "system", "startedAt": "2026-03-01T11:40:00Z",
+		"clusters": []any{map[string]any{"cluster": "eu-9", "wave": 1.0, "turn": 4.0, "phase": "Succeeded", "failure": "Lost", "message": "m", "waitsFor": "it",
+			"base": "sha256:77aa", "attempt": 3.0, "connected": true, "available": true, "stale": true, "deadlineLeft": "1m30s", "since": "2026-03-01T11:57:00Z"}},
+	} {
+		if diff := cmp.Diff(want, document[what]); diff != "" {
+			t.Errorf("%s: %s", what, diff)
+		}
+	}
+	for what, want := range map[string]any{
+		"name": "eu", "phase": "After", "maxConcurrent": 2.0, "maxFailures": 1.0, "minUpdated": 3.0, "enteredAt": "2026-03-01T11:50:00Z", "before": []any{},
+		"after": []any{map[string]any{"name": "prod-go", "type": "Approval", "phase": "Running", "detail": "0 of 1 approvals", "approvers": []any{"group:sre"},
+			"decisions":    []any{map[string]any{"principal": "user:eve", "approve": true, "comment": "go", "at": "2026-03-01T11:59:00Z"}},
+			"measurements": []any{map[string]any{"at": "2026-03-01T11:58:00Z", "cluster": "eu-1", "value": 1.5, "result": "Fail", "message": "1.5 is above max"}}}},
+	} {
+		if diff := cmp.Diff(want, wave[what]); diff != "" {
+			t.Errorf("wave eu: %s: %s", what, diff)
 		}
 	}
 }
@@ -168,6 +229,10 @@ func TestRolloutHistoryTellsVerdictsWhoAndHowLong(t *testing.T) {
 ID        REVISION             PHASE        WAVE     CLUSTERS   FAILED   VERDICT   BEGUN   TOOK   BY           MESSAGE
 ro-7k2f   main@sha1:696f056d   Running      2/3 eu   2/9        1        -         20m     20m    system       WaitingClusters: 2 clusters are not there yet
 ro-6aaa   main@sha1:bad0bad0   RolledBack   -        0/9        0        Bad       90m     10m    user:admin   FailureBudget: 1 clusters are back; 1 failed`)
+	blocked := testRollout()
+	blocked.Reason = "AvailabilityBudget" // it may be halted for it, and is not yet
+	b.hub.putRollout(blocked)
+	wantTexts(t, "stdout", b.ok("rollout", "history", "ks/app").stdout, "1        -         20m     20m    system       AvailabilityBudget: ")
 	r := b.ok("rollout", "history", "ks/app", "--limit", "1")
 	if strings.Contains(r.stdout, "ro-6aaa") {
 		t.Errorf("more than was asked for:\n%s", r.stdout)
@@ -213,6 +278,9 @@ ROLLOUTS
 FROZEN     the fleet, by user:admin for 0s: year's end   → fleetctl unfreeze
 FROZEN     prod-1   → fleetctl freeze --show`)
 	document := parseJSON(t, b.ok("status", "-o", "json").stdout)
+	if first := document["rollouts"].([]any)[0].(map[string]any); first["awaits"] != "fleetctl rollout approve ro-8bbb --wave eu --gate prod-go" {
+		t.Errorf("-o json gives %v", first)
+	}
 	if len(document["rollouts"].([]any)) != 2 || document["frozen"].(map[string]any)["fleet"] == nil {
 		t.Errorf("-o json gives %v", document)
 	}

@@ -109,3 +109,10 @@ func TestRolloutWaitForARevisionThatNeededNoRolloutIsDone(t *testing.T) {
 	wantTexts(t, "stderr", r.stderr, "no rollout was needed")
 	want(t, "stdout", r.stdout, "kustomization.kustomize.toolkit.fluxcd.io/app condition met")
 }
+
+func TestRolloutWaitForARevisionIsNotDoneBeforeTheAppIsThereEverywhere(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t)
+	b.hub.put(t, strings.Replace(ksApp, "lastAttemptedRevision: main@sha1:696f056d", "lastAttemptedRevision: main@sha1:eeee056d", 1))
+	b.fails(exitTimeout, []string{"no rollout of ks/app to 696f056d has begun"}, "rollout", "wait", "ks/app", "--revision", "696f056d", "--timeout", "0")
+}
