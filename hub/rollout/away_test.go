@@ -108,3 +108,72 @@ func TestAClusterThatIsCutOffWhileItVerifiesIsNotThere(t *testing.T) {
 	w.cluster("c0").Connected = true
 	w.until(t, "it is there after all", func() bool { return w.state.Active == nil || w.member("c0").Phase == rollout.MemberSucceeded })
 }
+
+func TestATimeInWhichNoHubListensIsNoLackOfCoverage(t *testing.T) {
+	t.Parallel()
+	policy := canaryThenRest()
+	policy.Waves[0].CoverageTimeout = fleet.Lasting(30 * time.Minute)
+	w, _ := settled(t, 3, policy)
+	w.cluster("c0").Connected = false
+	w.push("two", nil)
+	w.until(t, "coverage lacks", w.is(rollout.Running, rollout.ReasonCoverage))
+	w.hubAway(t, time.Hour)
+	if !w.is(rollout.Running, rollout.ReasonCoverage)() {
+		t.Errorf("%+v", w.state.Active)
+	}
+}
+
+func TestATimeInWhichNoHubListensCountsForNobodyWhoCatchesUp(t *testing.T) {
+	t.Parallel()
+	w, _ := settled(t, 3, canaryThenRest())
+	w.cluster("c2").Connected = false
+	two := w.push("two", map[string]outcome{"c2": slow})
+	w.until(t, "the others have it", func() bool { return w.idle() && w.over(two) != nil })
+	w.cluster("c2").Connected = true
+	w.until(t, "it catches up", func() bool { _, under := w.state.Track.CatchingUp["id-c2"]; return under })
+	w.hubAway(t, time.Hour)
+	if w.state.Track.CatchingUp["id-c2"].Failed {
+		t.Errorf("%+v", w.state.Track)
+	}
+}
+
+func TestNobodyCatchesUpWhileItIsHeldTheFleetFrozenOrTheAppSuspended(t *testing.T) {
+	t.Parallel()
+	w, one := settled(t, 3, canaryThenRest())
+	w.cluster("c2").Connected = false
+	two := w.push("two", nil)
+	w.until(t, "the others have it", func() bool { return w.idle() && w.over(two) != nil })
+	w.cluster("c2").Connected = true
+	for what, set := range map[string]func(bool){
+		"held":      func(on bool) { w.cluster("c2").Held = map[bool]string{true: "hands off"}[on] },
+		"frozen":    func(on bool) { w.state.Freeze = map[bool]string{true: "holidays"}[on] },
+		"suspended": func(on bool) { w.state.App = with1(w.state.App, func(a *rollout.App) { a.Controls.Suspend = on }) },
+	} {
+		set(true)
+		w.run(10, func() bool { return false })
+		if w.state.Rows["id-c2"].Release != one {
+			t.Fatalf("%s: c2 has caught up", what)
+		}
+		w.cluster("c2").Connected = false
+		set(false)
+		w.cluster("c2").Connected = true
+	}
+	w.until(t, "c2 has caught up", func() bool { return w.all(two) })
+}
+
+func TestAClusterThatNoWaveTakesGetsNothingThroughCatchingUp(t *testing.T) {
+	t.Parallel()
+	policy := canaryThenRest()
+	policy.Unmatched = fleet.UnmatchedExclude
+	for i := range policy.Waves {
+		policy.Waves[i].Select = &fleet.Selector{MatchExpressions: []fleet.SelectorRequirement{{Key: "index", Operator: "Exists"}}}
+	}
+	w, _ := settled(t, 2, policy)
+	w.join("c9", nil)
+	w.join("c8", map[string]string{"index": "8"})
+	w.until(t, "c8 has it", func() bool { return w.state.Rows["id-c8"].Assignment != nil })
+	w.run(20, func() bool { return false })
+	if row, has := w.state.Rows["id-c9"]; has {
+		t.Errorf("c9 has %+v", row)
+	}
+}

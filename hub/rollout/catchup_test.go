@@ -94,12 +94,15 @@ func TestWhatCatchesUpChangesInAWindowOnlyAndWhatIsNewDoesNotWait(t *testing.T) 
 
 func TestAClusterThatDidNotCatchUpIsTriedAgainWithoutARollout(t *testing.T) {
 	t.Parallel()
-	w, _ := settled(t, 3, canaryThenRest())
+	w, one := settled(t, 3, canaryThenRest())
 	w.cluster("c2").Connected = false
 	two := w.push("two", map[string]outcome{"c2": refused})
 	w.until(t, "the others have it", func() bool { return w.idle() && w.over(two) != nil })
 	w.cluster("c2").Connected = true
 	w.until(t, "it has not caught up", func() bool { return w.state.Track.CatchingUp["id-c2"].Failed })
+	if w.state.Rows["id-c2"].Release != one {
+		t.Errorf("it is not left at what it had: %+v", w.state.Rows["id-c2"])
+	}
 	w.truth[two] = nil
 	w.say(t, rollout.RetryCluster{Clusters: []string{"c2"}})
 	w.until(t, "c2 has caught up", func() bool { return w.all(two) })

@@ -156,3 +156,159 @@ func TestARolloutThatTakesTheOthersPlaceHasItsOwnWindowsAtOnce(t *testing.T) {
 		t.Errorf("%+v", w.state.Active)
 	}
 }
+
+func TestWhatNobodyApprovesInTimeIsHaltedWhereThePolicySaysSo(t *testing.T) {
+	t.Parallel()
+	policy := approvedCanary()
+	policy.Waves[0].After[0].Approval.OnTimeout = fleet.InconclusiveHalt
+	w, _ := settled(t, 2, canaryThenRest())
+	w.policy(policy)
+	two := w.push("two", nil)
+	if !w.run(1000, w.is(rollout.Halted, rollout.ReasonApprovalTimeout)) {
+		t.Fatalf("%+v", w.state.Active)
+	}
+	if got := w.state.Track.Outcome(two); got != "" {
+		t.Errorf("nobody has looked, and its Release is %s", got)
+	}
+	w.say(t, rollout.Resume{})
+	w.until(t, "it waits for people anew", w.is(rollout.Running, rollout.ReasonWaitingGate))
+}
+
+func TestWhatIsRejectedIsNotResumedButPassedOver(t *testing.T) {
+	t.Parallel()
+	w, _ := settled(t, 2, canaryThenRest())
+	w.policy(approvedCanary())
+	two := w.push("two", nil)
+	w.until(t, "it waits for people", w.is(rollout.Running, rollout.ReasonWaitingGate))
+	w.say(t, rollout.Decide{Principal: "user:b", Comment: "no"})
+	w.refused(t, rollout.Resume{}, "it can only be passed over (rollout skip-gate)")
+	w.say(t, rollout.SkipGate{Actor: "user:a", Gate: "approval", Reason: "a mistake"})
+	w.say(t, rollout.Resume{})
+	w.until(t, "it is everywhere", func() bool { return w.idle() && w.all(two) })
+}
+
+func TestAGateThatCannotTellPausesOrHaltsAndAsksAnewOnceItIsResumed(t *testing.T) {
+	t.Parallel()
+	for action, phase := range map[fleet.OnInconclusive]rollout.Phase{fleet.InconclusivePause: rollout.Paused, fleet.InconclusiveHalt: rollout.Halted} {
+		policy := canaryThenRest()
+		policy.OnInconclusive = action
+		policy.Waves[0].After = []fleet.Gate{{Webhook: &fleet.WebhookGate{URL: "http://w", Poll: fleet.Lasting(10 * time.Second), Retries: new(1)}}}
+		w, _ := settled(t, 2, canaryThenRest())
+		w.policy(policy)
+		two := w.push("two", nil)
+		w.answers = []rollout.Result{rollout.ResultError}
+		w.until(t, "it cannot tell", w.is(phase, rollout.ReasonInconclusiveGate))
+		if got := w.state.Track.Outcome(two); got != "" {
+			t.Errorf("%s: it could not tell, and its Release is %s", action, got)
+		}
+		w.answers = nil
+		if phase == rollout.Halted {
+			w.refused(t, rollout.Resume{}, "--retry-gate")
+		}
+		w.say(t, rollout.Resume{RetryGate: phase == rollout.Halted})
+		w.until(t, "it is everywhere", func() bool { return w.idle() && w.all(two) })
+	}
+}
+
+func TestCoverageThatLackedForTooLongIsWaitedForAnew(t *testing.T) {
+	t.Parallel()
+	policy := canaryThenRest()
+	policy.Waves[0].CoverageTimeout = fleet.Lasting(20 * time.Minute)
+	w, _ := settled(t, 3, policy)
+	w.cluster("c0").Connected = false
+	w.push("two", nil)
+	w.until(t, "it is paused", w.is(rollout.Paused, rollout.ReasonCoverage))
+	w.say(t, rollout.Resume{})
+	w.run(60, func() bool { return false })
+	if !w.is(rollout.Running, rollout.ReasonCoverage)() {
+		t.Errorf("after 10 minutes of 20 more: %+v", w.state.Active)
+	}
+	w.until(t, "it is paused again", w.is(rollout.Paused, rollout.ReasonCoverage))
+}
+
+func TestAnalysisOfAWaveIsOfThoseBeforeAsWell(t *testing.T) {
+	t.Parallel()
+	policy := canaryThenRest()
+	gate := clusterAnalysis()
+	gate.Analysis.Scope = fleet.ScopeHub
+	policy.Waves[1].After = []fleet.Gate{gate}
+	w, _ := settled(t, 3, canaryThenRest())
+	w.policy(policy)
+	two := w.push("two", nil)
+	var asked []rollout.Check
+	w.watch = func(_ rollout.State, step rollout.Step) { asked = append(asked, step.Checks...) }
+	w.until(t, "it is everywhere", func() bool { return w.idle() && w.all(two) })
+	if len(asked) == 0 || strings.Join(asked[0].Clusters, " ") != "c0 c1 c2" {
+		t.Errorf("asked %+v", asked)
+	}
+}
+
+func TestNoClusterIsAskedWhileItIsAway(t *testing.T) {
+	t.Parallel()
+	policy := canaryThenRest()
+	policy.Waves[0].After = []fleet.Gate{clusterAnalysis()}
+	w, _ := settled(t, 2, canaryThenRest())
+	w.policy(policy)
+	two := w.push("two", nil)
+	w.until(t, "the canary is asked", func() bool { return len(w.checks) > 0 })
+	w.cluster("c0").Connected = false
+	asked := 0
+	w.watch = func(_ rollout.State, step rollout.Step) { asked += len(step.Checks) }
+	w.answerAll(t, rollout.ResultPass)
+	w.run(30, func() bool { return false })
+	if asked != 0 {
+		t.Errorf("%d questions to a cluster that is away", asked)
+	}
+	w.cluster("c0").Connected = true
+	w.until(t, "it is everywhere", func() bool { return w.idle() && w.all(two) })
+}
+
+func TestOfManyMeasurementsTheLastAreKept(t *testing.T) {
+	t.Parallel()
+	policy := canaryThenRest()
+	gate := clusterAnalysis()
+	gate.Analysis.Scope, gate.Analysis.Count, gate.Analysis.Interval = fleet.ScopeHub, 40, fleet.Lasting(10*time.Second)
+	policy.Waves[0].After = []fleet.Gate{gate}
+	w, _ := settled(t, 2, canaryThenRest())
+	w.policy(policy)
+	two := w.push("two", nil)
+	w.until(t, "it is everywhere", func() bool { return w.idle() && w.all(two) })
+	g := w.over(two).Waves[0].After[0]
+	if n := len(g.Measurements); n != 20 || g.Probes[0].Passed != 40 || w.over(two).Finished.Sub(g.Measurements[19].At) > 5*time.Minute {
+		t.Errorf("%d measurements of %d are kept", n, g.Probes[0].Passed)
+	}
+}
+
+func TestAnAnswerAfterTheGateWasPassedOverChangesNothing(t *testing.T) {
+	t.Parallel()
+	policy := canaryThenRest()
+	policy.Waves[0].After = []fleet.Gate{{Webhook: &fleet.WebhookGate{Name: "ask", URL: "http://w"}}}
+	w, _ := settled(t, 2, canaryThenRest())
+	w.policy(policy)
+	two := w.push("two", nil)
+	for w.state.Active == nil || len(w.checks) == 0 {
+		w.pass(10 * time.Second)
+		w.say(t, nil)
+	}
+	w.say(t, rollout.SkipGate{Actor: "user:a", Gate: "ask", Reason: "it takes too long"})
+	w.answerAll(t, rollout.ResultFail)
+	if g := w.state.Active.Waves[0].After[0]; g.Phase != rollout.GateOverridden || len(g.Measurements) != 0 {
+		t.Errorf("%+v", g)
+	}
+	w.until(t, "it is everywhere", func() bool { return w.idle() && w.all(two) })
+}
+
+func TestWhoIsInAGroupOfApproversApproves(t *testing.T) {
+	t.Parallel()
+	policy := approvedCanary()
+	policy.Waves[0].After[0].Approval.Approvers = []string{"user:a", "group:sre"}
+	w, _ := settled(t, 2, canaryThenRest())
+	w.policy(policy)
+	two := w.push("two", nil)
+	w.until(t, "it waits for people", w.is(rollout.Running, rollout.ReasonWaitingGate))
+	if err := w.step(rollout.Decide{Principal: "user:b", Groups: []string{"group:dev"}, Approve: true}); !errors.Is(err, fleet.ErrDenied) {
+		t.Errorf("one of another group: %v", err)
+	}
+	w.say(t, rollout.Decide{Principal: "user:b", Groups: []string{"group:dev", "group:sre"}, Approve: true})
+	w.until(t, "it is everywhere", func() bool { return w.idle() && w.all(two) })
+}

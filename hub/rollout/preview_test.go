@@ -191,3 +191,40 @@ func TestACommandAboutAnAppThatIsNotThereIsRefused(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestPlanByAnotherPolicyShowsItsWavesWhateverClustersHave(t *testing.T) {
+	t.Parallel()
+	w, _ := settled(t, 3, canaryThenRest())
+	for policy, waves := range map[*fleet.RolloutPolicy]int{nil: 1, new(canaryThenRest()): 2} { // what is there already is gone back to
+		preview, err := rollout.Plan(w.state, fleet.Digest{}, policy)
+		if err != nil || len(preview.Rollout.Waves) != waves {
+			t.Errorf("%d waves, error %v: %+v", waves, err, preview.Rollout)
+		}
+	}
+}
+
+func TestWhatIsWaitedForIsSaidInTheOrderInWhichItIsInTheWay(t *testing.T) {
+	t.Parallel()
+	policy := narrow()
+	policy.Waves[0].Before = []fleet.Gate{{Approval: &fleet.ApprovalGate{Name: "go"}}}
+	policy.Waves[1].MaxConcurrent = fleet.Clusters(3)
+	w, _ := settled(t, 4, narrow())
+	w.policy(policy)
+	w.push("two", map[string]outcome{"c0": slow})
+	waits := func(name, part string) {
+		t.Helper()
+		if got := w.state.Active.Waits(w.member(name)); !strings.Contains(got, part) {
+			t.Errorf("%s: %q, not %q", name, got, part)
+		}
+	}
+	w.until(t, "it waits for people", w.is(rollout.Running, rollout.ReasonWaitingGate))
+	waits("c0", "gate go of wave canary: 0 of 1 approvals")
+	w.say(t, rollout.Decide{Principal: "user:a", Approve: true})
+	w.say(t, nil)
+	w.cluster("c0").Connected = false
+	w.say(t, nil)
+	waits("c0", "it is out of reach since")
+	w.cluster("c0").Connected = true
+	w.until(t, "the rest is under way", func() bool { return w.member("c1").Phase.InFlight() })
+	waits("c2", "clusters to be available: 1 are not, and no more may be")
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"flotilla.dev/flotilla/hub/rollout"
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -128,4 +129,129 @@ func TestARollbackGoesOnAlthoughTheBudgetIsUsedUpByWhatDoesNotComeBack(t *testin
 	if ro := w.over(two); ro.Phase != rollout.RollbackFailed || w.state.Rows["id-c0"].Release != one {
 		t.Errorf("%+v", ro)
 	}
+}
+
+// everywhere is a policy of one wave that goes to all at once.
+func everywhere() fleet.RolloutPolicy {
+	return fleet.RolloutPolicy{Waves: []fleet.Wave{{Name: "all", MaxConcurrent: fleet.Percent(100)}}, MaxUnavailable: fleet.Percent(100)}
+}
+
+func TestARollbackGoesToNothingThatWasNeverGood(t *testing.T) {
+	t.Parallel()
+	w, _ := settled(t, 2, canaryThenRest())
+	bad := w.push("bad", map[string]outcome{"c0": refused})
+	w.until(t, "it is halted", w.is(rollout.Halted, rollout.ReasonFailureBudget))
+	w.say(t, rollout.Cancel{Actor: "user:a"})
+	w.refused(t, rollout.Rollback{Actor: "user:a", To: bad}, "was never good")
+}
+
+func TestARollbackTakesNoAppAwayUnlessThatIsAllowed(t *testing.T) {
+	t.Parallel()
+	for _, allowed := range []bool{false, true} {
+		policy := canaryThenRest()
+		policy.OnFailure = fleet.OnFailure{Action: fleet.RollbackOnFailure, AllowUninstall: allowed}
+		w := newWorld(2, policy)
+		bad := w.push("bad", map[string]outcome{"c0": refused})
+		w.until(t, "it has failed", func() bool { return w.is(rollout.Halted, "")() || w.is(rollout.RollingBack, "")() })
+		row := w.state.Rows["id-c0"]
+		switch {
+		case allowed && (row.Assignment.State != fleet.Removed || !w.is(rollout.RollingBack, "")()):
+			t.Errorf("it may be taken away, and is %+v: %+v", row.Assignment, w.state.Active)
+		case !allowed && (row.Assignment.State != fleet.Active || row.Release != bad || !strings.Contains(w.state.Active.Message, "allowUninstall is not set")):
+			t.Errorf("it may not be taken away, and is %+v: %+v", row.Assignment, w.state.Active)
+		}
+	}
+}
+
+func TestARollbackTakesTheLastFirstAndNoMoreThanSoManyAtATime(t *testing.T) {
+	t.Parallel()
+	policy := everywhere()
+	policy.Waves[0].MaxConcurrent = fleet.Clusters(1)
+	policy.OnFailure = fleet.OnFailure{Action: fleet.RollbackOnFailure, MaxConcurrent: fleet.Clusters(1)}
+	w, one := settled(t, 4, policy)
+	two := w.push("two", map[string]outcome{"c2": refused})
+	w.until(t, "it is over", func() bool { return w.over(two) != nil })
+	var order []string
+	for _, p := range w.pins {
+		if p.release == one && p.at.After(w.over(two).Started) {
+			order = append(order, p.cluster+" "+p.at.Sub(w.over(two).Started).String())
+		}
+	}
+	if got := strings.Join(order, ", "); got != "id-c2 1m30s, id-c1 2m0s, id-c0 2m30s" {
+		t.Errorf("taken back: %s", got)
+	}
+}
+
+func TestARollbackOfAWaveLeavesThoseBefore(t *testing.T) {
+	t.Parallel()
+	policy := canaryThenRest()
+	policy.OnFailure = fleet.OnFailure{Action: fleet.RollbackOnFailure, Scope: fleet.ScopeWave}
+	w, one := settled(t, 3, policy)
+	two := w.push("two", map[string]outcome{"c1": refused})
+	w.until(t, "it is over", func() bool { return w.over(two) != nil })
+	w.run(50, func() bool { return false })
+	for id, release := range map[string]fleet.Digest{"id-c0": two, "id-c1": one, "id-c2": one} {
+		if got := w.state.Rows[id].Release; got != release {
+			t.Errorf("%s has %s, not %s", id, got, release)
+		}
+	}
+}
+
+func TestARollbackTakesNoMoreClustersThatServeThanMayBeAway(t *testing.T) {
+	t.Parallel()
+	policy := everywhere()
+	policy.MaxUnavailable = fleet.Clusters(2)
+	w, one := settled(t, 6, policy)
+	w.push("two", nil)
+	w.until(t, "most have it", func() bool { return w.state.Active != nil && w.state.Active.Totals().Succeeded >= 4 })
+	w.say(t, rollout.Rollback{Actor: "user:a"})
+	most := 0
+	w.until(t, "it is back", func() bool {
+		if w.state.Active != nil {
+			most = max(most, w.state.Active.Totals().Unavailable)
+		}
+		return w.idle() && w.all(one)
+	})
+	if most != 2 {
+		t.Errorf("%d were away at a time", most)
+	}
+}
+
+func TestARollbackEndsAlthoughAClusterIsOutOfReach(t *testing.T) {
+	t.Parallel()
+	w, one := settled(t, 2, canaryThenRest())
+	two := w.push("two", nil)
+	w.until(t, "c0 has it", func() bool { return w.state.Active != nil && w.member("c0").Phase == rollout.MemberSucceeded })
+	w.cluster("c0").Connected = false
+	w.say(t, rollout.Rollback{Actor: "user:a"})
+	w.until(t, "it is over", func() bool { return w.over(two) != nil })
+	if ro := w.over(two); ro.Phase != rollout.RollbackFailed || !strings.Contains(ro.Message, "c0") {
+		t.Errorf("%+v", ro)
+	}
+	w.cluster("c0").Connected = true
+	w.until(t, "it goes back when it returns", func() bool { return w.all(one) && w.state.Rows["id-c0"].Report.Release == one })
+}
+
+func TestAWindowKeepsNothingFromGoingBack(t *testing.T) {
+	t.Parallel()
+	w, one := settled(t, 2, canaryThenRest())
+	two := w.push("two", nil)
+	w.until(t, "it is everywhere", func() bool { return w.idle() && w.all(two) })
+	policy := canaryThenRest()
+	policy.Windows = []fleet.Window{{Cron: "0 20 * * *", Duration: fleet.Lasting(time.Hour)}} // it is noon
+	w.policy(policy)
+	w.say(t, rollout.Rollback{Actor: "user:a"})
+	w.until(t, "it is back", func() bool { return w.idle() && w.all(one) })
+}
+
+func TestARolloutWhoseReleaseIsNotThereAnyMoreIsNotTakenBack(t *testing.T) {
+	t.Parallel()
+	w, _ := settled(t, 2, canaryThenRest())
+	two := w.push("two", nil)
+	w.until(t, "it is everywhere", func() bool { return w.idle() && w.all(two) })
+	three := w.push("three", nil)
+	w.until(t, "it is everywhere", func() bool { return w.idle() && w.all(three) })
+	w.refused(t, rollout.At{ID: w.over(two).ID, Command: rollout.Rollback{Actor: "user:a"}}, "what clusters run is not of it any more")
+	w.say(t, rollout.At{ID: w.over(three).ID, Command: rollout.Rollback{Actor: "user:a"}})
+	w.until(t, "it is back", func() bool { return w.idle() && w.all(two) })
 }

@@ -103,3 +103,17 @@ func TestAClusterIsNotPrunedWhileItIsAwayHeldOrTheFleetIsFrozen(t *testing.T) {
 	w.pass(1)
 	step(1)
 }
+
+func TestAClusterThatGoesAwayKeepsNoOtherFromLosingTheApp(t *testing.T) {
+	t.Parallel()
+	w := unmatching(t, 4, true)
+	w.say(t, nil)
+	if n := w.deleting(); n != 1 {
+		t.Fatalf("%d clusters lose the App", n)
+	}
+	w.cluster("c01").Connected = false
+	w.say(t, nil)
+	if n := w.deleting(); n != 2 {
+		t.Errorf("%d clusters lose the App, one of which is away", n)
+	}
+}
