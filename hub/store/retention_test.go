@@ -152,8 +152,11 @@ func TestRetentionTakesWhatIsPastItsBoundOnly(t *testing.T) {
 			`INSERT INTO rollout_event (rollout, number, at, type) SELECT 'ro-1', n, now(), '' FROM unnest(ARRAY[1, 3, 4, 100003]) n`}, `number >= 4`, 2},
 		"outage": {[]string{`INSERT INTO outage (since, until) VALUES
 			(now() - interval '40 days', now() - interval '31 days'), (now() - interval '40 days', now() - interval '29 days')`}, `until > now() - interval '30 days'`, 1},
-		"rollout_track": {[]string{app, `INSERT INTO rollout_track (app, track, releases, stepped) VALUES
-			('hub/Kustomization/apps/app', '{}', '{}', now()), ('hub/Kustomization/apps/gone', '{}', '{}', now())`}, `app LIKE '%/app'`, 1},
+		// The App that is gone in all clusters but one is needed there.
+		"rollout_track": {[]string{app, cluster,
+			`INSERT INTO assignment (cluster, app, state, generation, pin, placement, payload) VALUES ('00000000-0000-0000-0000-000000000001', 'hub/Kustomization/apps/needed', 'Removed', 1, 1, '', '')`,
+			`INSERT INTO rollout_track (app, track, releases, stepped) SELECT 'hub/Kustomization/apps/' || n, '{}', '{}', now() FROM unnest(ARRAY['app', 'needed', 'gone']) n`},
+			`app NOT LIKE '%/gone'`, 2},
 		"build": {[]string{blob, `INSERT INTO build (key, manifest, used_at) VALUES ('old', 'old', now() - interval '40 days'), ('new', 'new', now())`}, `key = 'new'`, 1},
 		"build_inputs": {[]string{app, `INSERT INTO build_inputs (app, recipe, inputs) VALUES
 			('hub/Kustomization/apps/app', 'r', ''), ('hub/Kustomization/apps/old', 'r', '')`}, `app LIKE '%/app'`, 1},

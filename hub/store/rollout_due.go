@@ -58,12 +58,14 @@ const outageAfter = 45 * time.Second
 
 // Looked notes that a hub looks, and an outage if none did for long.
 func (s *Store) Looked(ctx context.Context) error {
+	// The row is changed once missed has been counted: a part of a statement does not find what another has changed before it.
 	const note = `WITH before AS (
 			SELECT at FROM looked FOR UPDATE
 		), missed AS (
-			INSERT INTO outage (since, until) SELECT at, clock_timestamp() FROM before WHERE at < clock_timestamp() - $1::interval
+			INSERT INTO outage (since, until) SELECT at, clock_timestamp() FROM before WHERE at < clock_timestamp() - $1::interval RETURNING since
 		)
-		INSERT INTO looked (at) VALUES (clock_timestamp()) ON CONFLICT (only_row) DO UPDATE SET at = greatest(looked.at, excluded.at)`
+		INSERT INTO looked (at) SELECT clock_timestamp() FROM (SELECT count(*) FROM missed) AS m
+			ON CONFLICT (only_row) DO UPDATE SET at = greatest(looked.at, excluded.at)`
 	_, err := s.pool.Exec(ctx, note, outageAfter)
 	return explain("note that a hub looks", err)
 }

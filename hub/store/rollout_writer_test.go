@@ -27,8 +27,20 @@ func TestAReleaseIsGivenToClustersByStepsAlone(t *testing.T) {
 		"a row": `INSERT INTO assignment (cluster, app, state, generation, pin, placement, payload)
 			SELECT gen_random_uuid(), app, state, generation, pin, placement, payload FROM assignment LIMIT 1`,
 	} {
+		for _, step := range []string{"", "hub/Kustomization/apps/other"} { // nor is the step of another App one of this
+			tx := f.begin(fmt.Sprintf(`SELECT set_config('flotilla.step', '%s', true)`, step))
+			if _, err := tx.Exec(t.Context(), sql); err == nil || !strings.Contains(err.Error(), "by its Rollouts alone") {
+				t.Errorf("%s, in a step of %q: error %v", what, step, err)
+			}
+			_ = tx.Rollback(t.Context())
+		}
+	}
+	for what, sql := range map[string]string{
+		"what is of one cluster alone": `UPDATE assignment SET payload = payload, generation = generation`,
+		"an App without a policy":      `INSERT INTO assignment (cluster, app, state, generation, pin, placement, payload) SELECT cluster, app || '-other', 'Active', 1, 1, '', '' FROM assignment`,
+	} {
 		tx := f.begin()
-		if _, err := tx.Exec(t.Context(), sql); err == nil || !strings.Contains(err.Error(), "by its Rollouts alone") {
+		if _, err := tx.Exec(t.Context(), sql); err != nil {
 			t.Errorf("%s: error %v", what, err)
 		}
 		_ = tx.Rollback(t.Context())
