@@ -28,7 +28,8 @@ func TestAGateIsAskedInTheClusterByTheClustersSecrets(t *testing.T) {
 		_, _ = io.WriteString(w, `{"status":"success","data":{"resultType":"scalar","result":[1,"1"]}}`)
 	}))
 	t.Cleanup(server.Close)
-	c, err := newCluster(Config{REST: api.REST(), Namespace: namespace, Log: slog.New(slog.DiscardHandler)})
+	own := lab.TestNamespace(t, api) // a policy names Secrets wherever they are
+	c, err := newCluster(Config{REST: api.REST(), Namespace: own, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,8 +6,12 @@ import (
 	"strings"
 	"testing"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	spokev1 "flotilla.dev/flotilla/proto/flotilla/spoke/v1"
@@ -126,4 +130,64 @@ func TestWhatIsOnHoldIsDeletedWhenTheHoldEnds(t *testing.T) {
 	b.value("one", "1")
 	b.annotate(b.namespace, nil)
 	b.value("one", "")
+}
+
+// underFlux has a Flux object of an App's name be there, suspended and on hold, and returns what ends the hold.
+func (b *bench) underFlux(app fleet.Key, group, version, plural string) (end func()) {
+	b.Helper()
+	client, err := dynamic.NewForConfig(b.cluster.REST())
+	if err != nil {
+		b.Fatal(err)
+	}
+	definition := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": map[string]any{"name": plural + "." + group},
+		"spec": map[string]any{
+			"group": group, "scope": "Namespaced", "names": map[string]any{"plural": plural, "singular": strings.ToLower(app.Kind), "kind": app.Kind},
+			"versions": []any{map[string]any{"name": version, "served": true, "storage": true,
+				"schema": map[string]any{"openAPIV3Schema": map[string]any{"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}},
+		},
+	}}
+	crds := client.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
+	if _, err := crds.Create(b.Context(), definition, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+		b.Fatal(err)
+	}
+	objects := client.Resource(schema.GroupVersionResource{Group: group, Version: version, Resource: plural}).Namespace(app.Namespace)
+	lab.Eventually(b, patience, "Flux's object is there", func() error {
+		_, err := objects.Create(b.Context(), &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": group + "/" + version, "kind": app.Kind, "spec": map[string]any{"suspend": true},
+			"metadata": map[string]any{"name": app.Name, "namespace": app.Namespace, "annotations": map[string]any{fleet.HoldAnnotation: "maintenance"}},
+		}}, metav1.CreateOptions{})
+		return err
+	})
+	return func() {
+		b.Helper()
+		patch := []byte(`{"metadata":{"annotations":{"` + fleet.HoldAnnotation + `":null}}}`)
+		if _, err := objects.Patch(b.Context(), app.Name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func TestAFluxObjectOnHoldHoldsTheAppOfItsNameUntilItIsNot(t *testing.T) {
+	for kind, flux := range map[string][3]string{
+		"Kustomization": {"kustomize.toolkit.fluxcd.io", "v1", "kustomizations"}, "HelmRelease": {"helm.toolkit.fluxcd.io", "v2", "helmreleases"},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			b := newBench(t)
+			a := b.assignment(1)
+			a.App.Kind = kind
+			a.Release.App = a.App
+			end := b.underFlux(a.App, flux[0], flux[1], flux[2])
+			b.start(nil)
+			b.hub.assign(t, a, b.configMap("one", "1"))
+			b.held(a.App, 1, a.App.Words()+" is on hold (annotation "+fleet.HoldAnnotation+"): maintenance")
+			end()
+			lab.Eventually(t, patience, "it goes on", func() error {
+				if r := b.hub.report(a.App); r.GetWaiting() != spokev1.Waiting_WAITING_NONE || r.GetStage() == spokev1.Stage_STAGE_RECEIVED {
+					return fmt.Errorf("reported is %v", r)
+				}
+				return nil
+			})
+		})
+	}
 }

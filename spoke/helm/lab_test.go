@@ -59,6 +59,8 @@ type bundle struct {
 	blobs   manifest.Blobs
 	events  []fleet.Event
 	changed chan struct{}
+	// onHolds counts how often it was told that something else is on hold.
+	onHolds int
 }
 
 func newBundle(t *testing.T) *bundle {
@@ -117,11 +119,12 @@ func (b *bundle) start() *bundle {
 			defer b.mu.Unlock()
 			b.events = append(b.events, event)
 		},
-		Changed: func(fleet.Key) {
-			select {
-			case b.changed <- struct{}{}:
-			default:
-			}
+		Changed: func(fleet.Key) { b.signal() },
+		HoldChanged: func() {
+			b.mu.Lock()
+			b.onHolds++
+			b.mu.Unlock()
+			b.signal()
 		},
 	})
 	if err != nil {
@@ -142,6 +145,14 @@ func (b *bundle) start() *bundle {
 		}
 	}
 	return b
+}
+
+// signal has whoever waits look again.
+func (b *bundle) signal() {
+	select {
+	case b.changed <- struct{}{}:
+	default:
+	}
 }
 
 type tripper func(*http.Request) (*http.Response, error)
