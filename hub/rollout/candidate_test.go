@@ -151,7 +151,8 @@ func TestWhatWouldBeTriedAgainIsNotWhenAnotherTakesItsPlaceInThatStep(t *testing
 	w, _ := settled(t, 3, policy)
 	w.push("two", map[string]outcome{"c0": refused})
 	w.say(t, nil)
-	w.pass(time.Minute)
+	w.pass(time.Second) // c0 takes it in,
+	w.pass(time.Minute) // and refuses it
 	three := w.push("three", nil)
 	w.watch = func(_ rollout.State, step rollout.Step) {
 		if len(step.Requests) > 0 {

@@ -246,7 +246,9 @@ func TestAnalysisOfAWaveIsOfThoseBeforeAsWell(t *testing.T) {
 func TestNoClusterIsAskedWhileItIsAway(t *testing.T) {
 	t.Parallel()
 	policy := canaryThenRest()
-	policy.Waves[0].After = []fleet.Gate{clusterAnalysis()}
+	gate := clusterAnalysis()
+	gate.Analysis.Count = 3
+	policy.Waves[0].After = []fleet.Gate{gate}
 	w, _ := settled(t, 2, canaryThenRest())
 	w.policy(policy)
 	two := w.push("two", nil)

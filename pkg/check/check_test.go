@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -341,5 +342,25 @@ func TestAQueryNamesOnlyWhatThereIs(t *testing.T) {
 	}
 	if !slices.Contains(fleet.Asks, fleet.AskGate) {
 		t.Error("clusters are not asked")
+	}
+}
+
+func TestASecretThatIsNotThereForTheAskerIsToldInWordsForPeople(t *testing.T) {
+	t.Parallel()
+	gate := fleet.WebhookGate{URL: serve(t, func(http.ResponseWriter, *http.Request) {}), HMACSecretRef: &fleet.NamespacedRef{Namespace: "a", Name: "b"}}
+	for name, test := range map[string]struct {
+		err  error
+		want string
+	}{
+		"it is not there":   {fmt.Errorf("Secret: %w", fleet.ErrNotFound), "Secret/a/b is not there"},
+		"it may not be":     {fmt.Errorf("Secret: %w", fleet.ErrDenied), "Secret/a/b may not be read"},
+		"the database goes": {errors.New("driver's words"), "Secret/a/b cannot be read now"},
+		"it has no data":    {nil, "Secret/a/b has no token"},
+	} {
+		secret := func(context.Context, fleet.NamespacedRef) (map[string][]byte, error) { return nil, test.err }
+		got := check.Asker{Client: check.NewClient, Secret: secret}.Ask(t.Context(), fleet.GateQuestion{Gate: fleet.Gate{Webhook: &gate}})
+		if got.Result != fleet.ResultError || !strings.HasPrefix(got.Message, test.want) || strings.Contains(got.Message, "driver") {
+			t.Errorf("%s: %+v, want %s", name, got, test.want)
+		}
 	}
 }
