@@ -198,7 +198,7 @@ func TestPlanByAnotherPolicyShowsItsWavesWhateverClustersHave(t *testing.T) {
 	for policy, waves := range map[*fleet.RolloutPolicy]int{nil: 1, new(canaryThenRest()): 2} { // what is there already is gone back to
 		preview, err := rollout.Plan(w.state, fleet.Digest{}, policy)
 		if err != nil || len(preview.Rollout.Waves) != waves {
-			t.Errorf("%d waves, error %v: %+v", waves, err, preview.Rollout)
+			t.Errorf("%d waves are wanted, error %v: there are %+v", waves, err, preview.Rollout.Waves)
 		}
 	}
 }

@@ -363,4 +363,11 @@ func TestASecretThatIsNotThereForTheAskerIsToldInWordsForPeople(t *testing.T) {
 			t.Errorf("%s: %+v, want %s", name, got, test.want)
 		}
 	}
+	query := analysis(serve(t, func(http.ResponseWriter, *http.Request) { t.Error("it is asked without credentials") }))
+	query.Provider.SecretRef = gate.HMACSecretRef
+	empty := func(context.Context, fleet.NamespacedRef) (map[string][]byte, error) { return nil, nil }
+	got := check.Asker{Client: check.NewClient, Secret: empty}.Ask(t.Context(), fleet.GateQuestion{Gate: fleet.Gate{Analysis: &query}})
+	if got.Result != fleet.ResultError || !strings.Contains(got.Message, "Secret/a/b has none of") {
+		t.Errorf("a Secret without data: %+v", got)
+	}
 }
