@@ -180,7 +180,7 @@ func (s *Site) serve(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.visits = append(s.visits, visit)
 	s.mu.Unlock()
-	noting := &notingWriter{ResponseWriter: w, note: func(status int) {
+	noting := &notingWriter{ResponseWriter: w, sent: r.Body, note: func(status int) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if visit.Status == 0 {
@@ -194,10 +194,16 @@ func (s *Site) serve(w http.ResponseWriter, r *http.Request) {
 // notingWriter tells the status before the client can know it.
 type notingWriter struct {
 	http.ResponseWriter
+	sent io.Reader // by the client
 	note func(status int)
 }
 
+// WriteHeader reads first what a client sends that is refused: where its connection ends with the answer, it would find
+// a broken one instead, now and then.
 func (w *notingWriter) WriteHeader(status int) {
+	if status >= http.StatusBadRequest {
+		_, _ = io.Copy(io.Discard, w.sent)
+	}
 	w.note(status)
 	w.ResponseWriter.WriteHeader(status)
 }

@@ -1,10 +1,12 @@
 package lab_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"syscall"
@@ -52,6 +54,27 @@ func TestFaultsStrikeAndEnd(t *testing.T) {
 				t.Errorf("after %s: %q %v", name, body, err)
 			}
 		}
+	}
+}
+
+func TestWhoSendsMuchGetsTheAnswerThatRefusesIt(t *testing.T) {
+	t.Parallel()
+	site := lab.TestSite(t, lab.SiteConfig{}, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "no", http.StatusForbidden)
+	}))
+	conn, err := net.Dial("tcp", site.Host())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	const size = 32 << 20 // more than lies in buffers
+	head := fmt.Sprintf("PUT / HTTP/1.1\r\nHost: lab\r\nConnection: close\r\nContent-Length: %d\r\n\r\n", size)
+	if _, err := conn.Write(append([]byte(head), make([]byte, size)...)); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || answer.StatusCode != http.StatusForbidden {
+		t.Errorf("answer %v, error %v", answer, err)
 	}
 }
 
