@@ -148,7 +148,7 @@ func TestRolloutIsTakenBackAndOneThatIsOverToAReleaseThatWasGood(t *testing.T) {
 		t.Errorf("rolled back %v", r)
 	}
 	three := f.push("three")
-	f.approved()
+	brought := f.approved()
 	_, err = f.rollouts.Rollback(f.ctx, &adminv1.RollbackRequest{App: appRollout(), To: "main@sha1:two"})
 	wantCode(t, err, codes.FailedPrecondition, "was never good")
 	_, err = f.rollouts.Rollback(f.ctx, &adminv1.RollbackRequest{App: appRollout(), To: "main@sha1:one", Scope: "Wave"})
@@ -161,6 +161,8 @@ func TestRolloutIsTakenBackAndOneThatIsOverToAReleaseThatWasGood(t *testing.T) {
 		t.Errorf("begun %v", r)
 	}
 	f.settle(rollout.Succeeded)
+	_, err = f.rollouts.Rollback(f.ctx, &adminv1.RollbackRequest{App: &adminv1.AppRollout{Id: brought.GetId()}})
+	wantCode(t, err, codes.Aborted, "what clusters run is not of it any more")
 	want(t, f.getApp().condition("Ready"), "False ReleaseTakenBack Git ahead of stable: main@sha1:three was taken back by "+to.GetRollout().GetId()+"; stable is main@sha1:one")
 }
 
