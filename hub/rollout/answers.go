@@ -124,8 +124,12 @@ func (a *answers) give(ctx context.Context, app fleet.Key, found []Measured) {
 	}
 }
 
-// isRefusal reports whether no other try would end otherwise: the Rollout is gone, or has no policy any more.
+// isRefusal reports whether no other try would end otherwise: the Rollout is gone, or has no policy any more. A transaction
+// that the database gave up for another one reads as a conflict too, and decides nothing.
 func isRefusal(err error) bool {
+	if database := (interface{ SQLState() string })(nil); errors.As(err, &database) {
+		return false
+	}
 	return errors.Is(err, fleet.ErrConflict) || errors.Is(err, fleet.ErrNotFound) || errors.Is(err, fleet.ErrInvalid) || errors.Is(err, fleet.ErrDenied)
 }
 

@@ -20,10 +20,18 @@ type base struct {
 	mu    sync.Mutex
 	world *world
 	wake  run.Wake
-	// away: nothing can be stored. acts counts the Commands that came.
+	// away: nothing can be stored. lost are as many Commands whose transaction the database gives up, whatever they are.
 	away bool
+	lost int
+	// acts counts the Commands that came.
 	acts int
 }
+
+// deadlock is what a database's driver says of a transaction that was given up.
+type deadlock struct{}
+
+func (deadlock) Error() string    { return "deadlock detected" }
+func (deadlock) SQLState() string { return "40P01" }
 
 func newBase(w *world) *base {
 	w.state.Now = time.Now()
@@ -58,6 +66,10 @@ func (b *base) Act(_ context.Context, _ string, _ fleet.Key, c rollout.Command) 
 	b.acts++
 	if b.away {
 		return rollout.Rollout{}, fmt.Errorf("act: %w", fleet.ErrUnavailable)
+	}
+	if b.lost > 0 {
+		b.lost--
+		return rollout.Rollout{}, fmt.Errorf("act: %w: %w", fleet.ErrConflict, deadlock{})
 	}
 	b.world.pass(time.Since(b.world.state.Now))
 	defer b.wake.Set()
@@ -190,6 +202,36 @@ func TestAnswersOutliveADatabaseThatIsAway(t *testing.T) {
 		b.run(t, c, 3*time.Minute)
 		if !b.over(rollout.Succeeded) || len(c.asked) != 1 || b.acts < 3 {
 			t.Errorf("%d questions, %d tries; %+v", len(c.asked), b.acts, b.world.state.Active)
+		}
+	})
+}
+
+func TestAnswersOutliveTransactionsThatAreGivenUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := roll(t, 1, analysed(fleet.ScopeHub, 1))
+		c := &checker{answer: func(ctx context.Context, check rollout.Check) rollout.Measurement {
+			b.set(func() { b.lost = 2 })
+			return passes(ctx, check)
+		}}
+		b.run(t, c, 10*time.Minute)
+		if !b.over(rollout.Succeeded) || len(c.asked) != 1 || b.acts != 3 {
+			t.Errorf("%d questions, %d tries; %+v", len(c.asked), b.acts, b.world.state.Active)
+		}
+	})
+}
+
+func TestAnswersThatNobodyWaitsForAreNotBroughtAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := roll(t, 1, analysed(fleet.ScopeHub, 1))
+		c := &checker{answer: func(ctx context.Context, check rollout.Check) rollout.Measurement {
+			b.set(func() { b.world.state.Placement.RolloutPolicyRef, b.world.state.Managed = nil, false })
+			return passes(ctx, check)
+		}}
+		b.run(t, c, 10*time.Minute)
+		if len(c.asked) != 1 || b.acts != 1 {
+			t.Errorf("%d questions, %d tries", len(c.asked), b.acts)
 		}
 	})
 }
