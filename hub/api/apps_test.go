@@ -185,3 +185,42 @@ func TestAHelmReleaseIsReconciledWithItsChartForcedAndReset(t *testing.T) {
 	_, err = b.apps.Reconcile(b.ctx, &adminv1.ReconcileRequest{Kind: "Kustomization", Namespace: "apps", Name: "app", Force: true})
 	wantCode(t, err, codes.InvalidArgument, "only a HelmRelease is forced or reset")
 }
+
+func TestWhatIsServedEverywhereAndInOneClusterIsToldApart(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.running()
+	serve := func(own string, clusters ...string) {
+		t.Helper()
+		b.apply(strings.Replace(ksYAML, `"metadata":{`, `"metadata":{"annotations":{"reconcile.fluxcd.io/requestedAt":"`+own+`"},`, 1))
+		b.roll()
+		for _, cluster := range clusters {
+			instances, _, err := b.Instances(b.ctx, fleet.InstanceQuery{Kind: "Kustomization", Cluster: cluster})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.report(cluster, func(r *fleet.Report) { r.HandledReconcileAt = instances[0].Assignment.RequestedAt })
+		}
+	}
+	served := func() string { return b.getApp().Status.LastHandledReconcileAt }
+	serve("now", "prod-1", "prod-2")
+	if got := served(); got != "now" {
+		t.Errorf("served is %q", got)
+	}
+	resp, err := b.apps.Reconcile(b.ctx, &adminv1.ReconcileRequest{Kind: "Kustomization", Namespace: "apps", Name: "app", Cluster: "prod-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve("now", "prod-1")
+	if got := b.get("Kustomization", "apps", "app", "prod-1").Status.LastHandledReconcileAt; got != resp.GetRequestedAt() || served() != "now" {
+		t.Errorf("in the cluster served is %q, which was asked at %q; everywhere %q", got, resp.GetRequestedAt(), served())
+	}
+	serve("again", "prod-2")
+	if got := served(); got != "now" {
+		t.Errorf("served is %q before one of two clusters has", got)
+	}
+	serve("again", "prod-1")
+	if got := served(); got != "again" {
+		t.Errorf("served is %q", got)
+	}
+}

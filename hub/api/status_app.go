@@ -210,12 +210,21 @@ func handledEverywhere(requested string, places []place) string {
 		case p.instance == nil || p.instance.Report == nil:
 			return ""
 		case n == 0:
-			handled = p.instance.Report.HandledReconcileAt
+			handled = handledIn(p.instance.Report, requested)
 		default:
-			handled = older(handled, p.instance.Report.HandledReconcileAt, requested)
+			handled = older(handled, handledIn(p.instance.Report, requested), requested)
 		}
 	}
 	return handled
+}
+
+// handledIn is the newest request for all clusters that one of them has served.
+func handledIn(r *fleet.Report, requested string) string {
+	own, _ := fleet.CutRequest(r.HandledReconcileAt)
+	if own == "" || r.HandledReconcileAt == requested {
+		return r.HandledReconcileAt
+	}
+	return own
 }
 
 // older is that of two reconcile requests which was made first. Requests are times, but for what people wrote into the

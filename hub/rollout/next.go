@@ -2,7 +2,6 @@ package rollout
 
 import (
 	"fmt"
-	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 )
@@ -110,7 +109,7 @@ func (t *turn) untouched(cluster Cluster, row Row) bool {
 
 // asked puts a request of this instance only into what the App is to do.
 func (s State) asked(c *fleet.Controls, row Row) {
-	if c.RequestedAt = later(s.App.Controls.RequestedAt, row.RequestedAt); c.RequestedAt == row.RequestedAt {
+	if c.RequestedAt = fleet.NewerRequest(s.App.Controls.RequestedAt, row.RequestedAt); c.RequestedAt == row.RequestedAt {
 		if row.Force {
 			c.Helm.ForceAt = row.RequestedAt
 		}
@@ -307,20 +306,6 @@ func approved(row Row, next fleet.Assignment) fleet.Digest {
 		return fleet.Digest{}
 	}
 	return current.ApprovedPrune
-}
-
-// later is the instance's own reconcile request b where it is newer than the App's a, else a. An a that is no time, as
-// anyone may write into the annotation, stands.
-func later(a, b string) string {
-	if a == "" {
-		return b
-	}
-	at, errA := time.Parse(time.RFC3339Nano, a)
-	bt, errB := time.Parse(time.RFC3339Nano, b)
-	if errA == nil && errB == nil && bt.After(at) {
-		return b
-	}
-	return a
 }
 
 // changes reports whether put differs from the row as it is, numbers aside.

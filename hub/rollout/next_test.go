@@ -342,9 +342,9 @@ func TestAppThatOnlyASpokeKnowsIsEndedByOrder(t *testing.T) {
 
 func TestRequestOfOneInstanceIsNewerOrOlderThanTheApps(t *testing.T) {
 	t.Parallel()
-	const early, late = "2026-01-01T00:00:00.1Z", "2026-01-01T00:00:00.2Z"
+	const at = "2026-01-01T00:00:00.1Z"
 	for _, test := range []struct{ app, instance, want string }{
-		{"", early, early}, {early, "", early}, {early, late, late}, {late, early, late}, {"now", late, "now"},
+		{"", at, at}, {at, "", at}, {"now", "now " + at, "now " + at}, {"another", "now " + at, "another"}, {at, at + " " + at, at + " " + at},
 	} {
 		s := running("")
 		s.App.Controls.RequestedAt = test.app

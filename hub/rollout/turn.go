@@ -195,11 +195,11 @@ func (t *turn) tell(e Event) {
 
 // request asks the cluster's spoke for a pass, whatever it has done. Each is another one, though time may stand still.
 func (t *turn) request(cluster string) {
-	at := t.Now.UTC()
-	if last, err := time.Parse(time.RFC3339Nano, t.Rows[cluster].RequestedAt); err == nil && !at.After(last) {
+	at := t.Now
+	if _, last := fleet.CutRequest(t.Rows[cluster].RequestedAt); !at.After(last) {
 		at = last.Add(time.Nanosecond)
 	}
-	t.requests[cluster] = at.Format(time.RFC3339Nano)
+	t.requests[cluster] = fleet.RequestAt(t.App.Controls.RequestedAt, at)
 }
 
 // after reports whether d has passed since at; if not, the App is looked at again when it has.

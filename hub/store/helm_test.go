@@ -78,6 +78,48 @@ func TestARequestMayForceAHelmReleaseAndForgetItsFailures(t *testing.T) {
 	}
 }
 
+// Tools write what they like into the annotation, and webhooks a time that is about to come.
+func TestARequestForOneClusterCountsWhateverTheAnnotationSays(t *testing.T) {
+	t.Parallel()
+	b := runningChart(t)
+	annotate := func(annotations string) string {
+		b.execute(`UPDATE object SET annotations = annotations || '` + annotations + `' WHERE kind = 'HelmRelease'`)
+		b.roll()
+		return b.web().Assignment.RequestedAt
+	}
+	ask := func() (asked, assigned string) {
+		request, err := b.RequestInstance(t.Context(), admin, webKey, "prod-1", fleet.LookOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.roll()
+		return request.At, b.web().Assignment.RequestedAt
+	}
+	if asked, assigned := ask(); asked != assigned {
+		t.Errorf("asked at %q, assigned %q", asked, assigned)
+	}
+	for _, own := range []string{"1767323045", "2126-01-01T00:00:00Z", "2020-01-01T00:00:00Z"} {
+		if assigned := annotate(`{"reconcile.fluxcd.io/requestedAt": "` + own + `"}`); assigned != own {
+			t.Errorf("asked for %q everywhere, assigned %q", own, assigned)
+		}
+		if asked, assigned := ask(); asked != assigned {
+			t.Errorf("asked at %q while %q was asked for everywhere, assigned %q", asked, own, assigned)
+		}
+	}
+	before := b.web().Assignment.RequestedAt
+	waiting := `{"reconcile.fluxcd.io/requestedAt": "2026-01-01T00:00:00Z", "fleet.flotilla.dev/with-source": "2026-01-01T00:00:00Z", "fleet.flotilla.dev/requested-before": "2020-01-01T00:00:00Z"}`
+	if assigned := annotate(waiting); assigned != before {
+		t.Errorf("what waits for its Source is assigned: %q", assigned)
+	}
+	if asked, assigned := ask(); asked != assigned {
+		t.Errorf("asked at %q while everywhere waits for a Source, assigned %q", asked, assigned)
+	}
+	b.execute(`INSERT INTO source (kind, namespace, name, handled_reconcile_at) VALUES ('HelmChart', 'apps', 'apps-web', '2026-01-01T00:00:00Z')`)
+	if assigned := annotate(`{}`); assigned != "2026-01-01T00:00:00Z" {
+		t.Errorf("what had waited for its Source is not assigned, but %q", assigned)
+	}
+}
+
 func TestWhatASpokeTellsOfAHelmReleaseIsKept(t *testing.T) {
 	t.Parallel()
 	b := runningChart(t)

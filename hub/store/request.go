@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -79,12 +80,16 @@ func annotate(ctx context.Context, tx pgx.Tx, kind, namespace, name string, mark
 	return nil
 }
 
-// RequestInstance records a request to reconcile an App in one cluster.
+// RequestInstance records a request to reconcile an App in one cluster, which counts until another one is made for all.
 func (s *Store) RequestInstance(ctx context.Context, by fleet.Caller, app fleet.Key, cluster string, options fleet.LookOptions) (fleet.LookRequest, error) {
-	request := newLookRequest()
-	request.Clusters = []string{cluster}
+	request := fleet.LookRequest{Clusters: []string{cluster}}
 	act := action{verb: "reconcile", object: instanceName(app, cluster), dryRun: options.DryRun, detail: detail(when(options.Force, "force"), when(options.Reset, "reset"))}
 	err := s.transact(ctx, by, act, func(tx pgx.Tx) error {
+		own, err := ownRequest(ctx, tx, app)
+		if err != nil {
+			return err
+		}
+		request.At = fleet.RequestAt(own, time.Now())
 		const upsert = `INSERT INTO instance_request (cluster, app, requested_at, force, reset)
 			SELECT a.cluster, a.app, $3, $4, $5 FROM assignment a JOIN cluster c ON c.id = a.cluster WHERE c.name = $1 AND a.app = $2
 			ON CONFLICT (cluster, app) DO UPDATE SET requested_at = $3, force = $4, reset = $5, at = now()`
@@ -98,6 +103,18 @@ func (s *Store) RequestInstance(ctx context.Context, by fleet.Caller, app fleet.
 		return publish(ctx, tx, TopicObjects)
 	})
 	return request, err
+}
+
+// ownRequest is a declared App's request for all of its clusters, as they have it; empty: there is none.
+func ownRequest(ctx context.Context, tx pgx.Tx, app fleet.Key) (string, error) {
+	const query = `SELECT o.annotations, coalesce(s.handled_reconcile_at, '') FROM object o LEFT JOIN source s ON ` + isSource + ` WHERE o.key = $1 AND o.deleted_at IS NULL`
+	var annotations map[string]string
+	var sourceHandled string
+	err := tx.QueryRow(ctx, query, app.String()).Scan(&annotations, &sourceHandled)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", nil
+	}
+	return passedOn(annotations, sourceHandled), explain("read the App's request", err)
 }
 
 // ApprovePrune records a person's approval of exactly the set of deletions of that digest, in the clusters (by name)

@@ -145,9 +145,7 @@ func loadApp(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 	}
 	annotations := declared.Annotations
 	state.App = &rollout.App{Controls: k.Controls(annotations), NoRollback: annotations[rollout.NoRollbackAnnotation] == "true"}
-	if !served(annotations[withSourceAnnotation], sourceHandled) {
-		state.App.Controls.RequestedAt = annotations[beforeAnnotation] // the Source is looked at first
-	}
+	state.App.Controls.RequestedAt = passedOn(annotations, sourceHandled)
 	dependencies := k.Dependencies(state.Key.Namespace, annotations)
 	if lookedAt || slices.ContainsFunc(dependencies, func(d fleet.Dependency) bool { return d.ReadyExpr != "" }) {
 		declared.Spec, declared.Observed = spec, status.ObservedGeneration
@@ -167,6 +165,14 @@ func loadApp(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 	}
 	state.App.Release = &release
 	return loadPrerequisites(ctx, tx, state, k, dependencies, status)
+}
+
+// passedOn is the App's request as its clusters have it: one that is to look at the Source first waits for that.
+func passedOn(annotations map[string]string, sourceHandled string) string {
+	if !served(annotations[withSourceAnnotation], sourceHandled) {
+		return annotations[beforeAnnotation]
+	}
+	return annotations[flux.RequestedAtAnnotation]
 }
 
 // served reports whether a Source that served one request has thereby served another, earlier or equal one. Requests are

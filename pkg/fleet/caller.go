@@ -16,7 +16,7 @@ type Order struct {
 
 // LookRequest is a person's request for a look now.
 type LookRequest struct {
-	// At tells it from others, and what is handled: RFC 3339 with nanoseconds.
+	// At tells it from others, and what is handled: RFC 3339 with nanoseconds; for one cluster as RequestAt makes it.
 	At string
 	// Clusters by name that are asked: those that have the App. None for a Source.
 	Clusters []string

@@ -118,8 +118,8 @@ func servedByLast(want Assigned, p progress) bool {
 		p.last == nil || p.last.step != pass || p.last.failure != nil || !p.last.brought || p.last.run != want.RunDigest() {
 		return false
 	}
-	at, err := time.Parse(time.RFC3339Nano, want.RequestedAt)
-	return err == nil && p.last.began.After(at)
+	_, at := fleet.CutRequest(want.RequestedAt)
+	return !at.IsZero() && p.last.began.After(at)
 }
 
 func decideRemoval(now time.Time, want Assigned, p progress) decision {

@@ -183,6 +183,7 @@ func handled(last, requested string) bool {
 	if last == requested {
 		return true
 	}
-	served, asked := moment(last), moment(requested)
+	_, served := fleet.CutRequest(last)
+	_, asked := fleet.CutRequest(requested)
 	return !served.IsZero() && !asked.IsZero() && !served.Before(asked)
 }

@@ -360,7 +360,8 @@ func (x *ReconcileRequest) GetReset_() bool {
 // ReconcileResponse is the recorded request.
 type ReconcileResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// RFC 3339 with nanoseconds; compare with status.lastHandledReconcileAt. Empty after a dry run.
+	// Compare with status.lastHandledReconcileAt. RFC 3339 with nanoseconds; of a request for one cluster, after what stood in
+	// the annotation of the App, if anything, and a space. Empty after a dry run.
 	RequestedAt string `protobuf:"bytes,1,opt,name=requested_at,json=requestedAt,proto3" json:"requested_at,omitempty"`
 	// The Source of with_source: kind, namespace and name. It was asked too, unless it is an ExternalArtifact: what that has is
 	// pushed.
