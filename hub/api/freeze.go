@@ -6,16 +6,33 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"flotilla.dev/flotilla/hub/rollout"
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/resource"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
 
-// GetFreeze returns what is frozen.
-func (s *rollouts) GetFreeze(ctx context.Context, _ *adminv1.GetFreezeRequest) (*adminv1.GetFreezeResponse, error) {
-	whole, clusters, err := s.frozen(ctx)
-	return &adminv1.GetFreezeResponse{Fleet: whole, Clusters: clusters}, err
+// GetFreeze returns whether the fleet is frozen, and a page of the clusters that are.
+func (s *rollouts) GetFreeze(ctx context.Context, req *adminv1.GetFreezeRequest) (*adminv1.GetFreezeResponse, error) {
+	limit, err := pageSize(req.GetPageSize(), unlimited, unlimited)
+	if err != nil {
+		return nil, err
+	}
+	frozen, err := s.Store.Frozen(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if after := req.GetPageToken(); after != "" {
+		frozen.Clusters = slices.DeleteFunc(frozen.Clusters, func(f rollout.Freeze) bool { return f.Cluster <= after })
+	}
+	whole, clusters, more := freezeMessages(frozen, limit)
+	resp := &adminv1.GetFreezeResponse{Fleet: whole, Clusters: clusters}
+	if more > 0 {
+		resp.NextPageToken = clusters[len(clusters)-1].GetCluster()
+	}
+	return resp, nil
 }
 
 // Freeze has nothing go forward, in the fleet or in some clusters.
@@ -26,50 +43,46 @@ func (s *rollouts) Freeze(ctx context.Context, req *adminv1.FreezeRequest) (*adm
 		return nil, err
 	}
 	principal := s.Caller(ctx).Principal
-	var whole *adminv1.FreezeState
-	var clusters []*adminv1.FreezeState
+	var frozen rollout.Frozen
 	var err error
 	if req.GetDryRun() {
-		whole, clusters, err = s.wouldBeFrozen(ctx, req.GetClusters(), &rollout.Freeze{Reason: req.GetReason(), Actor: principal, At: time.Now()})
+		frozen, err = s.wouldBeFrozen(ctx, req.GetClusters(), &rollout.Freeze{Reason: req.GetReason(), Actor: principal, At: time.Now()})
 	} else if err = s.Store.Freeze(ctx, principal, req.GetClusters(), req.GetReason()); err == nil {
-		whole, clusters, err = s.frozen(ctx)
+		frozen, err = s.Store.Frozen(ctx)
 	}
-	return &adminv1.FreezeResponse{Fleet: whole, Clusters: clusters}, err
+	if err != nil {
+		return nil, err
+	}
+	whole, clusters, more := freezeMessages(frozen, unlimited)
+	return &adminv1.FreezeResponse{Fleet: whole, Clusters: clusters, More: int32(more)}, nil
 }
 
 // Unfreeze ends that.
 func (s *rollouts) Unfreeze(ctx context.Context, req *adminv1.UnfreezeRequest) (*adminv1.UnfreezeResponse, error) {
-	var whole *adminv1.FreezeState
-	var clusters []*adminv1.FreezeState
+	var frozen rollout.Frozen
 	var err error
 	if req.GetDryRun() {
-		whole, clusters, err = s.wouldBeFrozen(ctx, req.GetClusters(), nil)
+		frozen, err = s.wouldBeFrozen(ctx, req.GetClusters(), nil)
 	} else if err = s.Store.Unfreeze(ctx, s.Caller(ctx).Principal, req.GetClusters()); err == nil {
-		whole, clusters, err = s.frozen(ctx)
+		frozen, err = s.Store.Frozen(ctx)
 	}
-	return &adminv1.UnfreezeResponse{Fleet: whole, Clusters: clusters}, err
-}
-
-// frozen is all that is frozen: the fleet, nil if it is not, and clusters.
-func (s *rollouts) frozen(ctx context.Context) (whole *adminv1.FreezeState, clusters []*adminv1.FreezeState, err error) {
-	frozen, err := s.Store.Frozen(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	whole, clusters = freezeMessages(frozen)
-	return whole, clusters, nil
+	whole, clusters, more := freezeMessages(frozen, unlimited)
+	return &adminv1.UnfreezeResponse{Fleet: whole, Clusters: clusters, More: int32(more)}, nil
 }
 
 // wouldBeFrozen is what would be with a freeze of clusters, none: of the fleet, or with its end: nil.
-func (s *rollouts) wouldBeFrozen(ctx context.Context, clusters []string, freeze *rollout.Freeze) (*adminv1.FreezeState, []*adminv1.FreezeState, error) {
+func (s *rollouts) wouldBeFrozen(ctx context.Context, clusters []string, freeze *rollout.Freeze) (rollout.Frozen, error) {
 	for _, name := range clusters {
 		if _, err := s.Store.Object(ctx, resource.Cluster.Name, "", name); err != nil {
-			return nil, nil, err
+			return rollout.Frozen{}, err
 		}
 	}
 	frozen, err := s.Store.Frozen(ctx)
 	if err != nil {
-		return nil, nil, err
+		return frozen, err
 	}
 	if len(clusters) == 0 {
 		frozen.Fleet = freeze
@@ -80,19 +93,23 @@ func (s *rollouts) wouldBeFrozen(ctx context.Context, clusters []string, freeze 
 			frozen.Clusters = append(frozen.Clusters, rollout.Freeze{Cluster: name, Reason: freeze.Reason, Actor: freeze.Actor, At: freeze.At})
 		}
 	}
-	slices.SortFunc(frozen.Clusters, func(a, b rollout.Freeze) int { return strings.Compare(a.Cluster, b.Cluster) })
-	whole, some := freezeMessages(frozen)
-	return whole, some, nil
+	return frozen, nil
 }
 
-func freezeMessages(frozen rollout.Frozen) (whole *adminv1.FreezeState, clusters []*adminv1.FreezeState) {
+// freezeMessages are the fleet, nil if it is not frozen, the first clusters by name, as many as a page of that limit has, and
+// how many more there are.
+func freezeMessages(frozen rollout.Frozen, limit int) (whole *adminv1.FreezeState, clusters []*adminv1.FreezeState, more int) {
+	taken := page{limit: limit}
 	if frozen.Fleet != nil {
 		whole = freezeMessage(*frozen.Fleet)
+		taken.size = proto.Size(whole)
 	}
 	for _, c := range frozen.Clusters {
 		clusters = append(clusters, freezeMessage(c))
 	}
-	return whole, clusters
+	slices.SortFunc(clusters, func(a, b *adminv1.FreezeState) int { return strings.Compare(a.GetCluster(), b.GetCluster()) })
+	fit := fill(&taken, clusters)
+	return whole, fit, len(clusters) - len(fit)
 }
 
 func freezeMessage(f rollout.Freeze) *adminv1.FreezeState {

@@ -111,11 +111,8 @@ func (s selection) String() string {
 	return text
 }
 
-const (
-	// maxPage is the hub's limit to a page, pageBytes that from which on it takes no more: one object always fits.
-	maxPage   = 500
-	pageBytes = 2 << 20
-)
+// maxPage is the hub's limit to a page of objects.
+const maxPage = 500
 
 // List returns a page of objects.
 func (s *objects) List(ctx context.Context, req *adminv1.ListRequest) (*adminv1.ListResponse, error) {
@@ -146,13 +143,13 @@ func (s *objects) List(ctx context.Context, req *adminv1.ListRequest) (*adminv1.
 		}
 	}
 	resp := &adminv1.ListResponse{WatchToken: s.Store.WatchToken(seen)}
-	size := 0
+	taken := page{limit: limit}
 	for n, o := range found {
 		raw, err := json.Marshal(o)
 		if err != nil {
 			return nil, err
 		}
-		if size += len(raw); n == limit || n > 0 && size > pageBytes {
+		if !taken.takes(len(raw)) {
 			resp.NextPageToken = idOf(found[n-1])
 			break
 		}

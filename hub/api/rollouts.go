@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"flotilla.dev/flotilla/hub/rollout"
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/resource"
@@ -42,23 +44,7 @@ func (s *rollouts) PlanRollout(ctx context.Context, req *adminv1.PlanRolloutRequ
 	if err != nil {
 		return nil, err
 	}
-	resp := &adminv1.PlanRolloutResponse{}
-	if resp.Rollout, err = s.message(ctx, preview.Rollout); err != nil {
-		return nil, err
-	}
-	for _, left := range preview.Left {
-		resp.Rollout.NotTargeted = append(resp.Rollout.NotTargeted, left.Cluster+": "+left.Why)
-	}
-	statuses, err := s.Store.ClusterStatuses(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, m := range preview.Rollout.Members {
-		cluster := clusterMessage(m)
-		cluster.Connected, cluster.WaitsFor, cluster.Message = statuses[m.Name].Connected, m.Message, ""
-		resp.Clusters = append(resp.Clusters, cluster)
-	}
-	return resp, nil
+	return s.planPage(ctx, preview, req)
 }
 
 // givenPolicy reads the spec of a RolloutPolicy, checked as if it were declared; nil: none is given.
@@ -172,11 +158,6 @@ func (s *rollouts) ListRollouts(ctx context.Context, req *adminv1.ListRolloutsRe
 			return nil, err
 		}
 	}
-	resp := &adminv1.ListRolloutsResponse{}
-	if len(found) > limit {
-		found = found[:limit]
-		resp.NextPageToken = found[limit-1].Mark()
-	}
 	targets := make([]fleet.Digest, len(found))
 	for i, r := range found {
 		targets[i] = r.Target
@@ -185,26 +166,20 @@ func (s *rollouts) ListRollouts(ctx context.Context, req *adminv1.ListRolloutsRe
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
-	for _, r := range found {
+	resp, now := &adminv1.ListRolloutsResponse{}, time.Now()
+	taken := page{limit: limit}
+	for i, r := range found {
 		message, err := rolloutMessage(r, revisions[r.Target], now)
 		if err != nil {
 			return nil, err
 		}
+		if !taken.takes(proto.Size(message)) {
+			resp.NextPageToken = found[i-1].Mark()
+			break
+		}
 		resp.Rollouts = append(resp.Rollouts, message)
 	}
 	return resp, nil
-}
-
-// pageSize is what is asked for, or the default.
-func pageSize(asked int32, standard, limit int) (int, error) {
-	switch {
-	case asked < 0:
-		return 0, invalid("page_size", "%d is below zero", asked)
-	case asked == 0:
-		return standard, nil
-	}
-	return min(int(asked), limit), nil
 }
 
 // among reads names that are to be some of those known.

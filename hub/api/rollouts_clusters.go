@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"flotilla.dev/flotilla/hub/rollout"
@@ -34,17 +35,17 @@ func (s *rollouts) ListRolloutClusters(ctx context.Context, req *adminv1.ListRol
 	if err != nil {
 		return nil, err
 	}
-	resp := &adminv1.ListRolloutClustersResponse{}
-	if len(members) > limit {
-		members = members[:limit]
-		resp.NextPageToken = members[limit-1].Mark()
-	}
-	now := time.Now()
-	for _, m := range members {
+	resp, now := &adminv1.ListRolloutClustersResponse{}, time.Now()
+	taken := page{limit: limit}
+	for i, m := range members {
 		c := clusterMessage(m.Member)
 		c.Connected, c.Available, c.Stale, c.WaitsFor = m.Connected, m.Available, m.Stale, found.Waits(m.Member)
 		if m.Phase.InFlight() {
 			c.DeadlineLeft = durationpb.New(max(0, found.Policy.Cluster.ProgressDeadline.OrZero()-m.Deadline.Elapsed(now)))
+		}
+		if !taken.takes(proto.Size(c)) {
+			resp.NextPageToken = members[i-1].Mark()
+			break
 		}
 		resp.Clusters = append(resp.Clusters, c)
 	}

@@ -4,6 +4,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"flotilla.dev/flotilla/hub/rollout"
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -65,16 +66,20 @@ func (w *rolloutWatch) tell(r rollout.Rollout) error {
 		if resp.Rollout, err = w.message(ctx, r); err != nil {
 			return err
 		}
+		taken := page{limit: maxRolloutEvents, size: proto.Size(resp)}
 		for _, e := range events {
-			resp.Events = append(resp.Events, &adminv1.RolloutEvent{Number: e.Number, At: timeMessage(e.At), Actor: e.Actor, Type: e.Type,
-				Cluster: e.Cluster, Wave: e.Wave, Gate: e.Gate, Reason: e.Reason, Message: e.Message})
-			w.after = e.Number
+			event := &adminv1.RolloutEvent{Number: e.Number, At: timeMessage(e.At), Actor: e.Actor, Type: e.Type,
+				Cluster: e.Cluster, Wave: e.Wave, Gate: e.Gate, Reason: e.Reason, Message: e.Message}
+			if !taken.takes(proto.Size(event)) {
+				break
+			}
+			resp.Events, w.after = append(resp.Events, event), e.Number
 		}
 		if err := w.stream.Send(resp); err != nil {
 			return err
 		}
 		w.begun, w.version = true, r.Version
-		if len(events) < maxRolloutEvents {
+		if len(resp.GetEvents()) == len(events) && len(events) < maxRolloutEvents {
 			return nil
 		}
 	}

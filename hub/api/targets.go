@@ -7,14 +7,20 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+
 	"flotilla.dev/flotilla/hub/rollout"
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/resource"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
 
-// ListTargets returns every cluster there is, and whether, and why, the Apps of a Placement are for it.
+// ListTargets returns a page of every cluster there is, and whether, and why, the Apps of a Placement are for it.
 func (s *rollouts) ListTargets(ctx context.Context, req *adminv1.ListTargetsRequest) (*adminv1.ListTargetsResponse, error) {
+	limit, err := pageSize(req.GetPageSize(), unlimited, unlimited)
+	if err != nil {
+		return nil, err
+	}
 	look, err := s.lookFor(ctx, req)
 	if err != nil {
 		return nil, err
@@ -23,21 +29,38 @@ func (s *rollouts) ListTargets(ctx context.Context, req *adminv1.ListTargetsRequ
 		return nil, err
 	}
 	resp := &adminv1.ListTargetsResponse{}
-	declared := map[fleet.AppRef]bool{}
-	for app := range look.declared {
-		declared[app] = true
+	after := req.GetPageToken()
+	if after == "" {
+		resp.MissingApps, resp.MissingClusters = look.missing()
 	}
-	placed := look.spec.Place(look.candidates, declared, nil)
-	for _, app := range placed.MissingApps {
-		if slices.Contains(look.apps, app) {
-			resp.MissingApps = append(resp.MissingApps, app.Kind+"/"+look.namespace+"/"+app.Name)
+	taken := page{limit: limit, size: proto.Size(resp)}
+	for i, cluster := range look.candidates {
+		if after != "" && cluster.Name <= after {
+			continue
 		}
-	}
-	resp.MissingClusters = placed.MissingClusters
-	for _, cluster := range look.candidates {
-		resp.Targets = append(resp.Targets, look.target(cluster))
+		target := look.target(cluster)
+		if !taken.takes(proto.Size(target)) {
+			resp.NextPageToken = look.candidates[i-1].Name
+			break
+		}
+		resp.Targets = append(resp.Targets, target)
 	}
 	return resp, nil
+}
+
+// missing are the Apps of those asked about that are not declared, and the names that no cluster has.
+func (t *targets) missing() (apps, clusters []string) {
+	declared := map[fleet.AppRef]bool{}
+	for app := range t.declared {
+		declared[app] = true
+	}
+	placed := t.spec.Place(t.candidates, declared, nil)
+	for _, app := range placed.MissingApps {
+		if slices.Contains(t.apps, app) {
+			apps = append(apps, app.Kind+"/"+t.namespace+"/"+app.Name)
+		}
+	}
+	return apps, placed.MissingClusters
 }
 
 // targets is what is looked at to say whom a Placement is for.

@@ -103,7 +103,7 @@ func (d *description) document() any {
 		document.Turn = newClusterDoc(d.turn)
 	}
 	for _, ro := range d.rollouts {
-		document.Rollouts = append(document.Rollouts, newRolloutDocument(ro, nil))
+		document.Rollouts = append(document.Rollouts, newRolloutDocument(ro, nil, nil))
 	}
 	for _, e := range d.events {
 		document.Events = append(document.Events, newEventDocument(e))

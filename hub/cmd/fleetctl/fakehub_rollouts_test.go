@@ -33,8 +33,11 @@ type rolledOut struct {
 	plan     *adminv1.PlanRolloutResponse
 	frozen   *adminv1.GetFreezeResponse
 	targets  *adminv1.ListTargetsResponse
-	after    []uint64 // numbers that Watches came with
-	part     int      // how many events an answer of a Watch has at most; 0: all
+	part     int                    // how many events an answer of a Watch has at most; 0: all
+	left     []*adminv1.NotTargeted // of the plan
+	// planPage is how many clusters a page of the plan has; 0: all. replans is how often the plan becomes another one while it is read.
+	planPage, replans int
+	after             []uint64 // numbers that Watches came with
 	// steered runs before a change of a Rollout is answered, with that Rollout.
 	steered func(request proto.Message, ro *adminv1.Rollout)
 }
@@ -100,7 +103,25 @@ func (f *fakeRollouts) PlanRollout(_ context.Context, r *adminv1.PlanRolloutRequ
 	if f.rolled.plan == nil {
 		return nil, fmt.Errorf("%w: the Placement of %s/%s/%s names no RolloutPolicy: its Releases go to every cluster at once", fleet.ErrConflict, r.GetApp().GetKind(), r.GetApp().GetNamespace(), r.GetApp().GetName())
 	}
-	return f.rolled.plan, nil
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if r.GetPageToken() != "" && f.rolled.replans > 0 {
+		f.rolled.replans--
+		return nil, status.Error(codes.Aborted, "the plan is another one now: read it from its beginning")
+	}
+	response := &adminv1.PlanRolloutResponse{Rollout: f.rolled.plan.GetRollout()}
+	clusters := f.rolled.plan.GetClusters()
+	from, _ := strconv.Atoi(r.GetPageToken())
+	to := len(clusters) + len(f.rolled.left)
+	if f.rolled.planPage > 0 {
+		to = min(to, from+f.rolled.planPage)
+	}
+	response.Clusters = clusters[min(from, len(clusters)):min(to, len(clusters))]
+	response.NotTargeted = f.rolled.left[max(from-len(clusters), 0):max(to-len(clusters), 0)]
+	if to < len(clusters)+len(f.rolled.left) {
+		response.NextPageToken = strconv.Itoa(to)
+	}
+	return response, nil
 }
 
 func (f *fakeRollouts) StartRollout(_ context.Context, r *adminv1.StartRolloutRequest) (*adminv1.StartRolloutResponse, error) {
@@ -266,10 +287,15 @@ func (f *fakeRollouts) CancelRollout(_ context.Context, r *adminv1.CancelRollout
 	return &adminv1.CancelRolloutResponse{Rollout: ro}, err
 }
 
-func (f *fakeRollouts) GetFreeze(context.Context, *adminv1.GetFreezeRequest) (*adminv1.GetFreezeResponse, error) {
+func (f *fakeRollouts) GetFreeze(_ context.Context, r *adminv1.GetFreezeRequest) (*adminv1.GetFreezeResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return proto.CloneOf(f.rolled.frozen), nil
+	response := proto.CloneOf(f.rolled.frozen)
+	from, _ := strconv.Atoi(r.GetPageToken())
+	if response.Clusters = response.GetClusters()[from:]; len(response.GetClusters()) > 1 { // small pages
+		response.Clusters, response.NextPageToken = response.GetClusters()[:1], strconv.Itoa(from+1)
+	}
+	return response, nil
 }
 
 func (f *fakeRollouts) Freeze(_ context.Context, r *adminv1.FreezeRequest) (*adminv1.FreezeResponse, error) {
@@ -292,7 +318,8 @@ func (f *fakeRollouts) Freeze(_ context.Context, r *adminv1.FreezeRequest) (*adm
 	if r.GetDryRun() {
 		f.rolled.frozen = before
 	}
-	return &adminv1.FreezeResponse{Fleet: after.GetFleet(), Clusters: after.GetClusters()}, nil
+	first := after.GetClusters()[:min(2, len(after.GetClusters()))]
+	return &adminv1.FreezeResponse{Fleet: after.GetFleet(), Clusters: first, More: int32(len(after.GetClusters()) - len(first))}, nil
 }
 
 func (f *fakeRollouts) Unfreeze(_ context.Context, r *adminv1.UnfreezeRequest) (*adminv1.UnfreezeResponse, error) {
@@ -309,6 +336,14 @@ func (f *fakeRollouts) Unfreeze(_ context.Context, r *adminv1.UnfreezeRequest) (
 	return &adminv1.UnfreezeResponse{Fleet: after.GetFleet(), Clusters: after.GetClusters()}, nil
 }
 
-func (f *fakeRollouts) ListTargets(context.Context, *adminv1.ListTargetsRequest) (*adminv1.ListTargetsResponse, error) {
-	return f.rolled.targets, nil
+func (f *fakeRollouts) ListTargets(_ context.Context, r *adminv1.ListTargetsRequest) (*adminv1.ListTargetsResponse, error) {
+	response := proto.CloneOf(f.rolled.targets)
+	from, _ := strconv.Atoi(r.GetPageToken())
+	if from > 0 {
+		response.MissingApps, response.MissingClusters = nil, nil
+	}
+	if response.Targets = response.GetTargets()[from:]; len(response.GetTargets()) > 1 { // small pages
+		response.Targets, response.NextPageToken = response.GetTargets()[:1], strconv.Itoa(from+1)
+	}
+	return response, nil
 }

@@ -65,7 +65,8 @@ func newFakeHub(t *testing.T, config rpc.ServerConfig) *fakeHub {
 	h := &fakeHub{
 		objects: map[objectKey]json.RawMessage{}, wake: make(chan struct{}), cut: make(chan struct{}),
 		impacts: map[string]*adminv1.Impact{}, failures: map[string]error{}, status: &adminv1.StatusResponse{},
-		rolled: rolledOut{frozen: &adminv1.GetFreezeResponse{}, targets: &adminv1.ListTargetsResponse{}},
+		rolled: rolledOut{frozen: &adminv1.GetFreezeResponse{}, targets: &adminv1.ListTargetsResponse{},
+			left: []*adminv1.NotTargeted{{Cluster: "lab-1", Why: "its labels do not match"}}},
 	}
 	config.Name, config.Log = "fake", slog.New(slog.DiscardHandler)
 	config.Unary = append(config.Unary, h.intercept)

@@ -29,7 +29,7 @@ func newFreezeCommand(a *app) *cobra.Command {
 				return usagef(cmd, "--show tells all that is frozen: leave the rest out")
 			case show:
 				return a.changeFreeze(cmd.Context(), "show what is frozen", false, func(ctx context.Context, h *hub) (frozen, error) {
-					return h.rollouts.GetFreeze(ctx, &adminv1.GetFreezeRequest{})
+					return h.allFrozen(ctx)
 				})
 			case strings.TrimSpace(reason) == "":
 				return usagef(cmd, "--reason is required: whoever waits will want to know why")
@@ -81,7 +81,23 @@ func checkClusterNames(cmd *cobra.Command, names []string) error {
 	return nil
 }
 
-// frozen is all that is frozen.
+// allFrozen reads all pages of what is frozen.
+func (h *hub) allFrozen(ctx context.Context) (*adminv1.GetFreezeResponse, error) {
+	all, request := &adminv1.GetFreezeResponse{}, &adminv1.GetFreezeRequest{}
+	for {
+		page, err := h.rollouts.GetFreeze(ctx, request)
+		if err != nil {
+			return nil, err
+		}
+		all.Fleet = page.GetFleet()
+		all.Clusters = append(all.Clusters, page.GetClusters()...)
+		if request.PageToken = page.GetNextPageToken(); request.GetPageToken() == "" {
+			return all, nil
+		}
+	}
+}
+
+// frozen is what is frozen, all or the first of it.
 type frozen interface {
 	GetFleet() *adminv1.FreezeState
 	GetClusters() []*adminv1.FreezeState
@@ -119,13 +135,29 @@ func (a *app) changeFreeze(ctx context.Context, doing string, dryRun bool, do fu
 		}
 		t.Add(name, age(f.GetAt(), a.now()), f.GetActor(), done(f.GetReason(), dryRun))
 	}
-	return t.Flush(a.stdout)
+	if err := t.Flush(a.stdout); err != nil {
+		return err
+	}
+	if more := moreFrozen(state); more > 0 {
+		a.say(symbolDo, "and %s: fleetctl freeze --show", count(int(more), "more cluster"))
+	}
+	return nil
+}
+
+// moreFrozen is how many clusters are frozen beside those that are told.
+func moreFrozen(f frozen) int32 {
+	if first, some := f.(interface{ GetMore() int32 }); some {
+		return first.GetMore()
+	}
+	return 0
 }
 
 // freezeDocument is what is frozen, for programs.
 type freezeDocument struct {
 	Fleet    *freezeStateDoc  `json:"fleet"`
 	Clusters []freezeStateDoc `json:"clusters"`
+	// More is how many clusters are frozen that are not among them.
+	More int32 `json:"more,omitempty"`
 }
 
 type freezeStateDoc struct {
@@ -136,7 +168,7 @@ type freezeStateDoc struct {
 }
 
 func newFreezeDocument(f frozen) freezeDocument {
-	d := freezeDocument{Clusters: []freezeStateDoc{}}
+	d := freezeDocument{Clusters: []freezeStateDoc{}, More: moreFrozen(f)}
 	one := func(s *adminv1.FreezeState) freezeStateDoc {
 		return freezeStateDoc{s.GetCluster(), s.GetReason(), s.GetActor(), stamp(s.GetAt())}
 	}

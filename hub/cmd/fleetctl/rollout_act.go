@@ -83,7 +83,7 @@ func call[Response interface{ GetRollout() *adminv1.Rollout }](ctx context.Conte
 
 // acted tells what was done to a Rollout, or would be.
 func (a *app) acted(ro *adminv1.Rollout, word string, dryRun bool) error {
-	if written, err := a.emit(newRolloutDocument(ro, nil)); written {
+	if written, err := a.emit(newRolloutDocument(ro, nil, nil)); written {
 		return err
 	}
 	line := rolloutType + "/" + ro.GetId()

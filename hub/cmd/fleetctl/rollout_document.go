@@ -27,7 +27,6 @@ type rolloutDocument struct {
 	Waves     []waveDoc     `json:"waves"`
 	Totals    totalsDoc     `json:"totals"`
 	MaxAway   int32         `json:"maxUnavailable"`
-	Left      []string      `json:"notTargeted"`
 	Actor     string        `json:"actor"`
 	Created   string        `json:"createdAt,omitempty"`
 	Started   string        `json:"startedAt,omitempty"`
@@ -35,6 +34,14 @@ type rolloutDocument struct {
 	By        string        `json:"supersededBy,omitempty"`
 	Policy    any           `json:"policy,omitempty"`
 	Clusters  []*clusterDoc `json:"clusters,omitempty"`
+	// Left is empty where it is not asked for.
+	Left []leftDoc `json:"notTargeted,omitempty"`
+}
+
+// leftDoc is a cluster that does not get the Release.
+type leftDoc struct {
+	Cluster string `json:"cluster"`
+	Why     string `json:"why"`
 }
 
 type appDocument struct {
@@ -113,12 +120,12 @@ type clusterDoc struct {
 	Since     string `json:"since,omitempty"`
 }
 
-func newRolloutDocument(ro *adminv1.Rollout, clusters []*adminv1.RolloutCluster) rolloutDocument {
+func newRolloutDocument(ro *adminv1.Rollout, clusters []*adminv1.RolloutCluster, left []*adminv1.NotTargeted) rolloutDocument {
 	d := rolloutDocument{
 		ID: ro.GetId(), App: appDocument{ro.GetAppKind(), ro.GetAppNamespace(), ro.GetAppName()}, Target: ro.GetTarget(), Revision: ro.GetRevision(),
 		Version: ro.GetVersion(), Direction: ro.GetKind(), Phase: ro.GetPhase(), Reason: ro.GetReason(), Message: ro.GetMessage(),
 		Verdict: outcome(ro), Awaits: awaited(ro), Plan: ro.GetPlanDigest(), Wave: ro.GetWave(), Waves: []waveDoc{}, Totals: newTotals(ro.GetTotals()),
-		MaxAway: ro.GetMaxUnavailable(), Left: append([]string{}, ro.GetNotTargeted()...), Actor: ro.GetActor(),
+		MaxAway: ro.GetMaxUnavailable(), Actor: ro.GetActor(),
 		Created: stamp(ro.GetCreated()), Started: stamp(ro.GetStarted()), Finished: stamp(ro.GetFinished()), By: ro.GetSupersededBy(),
 	}
 	if json.Valid(ro.GetPolicy()) {
@@ -132,6 +139,9 @@ func newRolloutDocument(ro *adminv1.Rollout, clusters []*adminv1.RolloutCluster)
 	}
 	for _, c := range clusters {
 		d.Clusters = append(d.Clusters, newClusterDoc(c))
+	}
+	for _, c := range left {
+		d.Left = append(d.Left, leftDoc{c.GetCluster(), c.GetWhy()})
 	}
 	return d
 }

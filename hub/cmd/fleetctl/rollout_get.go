@@ -99,7 +99,7 @@ func (a *app) getRollouts(ctx context.Context, h *hub, ids []string, o getOption
 		rollouts = append(rollouts, ro)
 	}
 	if len(ids) == 1 && a.machine() {
-		_, err := a.emit(newRolloutDocument(rollouts[0], nil))
+		_, err := a.emit(newRolloutDocument(rollouts[0], nil, nil))
 		return err
 	}
 	return a.printRollouts(rollouts, true, o.noHeaders)

@@ -75,7 +75,7 @@ func (a *app) printRollouts(rollouts []*adminv1.Rollout, apps, noHeaders bool) e
 			Items []rolloutDocument `json:"items"`
 		}{Items: []rolloutDocument{}}
 		for _, ro := range rollouts {
-			list.Items = append(list.Items, newRolloutDocument(ro, nil))
+			list.Items = append(list.Items, newRolloutDocument(ro, nil, nil))
 		}
 		_, err := a.emit(list)
 		return err

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"flotilla.dev/flotilla/hub/cmd/fleetctl/printer"
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -67,7 +69,7 @@ func (a *app) runRolloutPlan(ctx context.Context, r ref, o rolloutPlanOptions) e
 	if err != nil {
 		return err
 	}
-	if written, err := a.emit(newRolloutDocument(plan.GetRollout(), plan.GetClusters())); written {
+	if written, err := a.emit(newRolloutDocument(plan.GetRollout(), plan.GetClusters(), plan.GetNotTargeted())); written {
 		return err
 	}
 	if err := a.printPlan(plan); err != nil {
@@ -149,11 +151,35 @@ func (a *app) readOne(ctx context.Context, file string, kind resource.Kind) ([]b
 func (a *app) plannedRollout(ctx context.Context, h *hub, r ref, request *adminv1.PlanRolloutRequest) (*adminv1.PlanRolloutResponse, error) {
 	ctx, cancel := a.bounded(ctx, callTimeout)
 	defer cancel()
-	plan, err := h.rollouts.PlanRollout(ctx, request)
-	if err != nil {
-		return nil, a.planFailure("plan a rollout of "+r.String(), r, err)
+	for tries := 1; ; tries++ {
+		plan, err := h.wholePlan(ctx, request)
+		switch {
+		case err == nil:
+			return plan, nil
+		case status.Code(err) != codes.Aborted || tries == maxPlanTries:
+			return nil, a.planFailure("plan a rollout of "+r.String(), r, err)
+		}
 	}
-	return plan, nil
+}
+
+// maxPlanTries bounds how often a plan is read anew that becomes another one while it is read.
+const maxPlanTries = 5
+
+// wholePlan reads all pages of a plan.
+func (h *hub) wholePlan(ctx context.Context, request *adminv1.PlanRolloutRequest) (*adminv1.PlanRolloutResponse, error) {
+	plan := &adminv1.PlanRolloutResponse{}
+	for request.PageToken = ""; ; {
+		page, err := h.rollouts.PlanRollout(ctx, request)
+		if err != nil {
+			return nil, err
+		}
+		plan.Rollout = page.GetRollout()
+		plan.Clusters = append(plan.Clusters, page.GetClusters()...)
+		plan.NotTargeted = append(plan.NotTargeted, page.GetNotTargeted()...)
+		if request.PageToken = page.GetNextPageToken(); request.GetPageToken() == "" {
+			return plan, nil
+		}
+	}
 }
 
 // planFailure is a failure of what needs no Rollout: an App, its Placement and its policy.
@@ -195,14 +221,14 @@ func (a *app) printPlan(plan *adminv1.PlanRolloutResponse) error {
 	if err := t.Flush(out); err != nil {
 		return err
 	}
-	if left := ro.GetNotTargeted(); len(left) > 0 {
+	if left := plan.GetNotTargeted(); len(left) > 0 {
 		fmt.Fprintf(out, "NOT TARGETED  %s\n", count(len(left), "cluster"))
 		shown := left
 		if len(left) > maxInstances && a.flags.output != "wide" {
 			shown = left[:maxInstances]
 		}
-		for _, line := range shown {
-			fmt.Fprintln(out, "  "+printer.Fold(line))
+		for _, c := range shown {
+			fmt.Fprintln(out, "  "+leftText(c))
 		}
 		if more := len(left) - len(shown); more > 0 {
 			fmt.Fprintf(out, "  and %s: -o wide\n", count(more, "more cluster"))
@@ -213,6 +239,9 @@ func (a *app) printPlan(plan *adminv1.PlanRolloutResponse) error {
 	}
 	return a.printRolloutClusters(ro, plan.GetClusters(), now)
 }
+
+// leftText is a cluster that does not get the Release, and why.
+func leftText(c *adminv1.NotTargeted) string { return c.GetCluster() + ": " + printer.Fold(c.GetWhy()) }
 
 // policyRows tell what the policy says of the whole Rollout.
 func policyRows(ro *adminv1.Rollout) [][2]string {

@@ -39,9 +39,6 @@ func (s *rolloutScreen) draw() []byte {
 	for i, w := range ro.GetWaves() {
 		s.wave(i, w, width)
 	}
-	if left := ro.GetNotTargeted(); len(left) > 0 {
-		s.line("  not targeted: %s", shortList(left, 3))
-	}
 	if s.more {
 		s.line("  more clusters: fleetctl rollout status %s --watch=false -o wide", ro.GetId())
 	}

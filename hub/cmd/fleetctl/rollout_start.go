@@ -103,7 +103,7 @@ func planLines(plan *adminv1.PlanRolloutResponse) []string {
 		}
 		lines = append(lines, line)
 	}
-	if n := len(ro.GetNotTargeted()); n > 0 {
+	if n := len(plan.GetNotTargeted()); n > 0 {
 		lines = append(lines, fmt.Sprintf("%s not targeted: fleetctl rollout plan %s tells why", count(n, "cluster"), appOf(ro).command()))
 	}
 	return lines

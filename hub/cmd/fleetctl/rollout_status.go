@@ -73,7 +73,7 @@ func (a *app) showRollout(ctx context.Context, h *hub, ro *adminv1.Rollout, wipe
 	if err != nil {
 		return a.rolloutFailure("list the clusters of "+ro.GetId(), rolloutRef{id: ro.GetId()}, err)
 	}
-	if written, err := a.emit(newRolloutDocument(ro, clusters)); written {
+	if written, err := a.emit(newRolloutDocument(ro, clusters, nil)); written {
 		return err
 	}
 	shown := &rolloutScreen{app: a, rollout: ro, clusters: clusters, more: more}
@@ -169,7 +169,7 @@ func (a *app) logRollout(ctx context.Context, h *hub, ro *adminv1.Rollout) error
 		if a.machine() {
 			if ro.GetVersion() != version || version == 0 {
 				version = ro.GetVersion()
-				if _, err := a.emitNext(newRolloutDocument(ro, nil)); err != nil {
+				if _, err := a.emitNext(newRolloutDocument(ro, nil, nil)); err != nil {
 					return err
 				}
 			}

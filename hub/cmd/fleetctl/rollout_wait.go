@@ -205,7 +205,7 @@ func (a *app) endOf(ctx context.Context, h *hub, ro *adminv1.Rollout) error {
 }
 
 func (a *app) printRolloutMet(ro *adminv1.Rollout, o rolloutWait) error {
-	if written, err := a.emit(newRolloutDocument(ro, nil)); written {
+	if written, err := a.emit(newRolloutDocument(ro, nil, nil)); written {
 		return err
 	}
 	line := rolloutType + "/" + ro.GetId()

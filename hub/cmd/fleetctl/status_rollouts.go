@@ -35,7 +35,7 @@ func (h *hub) look(ctx context.Context) (screenContent, error) {
 	if err != nil {
 		return s, orOlder(err)
 	}
-	frozen, err := h.rollouts.GetFreeze(ctx, &adminv1.GetFreezeRequest{})
+	frozen, err := h.allFrozen(ctx)
 	if err != nil {
 		return s, orOlder(err)
 	}

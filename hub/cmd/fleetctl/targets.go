@@ -83,7 +83,7 @@ func (a *app) runTargets(ctx context.Context, request *adminv1.ListTargetsReques
 	defer h.close()
 	ctx, cancel := a.bounded(ctx, callTimeout)
 	defer cancel()
-	response, err := h.rollouts.ListTargets(ctx, request)
+	response, err := h.targets(ctx, request)
 	if err != nil {
 		return a.explain("list targets", err)
 	}
@@ -101,6 +101,23 @@ func (a *app) runTargets(ctx context.Context, request *adminv1.ListTargetsReques
 		return nil
 	}
 	return a.printTargets(response.GetTargets())
+}
+
+// targets reads all pages of what request asks for.
+func (h *hub) targets(ctx context.Context, request *adminv1.ListTargetsRequest) (*adminv1.ListTargetsResponse, error) {
+	all := &adminv1.ListTargetsResponse{}
+	for {
+		page, err := h.rollouts.ListTargets(ctx, request)
+		if err != nil {
+			return nil, err
+		}
+		all.Targets = append(all.Targets, page.GetTargets()...)
+		all.MissingApps = append(all.MissingApps, page.GetMissingApps()...)
+		all.MissingClusters = append(all.MissingClusters, page.GetMissingClusters()...)
+		if request.PageToken = page.GetNextPageToken(); request.GetPageToken() == "" {
+			return all, nil
+		}
+	}
 }
 
 // printTargets lists the clusters that are chosen before those that are not, and of a Placement with several Apps each.

@@ -151,10 +151,8 @@ type Rollout struct {
 	Finished       *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=finished,proto3" json:"finished,omitempty"`
 	SupersededBy   string                 `protobuf:"bytes,21,opt,name=superseded_by,json=supersededBy,proto3" json:"superseded_by,omitempty"`
 	Actor          string                 `protobuf:"bytes,22,opt,name=actor,proto3" json:"actor,omitempty"`
-	// Clusters of the Placement that no wave takes, with the reason.
-	NotTargeted   []string `protobuf:"bytes,23,rep,name=not_targeted,json=notTargeted,proto3" json:"not_targeted,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Rollout) Reset() {
@@ -339,13 +337,6 @@ func (x *Rollout) GetActor() string {
 		return x.Actor
 	}
 	return ""
-}
-
-func (x *Rollout) GetNotTargeted() []string {
-	if x != nil {
-		return x.NotTargeted
-	}
-	return nil
 }
 
 // RolloutWave is a part of the clusters.
@@ -1013,6 +1004,60 @@ func (x *RolloutCluster) GetWaitsFor() string {
 	return ""
 }
 
+// NotTargeted is a cluster that does not get the Release of a Rollout.
+type NotTargeted struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Cluster string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// Why, in words.
+	Why           string `protobuf:"bytes,2,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NotTargeted) Reset() {
+	*x = NotTargeted{}
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NotTargeted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NotTargeted) ProtoMessage() {}
+
+func (x *NotTargeted) ProtoReflect() protoreflect.Message {
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NotTargeted.ProtoReflect.Descriptor instead.
+func (*NotTargeted) Descriptor() ([]byte, []int) {
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *NotTargeted) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *NotTargeted) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
 // RolloutEvent is something that happened.
 type RolloutEvent struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1031,7 +1076,7 @@ type RolloutEvent struct {
 
 func (x *RolloutEvent) Reset() {
 	*x = RolloutEvent{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[8]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1043,7 +1088,7 @@ func (x *RolloutEvent) String() string {
 func (*RolloutEvent) ProtoMessage() {}
 
 func (x *RolloutEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[8]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1056,7 +1101,7 @@ func (x *RolloutEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutEvent.ProtoReflect.Descriptor instead.
 func (*RolloutEvent) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{8}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RolloutEvent) GetNumber() uint64 {
@@ -1129,14 +1174,17 @@ type PlanRolloutRequest struct {
 	// "sha256:<hex>" of a Release, or a revision; empty: the newest.
 	Target string `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
 	// A RolloutPolicy's spec as JSON in place of the Placement's; empty: that one.
-	Policy        []byte `protobuf:"bytes,3,opt,name=policy,proto3" json:"policy,omitempty"`
+	Policy []byte `protobuf:"bytes,3,opt,name=policy,proto3" json:"policy,omitempty"`
+	// At most so many clusters, of both sorts together; 0: as many as a page may have.
+	PageSize      int32  `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PlanRolloutRequest) Reset() {
 	*x = PlanRolloutRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[9]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1148,7 +1196,7 @@ func (x *PlanRolloutRequest) String() string {
 func (*PlanRolloutRequest) ProtoMessage() {}
 
 func (x *PlanRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[9]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1161,7 +1209,7 @@ func (x *PlanRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRolloutRequest.ProtoReflect.Descriptor instead.
 func (*PlanRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{9}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PlanRolloutRequest) GetApp() *AppRollout {
@@ -1185,18 +1233,35 @@ func (x *PlanRolloutRequest) GetPolicy() []byte {
 	return nil
 }
 
-// PlanRolloutResponse is the Rollout that would begin.
+func (x *PlanRolloutRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *PlanRolloutRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// PlanRolloutResponse is the Rollout that would begin, and a page of the clusters.
 type PlanRolloutResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Rollout       *Rollout               `protobuf:"bytes,1,opt,name=rollout,proto3" json:"rollout,omitempty"`
-	Clusters      []*RolloutCluster      `protobuf:"bytes,2,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Rollout *Rollout               `protobuf:"bytes,1,opt,name=rollout,proto3" json:"rollout,omitempty"`
+	// Clusters that get the Release, by wave and turn. After the last of them come those that do not, by name.
+	Clusters      []*RolloutCluster `protobuf:"bytes,2,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	NotTargeted   []*NotTargeted    `protobuf:"bytes,3,rep,name=not_targeted,json=notTargeted,proto3" json:"not_targeted,omitempty"`
+	NextPageToken string            `protobuf:"bytes,4,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PlanRolloutResponse) Reset() {
 	*x = PlanRolloutResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[10]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1208,7 +1273,7 @@ func (x *PlanRolloutResponse) String() string {
 func (*PlanRolloutResponse) ProtoMessage() {}
 
 func (x *PlanRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[10]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1221,7 +1286,7 @@ func (x *PlanRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRolloutResponse.ProtoReflect.Descriptor instead.
 func (*PlanRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{10}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PlanRolloutResponse) GetRollout() *Rollout {
@@ -1236,6 +1301,20 @@ func (x *PlanRolloutResponse) GetClusters() []*RolloutCluster {
 		return x.Clusters
 	}
 	return nil
+}
+
+func (x *PlanRolloutResponse) GetNotTargeted() []*NotTargeted {
+	if x != nil {
+		return x.NotTargeted
+	}
+	return nil
+}
+
+func (x *PlanRolloutResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
 }
 
 // StartRolloutRequest begins a Rollout.
@@ -1257,7 +1336,7 @@ type StartRolloutRequest struct {
 
 func (x *StartRolloutRequest) Reset() {
 	*x = StartRolloutRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[11]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1269,7 +1348,7 @@ func (x *StartRolloutRequest) String() string {
 func (*StartRolloutRequest) ProtoMessage() {}
 
 func (x *StartRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[11]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1282,7 +1361,7 @@ func (x *StartRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRolloutRequest.ProtoReflect.Descriptor instead.
 func (*StartRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{11}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StartRolloutRequest) GetApp() *AppRollout {
@@ -1337,7 +1416,7 @@ type StartRolloutResponse struct {
 
 func (x *StartRolloutResponse) Reset() {
 	*x = StartRolloutResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[12]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1349,7 +1428,7 @@ func (x *StartRolloutResponse) String() string {
 func (*StartRolloutResponse) ProtoMessage() {}
 
 func (x *StartRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[12]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1362,7 +1441,7 @@ func (x *StartRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRolloutResponse.ProtoReflect.Descriptor instead.
 func (*StartRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{12}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StartRolloutResponse) GetRollout() *Rollout {
@@ -1382,7 +1461,7 @@ type GetRolloutRequest struct {
 
 func (x *GetRolloutRequest) Reset() {
 	*x = GetRolloutRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[13]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1394,7 +1473,7 @@ func (x *GetRolloutRequest) String() string {
 func (*GetRolloutRequest) ProtoMessage() {}
 
 func (x *GetRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[13]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1407,7 +1486,7 @@ func (x *GetRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRolloutRequest.ProtoReflect.Descriptor instead.
 func (*GetRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{13}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetRolloutRequest) GetApp() *AppRollout {
@@ -1427,7 +1506,7 @@ type GetRolloutResponse struct {
 
 func (x *GetRolloutResponse) Reset() {
 	*x = GetRolloutResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[14]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1439,7 +1518,7 @@ func (x *GetRolloutResponse) String() string {
 func (*GetRolloutResponse) ProtoMessage() {}
 
 func (x *GetRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[14]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1452,7 +1531,7 @@ func (x *GetRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRolloutResponse.ProtoReflect.Descriptor instead.
 func (*GetRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{14}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetRolloutResponse) GetRollout() *Rollout {
@@ -1479,7 +1558,7 @@ type ListRolloutsRequest struct {
 
 func (x *ListRolloutsRequest) Reset() {
 	*x = ListRolloutsRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[15]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1491,7 +1570,7 @@ func (x *ListRolloutsRequest) String() string {
 func (*ListRolloutsRequest) ProtoMessage() {}
 
 func (x *ListRolloutsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[15]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1504,7 +1583,7 @@ func (x *ListRolloutsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRolloutsRequest.ProtoReflect.Descriptor instead.
 func (*ListRolloutsRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{15}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListRolloutsRequest) GetKind() string {
@@ -1560,7 +1639,7 @@ type ListRolloutsResponse struct {
 
 func (x *ListRolloutsResponse) Reset() {
 	*x = ListRolloutsResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[16]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1572,7 +1651,7 @@ func (x *ListRolloutsResponse) String() string {
 func (*ListRolloutsResponse) ProtoMessage() {}
 
 func (x *ListRolloutsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[16]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1585,7 +1664,7 @@ func (x *ListRolloutsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRolloutsResponse.ProtoReflect.Descriptor instead.
 func (*ListRolloutsResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{16}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListRolloutsResponse) GetRollouts() []*Rollout {
@@ -1618,7 +1697,7 @@ type ListRolloutClustersRequest struct {
 
 func (x *ListRolloutClustersRequest) Reset() {
 	*x = ListRolloutClustersRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[17]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1630,7 +1709,7 @@ func (x *ListRolloutClustersRequest) String() string {
 func (*ListRolloutClustersRequest) ProtoMessage() {}
 
 func (x *ListRolloutClustersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[17]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1643,7 +1722,7 @@ func (x *ListRolloutClustersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRolloutClustersRequest.ProtoReflect.Descriptor instead.
 func (*ListRolloutClustersRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{17}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListRolloutClustersRequest) GetApp() *AppRollout {
@@ -1692,7 +1771,7 @@ type ListRolloutClustersResponse struct {
 
 func (x *ListRolloutClustersResponse) Reset() {
 	*x = ListRolloutClustersResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[18]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1704,7 +1783,7 @@ func (x *ListRolloutClustersResponse) String() string {
 func (*ListRolloutClustersResponse) ProtoMessage() {}
 
 func (x *ListRolloutClustersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[18]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1717,7 +1796,7 @@ func (x *ListRolloutClustersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRolloutClustersResponse.ProtoReflect.Descriptor instead.
 func (*ListRolloutClustersResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{18}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListRolloutClustersResponse) GetClusters() []*RolloutCluster {
@@ -1746,7 +1825,7 @@ type WatchRolloutRequest struct {
 
 func (x *WatchRolloutRequest) Reset() {
 	*x = WatchRolloutRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[19]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1758,7 +1837,7 @@ func (x *WatchRolloutRequest) String() string {
 func (*WatchRolloutRequest) ProtoMessage() {}
 
 func (x *WatchRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[19]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1771,7 +1850,7 @@ func (x *WatchRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRolloutRequest.ProtoReflect.Descriptor instead.
 func (*WatchRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{19}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WatchRolloutRequest) GetApp() *AppRollout {
@@ -1799,7 +1878,7 @@ type WatchRolloutResponse struct {
 
 func (x *WatchRolloutResponse) Reset() {
 	*x = WatchRolloutResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[20]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1811,7 +1890,7 @@ func (x *WatchRolloutResponse) String() string {
 func (*WatchRolloutResponse) ProtoMessage() {}
 
 func (x *WatchRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[20]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1824,7 +1903,7 @@ func (x *WatchRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRolloutResponse.ProtoReflect.Descriptor instead.
 func (*WatchRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{20}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WatchRolloutResponse) GetRollout() *Rollout {
@@ -1851,7 +1930,7 @@ type PauseRolloutRequest struct {
 
 func (x *PauseRolloutRequest) Reset() {
 	*x = PauseRolloutRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[21]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1863,7 +1942,7 @@ func (x *PauseRolloutRequest) String() string {
 func (*PauseRolloutRequest) ProtoMessage() {}
 
 func (x *PauseRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[21]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1876,7 +1955,7 @@ func (x *PauseRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRolloutRequest.ProtoReflect.Descriptor instead.
 func (*PauseRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{21}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *PauseRolloutRequest) GetApp() *AppRollout {
@@ -1896,7 +1975,7 @@ type PauseRolloutResponse struct {
 
 func (x *PauseRolloutResponse) Reset() {
 	*x = PauseRolloutResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[22]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1908,7 +1987,7 @@ func (x *PauseRolloutResponse) String() string {
 func (*PauseRolloutResponse) ProtoMessage() {}
 
 func (x *PauseRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[22]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1921,7 +2000,7 @@ func (x *PauseRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRolloutResponse.ProtoReflect.Descriptor instead.
 func (*PauseRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{22}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PauseRolloutResponse) GetRollout() *Rollout {
@@ -1945,7 +2024,7 @@ type ResumeRolloutRequest struct {
 
 func (x *ResumeRolloutRequest) Reset() {
 	*x = ResumeRolloutRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[23]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1957,7 +2036,7 @@ func (x *ResumeRolloutRequest) String() string {
 func (*ResumeRolloutRequest) ProtoMessage() {}
 
 func (x *ResumeRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[23]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1970,7 +2049,7 @@ func (x *ResumeRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRolloutRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{23}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ResumeRolloutRequest) GetApp() *AppRollout {
@@ -2004,7 +2083,7 @@ type ResumeRolloutResponse struct {
 
 func (x *ResumeRolloutResponse) Reset() {
 	*x = ResumeRolloutResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[24]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2016,7 +2095,7 @@ func (x *ResumeRolloutResponse) String() string {
 func (*ResumeRolloutResponse) ProtoMessage() {}
 
 func (x *ResumeRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[24]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2029,7 +2108,7 @@ func (x *ResumeRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRolloutResponse.ProtoReflect.Descriptor instead.
 func (*ResumeRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{24}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ResumeRolloutResponse) GetRollout() *Rollout {
@@ -2056,7 +2135,7 @@ type DecideGateRequest struct {
 
 func (x *DecideGateRequest) Reset() {
 	*x = DecideGateRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[25]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2068,7 +2147,7 @@ func (x *DecideGateRequest) String() string {
 func (*DecideGateRequest) ProtoMessage() {}
 
 func (x *DecideGateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[25]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2081,7 +2160,7 @@ func (x *DecideGateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecideGateRequest.ProtoReflect.Descriptor instead.
 func (*DecideGateRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{25}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DecideGateRequest) GetApp() *AppRollout {
@@ -2136,7 +2215,7 @@ type DecideGateResponse struct {
 
 func (x *DecideGateResponse) Reset() {
 	*x = DecideGateResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[26]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2148,7 +2227,7 @@ func (x *DecideGateResponse) String() string {
 func (*DecideGateResponse) ProtoMessage() {}
 
 func (x *DecideGateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[26]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2161,7 +2240,7 @@ func (x *DecideGateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecideGateResponse.ProtoReflect.Descriptor instead.
 func (*DecideGateResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{26}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DecideGateResponse) GetRollout() *Rollout {
@@ -2183,7 +2262,7 @@ type SkipGateRequest struct {
 
 func (x *SkipGateRequest) Reset() {
 	*x = SkipGateRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[27]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2195,7 +2274,7 @@ func (x *SkipGateRequest) String() string {
 func (*SkipGateRequest) ProtoMessage() {}
 
 func (x *SkipGateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[27]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2208,7 +2287,7 @@ func (x *SkipGateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SkipGateRequest.ProtoReflect.Descriptor instead.
 func (*SkipGateRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{27}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SkipGateRequest) GetApp() *AppRollout {
@@ -2242,7 +2321,7 @@ type SkipGateResponse struct {
 
 func (x *SkipGateResponse) Reset() {
 	*x = SkipGateResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[28]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2254,7 +2333,7 @@ func (x *SkipGateResponse) String() string {
 func (*SkipGateResponse) ProtoMessage() {}
 
 func (x *SkipGateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[28]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2267,7 +2346,7 @@ func (x *SkipGateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SkipGateResponse.ProtoReflect.Descriptor instead.
 func (*SkipGateResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{28}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SkipGateResponse) GetRollout() *Rollout {
@@ -2289,7 +2368,7 @@ type RetryClustersRequest struct {
 
 func (x *RetryClustersRequest) Reset() {
 	*x = RetryClustersRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[29]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2301,7 +2380,7 @@ func (x *RetryClustersRequest) String() string {
 func (*RetryClustersRequest) ProtoMessage() {}
 
 func (x *RetryClustersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[29]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2314,7 +2393,7 @@ func (x *RetryClustersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryClustersRequest.ProtoReflect.Descriptor instead.
 func (*RetryClustersRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{29}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RetryClustersRequest) GetApp() *AppRollout {
@@ -2348,7 +2427,7 @@ type RetryClustersResponse struct {
 
 func (x *RetryClustersResponse) Reset() {
 	*x = RetryClustersResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[30]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2360,7 +2439,7 @@ func (x *RetryClustersResponse) String() string {
 func (*RetryClustersResponse) ProtoMessage() {}
 
 func (x *RetryClustersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[30]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2373,7 +2452,7 @@ func (x *RetryClustersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryClustersResponse.ProtoReflect.Descriptor instead.
 func (*RetryClustersResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{30}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RetryClustersResponse) GetRollout() *Rollout {
@@ -2397,7 +2476,7 @@ type SkipClustersRequest struct {
 
 func (x *SkipClustersRequest) Reset() {
 	*x = SkipClustersRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[31]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2409,7 +2488,7 @@ func (x *SkipClustersRequest) String() string {
 func (*SkipClustersRequest) ProtoMessage() {}
 
 func (x *SkipClustersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[31]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2422,7 +2501,7 @@ func (x *SkipClustersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SkipClustersRequest.ProtoReflect.Descriptor instead.
 func (*SkipClustersRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{31}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SkipClustersRequest) GetApp() *AppRollout {
@@ -2470,7 +2549,7 @@ type SkipClustersResponse struct {
 
 func (x *SkipClustersResponse) Reset() {
 	*x = SkipClustersResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[32]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2482,7 +2561,7 @@ func (x *SkipClustersResponse) String() string {
 func (*SkipClustersResponse) ProtoMessage() {}
 
 func (x *SkipClustersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[32]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2495,7 +2574,7 @@ func (x *SkipClustersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SkipClustersResponse.ProtoReflect.Descriptor instead.
 func (*SkipClustersResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{32}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SkipClustersResponse) GetRollout() *Rollout {
@@ -2519,7 +2598,7 @@ type RollbackRequest struct {
 
 func (x *RollbackRequest) Reset() {
 	*x = RollbackRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[33]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2531,7 +2610,7 @@ func (x *RollbackRequest) String() string {
 func (*RollbackRequest) ProtoMessage() {}
 
 func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[33]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2544,7 +2623,7 @@ func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackRequest.ProtoReflect.Descriptor instead.
 func (*RollbackRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{33}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RollbackRequest) GetApp() *AppRollout {
@@ -2578,7 +2657,7 @@ type RollbackResponse struct {
 
 func (x *RollbackResponse) Reset() {
 	*x = RollbackResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[34]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2590,7 +2669,7 @@ func (x *RollbackResponse) String() string {
 func (*RollbackResponse) ProtoMessage() {}
 
 func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[34]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2603,7 +2682,7 @@ func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackResponse.ProtoReflect.Descriptor instead.
 func (*RollbackResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{34}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RollbackResponse) GetRollout() *Rollout {
@@ -2623,7 +2702,7 @@ type CancelRolloutRequest struct {
 
 func (x *CancelRolloutRequest) Reset() {
 	*x = CancelRolloutRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[35]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2635,7 +2714,7 @@ func (x *CancelRolloutRequest) String() string {
 func (*CancelRolloutRequest) ProtoMessage() {}
 
 func (x *CancelRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[35]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2648,7 +2727,7 @@ func (x *CancelRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRolloutRequest.ProtoReflect.Descriptor instead.
 func (*CancelRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{35}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CancelRolloutRequest) GetApp() *AppRollout {
@@ -2668,7 +2747,7 @@ type CancelRolloutResponse struct {
 
 func (x *CancelRolloutResponse) Reset() {
 	*x = CancelRolloutResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[36]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2680,7 +2759,7 @@ func (x *CancelRolloutResponse) String() string {
 func (*CancelRolloutResponse) ProtoMessage() {}
 
 func (x *CancelRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[36]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2693,7 +2772,7 @@ func (x *CancelRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRolloutResponse.ProtoReflect.Descriptor instead.
 func (*CancelRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{36}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CancelRolloutResponse) GetRollout() *Rollout {
@@ -2705,14 +2784,17 @@ func (x *CancelRolloutResponse) GetRollout() *Rollout {
 
 // GetFreezeRequest asks what is frozen.
 type GetFreezeRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most so many clusters; 0: as many as a page may have.
+	PageSize      int32  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetFreezeRequest) Reset() {
 	*x = GetFreezeRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[37]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2724,7 +2806,7 @@ func (x *GetFreezeRequest) String() string {
 func (*GetFreezeRequest) ProtoMessage() {}
 
 func (x *GetFreezeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[37]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2737,23 +2819,38 @@ func (x *GetFreezeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFreezeRequest.ProtoReflect.Descriptor instead.
 func (*GetFreezeRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{37}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{38}
 }
 
-// GetFreezeResponse is all that is frozen.
+func (x *GetFreezeRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *GetFreezeRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// GetFreezeResponse is whether the fleet is frozen, and a page of the clusters that are by themselves.
 type GetFreezeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The fleet; unset: it is not.
 	Fleet *FreezeState `protobuf:"bytes,1,opt,name=fleet,proto3" json:"fleet,omitempty"`
 	// Clusters by name.
 	Clusters      []*FreezeState `protobuf:"bytes,2,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	NextPageToken string         `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetFreezeResponse) Reset() {
 	*x = GetFreezeResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[38]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2765,7 +2862,7 @@ func (x *GetFreezeResponse) String() string {
 func (*GetFreezeResponse) ProtoMessage() {}
 
 func (x *GetFreezeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[38]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2778,7 +2875,7 @@ func (x *GetFreezeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFreezeResponse.ProtoReflect.Descriptor instead.
 func (*GetFreezeResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{38}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GetFreezeResponse) GetFleet() *FreezeState {
@@ -2795,6 +2892,13 @@ func (x *GetFreezeResponse) GetClusters() []*FreezeState {
 	return nil
 }
 
+func (x *GetFreezeResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 // FreezeState is one freeze.
 type FreezeState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2809,7 +2913,7 @@ type FreezeState struct {
 
 func (x *FreezeState) Reset() {
 	*x = FreezeState{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[39]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2821,7 +2925,7 @@ func (x *FreezeState) String() string {
 func (*FreezeState) ProtoMessage() {}
 
 func (x *FreezeState) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[39]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2834,7 +2938,7 @@ func (x *FreezeState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FreezeState.ProtoReflect.Descriptor instead.
 func (*FreezeState) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{39}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *FreezeState) GetCluster() string {
@@ -2879,7 +2983,7 @@ type FreezeRequest struct {
 
 func (x *FreezeRequest) Reset() {
 	*x = FreezeRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[40]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2891,7 +2995,7 @@ func (x *FreezeRequest) String() string {
 func (*FreezeRequest) ProtoMessage() {}
 
 func (x *FreezeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[40]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2904,7 +3008,7 @@ func (x *FreezeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FreezeRequest.ProtoReflect.Descriptor instead.
 func (*FreezeRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{40}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *FreezeRequest) GetClusters() []string {
@@ -2928,18 +3032,20 @@ func (x *FreezeRequest) GetDryRun() bool {
 	return false
 }
 
-// FreezeResponse is all that is frozen after it.
+// FreezeResponse is what is frozen after it.
 type FreezeResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Fleet         *FreezeState           `protobuf:"bytes,1,opt,name=fleet,proto3" json:"fleet,omitempty"`
-	Clusters      []*FreezeState         `protobuf:"bytes,2,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Fleet *FreezeState           `protobuf:"bytes,1,opt,name=fleet,proto3" json:"fleet,omitempty"`
+	// The first clusters by name, as many as a page may have, and how many more there are: GetFreeze lists all that is stored.
+	Clusters      []*FreezeState `protobuf:"bytes,2,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	More          int32          `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FreezeResponse) Reset() {
 	*x = FreezeResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[41]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2951,7 +3057,7 @@ func (x *FreezeResponse) String() string {
 func (*FreezeResponse) ProtoMessage() {}
 
 func (x *FreezeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[41]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2964,7 +3070,7 @@ func (x *FreezeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FreezeResponse.ProtoReflect.Descriptor instead.
 func (*FreezeResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{41}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *FreezeResponse) GetFleet() *FreezeState {
@@ -2981,6 +3087,13 @@ func (x *FreezeResponse) GetClusters() []*FreezeState {
 	return nil
 }
 
+func (x *FreezeResponse) GetMore() int32 {
+	if x != nil {
+		return x.More
+	}
+	return 0
+}
+
 // UnfreezeRequest says what goes on.
 type UnfreezeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2994,7 +3107,7 @@ type UnfreezeRequest struct {
 
 func (x *UnfreezeRequest) Reset() {
 	*x = UnfreezeRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[42]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3006,7 +3119,7 @@ func (x *UnfreezeRequest) String() string {
 func (*UnfreezeRequest) ProtoMessage() {}
 
 func (x *UnfreezeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[42]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3019,7 +3132,7 @@ func (x *UnfreezeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnfreezeRequest.ProtoReflect.Descriptor instead.
 func (*UnfreezeRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{42}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *UnfreezeRequest) GetClusters() []string {
@@ -3036,18 +3149,20 @@ func (x *UnfreezeRequest) GetDryRun() bool {
 	return false
 }
 
-// UnfreezeResponse is all that is frozen after it.
+// UnfreezeResponse is what is frozen after it.
 type UnfreezeResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Fleet         *FreezeState           `protobuf:"bytes,1,opt,name=fleet,proto3" json:"fleet,omitempty"`
-	Clusters      []*FreezeState         `protobuf:"bytes,2,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Fleet *FreezeState           `protobuf:"bytes,1,opt,name=fleet,proto3" json:"fleet,omitempty"`
+	// The first clusters by name, as many as a page may have, and how many more there are: GetFreeze lists all that is stored.
+	Clusters      []*FreezeState `protobuf:"bytes,2,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	More          int32          `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UnfreezeResponse) Reset() {
 	*x = UnfreezeResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[43]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3059,7 +3174,7 @@ func (x *UnfreezeResponse) String() string {
 func (*UnfreezeResponse) ProtoMessage() {}
 
 func (x *UnfreezeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[43]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3072,7 +3187,7 @@ func (x *UnfreezeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnfreezeResponse.ProtoReflect.Descriptor instead.
 func (*UnfreezeResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{43}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *UnfreezeResponse) GetFleet() *FreezeState {
@@ -3089,6 +3204,13 @@ func (x *UnfreezeResponse) GetClusters() []*FreezeState {
 	return nil
 }
 
+func (x *UnfreezeResponse) GetMore() int32 {
+	if x != nil {
+		return x.More
+	}
+	return 0
+}
+
 // ListTargetsRequest names an App or a Placement, or gives one.
 type ListTargetsRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -3096,14 +3218,17 @@ type ListTargetsRequest struct {
 	Namespace string                 `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	Name      string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	// A Placement as JSON, in place of a stored one; kind, namespace and name are empty or its own.
-	Placement     []byte `protobuf:"bytes,4,opt,name=placement,proto3" json:"placement,omitempty"`
+	Placement []byte `protobuf:"bytes,4,opt,name=placement,proto3" json:"placement,omitempty"`
+	// At most so many clusters; 0: as many as a page may have.
+	PageSize      int32  `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListTargetsRequest) Reset() {
 	*x = ListTargetsRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[44]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3115,7 +3240,7 @@ func (x *ListTargetsRequest) String() string {
 func (*ListTargetsRequest) ProtoMessage() {}
 
 func (x *ListTargetsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[44]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3128,7 +3253,7 @@ func (x *ListTargetsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTargetsRequest.ProtoReflect.Descriptor instead.
 func (*ListTargetsRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{44}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListTargetsRequest) GetKind() string {
@@ -3159,21 +3284,36 @@ func (x *ListTargetsRequest) GetPlacement() []byte {
 	return nil
 }
 
-// ListTargetsResponse is every cluster there is.
+func (x *ListTargetsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListTargetsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListTargetsResponse is a page of every cluster there is, by name.
 type ListTargetsResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Targets []*Target              `protobuf:"bytes,1,rep,name=targets,proto3" json:"targets,omitempty"`
 	// Apps that the Placement names and that are not declared, as "Kind/namespace/name", and cluster names that are not
-	// registered.
+	// registered. The first page has them.
 	MissingApps     []string `protobuf:"bytes,2,rep,name=missing_apps,json=missingApps,proto3" json:"missing_apps,omitempty"`
 	MissingClusters []string `protobuf:"bytes,3,rep,name=missing_clusters,json=missingClusters,proto3" json:"missing_clusters,omitempty"`
+	NextPageToken   string   `protobuf:"bytes,4,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ListTargetsResponse) Reset() {
 	*x = ListTargetsResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[45]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3185,7 +3325,7 @@ func (x *ListTargetsResponse) String() string {
 func (*ListTargetsResponse) ProtoMessage() {}
 
 func (x *ListTargetsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[45]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3198,7 +3338,7 @@ func (x *ListTargetsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTargetsResponse.ProtoReflect.Descriptor instead.
 func (*ListTargetsResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{45}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListTargetsResponse) GetTargets() []*Target {
@@ -3222,6 +3362,13 @@ func (x *ListTargetsResponse) GetMissingClusters() []string {
 	return nil
 }
 
+func (x *ListTargetsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 // Target is one cluster, and whether a Placement is for it.
 type Target struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -3241,7 +3388,7 @@ type Target struct {
 
 func (x *Target) Reset() {
 	*x = Target{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[46]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3253,7 +3400,7 @@ func (x *Target) String() string {
 func (*Target) ProtoMessage() {}
 
 func (x *Target) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[46]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3266,7 +3413,7 @@ func (x *Target) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Target.ProtoReflect.Descriptor instead.
 func (*Target) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{46}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Target) GetCluster() string {
@@ -3337,7 +3484,7 @@ type TargetApp struct {
 
 func (x *TargetApp) Reset() {
 	*x = TargetApp{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[47]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3349,7 +3496,7 @@ func (x *TargetApp) String() string {
 func (*TargetApp) ProtoMessage() {}
 
 func (x *TargetApp) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[47]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3362,7 +3509,7 @@ func (x *TargetApp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetApp.ProtoReflect.Descriptor instead.
 func (*TargetApp) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{47}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *TargetApp) GetApp() string {
@@ -3420,7 +3567,7 @@ const file_flotilla_admin_v1_rollouts_proto_rawDesc = "" +
 	"\x02id\x18\x04 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x05 \x01(\x04R\aversion\x12\x16\n" +
 	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x17\n" +
-	"\adry_run\x18\a \x01(\bR\x06dryRun\"\x86\x06\n" +
+	"\adry_run\x18\a \x01(\bR\x06dryRun\"\xe9\x05\n" +
 	"\aRollout\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
 	"\bapp_kind\x18\x02 \x01(\tR\aappKind\x12#\n" +
@@ -3445,8 +3592,7 @@ const file_flotilla_admin_v1_rollouts_proto_rawDesc = "" +
 	"\astarted\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x126\n" +
 	"\bfinished\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\bfinished\x12#\n" +
 	"\rsuperseded_by\x18\x15 \x01(\tR\fsupersededBy\x12\x14\n" +
-	"\x05actor\x18\x16 \x01(\tR\x05actor\x12!\n" +
-	"\fnot_targeted\x18\x17 \x03(\tR\vnotTargeted\"\x94\x03\n" +
+	"\x05actor\x18\x16 \x01(\tR\x05actorJ\x04\b\x17\x10\x18\"\x94\x03\n" +
 	"\vRolloutWave\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\tR\x05phase\x12\x12\n" +
@@ -3513,7 +3659,10 @@ const file_flotilla_admin_v1_rollouts_proto_rawDesc = "" +
 	"\x05stale\x18\f \x01(\bR\x05stale\x12>\n" +
 	"\rdeadline_left\x18\r \x01(\v2\x19.google.protobuf.DurationR\fdeadlineLeft\x120\n" +
 	"\x05since\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x1b\n" +
-	"\twaits_for\x18\x0f \x01(\tR\bwaitsFor\"\xf0\x01\n" +
+	"\twaits_for\x18\x0f \x01(\tR\bwaitsFor\"9\n" +
+	"\vNotTargeted\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x10\n" +
+	"\x03why\x18\x02 \x01(\tR\x03why\"\xf0\x01\n" +
 	"\fRolloutEvent\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x14\n" +
@@ -3523,14 +3672,19 @@ const file_flotilla_admin_v1_rollouts_proto_rawDesc = "" +
 	"\x04wave\x18\x06 \x01(\tR\x04wave\x12\x12\n" +
 	"\x04gate\x18\a \x01(\tR\x04gate\x12\x16\n" +
 	"\x06reason\x18\b \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\t \x01(\tR\amessage\"u\n" +
+	"\amessage\x18\t \x01(\tR\amessage\"\xb1\x01\n" +
 	"\x12PlanRolloutRequest\x12/\n" +
 	"\x03app\x18\x01 \x01(\v2\x1d.flotilla.admin.v1.AppRolloutR\x03app\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x12\x16\n" +
-	"\x06policy\x18\x03 \x01(\fR\x06policy\"\x8a\x01\n" +
+	"\x06policy\x18\x03 \x01(\fR\x06policy\x12\x1b\n" +
+	"\tpage_size\x18\x04 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x05 \x01(\tR\tpageToken\"\xf5\x01\n" +
 	"\x13PlanRolloutResponse\x124\n" +
 	"\arollout\x18\x01 \x01(\v2\x1a.flotilla.admin.v1.RolloutR\arollout\x12=\n" +
-	"\bclusters\x18\x02 \x03(\v2!.flotilla.admin.v1.RolloutClusterR\bclusters\"\xea\x01\n" +
+	"\bclusters\x18\x02 \x03(\v2!.flotilla.admin.v1.RolloutClusterR\bclusters\x12A\n" +
+	"\fnot_targeted\x18\x03 \x03(\v2\x1e.flotilla.admin.v1.NotTargetedR\vnotTargeted\x12&\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"\xea\x01\n" +
 	"\x13StartRolloutRequest\x12/\n" +
 	"\x03app\x18\x01 \x01(\v2\x1d.flotilla.admin.v1.AppRolloutR\x03app\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x12\x1d\n" +
@@ -3624,11 +3778,15 @@ const file_flotilla_admin_v1_rollouts_proto_rawDesc = "" +
 	"\x14CancelRolloutRequest\x12/\n" +
 	"\x03app\x18\x01 \x01(\v2\x1d.flotilla.admin.v1.AppRolloutR\x03app\"M\n" +
 	"\x15CancelRolloutResponse\x124\n" +
-	"\arollout\x18\x01 \x01(\v2\x1a.flotilla.admin.v1.RolloutR\arollout\"\x12\n" +
-	"\x10GetFreezeRequest\"\x85\x01\n" +
+	"\arollout\x18\x01 \x01(\v2\x1a.flotilla.admin.v1.RolloutR\arollout\"N\n" +
+	"\x10GetFreezeRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\xad\x01\n" +
 	"\x11GetFreezeResponse\x124\n" +
 	"\x05fleet\x18\x01 \x01(\v2\x1e.flotilla.admin.v1.FreezeStateR\x05fleet\x12:\n" +
-	"\bclusters\x18\x02 \x03(\v2\x1e.flotilla.admin.v1.FreezeStateR\bclusters\"\x81\x01\n" +
+	"\bclusters\x18\x02 \x03(\v2\x1e.flotilla.admin.v1.FreezeStateR\bclusters\x12&\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\x81\x01\n" +
 	"\vFreezeState\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x14\n" +
@@ -3637,25 +3795,31 @@ const file_flotilla_admin_v1_rollouts_proto_rawDesc = "" +
 	"\rFreezeRequest\x12\x1a\n" +
 	"\bclusters\x18\x01 \x03(\tR\bclusters\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x17\n" +
-	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"\x82\x01\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"\x96\x01\n" +
 	"\x0eFreezeResponse\x124\n" +
 	"\x05fleet\x18\x01 \x01(\v2\x1e.flotilla.admin.v1.FreezeStateR\x05fleet\x12:\n" +
-	"\bclusters\x18\x02 \x03(\v2\x1e.flotilla.admin.v1.FreezeStateR\bclusters\"F\n" +
+	"\bclusters\x18\x02 \x03(\v2\x1e.flotilla.admin.v1.FreezeStateR\bclusters\x12\x12\n" +
+	"\x04more\x18\x03 \x01(\x05R\x04more\"F\n" +
 	"\x0fUnfreezeRequest\x12\x1a\n" +
 	"\bclusters\x18\x01 \x03(\tR\bclusters\x12\x17\n" +
-	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"\x84\x01\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"\x98\x01\n" +
 	"\x10UnfreezeResponse\x124\n" +
 	"\x05fleet\x18\x01 \x01(\v2\x1e.flotilla.admin.v1.FreezeStateR\x05fleet\x12:\n" +
-	"\bclusters\x18\x02 \x03(\v2\x1e.flotilla.admin.v1.FreezeStateR\bclusters\"x\n" +
+	"\bclusters\x18\x02 \x03(\v2\x1e.flotilla.admin.v1.FreezeStateR\bclusters\x12\x12\n" +
+	"\x04more\x18\x03 \x01(\x05R\x04more\"\xb4\x01\n" +
 	"\x12ListTargetsRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x1c\n" +
-	"\tplacement\x18\x04 \x01(\fR\tplacement\"\x98\x01\n" +
+	"\tplacement\x18\x04 \x01(\fR\tplacement\x12\x1b\n" +
+	"\tpage_size\x18\x05 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x06 \x01(\tR\tpageToken\"\xc0\x01\n" +
 	"\x13ListTargetsResponse\x123\n" +
 	"\atargets\x18\x01 \x03(\v2\x19.flotilla.admin.v1.TargetR\atargets\x12!\n" +
 	"\fmissing_apps\x18\x02 \x03(\tR\vmissingApps\x12)\n" +
-	"\x10missing_clusters\x18\x03 \x03(\tR\x0fmissingClusters\"\xae\x02\n" +
+	"\x10missing_clusters\x18\x03 \x03(\tR\x0fmissingClusters\x12&\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"\xae\x02\n" +
 	"\x06Target\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12=\n" +
 	"\x06labels\x18\x02 \x03(\v2%.flotilla.admin.v1.Target.LabelsEntryR\x06labels\x12\x1a\n" +
@@ -3711,7 +3875,7 @@ func file_flotilla_admin_v1_rollouts_proto_rawDescGZIP() []byte {
 	return file_flotilla_admin_v1_rollouts_proto_rawDescData
 }
 
-var file_flotilla_admin_v1_rollouts_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_flotilla_admin_v1_rollouts_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_flotilla_admin_v1_rollouts_proto_goTypes = []any{
 	(*AppRollout)(nil),                  // 0: flotilla.admin.v1.AppRollout
 	(*Rollout)(nil),                     // 1: flotilla.admin.v1.Rollout
@@ -3721,151 +3885,153 @@ var file_flotilla_admin_v1_rollouts_proto_goTypes = []any{
 	(*RolloutDecision)(nil),             // 5: flotilla.admin.v1.RolloutDecision
 	(*RolloutTotals)(nil),               // 6: flotilla.admin.v1.RolloutTotals
 	(*RolloutCluster)(nil),              // 7: flotilla.admin.v1.RolloutCluster
-	(*RolloutEvent)(nil),                // 8: flotilla.admin.v1.RolloutEvent
-	(*PlanRolloutRequest)(nil),          // 9: flotilla.admin.v1.PlanRolloutRequest
-	(*PlanRolloutResponse)(nil),         // 10: flotilla.admin.v1.PlanRolloutResponse
-	(*StartRolloutRequest)(nil),         // 11: flotilla.admin.v1.StartRolloutRequest
-	(*StartRolloutResponse)(nil),        // 12: flotilla.admin.v1.StartRolloutResponse
-	(*GetRolloutRequest)(nil),           // 13: flotilla.admin.v1.GetRolloutRequest
-	(*GetRolloutResponse)(nil),          // 14: flotilla.admin.v1.GetRolloutResponse
-	(*ListRolloutsRequest)(nil),         // 15: flotilla.admin.v1.ListRolloutsRequest
-	(*ListRolloutsResponse)(nil),        // 16: flotilla.admin.v1.ListRolloutsResponse
-	(*ListRolloutClustersRequest)(nil),  // 17: flotilla.admin.v1.ListRolloutClustersRequest
-	(*ListRolloutClustersResponse)(nil), // 18: flotilla.admin.v1.ListRolloutClustersResponse
-	(*WatchRolloutRequest)(nil),         // 19: flotilla.admin.v1.WatchRolloutRequest
-	(*WatchRolloutResponse)(nil),        // 20: flotilla.admin.v1.WatchRolloutResponse
-	(*PauseRolloutRequest)(nil),         // 21: flotilla.admin.v1.PauseRolloutRequest
-	(*PauseRolloutResponse)(nil),        // 22: flotilla.admin.v1.PauseRolloutResponse
-	(*ResumeRolloutRequest)(nil),        // 23: flotilla.admin.v1.ResumeRolloutRequest
-	(*ResumeRolloutResponse)(nil),       // 24: flotilla.admin.v1.ResumeRolloutResponse
-	(*DecideGateRequest)(nil),           // 25: flotilla.admin.v1.DecideGateRequest
-	(*DecideGateResponse)(nil),          // 26: flotilla.admin.v1.DecideGateResponse
-	(*SkipGateRequest)(nil),             // 27: flotilla.admin.v1.SkipGateRequest
-	(*SkipGateResponse)(nil),            // 28: flotilla.admin.v1.SkipGateResponse
-	(*RetryClustersRequest)(nil),        // 29: flotilla.admin.v1.RetryClustersRequest
-	(*RetryClustersResponse)(nil),       // 30: flotilla.admin.v1.RetryClustersResponse
-	(*SkipClustersRequest)(nil),         // 31: flotilla.admin.v1.SkipClustersRequest
-	(*SkipClustersResponse)(nil),        // 32: flotilla.admin.v1.SkipClustersResponse
-	(*RollbackRequest)(nil),             // 33: flotilla.admin.v1.RollbackRequest
-	(*RollbackResponse)(nil),            // 34: flotilla.admin.v1.RollbackResponse
-	(*CancelRolloutRequest)(nil),        // 35: flotilla.admin.v1.CancelRolloutRequest
-	(*CancelRolloutResponse)(nil),       // 36: flotilla.admin.v1.CancelRolloutResponse
-	(*GetFreezeRequest)(nil),            // 37: flotilla.admin.v1.GetFreezeRequest
-	(*GetFreezeResponse)(nil),           // 38: flotilla.admin.v1.GetFreezeResponse
-	(*FreezeState)(nil),                 // 39: flotilla.admin.v1.FreezeState
-	(*FreezeRequest)(nil),               // 40: flotilla.admin.v1.FreezeRequest
-	(*FreezeResponse)(nil),              // 41: flotilla.admin.v1.FreezeResponse
-	(*UnfreezeRequest)(nil),             // 42: flotilla.admin.v1.UnfreezeRequest
-	(*UnfreezeResponse)(nil),            // 43: flotilla.admin.v1.UnfreezeResponse
-	(*ListTargetsRequest)(nil),          // 44: flotilla.admin.v1.ListTargetsRequest
-	(*ListTargetsResponse)(nil),         // 45: flotilla.admin.v1.ListTargetsResponse
-	(*Target)(nil),                      // 46: flotilla.admin.v1.Target
-	(*TargetApp)(nil),                   // 47: flotilla.admin.v1.TargetApp
-	nil,                                 // 48: flotilla.admin.v1.Target.LabelsEntry
-	nil,                                 // 49: flotilla.admin.v1.TargetApp.VariablesEntry
-	(*timestamppb.Timestamp)(nil),       // 50: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),         // 51: google.protobuf.Duration
+	(*NotTargeted)(nil),                 // 8: flotilla.admin.v1.NotTargeted
+	(*RolloutEvent)(nil),                // 9: flotilla.admin.v1.RolloutEvent
+	(*PlanRolloutRequest)(nil),          // 10: flotilla.admin.v1.PlanRolloutRequest
+	(*PlanRolloutResponse)(nil),         // 11: flotilla.admin.v1.PlanRolloutResponse
+	(*StartRolloutRequest)(nil),         // 12: flotilla.admin.v1.StartRolloutRequest
+	(*StartRolloutResponse)(nil),        // 13: flotilla.admin.v1.StartRolloutResponse
+	(*GetRolloutRequest)(nil),           // 14: flotilla.admin.v1.GetRolloutRequest
+	(*GetRolloutResponse)(nil),          // 15: flotilla.admin.v1.GetRolloutResponse
+	(*ListRolloutsRequest)(nil),         // 16: flotilla.admin.v1.ListRolloutsRequest
+	(*ListRolloutsResponse)(nil),        // 17: flotilla.admin.v1.ListRolloutsResponse
+	(*ListRolloutClustersRequest)(nil),  // 18: flotilla.admin.v1.ListRolloutClustersRequest
+	(*ListRolloutClustersResponse)(nil), // 19: flotilla.admin.v1.ListRolloutClustersResponse
+	(*WatchRolloutRequest)(nil),         // 20: flotilla.admin.v1.WatchRolloutRequest
+	(*WatchRolloutResponse)(nil),        // 21: flotilla.admin.v1.WatchRolloutResponse
+	(*PauseRolloutRequest)(nil),         // 22: flotilla.admin.v1.PauseRolloutRequest
+	(*PauseRolloutResponse)(nil),        // 23: flotilla.admin.v1.PauseRolloutResponse
+	(*ResumeRolloutRequest)(nil),        // 24: flotilla.admin.v1.ResumeRolloutRequest
+	(*ResumeRolloutResponse)(nil),       // 25: flotilla.admin.v1.ResumeRolloutResponse
+	(*DecideGateRequest)(nil),           // 26: flotilla.admin.v1.DecideGateRequest
+	(*DecideGateResponse)(nil),          // 27: flotilla.admin.v1.DecideGateResponse
+	(*SkipGateRequest)(nil),             // 28: flotilla.admin.v1.SkipGateRequest
+	(*SkipGateResponse)(nil),            // 29: flotilla.admin.v1.SkipGateResponse
+	(*RetryClustersRequest)(nil),        // 30: flotilla.admin.v1.RetryClustersRequest
+	(*RetryClustersResponse)(nil),       // 31: flotilla.admin.v1.RetryClustersResponse
+	(*SkipClustersRequest)(nil),         // 32: flotilla.admin.v1.SkipClustersRequest
+	(*SkipClustersResponse)(nil),        // 33: flotilla.admin.v1.SkipClustersResponse
+	(*RollbackRequest)(nil),             // 34: flotilla.admin.v1.RollbackRequest
+	(*RollbackResponse)(nil),            // 35: flotilla.admin.v1.RollbackResponse
+	(*CancelRolloutRequest)(nil),        // 36: flotilla.admin.v1.CancelRolloutRequest
+	(*CancelRolloutResponse)(nil),       // 37: flotilla.admin.v1.CancelRolloutResponse
+	(*GetFreezeRequest)(nil),            // 38: flotilla.admin.v1.GetFreezeRequest
+	(*GetFreezeResponse)(nil),           // 39: flotilla.admin.v1.GetFreezeResponse
+	(*FreezeState)(nil),                 // 40: flotilla.admin.v1.FreezeState
+	(*FreezeRequest)(nil),               // 41: flotilla.admin.v1.FreezeRequest
+	(*FreezeResponse)(nil),              // 42: flotilla.admin.v1.FreezeResponse
+	(*UnfreezeRequest)(nil),             // 43: flotilla.admin.v1.UnfreezeRequest
+	(*UnfreezeResponse)(nil),            // 44: flotilla.admin.v1.UnfreezeResponse
+	(*ListTargetsRequest)(nil),          // 45: flotilla.admin.v1.ListTargetsRequest
+	(*ListTargetsResponse)(nil),         // 46: flotilla.admin.v1.ListTargetsResponse
+	(*Target)(nil),                      // 47: flotilla.admin.v1.Target
+	(*TargetApp)(nil),                   // 48: flotilla.admin.v1.TargetApp
+	nil,                                 // 49: flotilla.admin.v1.Target.LabelsEntry
+	nil,                                 // 50: flotilla.admin.v1.TargetApp.VariablesEntry
+	(*timestamppb.Timestamp)(nil),       // 51: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),         // 52: google.protobuf.Duration
 }
 var file_flotilla_admin_v1_rollouts_proto_depIdxs = []int32{
 	2,  // 0: flotilla.admin.v1.Rollout.waves:type_name -> flotilla.admin.v1.RolloutWave
 	6,  // 1: flotilla.admin.v1.Rollout.totals:type_name -> flotilla.admin.v1.RolloutTotals
-	50, // 2: flotilla.admin.v1.Rollout.created:type_name -> google.protobuf.Timestamp
-	50, // 3: flotilla.admin.v1.Rollout.started:type_name -> google.protobuf.Timestamp
-	50, // 4: flotilla.admin.v1.Rollout.finished:type_name -> google.protobuf.Timestamp
+	51, // 2: flotilla.admin.v1.Rollout.created:type_name -> google.protobuf.Timestamp
+	51, // 3: flotilla.admin.v1.Rollout.started:type_name -> google.protobuf.Timestamp
+	51, // 4: flotilla.admin.v1.Rollout.finished:type_name -> google.protobuf.Timestamp
 	3,  // 5: flotilla.admin.v1.RolloutWave.before:type_name -> flotilla.admin.v1.RolloutGate
 	3,  // 6: flotilla.admin.v1.RolloutWave.after:type_name -> flotilla.admin.v1.RolloutGate
 	6,  // 7: flotilla.admin.v1.RolloutWave.totals:type_name -> flotilla.admin.v1.RolloutTotals
-	50, // 8: flotilla.admin.v1.RolloutWave.entered:type_name -> google.protobuf.Timestamp
-	51, // 9: flotilla.admin.v1.RolloutGate.elapsed:type_name -> google.protobuf.Duration
-	51, // 10: flotilla.admin.v1.RolloutGate.required:type_name -> google.protobuf.Duration
+	51, // 8: flotilla.admin.v1.RolloutWave.entered:type_name -> google.protobuf.Timestamp
+	52, // 9: flotilla.admin.v1.RolloutGate.elapsed:type_name -> google.protobuf.Duration
+	52, // 10: flotilla.admin.v1.RolloutGate.required:type_name -> google.protobuf.Duration
 	4,  // 11: flotilla.admin.v1.RolloutGate.measurements:type_name -> flotilla.admin.v1.RolloutMeasurement
 	5,  // 12: flotilla.admin.v1.RolloutGate.decisions:type_name -> flotilla.admin.v1.RolloutDecision
-	50, // 13: flotilla.admin.v1.RolloutMeasurement.at:type_name -> google.protobuf.Timestamp
-	50, // 14: flotilla.admin.v1.RolloutDecision.at:type_name -> google.protobuf.Timestamp
-	51, // 15: flotilla.admin.v1.RolloutCluster.deadline_left:type_name -> google.protobuf.Duration
-	50, // 16: flotilla.admin.v1.RolloutCluster.since:type_name -> google.protobuf.Timestamp
-	50, // 17: flotilla.admin.v1.RolloutEvent.at:type_name -> google.protobuf.Timestamp
+	51, // 13: flotilla.admin.v1.RolloutMeasurement.at:type_name -> google.protobuf.Timestamp
+	51, // 14: flotilla.admin.v1.RolloutDecision.at:type_name -> google.protobuf.Timestamp
+	52, // 15: flotilla.admin.v1.RolloutCluster.deadline_left:type_name -> google.protobuf.Duration
+	51, // 16: flotilla.admin.v1.RolloutCluster.since:type_name -> google.protobuf.Timestamp
+	51, // 17: flotilla.admin.v1.RolloutEvent.at:type_name -> google.protobuf.Timestamp
 	0,  // 18: flotilla.admin.v1.PlanRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
 	1,  // 19: flotilla.admin.v1.PlanRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
 	7,  // 20: flotilla.admin.v1.PlanRolloutResponse.clusters:type_name -> flotilla.admin.v1.RolloutCluster
-	0,  // 21: flotilla.admin.v1.StartRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 22: flotilla.admin.v1.StartRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	0,  // 23: flotilla.admin.v1.GetRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 24: flotilla.admin.v1.GetRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	1,  // 25: flotilla.admin.v1.ListRolloutsResponse.rollouts:type_name -> flotilla.admin.v1.Rollout
-	0,  // 26: flotilla.admin.v1.ListRolloutClustersRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	7,  // 27: flotilla.admin.v1.ListRolloutClustersResponse.clusters:type_name -> flotilla.admin.v1.RolloutCluster
-	0,  // 28: flotilla.admin.v1.WatchRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 29: flotilla.admin.v1.WatchRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	8,  // 30: flotilla.admin.v1.WatchRolloutResponse.events:type_name -> flotilla.admin.v1.RolloutEvent
-	0,  // 31: flotilla.admin.v1.PauseRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 32: flotilla.admin.v1.PauseRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	0,  // 33: flotilla.admin.v1.ResumeRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 34: flotilla.admin.v1.ResumeRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	0,  // 35: flotilla.admin.v1.DecideGateRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 36: flotilla.admin.v1.DecideGateResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	0,  // 37: flotilla.admin.v1.SkipGateRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 38: flotilla.admin.v1.SkipGateResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	0,  // 39: flotilla.admin.v1.RetryClustersRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 40: flotilla.admin.v1.RetryClustersResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	0,  // 41: flotilla.admin.v1.SkipClustersRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 42: flotilla.admin.v1.SkipClustersResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	0,  // 43: flotilla.admin.v1.RollbackRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 44: flotilla.admin.v1.RollbackResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	0,  // 45: flotilla.admin.v1.CancelRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 46: flotilla.admin.v1.CancelRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	39, // 47: flotilla.admin.v1.GetFreezeResponse.fleet:type_name -> flotilla.admin.v1.FreezeState
-	39, // 48: flotilla.admin.v1.GetFreezeResponse.clusters:type_name -> flotilla.admin.v1.FreezeState
-	50, // 49: flotilla.admin.v1.FreezeState.at:type_name -> google.protobuf.Timestamp
-	39, // 50: flotilla.admin.v1.FreezeResponse.fleet:type_name -> flotilla.admin.v1.FreezeState
-	39, // 51: flotilla.admin.v1.FreezeResponse.clusters:type_name -> flotilla.admin.v1.FreezeState
-	39, // 52: flotilla.admin.v1.UnfreezeResponse.fleet:type_name -> flotilla.admin.v1.FreezeState
-	39, // 53: flotilla.admin.v1.UnfreezeResponse.clusters:type_name -> flotilla.admin.v1.FreezeState
-	46, // 54: flotilla.admin.v1.ListTargetsResponse.targets:type_name -> flotilla.admin.v1.Target
-	48, // 55: flotilla.admin.v1.Target.labels:type_name -> flotilla.admin.v1.Target.LabelsEntry
-	47, // 56: flotilla.admin.v1.Target.apps:type_name -> flotilla.admin.v1.TargetApp
-	49, // 57: flotilla.admin.v1.TargetApp.variables:type_name -> flotilla.admin.v1.TargetApp.VariablesEntry
-	9,  // 58: flotilla.admin.v1.RolloutsService.PlanRollout:input_type -> flotilla.admin.v1.PlanRolloutRequest
-	11, // 59: flotilla.admin.v1.RolloutsService.StartRollout:input_type -> flotilla.admin.v1.StartRolloutRequest
-	13, // 60: flotilla.admin.v1.RolloutsService.GetRollout:input_type -> flotilla.admin.v1.GetRolloutRequest
-	15, // 61: flotilla.admin.v1.RolloutsService.ListRollouts:input_type -> flotilla.admin.v1.ListRolloutsRequest
-	17, // 62: flotilla.admin.v1.RolloutsService.ListRolloutClusters:input_type -> flotilla.admin.v1.ListRolloutClustersRequest
-	19, // 63: flotilla.admin.v1.RolloutsService.WatchRollout:input_type -> flotilla.admin.v1.WatchRolloutRequest
-	21, // 64: flotilla.admin.v1.RolloutsService.PauseRollout:input_type -> flotilla.admin.v1.PauseRolloutRequest
-	23, // 65: flotilla.admin.v1.RolloutsService.ResumeRollout:input_type -> flotilla.admin.v1.ResumeRolloutRequest
-	25, // 66: flotilla.admin.v1.RolloutsService.DecideGate:input_type -> flotilla.admin.v1.DecideGateRequest
-	27, // 67: flotilla.admin.v1.RolloutsService.SkipGate:input_type -> flotilla.admin.v1.SkipGateRequest
-	29, // 68: flotilla.admin.v1.RolloutsService.RetryClusters:input_type -> flotilla.admin.v1.RetryClustersRequest
-	31, // 69: flotilla.admin.v1.RolloutsService.SkipClusters:input_type -> flotilla.admin.v1.SkipClustersRequest
-	33, // 70: flotilla.admin.v1.RolloutsService.Rollback:input_type -> flotilla.admin.v1.RollbackRequest
-	35, // 71: flotilla.admin.v1.RolloutsService.CancelRollout:input_type -> flotilla.admin.v1.CancelRolloutRequest
-	37, // 72: flotilla.admin.v1.RolloutsService.GetFreeze:input_type -> flotilla.admin.v1.GetFreezeRequest
-	40, // 73: flotilla.admin.v1.RolloutsService.Freeze:input_type -> flotilla.admin.v1.FreezeRequest
-	42, // 74: flotilla.admin.v1.RolloutsService.Unfreeze:input_type -> flotilla.admin.v1.UnfreezeRequest
-	44, // 75: flotilla.admin.v1.RolloutsService.ListTargets:input_type -> flotilla.admin.v1.ListTargetsRequest
-	10, // 76: flotilla.admin.v1.RolloutsService.PlanRollout:output_type -> flotilla.admin.v1.PlanRolloutResponse
-	12, // 77: flotilla.admin.v1.RolloutsService.StartRollout:output_type -> flotilla.admin.v1.StartRolloutResponse
-	14, // 78: flotilla.admin.v1.RolloutsService.GetRollout:output_type -> flotilla.admin.v1.GetRolloutResponse
-	16, // 79: flotilla.admin.v1.RolloutsService.ListRollouts:output_type -> flotilla.admin.v1.ListRolloutsResponse
-	18, // 80: flotilla.admin.v1.RolloutsService.ListRolloutClusters:output_type -> flotilla.admin.v1.ListRolloutClustersResponse
-	20, // 81: flotilla.admin.v1.RolloutsService.WatchRollout:output_type -> flotilla.admin.v1.WatchRolloutResponse
-	22, // 82: flotilla.admin.v1.RolloutsService.PauseRollout:output_type -> flotilla.admin.v1.PauseRolloutResponse
-	24, // 83: flotilla.admin.v1.RolloutsService.ResumeRollout:output_type -> flotilla.admin.v1.ResumeRolloutResponse
-	26, // 84: flotilla.admin.v1.RolloutsService.DecideGate:output_type -> flotilla.admin.v1.DecideGateResponse
-	28, // 85: flotilla.admin.v1.RolloutsService.SkipGate:output_type -> flotilla.admin.v1.SkipGateResponse
-	30, // 86: flotilla.admin.v1.RolloutsService.RetryClusters:output_type -> flotilla.admin.v1.RetryClustersResponse
-	32, // 87: flotilla.admin.v1.RolloutsService.SkipClusters:output_type -> flotilla.admin.v1.SkipClustersResponse
-	34, // 88: flotilla.admin.v1.RolloutsService.Rollback:output_type -> flotilla.admin.v1.RollbackResponse
-	36, // 89: flotilla.admin.v1.RolloutsService.CancelRollout:output_type -> flotilla.admin.v1.CancelRolloutResponse
-	38, // 90: flotilla.admin.v1.RolloutsService.GetFreeze:output_type -> flotilla.admin.v1.GetFreezeResponse
-	41, // 91: flotilla.admin.v1.RolloutsService.Freeze:output_type -> flotilla.admin.v1.FreezeResponse
-	43, // 92: flotilla.admin.v1.RolloutsService.Unfreeze:output_type -> flotilla.admin.v1.UnfreezeResponse
-	45, // 93: flotilla.admin.v1.RolloutsService.ListTargets:output_type -> flotilla.admin.v1.ListTargetsResponse
-	76, // [76:94] is the sub-list for method output_type
-	58, // [58:76] is the sub-list for method input_type
-	58, // [58:58] is the sub-list for extension type_name
-	58, // [58:58] is the sub-list for extension extendee
-	0,  // [0:58] is the sub-list for field type_name
+	8,  // 21: flotilla.admin.v1.PlanRolloutResponse.not_targeted:type_name -> flotilla.admin.v1.NotTargeted
+	0,  // 22: flotilla.admin.v1.StartRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 23: flotilla.admin.v1.StartRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	0,  // 24: flotilla.admin.v1.GetRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 25: flotilla.admin.v1.GetRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	1,  // 26: flotilla.admin.v1.ListRolloutsResponse.rollouts:type_name -> flotilla.admin.v1.Rollout
+	0,  // 27: flotilla.admin.v1.ListRolloutClustersRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	7,  // 28: flotilla.admin.v1.ListRolloutClustersResponse.clusters:type_name -> flotilla.admin.v1.RolloutCluster
+	0,  // 29: flotilla.admin.v1.WatchRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 30: flotilla.admin.v1.WatchRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	9,  // 31: flotilla.admin.v1.WatchRolloutResponse.events:type_name -> flotilla.admin.v1.RolloutEvent
+	0,  // 32: flotilla.admin.v1.PauseRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 33: flotilla.admin.v1.PauseRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	0,  // 34: flotilla.admin.v1.ResumeRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 35: flotilla.admin.v1.ResumeRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	0,  // 36: flotilla.admin.v1.DecideGateRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 37: flotilla.admin.v1.DecideGateResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	0,  // 38: flotilla.admin.v1.SkipGateRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 39: flotilla.admin.v1.SkipGateResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	0,  // 40: flotilla.admin.v1.RetryClustersRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 41: flotilla.admin.v1.RetryClustersResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	0,  // 42: flotilla.admin.v1.SkipClustersRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 43: flotilla.admin.v1.SkipClustersResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	0,  // 44: flotilla.admin.v1.RollbackRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 45: flotilla.admin.v1.RollbackResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	0,  // 46: flotilla.admin.v1.CancelRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 47: flotilla.admin.v1.CancelRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	40, // 48: flotilla.admin.v1.GetFreezeResponse.fleet:type_name -> flotilla.admin.v1.FreezeState
+	40, // 49: flotilla.admin.v1.GetFreezeResponse.clusters:type_name -> flotilla.admin.v1.FreezeState
+	51, // 50: flotilla.admin.v1.FreezeState.at:type_name -> google.protobuf.Timestamp
+	40, // 51: flotilla.admin.v1.FreezeResponse.fleet:type_name -> flotilla.admin.v1.FreezeState
+	40, // 52: flotilla.admin.v1.FreezeResponse.clusters:type_name -> flotilla.admin.v1.FreezeState
+	40, // 53: flotilla.admin.v1.UnfreezeResponse.fleet:type_name -> flotilla.admin.v1.FreezeState
+	40, // 54: flotilla.admin.v1.UnfreezeResponse.clusters:type_name -> flotilla.admin.v1.FreezeState
+	47, // 55: flotilla.admin.v1.ListTargetsResponse.targets:type_name -> flotilla.admin.v1.Target
+	49, // 56: flotilla.admin.v1.Target.labels:type_name -> flotilla.admin.v1.Target.LabelsEntry
+	48, // 57: flotilla.admin.v1.Target.apps:type_name -> flotilla.admin.v1.TargetApp
+	50, // 58: flotilla.admin.v1.TargetApp.variables:type_name -> flotilla.admin.v1.TargetApp.VariablesEntry
+	10, // 59: flotilla.admin.v1.RolloutsService.PlanRollout:input_type -> flotilla.admin.v1.PlanRolloutRequest
+	12, // 60: flotilla.admin.v1.RolloutsService.StartRollout:input_type -> flotilla.admin.v1.StartRolloutRequest
+	14, // 61: flotilla.admin.v1.RolloutsService.GetRollout:input_type -> flotilla.admin.v1.GetRolloutRequest
+	16, // 62: flotilla.admin.v1.RolloutsService.ListRollouts:input_type -> flotilla.admin.v1.ListRolloutsRequest
+	18, // 63: flotilla.admin.v1.RolloutsService.ListRolloutClusters:input_type -> flotilla.admin.v1.ListRolloutClustersRequest
+	20, // 64: flotilla.admin.v1.RolloutsService.WatchRollout:input_type -> flotilla.admin.v1.WatchRolloutRequest
+	22, // 65: flotilla.admin.v1.RolloutsService.PauseRollout:input_type -> flotilla.admin.v1.PauseRolloutRequest
+	24, // 66: flotilla.admin.v1.RolloutsService.ResumeRollout:input_type -> flotilla.admin.v1.ResumeRolloutRequest
+	26, // 67: flotilla.admin.v1.RolloutsService.DecideGate:input_type -> flotilla.admin.v1.DecideGateRequest
+	28, // 68: flotilla.admin.v1.RolloutsService.SkipGate:input_type -> flotilla.admin.v1.SkipGateRequest
+	30, // 69: flotilla.admin.v1.RolloutsService.RetryClusters:input_type -> flotilla.admin.v1.RetryClustersRequest
+	32, // 70: flotilla.admin.v1.RolloutsService.SkipClusters:input_type -> flotilla.admin.v1.SkipClustersRequest
+	34, // 71: flotilla.admin.v1.RolloutsService.Rollback:input_type -> flotilla.admin.v1.RollbackRequest
+	36, // 72: flotilla.admin.v1.RolloutsService.CancelRollout:input_type -> flotilla.admin.v1.CancelRolloutRequest
+	38, // 73: flotilla.admin.v1.RolloutsService.GetFreeze:input_type -> flotilla.admin.v1.GetFreezeRequest
+	41, // 74: flotilla.admin.v1.RolloutsService.Freeze:input_type -> flotilla.admin.v1.FreezeRequest
+	43, // 75: flotilla.admin.v1.RolloutsService.Unfreeze:input_type -> flotilla.admin.v1.UnfreezeRequest
+	45, // 76: flotilla.admin.v1.RolloutsService.ListTargets:input_type -> flotilla.admin.v1.ListTargetsRequest
+	11, // 77: flotilla.admin.v1.RolloutsService.PlanRollout:output_type -> flotilla.admin.v1.PlanRolloutResponse
+	13, // 78: flotilla.admin.v1.RolloutsService.StartRollout:output_type -> flotilla.admin.v1.StartRolloutResponse
+	15, // 79: flotilla.admin.v1.RolloutsService.GetRollout:output_type -> flotilla.admin.v1.GetRolloutResponse
+	17, // 80: flotilla.admin.v1.RolloutsService.ListRollouts:output_type -> flotilla.admin.v1.ListRolloutsResponse
+	19, // 81: flotilla.admin.v1.RolloutsService.ListRolloutClusters:output_type -> flotilla.admin.v1.ListRolloutClustersResponse
+	21, // 82: flotilla.admin.v1.RolloutsService.WatchRollout:output_type -> flotilla.admin.v1.WatchRolloutResponse
+	23, // 83: flotilla.admin.v1.RolloutsService.PauseRollout:output_type -> flotilla.admin.v1.PauseRolloutResponse
+	25, // 84: flotilla.admin.v1.RolloutsService.ResumeRollout:output_type -> flotilla.admin.v1.ResumeRolloutResponse
+	27, // 85: flotilla.admin.v1.RolloutsService.DecideGate:output_type -> flotilla.admin.v1.DecideGateResponse
+	29, // 86: flotilla.admin.v1.RolloutsService.SkipGate:output_type -> flotilla.admin.v1.SkipGateResponse
+	31, // 87: flotilla.admin.v1.RolloutsService.RetryClusters:output_type -> flotilla.admin.v1.RetryClustersResponse
+	33, // 88: flotilla.admin.v1.RolloutsService.SkipClusters:output_type -> flotilla.admin.v1.SkipClustersResponse
+	35, // 89: flotilla.admin.v1.RolloutsService.Rollback:output_type -> flotilla.admin.v1.RollbackResponse
+	37, // 90: flotilla.admin.v1.RolloutsService.CancelRollout:output_type -> flotilla.admin.v1.CancelRolloutResponse
+	39, // 91: flotilla.admin.v1.RolloutsService.GetFreeze:output_type -> flotilla.admin.v1.GetFreezeResponse
+	42, // 92: flotilla.admin.v1.RolloutsService.Freeze:output_type -> flotilla.admin.v1.FreezeResponse
+	44, // 93: flotilla.admin.v1.RolloutsService.Unfreeze:output_type -> flotilla.admin.v1.UnfreezeResponse
+	46, // 94: flotilla.admin.v1.RolloutsService.ListTargets:output_type -> flotilla.admin.v1.ListTargetsResponse
+	77, // [77:95] is the sub-list for method output_type
+	59, // [59:77] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_flotilla_admin_v1_rollouts_proto_init() }
@@ -3879,7 +4045,7 @@ func file_flotilla_admin_v1_rollouts_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_flotilla_admin_v1_rollouts_proto_rawDesc), len(file_flotilla_admin_v1_rollouts_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   50,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -45,10 +45,11 @@ const (
 //
 // RolloutsService shows and steers the Rollouts of Apps whose Placement names a RolloutPolicy. What changes something
 // answers once that is stored; ABORTED says that the Rollout has changed since the version that was given, and
-// FAILED_PRECONDITION what has to be done first.
+// FAILED_PRECONDITION what has to be done first. Lists end a page at 2 MiB, however many clusters there are.
 type RolloutsServiceClient interface {
 	// PlanRollout returns the Rollout that would begin now: waves, clusters, gates, and what is not targeted. It stores nothing.
-	// Retry freely.
+	// The pages of one plan are of one plan: ABORTED says that it has become another meanwhile, and has to be read from its
+	// beginning. Retry freely.
 	PlanRollout(ctx context.Context, in *PlanRolloutRequest, opts ...grpc.CallOption) (*PlanRolloutResponse, error)
 	// StartRollout begins a Rollout. Retry with the same request_id: it begins one.
 	StartRollout(ctx context.Context, in *StartRolloutRequest, opts ...grpc.CallOption) (*StartRolloutResponse, error)
@@ -291,10 +292,11 @@ func (c *rolloutsServiceClient) ListTargets(ctx context.Context, in *ListTargets
 //
 // RolloutsService shows and steers the Rollouts of Apps whose Placement names a RolloutPolicy. What changes something
 // answers once that is stored; ABORTED says that the Rollout has changed since the version that was given, and
-// FAILED_PRECONDITION what has to be done first.
+// FAILED_PRECONDITION what has to be done first. Lists end a page at 2 MiB, however many clusters there are.
 type RolloutsServiceServer interface {
 	// PlanRollout returns the Rollout that would begin now: waves, clusters, gates, and what is not targeted. It stores nothing.
-	// Retry freely.
+	// The pages of one plan are of one plan: ABORTED says that it has become another meanwhile, and has to be read from its
+	// beginning. Retry freely.
 	PlanRollout(context.Context, *PlanRolloutRequest) (*PlanRolloutResponse, error)
 	// StartRollout begins a Rollout. Retry with the same request_id: it begins one.
 	StartRollout(context.Context, *StartRolloutRequest) (*StartRolloutResponse, error)

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
+)
+
+func TestPlanIsReadAnewWhenItBecomesAnotherWhileItIsRead(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	b.hub.rolled.plan = testPlan()
+	b.hub.rolled.left = append(b.hub.rolled.left, &adminv1.NotTargeted{Cluster: "lab-2", Why: "it is held:\nits disk"})
+	b.hub.rolled.planPage, b.hub.rolled.replans = 4, 2
+	r := b.ok("rollout", "plan", "ks/app")
+	wantTexts(t, "stdout", r.stdout, "us-1 us-2 us-3\nNOT TARGETED  2 clusters\n  lab-1: its labels do not match\n  lab-2: it is held: its disk")
+	d := parseJSON(t, b.ok("rollout", "plan", "ks/app", "-o", "json").stdout)
+	if clusters, left := d["clusters"].([]any), d["notTargeted"].([]any); len(clusters) != 9 || len(left) != 2 || left[1].(map[string]any)["cluster"] != "lab-2" {
+		t.Errorf("-o json gives %v and %v", clusters, left)
+	}
+	b.hub.rolled.replans = 1000
+	b.fails(exitPrecondition, []string{"the plan is another one now"}, "rollout", "plan", "ks/app")
+}
+
+func TestWhatIsFrozenIsToldWholeHoweverManyPagesItHas(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t)
+	b.hub.put(t, strings.ReplaceAll(clusterProd, "prod-1", "prod-2")+"---\n"+strings.ReplaceAll(clusterProd, "prod-1", "canary-1"))
+	r := b.ok("freeze", "canary-1", "prod-1", "prod-2", "--reason", "network")
+	wantTexts(t, "stdout", r.stdout, "canary-1", "prod-1")
+	wantTexts(t, "stderr", r.stderr, "and 1 more cluster: fleetctl freeze --show")
+	wantTexts(t, "stdout", b.ok("freeze", "--show").stdout, "canary-1", "prod-1", "prod-2")
+	if d := parseJSON(t, b.ok("freeze", "--show", "-o", "json").stdout); len(d["clusters"].([]any)) != 3 || d["more"] != nil {
+		t.Errorf("-o json gives %v", d)
+	}
+	wantTexts(t, "stdout", b.ok("status").stdout, "FROZEN     canary-1, prod-1, prod-2")
+}
