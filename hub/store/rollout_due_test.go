@@ -66,6 +66,44 @@ func TestAppIsLookedAtWhenWhatItsRolloutsLookAtChanges(t *testing.T) {
 	}
 }
 
+// A cluster that connects or leaves concerns the Apps that it has, is to have, or gets in a Rollout under way: no others.
+func TestClusterThatConnectsOrLeavesConcernsTheAppsOfItAlone(t *testing.T) {
+	t.Parallel()
+	f := newRolledOut(t, canaryFirst, "canary-1", "prod-1")
+	f.push("one")
+	f.settle(rollout.Succeeded)
+	const by = `"selector":{"matchExpressions":[{"key":"tier","operator":"NotIn","values":["prod"]}]}`
+	for name, choice := range map[string]string{"elsewhere": `"names":["canary-1"]`, "unlike": by, "to-come": `"names":["prod-1"]`, "in-turn": `"names":["canary-1"]`} {
+		f.apply(strings.ReplaceAll(ksYAML, `"name":"app","namespace"`, `"name":"`+name+`","namespace"`))
+		f.apply(strings.ReplaceAll(placementYAML(`{"apps":[{"kind":"Kustomization","name":"`+name+`"}],"clusters":{`+choice+`},"rolloutPolicyRef":{"name":"prod"}}`),
+			`"name":"app","namespace"`, `"name":"`+name+`","namespace"`))
+		f.sql(`INSERT INTO rollout_track (app, track, releases, stepped) VALUES ('hub/Kustomization/apps/` + name + `', '{}', '{}', now())`)
+	}
+	f.sql(`INSERT INTO rollout (id, app, kind, target, phase, policy, actor, version, created_at)
+			SELECT 'in-turn', 'hub/Kustomization/apps/in-turn', kind, target, 'Running', policy, actor, 1, now() FROM rollout LIMIT 1`,
+		`INSERT INTO rollout_member (rollout, cluster, name, wave, turn, phase) SELECT 'in-turn', id, name, 0, 0, 'Pending' FROM cluster WHERE name = 'prod-1'`)
+	f.step()
+	for _, change := range []struct {
+		what string
+		do   func()
+	}{
+		{"leaves", func() { f.must(f.CloseSession(t.Context(), f.spokes["prod-1"].session)) }},
+		{"connects", func() { f.spokes["prod-1"] = &simulated{session: f.connect("prod-1", fleet.StateID{})} }},
+	} {
+		since := f.quiet(0)
+		change.do()
+		apps, _, err := f.AppsChanged(t.Context(), since)
+		var names []string
+		for _, app := range apps {
+			names = append(names, app.Name)
+		}
+		slices.Sort(names)
+		if got := strings.Join(names, " "); err != nil || got != "app in-turn to-come" {
+			t.Errorf("prod-1 %s: looked at %s, error %v", change.what, got, err)
+		}
+	}
+}
+
 func (f *rolledOut) must(err error) {
 	f.t.Helper()
 	if err != nil {

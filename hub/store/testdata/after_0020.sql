@@ -1,0 +1,1 @@
+UPDATE cluster SET connected = NOT connected;
