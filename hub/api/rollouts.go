@@ -120,13 +120,32 @@ func (s *rollouts) find(ctx context.Context, ref *adminv1.AppRollout) (rollout.R
 	return found, err
 }
 
-// message is a Rollout with a Revision that resolves to its target.
+// message is a Rollout with what is known of its target.
 func (s *rollouts) message(ctx context.Context, r rollout.Rollout) (*adminv1.Rollout, error) {
-	revisions, err := s.Store.ReleaseRevisions(ctx, []fleet.Digest{r.Target})
+	known, err := s.known(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	return rolloutMessage(r, revisions[r.Target], time.Now())
+	return rolloutMessage(r, known, time.Now())
+}
+
+// knownReleases is what is known of Releases: a Revision that resolves to each, and its outcome.
+type knownReleases struct {
+	revisions map[fleet.Digest]fleet.Revision
+	outcomes  map[fleet.Digest]rollout.Outcome
+}
+
+// known reads what is known of the targets of Rollouts.
+func (s *rollouts) known(ctx context.Context, of ...rollout.Rollout) (k knownReleases, err error) {
+	targets := make([]fleet.Digest, len(of))
+	for i, r := range of {
+		targets[i] = r.Target
+	}
+	if k.revisions, err = s.Store.ReleaseRevisions(ctx, targets); err != nil {
+		return k, err
+	}
+	k.outcomes, err = s.Store.ReleaseOutcomes(ctx, targets)
+	return k, err
 }
 
 // phases are those that a Rollout may be listed by.
@@ -158,18 +177,14 @@ func (s *rollouts) ListRollouts(ctx context.Context, req *adminv1.ListRolloutsRe
 			return nil, err
 		}
 	}
-	targets := make([]fleet.Digest, len(found))
-	for i, r := range found {
-		targets[i] = r.Target
-	}
-	revisions, err := s.Store.ReleaseRevisions(ctx, targets)
+	known, err := s.known(ctx, found...)
 	if err != nil {
 		return nil, err
 	}
 	resp, now := &adminv1.ListRolloutsResponse{}, time.Now()
 	taken := page{limit: limit}
 	for i, r := range found {
-		message, err := rolloutMessage(r, revisions[r.Target], now)
+		message, err := rolloutMessage(r, known, now)
 		if err != nil {
 			return nil, err
 		}

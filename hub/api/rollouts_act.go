@@ -29,9 +29,9 @@ func (s *rollouts) act(ctx context.Context, ref *adminv1.AppRollout, command rol
 		return nil, err
 	}
 	message, err := s.message(ctx, after)
-	if err != nil { // it is done all the same: it is told without the Revision
-		s.Log.Warn("revision of a rollout not read", "rollout", after.ID, "err", err)
-		return rolloutMessage(after, "", time.Now())
+	if err != nil { // it is done all the same: it is told without the Revision and the verdict
+		s.Log.Warn("what is known of a rollout's release not read", "rollout", after.ID, "err", err)
+		return rolloutMessage(after, knownReleases{}, time.Now())
 	}
 	return message, nil
 }

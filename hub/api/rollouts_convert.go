@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"time"
 
@@ -12,24 +13,28 @@ import (
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
 
-// rolloutMessage is a Rollout as clients read it, without its clusters. Revision is one that resolves to its target.
-func rolloutMessage(r rollout.Rollout, revision fleet.Revision, now time.Time) (*adminv1.Rollout, error) {
+// rolloutMessage is a Rollout as clients read it, without its clusters.
+func rolloutMessage(r rollout.Rollout, known knownReleases, now time.Time) (*adminv1.Rollout, error) {
 	policy, err := json.Marshal(r.Policy)
 	if err != nil {
 		return nil, err
 	}
 	app := r.Release.App
 	m := &adminv1.Rollout{
-		Id: r.ID, AppKind: app.Kind, AppNamespace: app.Namespace, AppName: app.Name, Target: r.Target.String(), Revision: string(revision), Version: r.Version,
+		Id: r.ID, AppKind: app.Kind, AppNamespace: app.Namespace, AppName: app.Name, Target: r.Target.String(), Revision: string(known.revisions[r.Target]), Version: r.Version,
 		Kind: string(r.Kind), Phase: string(r.Phase), Reason: string(r.Reason), Message: r.Message, Policy: policy, PlanDigest: digestText(r.Plan),
 		Wave: int32(r.Wave), MaxUnavailable: int32(r.MaxUnavailable), Totals: totalsMessage(r.Totals()), Created: timeMessage(r.Created),
 		Started: timeMessage(r.Started), Finished: timeMessage(r.Finished), SupersededBy: r.SupersededBy, Actor: r.Actor,
+		Verdict: cmp.Or(string(known.outcomes[r.Target]), unknownVerdict),
 	}
 	for i, w := range r.Waves {
 		m.Waves = append(m.Waves, waveMessage(w, policyOf(r, i), now))
 	}
 	return m, nil
 }
+
+// unknownVerdict is that of a Release of which no Rollout has found anything, or so long ago that it is forgotten.
+const unknownVerdict = "Unknown"
 
 // policyOf is what the policy says of a wave; the last one may be there that it does not name.
 func policyOf(r rollout.Rollout, wave int) fleet.Wave {

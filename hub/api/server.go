@@ -60,6 +60,7 @@ type Store interface {
 	PlanRollout(ctx context.Context, app fleet.Key, target string, policy *fleet.RolloutPolicy) (rollout.Preview, error)
 	ResolveRelease(ctx context.Context, app fleet.Key, target string) (fleet.Digest, error)
 	ReleaseRevisions(ctx context.Context, releases []fleet.Digest) (map[fleet.Digest]fleet.Revision, error)
+	ReleaseOutcomes(ctx context.Context, releases []fleet.Digest) (map[fleet.Digest]rollout.Outcome, error)
 	Freeze(ctx context.Context, actor string, clusters []string, reason string) error
 	Unfreeze(ctx context.Context, actor string, clusters []string) error
 	Frozen(ctx context.Context) (rollout.Frozen, error)

@@ -106,15 +106,40 @@ func addNewest(ctx context.Context, tx pgx.Tx, namespace string, found map[fleet
 	return explain("read the newest Rollouts", rows.Err())
 }
 
+// ReleaseOutcomes returns what is known of each Release; one that is not there, of which nothing is.
+func (s *Store) ReleaseOutcomes(ctx context.Context, releases []fleet.Digest) (map[fleet.Digest]rollout.Outcome, error) {
+	const query = `SELECT r.digest, v ->> 'outcome' FROM release r JOIN rollout_track t ON t.app = r.app
+			CROSS JOIN LATERAL jsonb_array_elements(coalesce(t.track -> 'verdicts', '[]')) v
+		WHERE r.digest = ANY($1) AND v ->> 'release' = 'sha256:' || encode(r.digest, 'hex')`
+	rows, err := s.pool.Query(ctx, query, bytesOf(releases))
+	if err != nil {
+		return nil, explain("read what is known of Releases", err)
+	}
+	outcomes := make(map[fleet.Digest]rollout.Outcome, len(releases))
+	var raw []byte
+	var outcome rollout.Outcome
+	_, err = pgx.ForEachRow(rows, []any{&raw, &outcome}, func() error {
+		digest, err := fleet.DigestFromBytes(raw)
+		outcomes[digest] = outcome
+		return err
+	})
+	return outcomes, explain("read what is known of Releases", err)
+}
+
+// bytesOf are digests as the database has them.
+func bytesOf(digests []fleet.Digest) [][]byte {
+	raw := make([][]byte, len(digests))
+	for i, d := range digests {
+		raw[i] = d.Bytes()
+	}
+	return raw
+}
+
 // ReleaseRevisions returns of each Release the newest Revision that resolves to it.
 func (s *Store) ReleaseRevisions(ctx context.Context, releases []fleet.Digest) (map[fleet.Digest]fleet.Revision, error) {
 	const query = `SELECT DISTINCT ON (v.release) v.release, v.revision FROM release r JOIN app_revision v ON v.app = r.app AND v.release = r.digest
 		WHERE r.digest = ANY($1) ORDER BY v.release, v.at DESC, v.revision`
-	digests := make([][]byte, len(releases))
-	for i, d := range releases {
-		digests[i] = d.Bytes()
-	}
-	rows, err := s.pool.Query(ctx, query, digests)
+	rows, err := s.pool.Query(ctx, query, bytesOf(releases))
 	if err != nil {
 		return nil, explain("read Revisions", err)
 	}

@@ -124,7 +124,7 @@ func newRolloutDocument(ro *adminv1.Rollout, clusters []*adminv1.RolloutCluster,
 	d := rolloutDocument{
 		ID: ro.GetId(), App: appDocument{ro.GetAppKind(), ro.GetAppNamespace(), ro.GetAppName()}, Target: ro.GetTarget(), Revision: ro.GetRevision(),
 		Version: ro.GetVersion(), Direction: ro.GetKind(), Phase: ro.GetPhase(), Reason: ro.GetReason(), Message: ro.GetMessage(),
-		Verdict: outcome(ro), Awaits: awaited(ro), Plan: ro.GetPlanDigest(), Wave: ro.GetWave(), Waves: []waveDoc{}, Totals: newTotals(ro.GetTotals()),
+		Verdict: ro.GetVerdict(), Awaits: awaited(ro), Plan: ro.GetPlanDigest(), Wave: ro.GetWave(), Waves: []waveDoc{}, Totals: newTotals(ro.GetTotals()),
 		MaxAway: ro.GetMaxUnavailable(), Actor: ro.GetActor(),
 		Created: stamp(ro.GetCreated()), Started: stamp(ro.GetStarted()), Finished: stamp(ro.GetFinished()), By: ro.GetSupersededBy(),
 	}

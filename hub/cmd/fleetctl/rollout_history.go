@@ -17,8 +17,8 @@ func newRolloutHistoryCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "history KIND/NAME",
 		Short: "List the rollouts of an app, newest first",
-		Long: "List the rollouts of an app, newest first: what became of each, what it has found of its release (Good, Bad), who began\n" +
-			"it, and how long it took.",
+		Long: "List the rollouts of an app, newest first: what became of each, what is known of its release by now (Good, Bad), who\n" +
+			"began it, and how long it took.",
 		Example:     `  fleetctl rollout history ks/podinfo`,
 		Annotations: outputs("wide", "json", "yaml", "name"),
 		Args:        between(1, 2),
@@ -100,7 +100,7 @@ func (a *app) printRollouts(rollouts []*adminv1.Rollout, apps, noHeaders bool) e
 	t.NoHeaders = noHeaders
 	for _, ro := range rollouts {
 		cells := []string{ro.GetId(), printer.Revision(ro.GetRevision()), ro.GetPhase(), waveText(ro), doneText(ro.GetTotals()), fmt.Sprint(ro.GetTotals().GetFailed()),
-			outcome(ro), age(begunAt(ro), a.now()), tookText(ro, a.now()), ro.GetActor(), whyText(ro)}
+			verdictText(ro), age(begunAt(ro), a.now()), tookText(ro, a.now()), ro.GetActor(), whyText(ro)}
 		if apps {
 			cells = append([]string{appOf(ro).pasted()}, cells...)
 		}

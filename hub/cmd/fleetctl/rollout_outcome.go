@@ -145,15 +145,12 @@ func whyText(ro *adminv1.Rollout) string {
 	return reason + ": " + message
 }
 
-// outcome is what a Rollout has found of its Release: Good, Bad, or empty where it has found nothing.
-func outcome(ro *adminv1.Rollout) string {
-	switch {
-	case ro.GetPhase() == phaseSucceeded:
-		return "Good"
-	case ro.GetPhase() != phaseRunning && slices.Contains([]string{"FailureBudget", "AvailabilityBudget", "GateFailed"}, ro.GetReason()):
-		return "Bad"
+// verdictText is what is known of the Release of a Rollout: Good, Bad, or empty where that is nothing.
+func verdictText(ro *adminv1.Rollout) string {
+	if ro.GetVerdict() == "Unknown" {
+		return ""
 	}
-	return ""
+	return ro.GetVerdict()
 }
 
 func isFailed(c *adminv1.RolloutCluster) bool {

@@ -25,7 +25,7 @@ func testRollout() *adminv1.Rollout {
 	return &adminv1.Rollout{
 		Id: "ro-7k2f", AppKind: "Kustomization", AppNamespace: "apps", AppName: "app", Version: 7, Kind: "Forward", Phase: phaseRunning,
 		Target: "sha256:9f3c1a2b00001111222233334444555566667777888899990000111122223333", Revision: "main@sha1:696f056df216eea4f9401adbee0ff744d4df390f",
-		PlanDigest: planDigest, Policy: []byte(`{"waves":[{"name":"canary"}],"onFailure":{"action":"Rollback"},"cluster":{"retries":1},"windows":[{"cron":"0 8 * * 1-5","timeZone":"Europe/London","duration":"8h"}]}`),
+		Verdict: "Unknown", PlanDigest: planDigest, Policy: []byte(`{"waves":[{"name":"canary"}],"onFailure":{"action":"Rollback"},"cluster":{"retries":1},"windows":[{"cron":"0 8 * * 1-5","timeZone":"Europe/London","duration":"8h"}]}`),
 		Reason: "WaitingClusters", Message: "2 clusters are not there yet", Wave: 1, MaxUnavailable: 2, Actor: "system", Created: at(-20), Started: at(-20),
 		Totals: &adminv1.RolloutTotals{Size: 9, Pending: 4, InFlight: 1, Succeeded: 2, Failed: 1, Deferred: 1},
 		Waves: []*adminv1.RolloutWave{
@@ -65,7 +65,7 @@ func newRolling(t *testing.T) *bundle {
 func (b *bundle) rolling() {
 	b.hub.putRollout(&adminv1.Rollout{
 		Id: "ro-6aaa", AppKind: "Kustomization", AppNamespace: "apps", AppName: "app", Phase: phaseRolledBack, Reason: "FailureBudget", Message: "1 clusters are back; 1 failed",
-		Target: "sha256:bad0bad000001111", Revision: "main@sha1:bad0bad0f216eea4f9401adbee0ff744d4df390f", Actor: "user:admin", Created: at(-90), Started: at(-90), Finished: at(-80),
+		Target: "sha256:bad0bad000001111", Revision: "main@sha1:bad0bad0f216eea4f9401adbee0ff744d4df390f", Verdict: "Bad", Actor: "user:admin", Created: at(-90), Started: at(-90), Finished: at(-80),
 		Totals: &adminv1.RolloutTotals{Size: 9, RolledBack: 1, Pending: 8},
 	})
 	b.hub.putRollout(testRollout())
@@ -242,7 +242,7 @@ func TestGetListsRolloutsOfTheNamespaceOrAll(t *testing.T) {
 	t.Parallel()
 	b := newRolling(t)
 	other := testRollout()
-	other.Id, other.AppNamespace, other.Phase = "ro-8bbb", "web", phaseSucceeded
+	other.Id, other.AppNamespace, other.Phase, other.Verdict = "ro-8bbb", "web", phaseSucceeded, "Good"
 	b.hub.putRollout(other)
 	want(t, "names", b.ok("get", "rollouts", "-o", "name").stdout, rolloutType+"/ro-7k2f\n"+rolloutType+"/ro-6aaa")
 	wantTexts(t, "stdout", b.ok("get", "ro", "-A").stdout, "APP           ID", "ks/web/app    ro-8bbb   main@sha1:696f056d   Succeeded    -        2/9        1        Good")

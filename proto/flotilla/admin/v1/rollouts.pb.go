@@ -151,8 +151,11 @@ type Rollout struct {
 	Finished       *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=finished,proto3" json:"finished,omitempty"`
 	SupersededBy   string                 `protobuf:"bytes,21,opt,name=superseded_by,json=supersededBy,proto3" json:"superseded_by,omitempty"`
 	Actor          string                 `protobuf:"bytes,22,opt,name=actor,proto3" json:"actor,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// What is known of the target by now, whichever Rollout has found it: Good, Bad or Unknown. What is Bad is not rolled out by
+	// itself.
+	Verdict       string `protobuf:"bytes,24,opt,name=verdict,proto3" json:"verdict,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Rollout) Reset() {
@@ -335,6 +338,13 @@ func (x *Rollout) GetSupersededBy() string {
 func (x *Rollout) GetActor() string {
 	if x != nil {
 		return x.Actor
+	}
+	return ""
+}
+
+func (x *Rollout) GetVerdict() string {
+	if x != nil {
+		return x.Verdict
 	}
 	return ""
 }
@@ -3567,7 +3577,7 @@ const file_flotilla_admin_v1_rollouts_proto_rawDesc = "" +
 	"\x02id\x18\x04 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x05 \x01(\x04R\aversion\x12\x16\n" +
 	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x17\n" +
-	"\adry_run\x18\a \x01(\bR\x06dryRun\"\xe9\x05\n" +
+	"\adry_run\x18\a \x01(\bR\x06dryRun\"\x83\x06\n" +
 	"\aRollout\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
 	"\bapp_kind\x18\x02 \x01(\tR\aappKind\x12#\n" +
@@ -3592,7 +3602,8 @@ const file_flotilla_admin_v1_rollouts_proto_rawDesc = "" +
 	"\astarted\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x126\n" +
 	"\bfinished\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\bfinished\x12#\n" +
 	"\rsuperseded_by\x18\x15 \x01(\tR\fsupersededBy\x12\x14\n" +
-	"\x05actor\x18\x16 \x01(\tR\x05actorJ\x04\b\x17\x10\x18\"\x94\x03\n" +
+	"\x05actor\x18\x16 \x01(\tR\x05actor\x12\x18\n" +
+	"\averdict\x18\x18 \x01(\tR\averdictJ\x04\b\x17\x10\x18\"\x94\x03\n" +
 	"\vRolloutWave\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\tR\x05phase\x12\x12\n" +
