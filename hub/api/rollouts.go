@@ -156,15 +156,18 @@ var phases = []rollout.Phase{
 
 // ListRollouts returns a page of Rollouts, the newest first.
 func (s *rollouts) ListRollouts(ctx context.Context, req *adminv1.ListRolloutsRequest) (*adminv1.ListRolloutsResponse, error) {
-	app, err := appIn("", req.GetKind(), req.GetNamespace(), req.GetName())
-	if err != nil {
+	query := rollout.Query{After: req.GetPageToken()}
+	var err error
+	if req.GetKind() == "" && req.GetName() == "" {
+		query.Namespace = req.GetNamespace()
+	} else if query.App, err = appIn("", req.GetKind(), req.GetNamespace(), req.GetName()); err != nil {
 		return nil, err
 	}
 	limit, err := pageSize(req.GetPageSize(), defaultRollouts, maxRollouts)
 	if err != nil {
 		return nil, err
 	}
-	query := rollout.Query{App: app, After: req.GetPageToken(), Limit: limit + 1}
+	query.Limit = limit + 1
 	if query.Phases, err = among("phases", req.GetPhases(), phases); err != nil {
 		return nil, err
 	}
@@ -172,7 +175,7 @@ func (s *rollouts) ListRollouts(ctx context.Context, req *adminv1.ListRolloutsRe
 	if err != nil {
 		return nil, err
 	}
-	if len(found) == 0 && app != (fleet.Key{}) && req.GetPageToken() == "" {
+	if app := query.App; len(found) == 0 && app != (fleet.Key{}) && req.GetPageToken() == "" {
 		if _, err := s.Store.Object(ctx, app.Kind, app.Namespace, app.Name); err != nil {
 			return nil, err
 		}

@@ -122,6 +122,11 @@ func TestRolloutsAreFoundByAppOrIDAndListedByPage(t *testing.T) {
 	if fmt.Sprint(listed) != fmt.Sprint([]string{ids[2], ids[1], ids[0]}) {
 		t.Errorf("listed %v of %v", listed, ids)
 	}
+	for namespace, wanted := range map[string]int{"apps": 3, "other": 0, "app": 0, "": 3} {
+		if page, err := f.rollouts.ListRollouts(f.ctx, &adminv1.ListRolloutsRequest{Namespace: namespace}); err != nil || len(page.GetRollouts()) != wanted {
+			t.Errorf("of namespace %q: %v, error %v", namespace, page, err)
+		}
+	}
 	if none, err := f.rollouts.ListRollouts(f.ctx, &adminv1.ListRolloutsRequest{Phases: []string{"Halted", "Queued"}}); err != nil || len(none.GetRollouts()) > 0 {
 		t.Errorf("halted: %v, error %v", none, err)
 	}
@@ -144,6 +149,8 @@ func TestRequestsAboutRolloutsSayWhichFieldIsWrong(t *testing.T) {
 	wantCode(t, err, codes.InvalidArgument, `phases[1]: "running" is none of [Queued Running`)
 	_, err = f.rollouts.ListRollouts(f.ctx, &adminv1.ListRolloutsRequest{PageSize: -1})
 	wantCode(t, err, codes.InvalidArgument, "page_size: -1 is below zero")
+	_, err = f.rollouts.ListRollouts(f.ctx, &adminv1.ListRolloutsRequest{Namespace: "apps", Name: "app"})
+	wantCode(t, err, codes.InvalidArgument, "kind")
 	_, err = f.rollouts.ListRollouts(f.ctx, &adminv1.ListRolloutsRequest{PageToken: "x"})
 	wantCode(t, err, codes.InvalidArgument, `"x" is not where a page of Rollouts ends`)
 	_, err = f.rollouts.ListRollouts(f.ctx, &adminv1.ListRolloutsRequest{Kind: "Kustomization", Namespace: "apps", Name: "other"})

@@ -11,9 +11,10 @@ import (
 
 // Query selects Rollouts.
 type Query struct {
-	// App; zero: any. Phases; none: any.
-	App    fleet.Key
-	Phases []Phase
+	// App; zero: any. Namespace of the App; empty: any. Phases; none: any.
+	App       fleet.Key
+	Namespace string
+	Phases    []Phase
 	// After is the Mark of the last one of the page before; empty: the first page. Limit of the page; 0: 100.
 	After string
 	Limit int

@@ -86,6 +86,9 @@ func (s *Store) Rollouts(ctx context.Context, q RolloutQuery) ([]rollout.Rollout
 	if q.App != (fleet.Key{}) {
 		and("r.app = ?", q.App.String())
 	}
+	if q.Namespace != "" {
+		and("split_part(r.app, '/', 3) = ?", q.Namespace)
+	}
 	if len(q.Phases) > 0 {
 		and("r.phase = ANY(?)", q.Phases)
 	}

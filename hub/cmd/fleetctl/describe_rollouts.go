@@ -57,7 +57,7 @@ func (h *hub) describeTurn(ctx context.Context, d *description, r ref) error {
 	case err != nil, over(ro):
 		return err
 	}
-	clusters, _, err := h.rolloutClusters(ctx, &adminv1.ListRolloutClustersRequest{App: exactly(ro), PageSize: maxPage}, 0)
+	clusters, _, err := h.rolloutClusters(ctx, &adminv1.ListRolloutClustersRequest{App: exactly(ro)}, 0)
 	for _, c := range clusters {
 		if c.GetCluster() == r.cluster {
 			d.rollouts, d.turn = []*adminv1.Rollout{ro}, c

@@ -148,7 +148,7 @@ func (f *fakeRollouts) ListRollouts(_ context.Context, r *adminv1.ListRolloutsRe
 	from, _ := strconv.Atoi(r.GetPageToken())
 	for i, ro := range f.rolled.rollouts {
 		switch {
-		case i < from, r.GetName() != "" && r.GetName() != ro.GetAppName(), len(r.GetPhases()) > 0 && !slices.Contains(r.GetPhases(), ro.GetPhase()):
+		case i < from, r.GetName() != "" && r.GetName() != ro.GetAppName(), r.GetNamespace() != "" && r.GetNamespace() != ro.GetAppNamespace(), len(r.GetPhases()) > 0 && !slices.Contains(r.GetPhases(), ro.GetPhase()):
 			continue
 		case len(response.GetRollouts()) == 2: // small pages
 			response.NextPageToken = strconv.Itoa(i)

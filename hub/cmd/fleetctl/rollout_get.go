@@ -18,9 +18,6 @@ func asksForRollouts(args []string) bool {
 // maxListed bounds the Rollouts that a `get` lists: there are ever more of them.
 const maxListed = 100
 
-// maxPage is what a hub gives at once: of a namespace, they are picked out of all.
-const maxPage = 500
-
 // runGetRollouts is `get rollouts`, `get ro/ID` and `get ro ID...`.
 func (a *app) runGetRollouts(cmd *cobra.Command, args []string, o getOptions) error {
 	switch {
@@ -50,9 +47,7 @@ func (a *app) runGetRollouts(cmd *cobra.Command, args []string, o getOptions) er
 	if !o.allNamespaces {
 		namespace = a.namespace()
 	}
-	rollouts, more, err := h.rolloutList(ctx, &adminv1.ListRolloutsRequest{PageSize: maxPage}, maxListed, func(ro *adminv1.Rollout) bool {
-		return namespace == "" || ro.GetAppNamespace() == namespace
-	})
+	rollouts, more, err := h.rolloutList(ctx, &adminv1.ListRolloutsRequest{Namespace: namespace}, maxListed, nil)
 	if err != nil {
 		return a.explain("get rollouts", err)
 	}

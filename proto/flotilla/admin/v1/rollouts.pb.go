@@ -1554,7 +1554,7 @@ func (x *GetRolloutResponse) GetRollout() *Rollout {
 // ListRolloutsRequest selects Rollouts.
 type ListRolloutsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Of one App; empty: of all.
+	// Of one App; with a namespace alone, of the Apps in it; empty: of all.
 	Kind      string   `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
 	Namespace string   `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	Name      string   `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
