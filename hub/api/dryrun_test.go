@@ -88,7 +88,7 @@ var reads = []string{
 	"ObjectsService.Get", "ObjectsService.List", "ObjectsService.Watch", "EventsService.List", "EventsService.Watch",
 	"PrunesService.Show", "HubService.Version", "HubService.Status", "AppsService.History", "QuestionsService.Ask",
 	"RolloutsService.PlanRollout", "RolloutsService.GetRollout", "RolloutsService.ListRollouts", "RolloutsService.ListRolloutClusters",
-	"RolloutsService.WatchRollout", "RolloutsService.GetFreeze", "RolloutsService.ListTargets",
+	"RolloutsService.ListNotTargeted", "RolloutsService.WatchRollout", "RolloutsService.GetFreeze", "RolloutsService.ListTargets",
 }
 
 func TestDryRunTellsWhatWouldHappenAndStoresNothing(t *testing.T) {

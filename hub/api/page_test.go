@@ -107,6 +107,16 @@ func TestAnswersAboutManyClustersEndAPageBeforeTheyAreTooLarge(t *testing.T) {
 		}
 		return resp, names, resp.GetNextPageToken(), err
 	})
+	f.sql(`UPDATE object SET labels = '{"tier": "dev"}' WHERE kind = 'Cluster' AND name NOT LIKE 'c-77xxx%'`)
+	f.roll()
+	pages(t, "what a rollout is not about", many-1, func(token string) (proto.Message, []string, string, error) {
+		resp, err := f.rollouts.ListNotTargeted(f.ctx, &adminv1.ListNotTargetedRequest{App: appRollout(), PageToken: token})
+		var names []string
+		for _, c := range resp.GetNotTargeted() {
+			names = append(names, c.GetCluster())
+		}
+		return resp, names, resp.GetNextPageToken(), err
+	})
 	frozen, err := f.rollouts.Freeze(f.ctx, &adminv1.FreezeRequest{Reason: "an incident", DryRun: true})
 	if n := len(frozen.GetClusters()); err != nil || n == 0 || n+int(frozen.GetMore()) != many || proto.Size(frozen) > pageLimit {
 		t.Errorf("frozen are %d clusters and %d more in %d bytes, error %v", n, frozen.GetMore(), proto.Size(frozen), err)

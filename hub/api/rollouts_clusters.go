@@ -52,6 +52,29 @@ func (s *rollouts) ListRolloutClusters(ctx context.Context, req *adminv1.ListRol
 	return resp, nil
 }
 
+// ListNotTargeted returns a page of the clusters that a Rollout under way is not about.
+func (s *rollouts) ListNotTargeted(ctx context.Context, req *adminv1.ListNotTargetedRequest) (*adminv1.ListNotTargetedResponse, error) {
+	limit, err := pageSize(req.GetPageSize(), unlimited, unlimited)
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.find(ctx, req.GetApp())
+	if err != nil {
+		return nil, err
+	}
+	others, err := s.Store.NotTargeted(ctx, found.ID)
+	if err != nil {
+		return nil, err
+	}
+	taken := page{limit: limit}
+	messages := notTargetedMessages(others, req.GetPageToken())
+	resp := &adminv1.ListNotTargetedResponse{NotTargeted: fill(&taken, messages)}
+	if n := len(resp.GetNotTargeted()); n < len(messages) {
+		resp.NextPageToken = messages[n-1].GetCluster()
+	}
+	return resp, nil
+}
+
 // clusterMessage is a member as clients read it, but for what is known of its cluster now.
 func clusterMessage(m rollout.Member) *adminv1.RolloutCluster {
 	return &adminv1.RolloutCluster{

@@ -56,6 +56,7 @@ type Store interface {
 	RolloutHead(ctx context.Context, app fleet.Key, id string) (rollout.Rollout, error)
 	Rollouts(ctx context.Context, q rollout.Query) ([]rollout.Rollout, error)
 	RolloutMembers(ctx context.Context, id string, q rollout.MemberQuery) ([]rollout.MemberNow, error)
+	NotTargeted(ctx context.Context, id string) ([]rollout.NotTargeted, error)
 	RolloutEvents(ctx context.Context, id string, after uint64, limit int) ([]rollout.Logged, error)
 	PlanRollout(ctx context.Context, app fleet.Key, target string, policy *fleet.RolloutPolicy) (rollout.Preview, error)
 	ResolveRelease(ctx context.Context, app fleet.Key, target string) (fleet.Digest, error)

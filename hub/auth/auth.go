@@ -37,6 +37,7 @@ var methods = map[string]bool{
 	adminv1.RolloutsService_GetRollout_FullMethodName:          true,
 	adminv1.RolloutsService_ListRollouts_FullMethodName:        true,
 	adminv1.RolloutsService_ListRolloutClusters_FullMethodName: true,
+	adminv1.RolloutsService_ListNotTargeted_FullMethodName:     true,
 	adminv1.RolloutsService_WatchRollout_FullMethodName:        true,
 	adminv1.RolloutsService_PauseRollout_FullMethodName:        true,
 	adminv1.RolloutsService_ResumeRollout_FullMethodName:       true,

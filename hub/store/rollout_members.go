@@ -54,6 +54,43 @@ func (s *Store) RolloutMembers(ctx context.Context, id string, q RolloutMemberQu
 	return members, err
 }
 
+// NotTargeted returns the clusters that a Rollout under way is not about, in the order of their names, and why; of one that waits,
+// or is over: none.
+func (s *Store) NotTargeted(ctx context.Context, id string) (others []rollout.NotTargeted, err error) {
+	doing := "find the clusters that " + id + " is not about"
+	err = s.snapshot(ctx, doing, func(tx pgx.Tx) error {
+		r, err := readRollout(ctx, tx, fleet.Key{}, id)
+		if err != nil || !r.Phase.Active() {
+			return err
+		}
+		state := rollout.State{Key: r.Release.App, App: new(rollout.App), Active: &r, Rows: map[string]rollout.Row{}}
+		if r.Members, err = loadMembers(ctx, tx, r.ID); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, `SELECT cluster::text FROM assignment WHERE app = $1 AND state = 'Active'`, state.Key.String())
+		if err != nil {
+			return explain(doing, err)
+		}
+		there := &fleet.Assignment{State: fleet.Active}
+		var cluster string
+		_, err = pgx.ForEachRow(rows, []any{&cluster}, func() error {
+			state.Rows[cluster] = rollout.Row{Assignment: there}
+			return nil
+		})
+		if err != nil {
+			return explain(doing, err)
+		}
+		for _, load := range []func(context.Context, pgx.Tx, *rollout.State) error{loadClusters, loadPlacements, loadPolicy} {
+			if err := load(ctx, tx, &state); err != nil {
+				return err
+			}
+		}
+		others = state.NotTargeted()
+		return nil
+	})
+	return others, err
+}
+
 // indexOf is that of a wave; empty: below zero.
 func indexOf(r rollout.Rollout, wave string) (int, error) {
 	if wave == "" {

@@ -34,7 +34,7 @@ type rolledOut struct {
 	frozen   *adminv1.GetFreezeResponse
 	targets  *adminv1.ListTargetsResponse
 	part     int                    // how many events an answer of a Watch has at most; 0: all
-	left     []*adminv1.NotTargeted // of the plan
+	left     []*adminv1.NotTargeted // of the plan, and of the one under way
 	// planPage is how many clusters a page of the plan has; 0: all. replans is how often the plan becomes another one while it is read.
 	planPage, replans int
 	after             []uint64 // numbers that Watches came with
@@ -181,6 +181,24 @@ func (f *fakeRollouts) ListRolloutClusters(_ context.Context, r *adminv1.ListRol
 			return response, nil
 		}
 		response.Clusters = append(response.Clusters, c)
+	}
+	return response, nil
+}
+
+func (f *fakeRollouts) ListNotTargeted(_ context.Context, r *adminv1.ListNotTargetedRequest) (*adminv1.ListNotTargetedResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, err := f.findRollout(r.GetApp()); err != nil {
+		return nil, err
+	}
+	size := 2 // small pages
+	if r.GetPageSize() > 0 {
+		size = int(r.GetPageSize())
+	}
+	from, _ := strconv.Atoi(r.GetPageToken())
+	response := &adminv1.ListNotTargetedResponse{NotTargeted: f.rolled.left[from:]}
+	if len(response.GetNotTargeted()) > size {
+		response.NotTargeted, response.NextPageToken = response.GetNotTargeted()[:size], strconv.Itoa(from+size)
 	}
 	return response, nil
 }

@@ -36,3 +36,23 @@ func TestWhatIsFrozenIsToldWholeHoweverManyPagesItHas(t *testing.T) {
 	}
 	wantTexts(t, "stdout", b.ok("status").stdout, "FROZEN     canary-1, prod-1, prod-2")
 }
+
+func TestRolloutStatusNamesTheFirstClustersThatItIsNotAboutOrAll(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	for _, name := range []string{"lab-2", "lab-3", "lab-4"} {
+		b.hub.rolled.left = append(b.hub.rolled.left, &adminv1.NotTargeted{Cluster: name, Why: "no wave takes it"})
+	}
+	status := func(more ...string) string {
+		return b.ok(append([]string{"rollout", "status", "ks/app", "--watch=false"}, more...)...).stdout
+	}
+	wantTexts(t, "stdout", status(), "  not targeted: lab-1: its labels do not match; lab-2: no wave takes it; lab-3: no wave takes it; and more: fleetctl rollout status ro-7k2f --watch=false -o wide\n")
+	wantTexts(t, "wide", status("-o", "wide"), "NOT TARGETED  4 clusters\n  lab-1: its labels do not match\n", "  lab-4: no wave takes it\n")
+	if left := parseJSON(t, status("-o", "json"))["notTargeted"].([]any); len(left) != 4 || left[3].(map[string]any)["why"] != "no wave takes it" {
+		t.Errorf("-o json gives %v", left)
+	}
+	b.hub.changeRollout(t, "ro-7k2f", succeed)
+	if text := status(); strings.Contains(text, "not targeted") {
+		t.Errorf("of one that is over:\n%s", text)
+	}
+}

@@ -150,7 +150,7 @@ func exactly(ro *adminv1.Rollout) *adminv1.AppRollout {
 	return &adminv1.AppRollout{Kind: ro.GetAppKind(), Namespace: ro.GetAppNamespace(), Name: ro.GetAppName(), Id: ro.GetId()}
 }
 
-// clustersOf returns the clusters of a Rollout that request selects, at most limit of them (0: all), and whether there are more.
+// rolloutClusters returns the clusters of a Rollout that request selects, at most limit of them (0: all), and whether there are more.
 func (h *hub) rolloutClusters(ctx context.Context, request *adminv1.ListRolloutClustersRequest, limit int) (clusters []*adminv1.RolloutCluster, more bool, err error) {
 	if limit > 0 {
 		request.PageSize = int32(limit)

@@ -221,23 +221,29 @@ func (a *app) printPlan(plan *adminv1.PlanRolloutResponse) error {
 	if err := t.Flush(out); err != nil {
 		return err
 	}
-	if left := plan.GetNotTargeted(); len(left) > 0 {
-		fmt.Fprintf(out, "NOT TARGETED  %s\n", count(len(left), "cluster"))
-		shown := left
-		if len(left) > maxInstances && a.flags.output != "wide" {
-			shown = left[:maxInstances]
-		}
-		for _, c := range shown {
-			fmt.Fprintln(out, "  "+leftText(c))
-		}
-		if more := len(left) - len(shown); more > 0 {
-			fmt.Fprintf(out, "  and %s: -o wide\n", count(more, "more cluster"))
-		}
-	}
+	a.printNotTargeted(plan.GetNotTargeted())
 	if a.flags.output != "wide" {
 		return nil
 	}
 	return a.printRolloutClusters(ro, plan.GetClusters(), now)
+}
+
+// printNotTargeted lists clusters that do not get the Release; unless all are asked for, the first ones.
+func (a *app) printNotTargeted(left []*adminv1.NotTargeted) {
+	if len(left) == 0 {
+		return
+	}
+	fmt.Fprintf(a.stdout, "NOT TARGETED  %s\n", count(len(left), "cluster"))
+	shown := left
+	if len(left) > maxInstances && a.flags.output != "wide" {
+		shown = left[:maxInstances]
+	}
+	for _, c := range shown {
+		fmt.Fprintln(a.stdout, "  "+leftText(c))
+	}
+	if more := len(left) - len(shown); more > 0 {
+		fmt.Fprintf(a.stdout, "  and %s: -o wide\n", count(more, "more cluster"))
+	}
 }
 
 // leftText is a cluster that does not get the Release, and why.

@@ -19,6 +19,9 @@ type rolloutScreen struct {
 	// clusters are those that there is something to say of; more: there are others.
 	clusters []*adminv1.RolloutCluster
 	more     bool
+	// left are the first clusters that it is not about; moreLeft: there are others.
+	left     []*adminv1.NotTargeted
+	moreLeft bool
 	// queued is the one that waits for it, if there is one.
 	queued []*adminv1.Rollout
 	out    bytes.Buffer
@@ -38,6 +41,9 @@ func (s *rolloutScreen) draw() []byte {
 	}
 	for i, w := range ro.GetWaves() {
 		s.wave(i, w, width)
+	}
+	if len(s.left) > 0 {
+		s.line("  not targeted: %s", s.notTargeted())
 	}
 	if s.more {
 		s.line("  more clusters: fleetctl rollout status %s --watch=false -o wide", ro.GetId())
@@ -324,10 +330,14 @@ func releaseText(ro *adminv1.Rollout) string {
 	return printer.Revision(ro.GetRevision()) + " (" + target + ")"
 }
 
-// shortList names the first n, and counts all.
-func shortList(names []string, n int) string {
-	if len(names) <= n {
-		return strings.Join(names, "; ")
+// notTargeted names the first clusters that the Rollout is not about.
+func (s *rolloutScreen) notTargeted() string {
+	var parts []string
+	for _, c := range s.left {
+		parts = append(parts, leftText(c))
 	}
-	return fmt.Sprintf("%s; and %d more", strings.Join(names[:n], "; "), len(names)-n)
+	if s.moreLeft {
+		parts = append(parts, "and more: fleetctl rollout status "+s.rollout.GetId()+" --watch=false -o wide")
+	}
+	return strings.Join(parts, "; ")
 }

@@ -73,10 +73,14 @@ func (a *app) showRollout(ctx context.Context, h *hub, ro *adminv1.Rollout, wipe
 	if err != nil {
 		return a.rolloutFailure("list the clusters of "+ro.GetId(), rolloutRef{id: ro.GetId()}, err)
 	}
-	if written, err := a.emit(newRolloutDocument(ro, clusters, nil)); written {
+	left, moreLeft, err := h.notTargeted(ctx, ro, all)
+	if err != nil {
+		return a.rolloutFailure("list the clusters that "+ro.GetId()+" is not about", rolloutRef{id: ro.GetId()}, err)
+	}
+	if written, err := a.emit(newRolloutDocument(ro, clusters, left)); written {
 		return err
 	}
-	shown := &rolloutScreen{app: a, rollout: ro, clusters: clusters, more: more}
+	shown := &rolloutScreen{app: a, rollout: ro, clusters: clusters, more: more, left: left, moreLeft: moreLeft}
 	if !over(ro) && ro.GetPhase() != phaseQueued {
 		request := listOf(appOf(ro))
 		request.Phases = []string{phaseQueued}
@@ -85,10 +89,14 @@ func (a *app) showRollout(ctx context.Context, h *hub, ro *adminv1.Rollout, wipe
 		}
 	}
 	if all {
-		shown.clusters = nil // they come below, in full
+		shown.clusters, shown.left = nil, nil // they come below, in full
 	}
-	if _, err := a.stdout.Write(append([]byte(wipe), shown.draw()...)); err != nil || !all || len(clusters) == 0 {
+	if _, err := a.stdout.Write(append([]byte(wipe), shown.draw()...)); err != nil || !all {
 		return err
+	}
+	a.printNotTargeted(left)
+	if len(clusters) == 0 {
+		return nil
 	}
 	return a.printRolloutClusters(ro, clusters, a.now())
 }
@@ -113,6 +121,30 @@ func (h *hub) shownClusters(ctx context.Context, ro *adminv1.Rollout, all bool) 
 		clusters, more = append(clusters, found...), more || others
 	}
 	return clusters, more, nil
+}
+
+// maxLeft bounds the clusters that a screen shows of those that a Rollout is not about.
+const maxLeft = 3
+
+// notTargeted are the first clusters that a Rollout under way is not about, or all.
+func (h *hub) notTargeted(ctx context.Context, ro *adminv1.Rollout, all bool) (left []*adminv1.NotTargeted, more bool, err error) {
+	if over(ro) || ro.GetPhase() == phaseQueued {
+		return nil, false, nil
+	}
+	request := &adminv1.ListNotTargetedRequest{App: exactly(ro)}
+	if !all {
+		request.PageSize = maxLeft
+	}
+	for {
+		page, err := h.rollouts.ListNotTargeted(ctx, request)
+		if err != nil {
+			return nil, false, err
+		}
+		left, request.PageToken = append(left, page.GetNotTargeted()...), page.GetNextPageToken()
+		if request.GetPageToken() == "" || !all {
+			return left, request.GetPageToken() != "", nil
+		}
+	}
 }
 
 // endRollout is how a command ends that has followed a Rollout to its end.

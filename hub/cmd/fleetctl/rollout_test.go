@@ -86,7 +86,8 @@ ro-7k2f   ks/app -n apps   main@sha1:696f056d (sha256:9f3c1a2b)   by system, 20m
       eu-4   Applying: waits for it to have applied (9m left)
       eu-5   Pending: waits for its turn: 2 are under way
       gate · prod-go (Approval, after)   Waiting: of group:sre
-  · wave 3 rest         0/3            waits for wave eu, then soak 1m30s`
+  · wave 3 rest         0/3            waits for wave eu, then soak 1m30s
+  not targeted: lab-1: its labels do not match`
 	for _, args := range []string{"ks/app", "ks app", "ro-7k2f", "ro/ro-7k2f", "rollout ro-7k2f", "Kustomization/apps/app"} {
 		r := b.ok(append(append([]string{"rollout", "status"}, strings.Fields(args)...), "--watch=false")...)
 		want(t, "stdout", r.stdout, screen)

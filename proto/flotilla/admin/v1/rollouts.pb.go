@@ -1823,6 +1823,121 @@ func (x *ListRolloutClustersResponse) GetNextPageToken() string {
 	return ""
 }
 
+// ListNotTargetedRequest names a Rollout.
+type ListNotTargetedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	App   *AppRollout            `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
+	// At most so many clusters; 0: as many as a page may have.
+	PageSize      int32  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListNotTargetedRequest) Reset() {
+	*x = ListNotTargetedRequest{}
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListNotTargetedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListNotTargetedRequest) ProtoMessage() {}
+
+func (x *ListNotTargetedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListNotTargetedRequest.ProtoReflect.Descriptor instead.
+func (*ListNotTargetedRequest) Descriptor() ([]byte, []int) {
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ListNotTargetedRequest) GetApp() *AppRollout {
+	if x != nil {
+		return x.App
+	}
+	return nil
+}
+
+func (x *ListNotTargetedRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListNotTargetedRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListNotTargetedResponse is a page of them.
+type ListNotTargetedResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	NotTargeted   []*NotTargeted         `protobuf:"bytes,1,rep,name=not_targeted,json=notTargeted,proto3" json:"not_targeted,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListNotTargetedResponse) Reset() {
+	*x = ListNotTargetedResponse{}
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListNotTargetedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListNotTargetedResponse) ProtoMessage() {}
+
+func (x *ListNotTargetedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListNotTargetedResponse.ProtoReflect.Descriptor instead.
+func (*ListNotTargetedResponse) Descriptor() ([]byte, []int) {
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ListNotTargetedResponse) GetNotTargeted() []*NotTargeted {
+	if x != nil {
+		return x.NotTargeted
+	}
+	return nil
+}
+
+func (x *ListNotTargetedResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 // WatchRolloutRequest follows a Rollout.
 type WatchRolloutRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1835,7 +1950,7 @@ type WatchRolloutRequest struct {
 
 func (x *WatchRolloutRequest) Reset() {
 	*x = WatchRolloutRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[20]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1847,7 +1962,7 @@ func (x *WatchRolloutRequest) String() string {
 func (*WatchRolloutRequest) ProtoMessage() {}
 
 func (x *WatchRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[20]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1860,7 +1975,7 @@ func (x *WatchRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRolloutRequest.ProtoReflect.Descriptor instead.
 func (*WatchRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{20}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WatchRolloutRequest) GetApp() *AppRollout {
@@ -1888,7 +2003,7 @@ type WatchRolloutResponse struct {
 
 func (x *WatchRolloutResponse) Reset() {
 	*x = WatchRolloutResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[21]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1900,7 +2015,7 @@ func (x *WatchRolloutResponse) String() string {
 func (*WatchRolloutResponse) ProtoMessage() {}
 
 func (x *WatchRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[21]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1913,7 +2028,7 @@ func (x *WatchRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRolloutResponse.ProtoReflect.Descriptor instead.
 func (*WatchRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{21}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *WatchRolloutResponse) GetRollout() *Rollout {
@@ -1940,7 +2055,7 @@ type PauseRolloutRequest struct {
 
 func (x *PauseRolloutRequest) Reset() {
 	*x = PauseRolloutRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[22]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1952,7 +2067,7 @@ func (x *PauseRolloutRequest) String() string {
 func (*PauseRolloutRequest) ProtoMessage() {}
 
 func (x *PauseRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[22]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1965,7 +2080,7 @@ func (x *PauseRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRolloutRequest.ProtoReflect.Descriptor instead.
 func (*PauseRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{22}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PauseRolloutRequest) GetApp() *AppRollout {
@@ -1985,7 +2100,7 @@ type PauseRolloutResponse struct {
 
 func (x *PauseRolloutResponse) Reset() {
 	*x = PauseRolloutResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[23]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1997,7 +2112,7 @@ func (x *PauseRolloutResponse) String() string {
 func (*PauseRolloutResponse) ProtoMessage() {}
 
 func (x *PauseRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[23]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2010,7 +2125,7 @@ func (x *PauseRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRolloutResponse.ProtoReflect.Descriptor instead.
 func (*PauseRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{23}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PauseRolloutResponse) GetRollout() *Rollout {
@@ -2034,7 +2149,7 @@ type ResumeRolloutRequest struct {
 
 func (x *ResumeRolloutRequest) Reset() {
 	*x = ResumeRolloutRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[24]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2046,7 +2161,7 @@ func (x *ResumeRolloutRequest) String() string {
 func (*ResumeRolloutRequest) ProtoMessage() {}
 
 func (x *ResumeRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[24]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2059,7 +2174,7 @@ func (x *ResumeRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRolloutRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{24}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ResumeRolloutRequest) GetApp() *AppRollout {
@@ -2093,7 +2208,7 @@ type ResumeRolloutResponse struct {
 
 func (x *ResumeRolloutResponse) Reset() {
 	*x = ResumeRolloutResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[25]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2105,7 +2220,7 @@ func (x *ResumeRolloutResponse) String() string {
 func (*ResumeRolloutResponse) ProtoMessage() {}
 
 func (x *ResumeRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[25]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2118,7 +2233,7 @@ func (x *ResumeRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRolloutResponse.ProtoReflect.Descriptor instead.
 func (*ResumeRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{25}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ResumeRolloutResponse) GetRollout() *Rollout {
@@ -2145,7 +2260,7 @@ type DecideGateRequest struct {
 
 func (x *DecideGateRequest) Reset() {
 	*x = DecideGateRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[26]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2157,7 +2272,7 @@ func (x *DecideGateRequest) String() string {
 func (*DecideGateRequest) ProtoMessage() {}
 
 func (x *DecideGateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[26]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2170,7 +2285,7 @@ func (x *DecideGateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecideGateRequest.ProtoReflect.Descriptor instead.
 func (*DecideGateRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{26}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DecideGateRequest) GetApp() *AppRollout {
@@ -2225,7 +2340,7 @@ type DecideGateResponse struct {
 
 func (x *DecideGateResponse) Reset() {
 	*x = DecideGateResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[27]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2237,7 +2352,7 @@ func (x *DecideGateResponse) String() string {
 func (*DecideGateResponse) ProtoMessage() {}
 
 func (x *DecideGateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[27]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2250,7 +2365,7 @@ func (x *DecideGateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecideGateResponse.ProtoReflect.Descriptor instead.
 func (*DecideGateResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{27}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DecideGateResponse) GetRollout() *Rollout {
@@ -2272,7 +2387,7 @@ type SkipGateRequest struct {
 
 func (x *SkipGateRequest) Reset() {
 	*x = SkipGateRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[28]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2284,7 +2399,7 @@ func (x *SkipGateRequest) String() string {
 func (*SkipGateRequest) ProtoMessage() {}
 
 func (x *SkipGateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[28]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2297,7 +2412,7 @@ func (x *SkipGateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SkipGateRequest.ProtoReflect.Descriptor instead.
 func (*SkipGateRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{28}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SkipGateRequest) GetApp() *AppRollout {
@@ -2331,7 +2446,7 @@ type SkipGateResponse struct {
 
 func (x *SkipGateResponse) Reset() {
 	*x = SkipGateResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[29]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2343,7 +2458,7 @@ func (x *SkipGateResponse) String() string {
 func (*SkipGateResponse) ProtoMessage() {}
 
 func (x *SkipGateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[29]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2356,7 +2471,7 @@ func (x *SkipGateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SkipGateResponse.ProtoReflect.Descriptor instead.
 func (*SkipGateResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{29}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SkipGateResponse) GetRollout() *Rollout {
@@ -2378,7 +2493,7 @@ type RetryClustersRequest struct {
 
 func (x *RetryClustersRequest) Reset() {
 	*x = RetryClustersRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[30]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2390,7 +2505,7 @@ func (x *RetryClustersRequest) String() string {
 func (*RetryClustersRequest) ProtoMessage() {}
 
 func (x *RetryClustersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[30]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2403,7 +2518,7 @@ func (x *RetryClustersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryClustersRequest.ProtoReflect.Descriptor instead.
 func (*RetryClustersRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{30}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RetryClustersRequest) GetApp() *AppRollout {
@@ -2437,7 +2552,7 @@ type RetryClustersResponse struct {
 
 func (x *RetryClustersResponse) Reset() {
 	*x = RetryClustersResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[31]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2449,7 +2564,7 @@ func (x *RetryClustersResponse) String() string {
 func (*RetryClustersResponse) ProtoMessage() {}
 
 func (x *RetryClustersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[31]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2462,7 +2577,7 @@ func (x *RetryClustersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryClustersResponse.ProtoReflect.Descriptor instead.
 func (*RetryClustersResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{31}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RetryClustersResponse) GetRollout() *Rollout {
@@ -2486,7 +2601,7 @@ type SkipClustersRequest struct {
 
 func (x *SkipClustersRequest) Reset() {
 	*x = SkipClustersRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[32]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2498,7 +2613,7 @@ func (x *SkipClustersRequest) String() string {
 func (*SkipClustersRequest) ProtoMessage() {}
 
 func (x *SkipClustersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[32]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2511,7 +2626,7 @@ func (x *SkipClustersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SkipClustersRequest.ProtoReflect.Descriptor instead.
 func (*SkipClustersRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{32}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SkipClustersRequest) GetApp() *AppRollout {
@@ -2559,7 +2674,7 @@ type SkipClustersResponse struct {
 
 func (x *SkipClustersResponse) Reset() {
 	*x = SkipClustersResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[33]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2571,7 +2686,7 @@ func (x *SkipClustersResponse) String() string {
 func (*SkipClustersResponse) ProtoMessage() {}
 
 func (x *SkipClustersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[33]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2584,7 +2699,7 @@ func (x *SkipClustersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SkipClustersResponse.ProtoReflect.Descriptor instead.
 func (*SkipClustersResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{33}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *SkipClustersResponse) GetRollout() *Rollout {
@@ -2608,7 +2723,7 @@ type RollbackRequest struct {
 
 func (x *RollbackRequest) Reset() {
 	*x = RollbackRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[34]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2620,7 +2735,7 @@ func (x *RollbackRequest) String() string {
 func (*RollbackRequest) ProtoMessage() {}
 
 func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[34]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2633,7 +2748,7 @@ func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackRequest.ProtoReflect.Descriptor instead.
 func (*RollbackRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{34}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RollbackRequest) GetApp() *AppRollout {
@@ -2667,7 +2782,7 @@ type RollbackResponse struct {
 
 func (x *RollbackResponse) Reset() {
 	*x = RollbackResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[35]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2679,7 +2794,7 @@ func (x *RollbackResponse) String() string {
 func (*RollbackResponse) ProtoMessage() {}
 
 func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[35]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2692,7 +2807,7 @@ func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackResponse.ProtoReflect.Descriptor instead.
 func (*RollbackResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{35}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *RollbackResponse) GetRollout() *Rollout {
@@ -2712,7 +2827,7 @@ type CancelRolloutRequest struct {
 
 func (x *CancelRolloutRequest) Reset() {
 	*x = CancelRolloutRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[36]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2724,7 +2839,7 @@ func (x *CancelRolloutRequest) String() string {
 func (*CancelRolloutRequest) ProtoMessage() {}
 
 func (x *CancelRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[36]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2737,7 +2852,7 @@ func (x *CancelRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRolloutRequest.ProtoReflect.Descriptor instead.
 func (*CancelRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{36}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *CancelRolloutRequest) GetApp() *AppRollout {
@@ -2757,7 +2872,7 @@ type CancelRolloutResponse struct {
 
 func (x *CancelRolloutResponse) Reset() {
 	*x = CancelRolloutResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[37]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2769,7 +2884,7 @@ func (x *CancelRolloutResponse) String() string {
 func (*CancelRolloutResponse) ProtoMessage() {}
 
 func (x *CancelRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[37]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2782,7 +2897,7 @@ func (x *CancelRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRolloutResponse.ProtoReflect.Descriptor instead.
 func (*CancelRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{37}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CancelRolloutResponse) GetRollout() *Rollout {
@@ -2804,7 +2919,7 @@ type GetFreezeRequest struct {
 
 func (x *GetFreezeRequest) Reset() {
 	*x = GetFreezeRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[38]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2816,7 +2931,7 @@ func (x *GetFreezeRequest) String() string {
 func (*GetFreezeRequest) ProtoMessage() {}
 
 func (x *GetFreezeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[38]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2829,7 +2944,7 @@ func (x *GetFreezeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFreezeRequest.ProtoReflect.Descriptor instead.
 func (*GetFreezeRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{38}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *GetFreezeRequest) GetPageSize() int32 {
@@ -2860,7 +2975,7 @@ type GetFreezeResponse struct {
 
 func (x *GetFreezeResponse) Reset() {
 	*x = GetFreezeResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[39]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2872,7 +2987,7 @@ func (x *GetFreezeResponse) String() string {
 func (*GetFreezeResponse) ProtoMessage() {}
 
 func (x *GetFreezeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[39]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2885,7 +3000,7 @@ func (x *GetFreezeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFreezeResponse.ProtoReflect.Descriptor instead.
 func (*GetFreezeResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{39}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *GetFreezeResponse) GetFleet() *FreezeState {
@@ -2923,7 +3038,7 @@ type FreezeState struct {
 
 func (x *FreezeState) Reset() {
 	*x = FreezeState{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[40]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2935,7 +3050,7 @@ func (x *FreezeState) String() string {
 func (*FreezeState) ProtoMessage() {}
 
 func (x *FreezeState) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[40]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2948,7 +3063,7 @@ func (x *FreezeState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FreezeState.ProtoReflect.Descriptor instead.
 func (*FreezeState) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{40}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *FreezeState) GetCluster() string {
@@ -2993,7 +3108,7 @@ type FreezeRequest struct {
 
 func (x *FreezeRequest) Reset() {
 	*x = FreezeRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[41]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3005,7 +3120,7 @@ func (x *FreezeRequest) String() string {
 func (*FreezeRequest) ProtoMessage() {}
 
 func (x *FreezeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[41]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3018,7 +3133,7 @@ func (x *FreezeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FreezeRequest.ProtoReflect.Descriptor instead.
 func (*FreezeRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{41}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *FreezeRequest) GetClusters() []string {
@@ -3055,7 +3170,7 @@ type FreezeResponse struct {
 
 func (x *FreezeResponse) Reset() {
 	*x = FreezeResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[42]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3067,7 +3182,7 @@ func (x *FreezeResponse) String() string {
 func (*FreezeResponse) ProtoMessage() {}
 
 func (x *FreezeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[42]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3080,7 +3195,7 @@ func (x *FreezeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FreezeResponse.ProtoReflect.Descriptor instead.
 func (*FreezeResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{42}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *FreezeResponse) GetFleet() *FreezeState {
@@ -3117,7 +3232,7 @@ type UnfreezeRequest struct {
 
 func (x *UnfreezeRequest) Reset() {
 	*x = UnfreezeRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[43]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3129,7 +3244,7 @@ func (x *UnfreezeRequest) String() string {
 func (*UnfreezeRequest) ProtoMessage() {}
 
 func (x *UnfreezeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[43]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3142,7 +3257,7 @@ func (x *UnfreezeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnfreezeRequest.ProtoReflect.Descriptor instead.
 func (*UnfreezeRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{43}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *UnfreezeRequest) GetClusters() []string {
@@ -3172,7 +3287,7 @@ type UnfreezeResponse struct {
 
 func (x *UnfreezeResponse) Reset() {
 	*x = UnfreezeResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[44]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3184,7 +3299,7 @@ func (x *UnfreezeResponse) String() string {
 func (*UnfreezeResponse) ProtoMessage() {}
 
 func (x *UnfreezeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[44]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3197,7 +3312,7 @@ func (x *UnfreezeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnfreezeResponse.ProtoReflect.Descriptor instead.
 func (*UnfreezeResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{44}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *UnfreezeResponse) GetFleet() *FreezeState {
@@ -3238,7 +3353,7 @@ type ListTargetsRequest struct {
 
 func (x *ListTargetsRequest) Reset() {
 	*x = ListTargetsRequest{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[45]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3250,7 +3365,7 @@ func (x *ListTargetsRequest) String() string {
 func (*ListTargetsRequest) ProtoMessage() {}
 
 func (x *ListTargetsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[45]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3263,7 +3378,7 @@ func (x *ListTargetsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTargetsRequest.ProtoReflect.Descriptor instead.
 func (*ListTargetsRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{45}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListTargetsRequest) GetKind() string {
@@ -3323,7 +3438,7 @@ type ListTargetsResponse struct {
 
 func (x *ListTargetsResponse) Reset() {
 	*x = ListTargetsResponse{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[46]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3335,7 +3450,7 @@ func (x *ListTargetsResponse) String() string {
 func (*ListTargetsResponse) ProtoMessage() {}
 
 func (x *ListTargetsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[46]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3348,7 +3463,7 @@ func (x *ListTargetsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTargetsResponse.ProtoReflect.Descriptor instead.
 func (*ListTargetsResponse) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{46}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ListTargetsResponse) GetTargets() []*Target {
@@ -3398,7 +3513,7 @@ type Target struct {
 
 func (x *Target) Reset() {
 	*x = Target{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[47]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3410,7 +3525,7 @@ func (x *Target) String() string {
 func (*Target) ProtoMessage() {}
 
 func (x *Target) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[47]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3423,7 +3538,7 @@ func (x *Target) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Target.ProtoReflect.Descriptor instead.
 func (*Target) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{47}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Target) GetCluster() string {
@@ -3494,7 +3609,7 @@ type TargetApp struct {
 
 func (x *TargetApp) Reset() {
 	*x = TargetApp{}
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[48]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3506,7 +3621,7 @@ func (x *TargetApp) String() string {
 func (*TargetApp) ProtoMessage() {}
 
 func (x *TargetApp) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[48]
+	mi := &file_flotilla_admin_v1_rollouts_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3519,7 +3634,7 @@ func (x *TargetApp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetApp.ProtoReflect.Descriptor instead.
 func (*TargetApp) Descriptor() ([]byte, []int) {
-	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{48}
+	return file_flotilla_admin_v1_rollouts_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *TargetApp) GetApp() string {
@@ -3730,6 +3845,14 @@ const file_flotilla_admin_v1_rollouts_proto_rawDesc = "" +
 	"page_token\x18\x05 \x01(\tR\tpageToken\"\x84\x01\n" +
 	"\x1bListRolloutClustersResponse\x12=\n" +
 	"\bclusters\x18\x01 \x03(\v2!.flotilla.admin.v1.RolloutClusterR\bclusters\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x85\x01\n" +
+	"\x16ListNotTargetedRequest\x12/\n" +
+	"\x03app\x18\x01 \x01(\v2\x1d.flotilla.admin.v1.AppRolloutR\x03app\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"\x84\x01\n" +
+	"\x17ListNotTargetedResponse\x12A\n" +
+	"\fnot_targeted\x18\x01 \x03(\v2\x1e.flotilla.admin.v1.NotTargetedR\vnotTargeted\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\\\n" +
 	"\x13WatchRolloutRequest\x12/\n" +
 	"\x03app\x18\x01 \x01(\v2\x1d.flotilla.admin.v1.AppRolloutR\x03app\x12\x14\n" +
@@ -3851,14 +3974,15 @@ const file_flotilla_admin_v1_rollouts_proto_rawDesc = "" +
 	"\x04wave\x18\x06 \x01(\tR\x04wave\x1a<\n" +
 	"\x0eVariablesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x012\xb2\r\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x012\x9c\x0e\n" +
 	"\x0fRolloutsService\x12\\\n" +
 	"\vPlanRollout\x12%.flotilla.admin.v1.PlanRolloutRequest\x1a&.flotilla.admin.v1.PlanRolloutResponse\x12_\n" +
 	"\fStartRollout\x12&.flotilla.admin.v1.StartRolloutRequest\x1a'.flotilla.admin.v1.StartRolloutResponse\x12Y\n" +
 	"\n" +
 	"GetRollout\x12$.flotilla.admin.v1.GetRolloutRequest\x1a%.flotilla.admin.v1.GetRolloutResponse\x12_\n" +
 	"\fListRollouts\x12&.flotilla.admin.v1.ListRolloutsRequest\x1a'.flotilla.admin.v1.ListRolloutsResponse\x12t\n" +
-	"\x13ListRolloutClusters\x12-.flotilla.admin.v1.ListRolloutClustersRequest\x1a..flotilla.admin.v1.ListRolloutClustersResponse\x12a\n" +
+	"\x13ListRolloutClusters\x12-.flotilla.admin.v1.ListRolloutClustersRequest\x1a..flotilla.admin.v1.ListRolloutClustersResponse\x12h\n" +
+	"\x0fListNotTargeted\x12).flotilla.admin.v1.ListNotTargetedRequest\x1a*.flotilla.admin.v1.ListNotTargetedResponse\x12a\n" +
 	"\fWatchRollout\x12&.flotilla.admin.v1.WatchRolloutRequest\x1a'.flotilla.admin.v1.WatchRolloutResponse0\x01\x12_\n" +
 	"\fPauseRollout\x12&.flotilla.admin.v1.PauseRolloutRequest\x1a'.flotilla.admin.v1.PauseRolloutResponse\x12b\n" +
 	"\rResumeRollout\x12'.flotilla.admin.v1.ResumeRolloutRequest\x1a(.flotilla.admin.v1.ResumeRolloutResponse\x12Y\n" +
@@ -3886,7 +4010,7 @@ func file_flotilla_admin_v1_rollouts_proto_rawDescGZIP() []byte {
 	return file_flotilla_admin_v1_rollouts_proto_rawDescData
 }
 
-var file_flotilla_admin_v1_rollouts_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
+var file_flotilla_admin_v1_rollouts_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
 var file_flotilla_admin_v1_rollouts_proto_goTypes = []any{
 	(*AppRollout)(nil),                  // 0: flotilla.admin.v1.AppRollout
 	(*Rollout)(nil),                     // 1: flotilla.admin.v1.Rollout
@@ -3908,59 +4032,61 @@ var file_flotilla_admin_v1_rollouts_proto_goTypes = []any{
 	(*ListRolloutsResponse)(nil),        // 17: flotilla.admin.v1.ListRolloutsResponse
 	(*ListRolloutClustersRequest)(nil),  // 18: flotilla.admin.v1.ListRolloutClustersRequest
 	(*ListRolloutClustersResponse)(nil), // 19: flotilla.admin.v1.ListRolloutClustersResponse
-	(*WatchRolloutRequest)(nil),         // 20: flotilla.admin.v1.WatchRolloutRequest
-	(*WatchRolloutResponse)(nil),        // 21: flotilla.admin.v1.WatchRolloutResponse
-	(*PauseRolloutRequest)(nil),         // 22: flotilla.admin.v1.PauseRolloutRequest
-	(*PauseRolloutResponse)(nil),        // 23: flotilla.admin.v1.PauseRolloutResponse
-	(*ResumeRolloutRequest)(nil),        // 24: flotilla.admin.v1.ResumeRolloutRequest
-	(*ResumeRolloutResponse)(nil),       // 25: flotilla.admin.v1.ResumeRolloutResponse
-	(*DecideGateRequest)(nil),           // 26: flotilla.admin.v1.DecideGateRequest
-	(*DecideGateResponse)(nil),          // 27: flotilla.admin.v1.DecideGateResponse
-	(*SkipGateRequest)(nil),             // 28: flotilla.admin.v1.SkipGateRequest
-	(*SkipGateResponse)(nil),            // 29: flotilla.admin.v1.SkipGateResponse
-	(*RetryClustersRequest)(nil),        // 30: flotilla.admin.v1.RetryClustersRequest
-	(*RetryClustersResponse)(nil),       // 31: flotilla.admin.v1.RetryClustersResponse
-	(*SkipClustersRequest)(nil),         // 32: flotilla.admin.v1.SkipClustersRequest
-	(*SkipClustersResponse)(nil),        // 33: flotilla.admin.v1.SkipClustersResponse
-	(*RollbackRequest)(nil),             // 34: flotilla.admin.v1.RollbackRequest
-	(*RollbackResponse)(nil),            // 35: flotilla.admin.v1.RollbackResponse
-	(*CancelRolloutRequest)(nil),        // 36: flotilla.admin.v1.CancelRolloutRequest
-	(*CancelRolloutResponse)(nil),       // 37: flotilla.admin.v1.CancelRolloutResponse
-	(*GetFreezeRequest)(nil),            // 38: flotilla.admin.v1.GetFreezeRequest
-	(*GetFreezeResponse)(nil),           // 39: flotilla.admin.v1.GetFreezeResponse
-	(*FreezeState)(nil),                 // 40: flotilla.admin.v1.FreezeState
-	(*FreezeRequest)(nil),               // 41: flotilla.admin.v1.FreezeRequest
-	(*FreezeResponse)(nil),              // 42: flotilla.admin.v1.FreezeResponse
-	(*UnfreezeRequest)(nil),             // 43: flotilla.admin.v1.UnfreezeRequest
-	(*UnfreezeResponse)(nil),            // 44: flotilla.admin.v1.UnfreezeResponse
-	(*ListTargetsRequest)(nil),          // 45: flotilla.admin.v1.ListTargetsRequest
-	(*ListTargetsResponse)(nil),         // 46: flotilla.admin.v1.ListTargetsResponse
-	(*Target)(nil),                      // 47: flotilla.admin.v1.Target
-	(*TargetApp)(nil),                   // 48: flotilla.admin.v1.TargetApp
-	nil,                                 // 49: flotilla.admin.v1.Target.LabelsEntry
-	nil,                                 // 50: flotilla.admin.v1.TargetApp.VariablesEntry
-	(*timestamppb.Timestamp)(nil),       // 51: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),         // 52: google.protobuf.Duration
+	(*ListNotTargetedRequest)(nil),      // 20: flotilla.admin.v1.ListNotTargetedRequest
+	(*ListNotTargetedResponse)(nil),     // 21: flotilla.admin.v1.ListNotTargetedResponse
+	(*WatchRolloutRequest)(nil),         // 22: flotilla.admin.v1.WatchRolloutRequest
+	(*WatchRolloutResponse)(nil),        // 23: flotilla.admin.v1.WatchRolloutResponse
+	(*PauseRolloutRequest)(nil),         // 24: flotilla.admin.v1.PauseRolloutRequest
+	(*PauseRolloutResponse)(nil),        // 25: flotilla.admin.v1.PauseRolloutResponse
+	(*ResumeRolloutRequest)(nil),        // 26: flotilla.admin.v1.ResumeRolloutRequest
+	(*ResumeRolloutResponse)(nil),       // 27: flotilla.admin.v1.ResumeRolloutResponse
+	(*DecideGateRequest)(nil),           // 28: flotilla.admin.v1.DecideGateRequest
+	(*DecideGateResponse)(nil),          // 29: flotilla.admin.v1.DecideGateResponse
+	(*SkipGateRequest)(nil),             // 30: flotilla.admin.v1.SkipGateRequest
+	(*SkipGateResponse)(nil),            // 31: flotilla.admin.v1.SkipGateResponse
+	(*RetryClustersRequest)(nil),        // 32: flotilla.admin.v1.RetryClustersRequest
+	(*RetryClustersResponse)(nil),       // 33: flotilla.admin.v1.RetryClustersResponse
+	(*SkipClustersRequest)(nil),         // 34: flotilla.admin.v1.SkipClustersRequest
+	(*SkipClustersResponse)(nil),        // 35: flotilla.admin.v1.SkipClustersResponse
+	(*RollbackRequest)(nil),             // 36: flotilla.admin.v1.RollbackRequest
+	(*RollbackResponse)(nil),            // 37: flotilla.admin.v1.RollbackResponse
+	(*CancelRolloutRequest)(nil),        // 38: flotilla.admin.v1.CancelRolloutRequest
+	(*CancelRolloutResponse)(nil),       // 39: flotilla.admin.v1.CancelRolloutResponse
+	(*GetFreezeRequest)(nil),            // 40: flotilla.admin.v1.GetFreezeRequest
+	(*GetFreezeResponse)(nil),           // 41: flotilla.admin.v1.GetFreezeResponse
+	(*FreezeState)(nil),                 // 42: flotilla.admin.v1.FreezeState
+	(*FreezeRequest)(nil),               // 43: flotilla.admin.v1.FreezeRequest
+	(*FreezeResponse)(nil),              // 44: flotilla.admin.v1.FreezeResponse
+	(*UnfreezeRequest)(nil),             // 45: flotilla.admin.v1.UnfreezeRequest
+	(*UnfreezeResponse)(nil),            // 46: flotilla.admin.v1.UnfreezeResponse
+	(*ListTargetsRequest)(nil),          // 47: flotilla.admin.v1.ListTargetsRequest
+	(*ListTargetsResponse)(nil),         // 48: flotilla.admin.v1.ListTargetsResponse
+	(*Target)(nil),                      // 49: flotilla.admin.v1.Target
+	(*TargetApp)(nil),                   // 50: flotilla.admin.v1.TargetApp
+	nil,                                 // 51: flotilla.admin.v1.Target.LabelsEntry
+	nil,                                 // 52: flotilla.admin.v1.TargetApp.VariablesEntry
+	(*timestamppb.Timestamp)(nil),       // 53: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),         // 54: google.protobuf.Duration
 }
 var file_flotilla_admin_v1_rollouts_proto_depIdxs = []int32{
 	2,  // 0: flotilla.admin.v1.Rollout.waves:type_name -> flotilla.admin.v1.RolloutWave
 	6,  // 1: flotilla.admin.v1.Rollout.totals:type_name -> flotilla.admin.v1.RolloutTotals
-	51, // 2: flotilla.admin.v1.Rollout.created:type_name -> google.protobuf.Timestamp
-	51, // 3: flotilla.admin.v1.Rollout.started:type_name -> google.protobuf.Timestamp
-	51, // 4: flotilla.admin.v1.Rollout.finished:type_name -> google.protobuf.Timestamp
+	53, // 2: flotilla.admin.v1.Rollout.created:type_name -> google.protobuf.Timestamp
+	53, // 3: flotilla.admin.v1.Rollout.started:type_name -> google.protobuf.Timestamp
+	53, // 4: flotilla.admin.v1.Rollout.finished:type_name -> google.protobuf.Timestamp
 	3,  // 5: flotilla.admin.v1.RolloutWave.before:type_name -> flotilla.admin.v1.RolloutGate
 	3,  // 6: flotilla.admin.v1.RolloutWave.after:type_name -> flotilla.admin.v1.RolloutGate
 	6,  // 7: flotilla.admin.v1.RolloutWave.totals:type_name -> flotilla.admin.v1.RolloutTotals
-	51, // 8: flotilla.admin.v1.RolloutWave.entered:type_name -> google.protobuf.Timestamp
-	52, // 9: flotilla.admin.v1.RolloutGate.elapsed:type_name -> google.protobuf.Duration
-	52, // 10: flotilla.admin.v1.RolloutGate.required:type_name -> google.protobuf.Duration
+	53, // 8: flotilla.admin.v1.RolloutWave.entered:type_name -> google.protobuf.Timestamp
+	54, // 9: flotilla.admin.v1.RolloutGate.elapsed:type_name -> google.protobuf.Duration
+	54, // 10: flotilla.admin.v1.RolloutGate.required:type_name -> google.protobuf.Duration
 	4,  // 11: flotilla.admin.v1.RolloutGate.measurements:type_name -> flotilla.admin.v1.RolloutMeasurement
 	5,  // 12: flotilla.admin.v1.RolloutGate.decisions:type_name -> flotilla.admin.v1.RolloutDecision
-	51, // 13: flotilla.admin.v1.RolloutMeasurement.at:type_name -> google.protobuf.Timestamp
-	51, // 14: flotilla.admin.v1.RolloutDecision.at:type_name -> google.protobuf.Timestamp
-	52, // 15: flotilla.admin.v1.RolloutCluster.deadline_left:type_name -> google.protobuf.Duration
-	51, // 16: flotilla.admin.v1.RolloutCluster.since:type_name -> google.protobuf.Timestamp
-	51, // 17: flotilla.admin.v1.RolloutEvent.at:type_name -> google.protobuf.Timestamp
+	53, // 13: flotilla.admin.v1.RolloutMeasurement.at:type_name -> google.protobuf.Timestamp
+	53, // 14: flotilla.admin.v1.RolloutDecision.at:type_name -> google.protobuf.Timestamp
+	54, // 15: flotilla.admin.v1.RolloutCluster.deadline_left:type_name -> google.protobuf.Duration
+	53, // 16: flotilla.admin.v1.RolloutCluster.since:type_name -> google.protobuf.Timestamp
+	53, // 17: flotilla.admin.v1.RolloutEvent.at:type_name -> google.protobuf.Timestamp
 	0,  // 18: flotilla.admin.v1.PlanRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
 	1,  // 19: flotilla.admin.v1.PlanRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
 	7,  // 20: flotilla.admin.v1.PlanRolloutResponse.clusters:type_name -> flotilla.admin.v1.RolloutCluster
@@ -3972,77 +4098,81 @@ var file_flotilla_admin_v1_rollouts_proto_depIdxs = []int32{
 	1,  // 26: flotilla.admin.v1.ListRolloutsResponse.rollouts:type_name -> flotilla.admin.v1.Rollout
 	0,  // 27: flotilla.admin.v1.ListRolloutClustersRequest.app:type_name -> flotilla.admin.v1.AppRollout
 	7,  // 28: flotilla.admin.v1.ListRolloutClustersResponse.clusters:type_name -> flotilla.admin.v1.RolloutCluster
-	0,  // 29: flotilla.admin.v1.WatchRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 30: flotilla.admin.v1.WatchRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	9,  // 31: flotilla.admin.v1.WatchRolloutResponse.events:type_name -> flotilla.admin.v1.RolloutEvent
-	0,  // 32: flotilla.admin.v1.PauseRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 33: flotilla.admin.v1.PauseRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	0,  // 34: flotilla.admin.v1.ResumeRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 35: flotilla.admin.v1.ResumeRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	0,  // 36: flotilla.admin.v1.DecideGateRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 37: flotilla.admin.v1.DecideGateResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	0,  // 38: flotilla.admin.v1.SkipGateRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 39: flotilla.admin.v1.SkipGateResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	0,  // 40: flotilla.admin.v1.RetryClustersRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 41: flotilla.admin.v1.RetryClustersResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	0,  // 42: flotilla.admin.v1.SkipClustersRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 43: flotilla.admin.v1.SkipClustersResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	0,  // 44: flotilla.admin.v1.RollbackRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 45: flotilla.admin.v1.RollbackResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	0,  // 46: flotilla.admin.v1.CancelRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 47: flotilla.admin.v1.CancelRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	40, // 48: flotilla.admin.v1.GetFreezeResponse.fleet:type_name -> flotilla.admin.v1.FreezeState
-	40, // 49: flotilla.admin.v1.GetFreezeResponse.clusters:type_name -> flotilla.admin.v1.FreezeState
-	51, // 50: flotilla.admin.v1.FreezeState.at:type_name -> google.protobuf.Timestamp
-	40, // 51: flotilla.admin.v1.FreezeResponse.fleet:type_name -> flotilla.admin.v1.FreezeState
-	40, // 52: flotilla.admin.v1.FreezeResponse.clusters:type_name -> flotilla.admin.v1.FreezeState
-	40, // 53: flotilla.admin.v1.UnfreezeResponse.fleet:type_name -> flotilla.admin.v1.FreezeState
-	40, // 54: flotilla.admin.v1.UnfreezeResponse.clusters:type_name -> flotilla.admin.v1.FreezeState
-	47, // 55: flotilla.admin.v1.ListTargetsResponse.targets:type_name -> flotilla.admin.v1.Target
-	49, // 56: flotilla.admin.v1.Target.labels:type_name -> flotilla.admin.v1.Target.LabelsEntry
-	48, // 57: flotilla.admin.v1.Target.apps:type_name -> flotilla.admin.v1.TargetApp
-	50, // 58: flotilla.admin.v1.TargetApp.variables:type_name -> flotilla.admin.v1.TargetApp.VariablesEntry
-	10, // 59: flotilla.admin.v1.RolloutsService.PlanRollout:input_type -> flotilla.admin.v1.PlanRolloutRequest
-	12, // 60: flotilla.admin.v1.RolloutsService.StartRollout:input_type -> flotilla.admin.v1.StartRolloutRequest
-	14, // 61: flotilla.admin.v1.RolloutsService.GetRollout:input_type -> flotilla.admin.v1.GetRolloutRequest
-	16, // 62: flotilla.admin.v1.RolloutsService.ListRollouts:input_type -> flotilla.admin.v1.ListRolloutsRequest
-	18, // 63: flotilla.admin.v1.RolloutsService.ListRolloutClusters:input_type -> flotilla.admin.v1.ListRolloutClustersRequest
-	20, // 64: flotilla.admin.v1.RolloutsService.WatchRollout:input_type -> flotilla.admin.v1.WatchRolloutRequest
-	22, // 65: flotilla.admin.v1.RolloutsService.PauseRollout:input_type -> flotilla.admin.v1.PauseRolloutRequest
-	24, // 66: flotilla.admin.v1.RolloutsService.ResumeRollout:input_type -> flotilla.admin.v1.ResumeRolloutRequest
-	26, // 67: flotilla.admin.v1.RolloutsService.DecideGate:input_type -> flotilla.admin.v1.DecideGateRequest
-	28, // 68: flotilla.admin.v1.RolloutsService.SkipGate:input_type -> flotilla.admin.v1.SkipGateRequest
-	30, // 69: flotilla.admin.v1.RolloutsService.RetryClusters:input_type -> flotilla.admin.v1.RetryClustersRequest
-	32, // 70: flotilla.admin.v1.RolloutsService.SkipClusters:input_type -> flotilla.admin.v1.SkipClustersRequest
-	34, // 71: flotilla.admin.v1.RolloutsService.Rollback:input_type -> flotilla.admin.v1.RollbackRequest
-	36, // 72: flotilla.admin.v1.RolloutsService.CancelRollout:input_type -> flotilla.admin.v1.CancelRolloutRequest
-	38, // 73: flotilla.admin.v1.RolloutsService.GetFreeze:input_type -> flotilla.admin.v1.GetFreezeRequest
-	41, // 74: flotilla.admin.v1.RolloutsService.Freeze:input_type -> flotilla.admin.v1.FreezeRequest
-	43, // 75: flotilla.admin.v1.RolloutsService.Unfreeze:input_type -> flotilla.admin.v1.UnfreezeRequest
-	45, // 76: flotilla.admin.v1.RolloutsService.ListTargets:input_type -> flotilla.admin.v1.ListTargetsRequest
-	11, // 77: flotilla.admin.v1.RolloutsService.PlanRollout:output_type -> flotilla.admin.v1.PlanRolloutResponse
-	13, // 78: flotilla.admin.v1.RolloutsService.StartRollout:output_type -> flotilla.admin.v1.StartRolloutResponse
-	15, // 79: flotilla.admin.v1.RolloutsService.GetRollout:output_type -> flotilla.admin.v1.GetRolloutResponse
-	17, // 80: flotilla.admin.v1.RolloutsService.ListRollouts:output_type -> flotilla.admin.v1.ListRolloutsResponse
-	19, // 81: flotilla.admin.v1.RolloutsService.ListRolloutClusters:output_type -> flotilla.admin.v1.ListRolloutClustersResponse
-	21, // 82: flotilla.admin.v1.RolloutsService.WatchRollout:output_type -> flotilla.admin.v1.WatchRolloutResponse
-	23, // 83: flotilla.admin.v1.RolloutsService.PauseRollout:output_type -> flotilla.admin.v1.PauseRolloutResponse
-	25, // 84: flotilla.admin.v1.RolloutsService.ResumeRollout:output_type -> flotilla.admin.v1.ResumeRolloutResponse
-	27, // 85: flotilla.admin.v1.RolloutsService.DecideGate:output_type -> flotilla.admin.v1.DecideGateResponse
-	29, // 86: flotilla.admin.v1.RolloutsService.SkipGate:output_type -> flotilla.admin.v1.SkipGateResponse
-	31, // 87: flotilla.admin.v1.RolloutsService.RetryClusters:output_type -> flotilla.admin.v1.RetryClustersResponse
-	33, // 88: flotilla.admin.v1.RolloutsService.SkipClusters:output_type -> flotilla.admin.v1.SkipClustersResponse
-	35, // 89: flotilla.admin.v1.RolloutsService.Rollback:output_type -> flotilla.admin.v1.RollbackResponse
-	37, // 90: flotilla.admin.v1.RolloutsService.CancelRollout:output_type -> flotilla.admin.v1.CancelRolloutResponse
-	39, // 91: flotilla.admin.v1.RolloutsService.GetFreeze:output_type -> flotilla.admin.v1.GetFreezeResponse
-	42, // 92: flotilla.admin.v1.RolloutsService.Freeze:output_type -> flotilla.admin.v1.FreezeResponse
-	44, // 93: flotilla.admin.v1.RolloutsService.Unfreeze:output_type -> flotilla.admin.v1.UnfreezeResponse
-	46, // 94: flotilla.admin.v1.RolloutsService.ListTargets:output_type -> flotilla.admin.v1.ListTargetsResponse
-	77, // [77:95] is the sub-list for method output_type
-	59, // [59:77] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	0,  // 29: flotilla.admin.v1.ListNotTargetedRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	8,  // 30: flotilla.admin.v1.ListNotTargetedResponse.not_targeted:type_name -> flotilla.admin.v1.NotTargeted
+	0,  // 31: flotilla.admin.v1.WatchRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 32: flotilla.admin.v1.WatchRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	9,  // 33: flotilla.admin.v1.WatchRolloutResponse.events:type_name -> flotilla.admin.v1.RolloutEvent
+	0,  // 34: flotilla.admin.v1.PauseRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 35: flotilla.admin.v1.PauseRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	0,  // 36: flotilla.admin.v1.ResumeRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 37: flotilla.admin.v1.ResumeRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	0,  // 38: flotilla.admin.v1.DecideGateRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 39: flotilla.admin.v1.DecideGateResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	0,  // 40: flotilla.admin.v1.SkipGateRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 41: flotilla.admin.v1.SkipGateResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	0,  // 42: flotilla.admin.v1.RetryClustersRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 43: flotilla.admin.v1.RetryClustersResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	0,  // 44: flotilla.admin.v1.SkipClustersRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 45: flotilla.admin.v1.SkipClustersResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	0,  // 46: flotilla.admin.v1.RollbackRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 47: flotilla.admin.v1.RollbackResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	0,  // 48: flotilla.admin.v1.CancelRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 49: flotilla.admin.v1.CancelRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	42, // 50: flotilla.admin.v1.GetFreezeResponse.fleet:type_name -> flotilla.admin.v1.FreezeState
+	42, // 51: flotilla.admin.v1.GetFreezeResponse.clusters:type_name -> flotilla.admin.v1.FreezeState
+	53, // 52: flotilla.admin.v1.FreezeState.at:type_name -> google.protobuf.Timestamp
+	42, // 53: flotilla.admin.v1.FreezeResponse.fleet:type_name -> flotilla.admin.v1.FreezeState
+	42, // 54: flotilla.admin.v1.FreezeResponse.clusters:type_name -> flotilla.admin.v1.FreezeState
+	42, // 55: flotilla.admin.v1.UnfreezeResponse.fleet:type_name -> flotilla.admin.v1.FreezeState
+	42, // 56: flotilla.admin.v1.UnfreezeResponse.clusters:type_name -> flotilla.admin.v1.FreezeState
+	49, // 57: flotilla.admin.v1.ListTargetsResponse.targets:type_name -> flotilla.admin.v1.Target
+	51, // 58: flotilla.admin.v1.Target.labels:type_name -> flotilla.admin.v1.Target.LabelsEntry
+	50, // 59: flotilla.admin.v1.Target.apps:type_name -> flotilla.admin.v1.TargetApp
+	52, // 60: flotilla.admin.v1.TargetApp.variables:type_name -> flotilla.admin.v1.TargetApp.VariablesEntry
+	10, // 61: flotilla.admin.v1.RolloutsService.PlanRollout:input_type -> flotilla.admin.v1.PlanRolloutRequest
+	12, // 62: flotilla.admin.v1.RolloutsService.StartRollout:input_type -> flotilla.admin.v1.StartRolloutRequest
+	14, // 63: flotilla.admin.v1.RolloutsService.GetRollout:input_type -> flotilla.admin.v1.GetRolloutRequest
+	16, // 64: flotilla.admin.v1.RolloutsService.ListRollouts:input_type -> flotilla.admin.v1.ListRolloutsRequest
+	18, // 65: flotilla.admin.v1.RolloutsService.ListRolloutClusters:input_type -> flotilla.admin.v1.ListRolloutClustersRequest
+	20, // 66: flotilla.admin.v1.RolloutsService.ListNotTargeted:input_type -> flotilla.admin.v1.ListNotTargetedRequest
+	22, // 67: flotilla.admin.v1.RolloutsService.WatchRollout:input_type -> flotilla.admin.v1.WatchRolloutRequest
+	24, // 68: flotilla.admin.v1.RolloutsService.PauseRollout:input_type -> flotilla.admin.v1.PauseRolloutRequest
+	26, // 69: flotilla.admin.v1.RolloutsService.ResumeRollout:input_type -> flotilla.admin.v1.ResumeRolloutRequest
+	28, // 70: flotilla.admin.v1.RolloutsService.DecideGate:input_type -> flotilla.admin.v1.DecideGateRequest
+	30, // 71: flotilla.admin.v1.RolloutsService.SkipGate:input_type -> flotilla.admin.v1.SkipGateRequest
+	32, // 72: flotilla.admin.v1.RolloutsService.RetryClusters:input_type -> flotilla.admin.v1.RetryClustersRequest
+	34, // 73: flotilla.admin.v1.RolloutsService.SkipClusters:input_type -> flotilla.admin.v1.SkipClustersRequest
+	36, // 74: flotilla.admin.v1.RolloutsService.Rollback:input_type -> flotilla.admin.v1.RollbackRequest
+	38, // 75: flotilla.admin.v1.RolloutsService.CancelRollout:input_type -> flotilla.admin.v1.CancelRolloutRequest
+	40, // 76: flotilla.admin.v1.RolloutsService.GetFreeze:input_type -> flotilla.admin.v1.GetFreezeRequest
+	43, // 77: flotilla.admin.v1.RolloutsService.Freeze:input_type -> flotilla.admin.v1.FreezeRequest
+	45, // 78: flotilla.admin.v1.RolloutsService.Unfreeze:input_type -> flotilla.admin.v1.UnfreezeRequest
+	47, // 79: flotilla.admin.v1.RolloutsService.ListTargets:input_type -> flotilla.admin.v1.ListTargetsRequest
+	11, // 80: flotilla.admin.v1.RolloutsService.PlanRollout:output_type -> flotilla.admin.v1.PlanRolloutResponse
+	13, // 81: flotilla.admin.v1.RolloutsService.StartRollout:output_type -> flotilla.admin.v1.StartRolloutResponse
+	15, // 82: flotilla.admin.v1.RolloutsService.GetRollout:output_type -> flotilla.admin.v1.GetRolloutResponse
+	17, // 83: flotilla.admin.v1.RolloutsService.ListRollouts:output_type -> flotilla.admin.v1.ListRolloutsResponse
+	19, // 84: flotilla.admin.v1.RolloutsService.ListRolloutClusters:output_type -> flotilla.admin.v1.ListRolloutClustersResponse
+	21, // 85: flotilla.admin.v1.RolloutsService.ListNotTargeted:output_type -> flotilla.admin.v1.ListNotTargetedResponse
+	23, // 86: flotilla.admin.v1.RolloutsService.WatchRollout:output_type -> flotilla.admin.v1.WatchRolloutResponse
+	25, // 87: flotilla.admin.v1.RolloutsService.PauseRollout:output_type -> flotilla.admin.v1.PauseRolloutResponse
+	27, // 88: flotilla.admin.v1.RolloutsService.ResumeRollout:output_type -> flotilla.admin.v1.ResumeRolloutResponse
+	29, // 89: flotilla.admin.v1.RolloutsService.DecideGate:output_type -> flotilla.admin.v1.DecideGateResponse
+	31, // 90: flotilla.admin.v1.RolloutsService.SkipGate:output_type -> flotilla.admin.v1.SkipGateResponse
+	33, // 91: flotilla.admin.v1.RolloutsService.RetryClusters:output_type -> flotilla.admin.v1.RetryClustersResponse
+	35, // 92: flotilla.admin.v1.RolloutsService.SkipClusters:output_type -> flotilla.admin.v1.SkipClustersResponse
+	37, // 93: flotilla.admin.v1.RolloutsService.Rollback:output_type -> flotilla.admin.v1.RollbackResponse
+	39, // 94: flotilla.admin.v1.RolloutsService.CancelRollout:output_type -> flotilla.admin.v1.CancelRolloutResponse
+	41, // 95: flotilla.admin.v1.RolloutsService.GetFreeze:output_type -> flotilla.admin.v1.GetFreezeResponse
+	44, // 96: flotilla.admin.v1.RolloutsService.Freeze:output_type -> flotilla.admin.v1.FreezeResponse
+	46, // 97: flotilla.admin.v1.RolloutsService.Unfreeze:output_type -> flotilla.admin.v1.UnfreezeResponse
+	48, // 98: flotilla.admin.v1.RolloutsService.ListTargets:output_type -> flotilla.admin.v1.ListTargetsResponse
+	80, // [80:99] is the sub-list for method output_type
+	61, // [61:80] is the sub-list for method input_type
+	61, // [61:61] is the sub-list for extension type_name
+	61, // [61:61] is the sub-list for extension extendee
+	0,  // [0:61] is the sub-list for field type_name
 }
 
 func init() { file_flotilla_admin_v1_rollouts_proto_init() }
@@ -4056,7 +4186,7 @@ func file_flotilla_admin_v1_rollouts_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_flotilla_admin_v1_rollouts_proto_rawDesc), len(file_flotilla_admin_v1_rollouts_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   51,
+			NumMessages:   53,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

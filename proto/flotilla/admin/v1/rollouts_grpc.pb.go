@@ -24,6 +24,7 @@ const (
 	RolloutsService_GetRollout_FullMethodName          = "/flotilla.admin.v1.RolloutsService/GetRollout"
 	RolloutsService_ListRollouts_FullMethodName        = "/flotilla.admin.v1.RolloutsService/ListRollouts"
 	RolloutsService_ListRolloutClusters_FullMethodName = "/flotilla.admin.v1.RolloutsService/ListRolloutClusters"
+	RolloutsService_ListNotTargeted_FullMethodName     = "/flotilla.admin.v1.RolloutsService/ListNotTargeted"
 	RolloutsService_WatchRollout_FullMethodName        = "/flotilla.admin.v1.RolloutsService/WatchRollout"
 	RolloutsService_PauseRollout_FullMethodName        = "/flotilla.admin.v1.RolloutsService/PauseRollout"
 	RolloutsService_ResumeRollout_FullMethodName       = "/flotilla.admin.v1.RolloutsService/ResumeRollout"
@@ -59,6 +60,9 @@ type RolloutsServiceClient interface {
 	ListRollouts(ctx context.Context, in *ListRolloutsRequest, opts ...grpc.CallOption) (*ListRolloutsResponse, error)
 	// ListRolloutClusters returns the clusters of a Rollout by wave and turn. Retry freely.
 	ListRolloutClusters(ctx context.Context, in *ListRolloutClustersRequest, opts ...grpc.CallOption) (*ListRolloutClustersResponse, error)
+	// ListNotTargeted returns the clusters that a Rollout under way is not about, by name, and why. Of one that waits a plan tells
+	// it; of one that is over, nothing is remembered: both have none. Retry freely.
+	ListNotTargeted(ctx context.Context, in *ListNotTargetedRequest, opts ...grpc.CallOption) (*ListNotTargetedResponse, error)
 	// WatchRollout streams the Rollout as it changes, and its events after a number. Retry freely, with the last number.
 	WatchRollout(ctx context.Context, in *WatchRolloutRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRolloutResponse], error)
 	// PauseRollout stops going forward. Retry freely.
@@ -141,6 +145,16 @@ func (c *rolloutsServiceClient) ListRolloutClusters(ctx context.Context, in *Lis
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListRolloutClustersResponse)
 	err := c.cc.Invoke(ctx, RolloutsService_ListRolloutClusters_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *rolloutsServiceClient) ListNotTargeted(ctx context.Context, in *ListNotTargetedRequest, opts ...grpc.CallOption) (*ListNotTargetedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListNotTargetedResponse)
+	err := c.cc.Invoke(ctx, RolloutsService_ListNotTargeted_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -306,6 +320,9 @@ type RolloutsServiceServer interface {
 	ListRollouts(context.Context, *ListRolloutsRequest) (*ListRolloutsResponse, error)
 	// ListRolloutClusters returns the clusters of a Rollout by wave and turn. Retry freely.
 	ListRolloutClusters(context.Context, *ListRolloutClustersRequest) (*ListRolloutClustersResponse, error)
+	// ListNotTargeted returns the clusters that a Rollout under way is not about, by name, and why. Of one that waits a plan tells
+	// it; of one that is over, nothing is remembered: both have none. Retry freely.
+	ListNotTargeted(context.Context, *ListNotTargetedRequest) (*ListNotTargetedResponse, error)
 	// WatchRollout streams the Rollout as it changes, and its events after a number. Retry freely, with the last number.
 	WatchRollout(*WatchRolloutRequest, grpc.ServerStreamingServer[WatchRolloutResponse]) error
 	// PauseRollout stops going forward. Retry freely.
@@ -358,6 +375,9 @@ func (UnimplementedRolloutsServiceServer) ListRollouts(context.Context, *ListRol
 }
 func (UnimplementedRolloutsServiceServer) ListRolloutClusters(context.Context, *ListRolloutClustersRequest) (*ListRolloutClustersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListRolloutClusters not implemented")
+}
+func (UnimplementedRolloutsServiceServer) ListNotTargeted(context.Context, *ListNotTargetedRequest) (*ListNotTargetedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListNotTargeted not implemented")
 }
 func (UnimplementedRolloutsServiceServer) WatchRollout(*WatchRolloutRequest, grpc.ServerStreamingServer[WatchRolloutResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchRollout not implemented")
@@ -505,6 +525,24 @@ func _RolloutsService_ListRolloutClusters_Handler(srv interface{}, ctx context.C
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(RolloutsServiceServer).ListRolloutClusters(ctx, req.(*ListRolloutClustersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RolloutsService_ListNotTargeted_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListNotTargetedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RolloutsServiceServer).ListNotTargeted(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RolloutsService_ListNotTargeted_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RolloutsServiceServer).ListNotTargeted(ctx, req.(*ListNotTargetedRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -762,6 +800,10 @@ var RolloutsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListRolloutClusters",
 			Handler:    _RolloutsService_ListRolloutClusters_Handler,
+		},
+		{
+			MethodName: "ListNotTargeted",
+			Handler:    _RolloutsService_ListNotTargeted_Handler,
 		},
 		{
 			MethodName: "PauseRollout",
