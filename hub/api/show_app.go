@@ -40,6 +40,10 @@ func (s *Server) addAppStatus(ctx context.Context, sel selection, objects []*res
 	if err != nil {
 		return err
 	}
+	underPolicy, err := s.policiesOf(ctx, placements)
+	if err != nil {
+		return err
+	}
 	byApp, versions := map[fleet.Key][]fleet.Instance{}, map[fleet.Key]uint64{}
 	for _, i := range instances {
 		byApp[i.Assignment.App] = append(byApp[i.Assignment.App], i)
@@ -57,6 +61,7 @@ func (s *Server) addAppStatus(ctx context.Context, sel selection, objects []*res
 			if standing, managed := standings[o.Key()]; managed {
 				placed.standing, version = &standing, max(version, standing.Version)
 			}
+			version = max(version, underPolicy.leaveOut(&p, state, byApp[o.Key()]))
 		}
 		p := prerequisites[o.Key()]
 		if err := setStatus(o, statusOfApp(o, state, byApp[o.Key()], placed, p.lacks), max(version, state.Version, p.version)); err != nil {
@@ -114,10 +119,11 @@ func (s *Server) held(ctx context.Context) (map[string]string, uint64, error) {
 	return held, frozen.Version, nil
 }
 
-// placedApp is where an App is placed, and the version of that.
+// placedApp is where an App is placed, of which clusters there are, and the version of that.
 type placedApp struct {
 	placedOn
-	version uint64
+	candidates []fleet.Candidate
+	version    uint64
 }
 
 // placements are where the Apps of a namespace (empty: of all) are placed.
@@ -148,9 +154,12 @@ func (s *Server) placements(ctx context.Context, namespace string) (map[fleet.Ke
 		state := states[m.Namespace+"/"+m.Name]
 		on := spec.Place(candidates, nil, nil)
 		placed := placedOn{clusters: on.Matched, staying: on.Staying, since: latest(*m.CreationTimestamp, state.MatchedSince)}
+		if spec.RolloutPolicyRef != nil {
+			placed.policy = spec.RolloutPolicyRef.Name
+		}
 		for _, app := range spec.Apps {
 			key := fleet.Key{Home: fleet.HubHome, Kind: app.Kind, Namespace: m.Namespace, Name: app.Name}
-			apps[key] = placedApp{placed, max(state.Version, versionOf(o))}
+			apps[key] = placedApp{placed, candidates, max(state.Version, versionOf(o))}
 		}
 	}
 	return apps, nil

@@ -44,6 +44,9 @@ type placedOn struct {
 	since             time.Time
 	// held says why nothing new goes to a cluster.
 	held map[string]string
+	// leftOut are the clusters that no wave of the policy of this name takes, which has them go without.
+	leftOut map[string]bool
+	policy  string
 	// standing is where the App stands; nil: no RolloutPolicy is for it.
 	standing *standingOf
 }
@@ -98,6 +101,8 @@ type place struct {
 	// helm is what is told of a HelmRelease there; nil: nothing.
 	helm  *fleet.HelmStatus
 	ready standing
+	// leftOut: no Release comes there, and what is there stays.
+	leftOut bool
 	// first says that the App was never anything but Unknown there.
 	first bool
 }
@@ -119,7 +124,10 @@ func placesOf(state fleet.AppState, instances []fleet.Instance, placed *placedOn
 	}
 	places := make([]place, 0, len(clusters))
 	for _, cluster := range clusters {
-		p := place{cluster: cluster, instance: byCluster[cluster], first: true}
+		p := place{cluster: cluster, instance: byCluster[cluster], first: true, leftOut: placed.leftOut[cluster]}
+		if p.instance == nil && p.leftOut {
+			continue
+		}
 		if p.instance == nil {
 			p.ready = standing{toCome(reasonUnassigned, "", lacks, placed.held[cluster]), placed.since}
 			places = append(places, p)
@@ -128,12 +136,8 @@ func placesOf(state fleet.AppState, instances []fleet.Instance, placed *placedOn
 		i := *p.instance
 		p.ready, p.helm = readyOf(i), helmOf(i)
 		behind := i.Assignment.State == fleet.Active && i.Assignment.Release.Digest() != state.Release
-		if behind && p.ready.Reason != fleet.ReasonUnreachable && !placed.standing.bad() && !placed.standing.takenBack(state) {
-			since := state.ReleaseSince
-			if p.ready.Status == fleet.Unknown {
-				since = earliest(since, p.ready.since)
-			}
-			p.ready = standing{toCome(fleet.ReasonProgressing, "waiting to be rolled out there", lacks, placed.held[cluster]), since}
+		if behind && p.ready.Reason != fleet.ReasonUnreachable && !p.leftOut && !placed.standing.stays(state) {
+			p.ready = p.behind(state, placed, lacks)
 		}
 		p.first = p.ready.Status == fleet.Unknown && !p.ready.since.After(i.CreatedAt)
 		switch {
@@ -145,6 +149,19 @@ func placesOf(state fleet.AppState, instances []fleet.Instance, placed *placedOn
 		places = append(places, p)
 	}
 	return places
+}
+
+// behind is the standing of a place that runs another Release than the App's newest one.
+func (p place) behind(state fleet.AppState, placed *placedOn, lacks string) standing {
+	if why, failed := placed.standing.failed(p.cluster, state); failed {
+		message := "it did not get to " + string(state.Revision) + ", and stays at what it had: " + why
+		return standing{fleet.Condition{Status: fleet.False, Reason: fleet.ReasonFailed, Message: message}, p.instance.PinnedAt}
+	}
+	since := state.ReleaseSince
+	if p.ready.Status == fleet.Unknown {
+		since = earliest(since, p.ready.since)
+	}
+	return standing{toCome(fleet.ReasonProgressing, "waiting to be rolled out there", lacks, placed.held[p.cluster]), since}
 }
 
 // toCome is the condition of a place which is still to get the App's Release, or why it does not get it.
@@ -192,9 +209,12 @@ func holding(instances []fleet.Instance) []fleet.Instance {
 	return held
 }
 
-// appliedEverywhere reports whether every place has applied the App's newest Release.
+// appliedEverywhere reports whether every place that gets the App's newest Release has applied it.
 func appliedEverywhere(state fleet.AppState, places []place) bool {
 	for _, p := range places {
+		if p.leftOut {
+			continue
+		}
 		if p.instance == nil || p.instance.Report == nil || p.instance.Report.Applied != state.Release {
 			return false
 		}

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,10 +35,15 @@ func summarize(object *resource.Object, state fleet.AppState, instances []fleet.
 		return standing{unknown(reasonNotPlaced, "no Placement names it"+stillIn(instances)), began}
 	case state.Release.IsZero():
 		return standing{unknown(fleet.ReasonProgressing, "waiting for its source to be fetched and built"), began}
+	case len(places) == 0 && len(placed.leftOut) > 0:
+		return standing{unknown(reasonNoClusters, "no cluster gets it"+placed.without()), latest(began, placed.since)}
 	case len(places) == 0:
 		return standing{unknown(reasonNoClusters, "its Placement matches no cluster"+stillIn(instances)), latest(began, placed.since)}
 	case len(t.dependent) > 0:
 		return standing{fleet.Condition{Status: fleet.False, Reason: fleet.ReasonDependency, Message: grouped(t.dependent)}, latest(began, t.dependentSince)}
+	case placed.standing.ended(state):
+		reason, message := placed.standing.words(state)
+		return standing{unknown(reason, message), latest(began, placed.standing.Rollout.Finished)}
 	case t.missing():
 		since := latest(began, t.unknownSince, state.ReasonSince)
 		if t.first && placed.first(instances) {
@@ -48,8 +55,22 @@ func summarize(object *resource.Object, state fleet.AppState, instances []fleet.
 		}
 		return standing{unknown(reason, message), since}
 	}
-	message := "applied revision " + string(state.Revision) + " in " + plural(len(places), "cluster")
+	at := 0
+	for _, p := range places {
+		if !p.leftOut {
+			at++
+		}
+	}
+	message := "applied revision " + string(state.Revision) + " in " + plural(at, "cluster") + placed.without()
 	return standing{fleet.Condition{Status: fleet.True, Reason: fleet.ReasonSucceeded, Message: message}, latest(began, t.readySince, state.ReasonSince, placed.since)}
+}
+
+// without says which clusters go without new Releases.
+func (p placedOn) without() string {
+	if len(p.leftOut) == 0 {
+		return ""
+	}
+	return "; no wave of RolloutPolicy/" + p.policy + " takes " + listed(slices.Sorted(maps.Keys(p.leftOut))) + ", and its spec.unmatched is Exclude"
 }
 
 // reasonBad is that of an App whose newest Release has failed in a Rollout.

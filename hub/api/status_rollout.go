@@ -68,6 +68,27 @@ func (s *standingOf) takenBack(state fleet.AppState) bool {
 		s.Rollout.Target == s.Stable && s.Handled == state.Release && s.Stable != state.Release
 }
 
+// ended reports whether the Rollout of the App's newest Release is over and has not brought it everywhere, though nothing is
+// known against it: no cluster gets it by itself either.
+func (s *standingOf) ended(state fleet.AppState) bool {
+	return s != nil && s.Queued == nil && s.Rollout != nil && s.Rollout.Phase.Final() && s.Rollout.Phase != rollout.Succeeded &&
+		s.Rollout.Target == state.Release && s.Handled == state.Release && s.Stable != state.Release
+}
+
+// stays reports whether no cluster gets the App's newest Release by itself: what they run is what they are to run.
+func (s *standingOf) stays(state fleet.AppState) bool {
+	return s.bad() || s.takenBack(state) || s.ended(state)
+}
+
+// failed reports whether a cluster was to get the App's newest Release and stays at what it had, and why.
+func (s *standingOf) failed(cluster string, state fleet.AppState) (why string, is bool) {
+	if s == nil || s.Stable != state.Release {
+		return "", false
+	}
+	why, is = s.Failed[cluster]
+	return why, is
+}
+
 // ahead is what there is to say of a newest Release that has failed, or was taken back.
 func (s *standingOf) ahead(state fleet.AppState) string {
 	text := "Git ahead of stable: " + string(state.Revision)

@@ -17,6 +17,8 @@ type Standing struct {
 	Handled fleet.Digest
 	// BadSince is since when the App's newest Release is known to be bad; zero: it is not.
 	BadSince time.Time
+	// Failed are the clusters, by name, that were to get Stable outside of a Rollout and stay at what they had, and why.
+	Failed map[string]string
 	// Version grows with every change of a Rollout.
 	Version uint64
 }

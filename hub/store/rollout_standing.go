@@ -31,7 +31,10 @@ func (s *Store) Standings(ctx context.Context, namespace string) (found map[flee
 func readTracks(ctx context.Context, tx pgx.Tx, namespace string) (map[fleet.Key]rollout.Standing, error) {
 	const query = `SELECT t.app, coalesce(t.track ->> 'stable', ''), coalesce(t.track ->> 'handled', ''), (
 			SELECT (v ->> 'at')::timestamptz FROM jsonb_array_elements(coalesce(t.track -> 'verdicts', '[]')) v
-				WHERE v ->> 'release' = 'sha256:' || encode(a.release, 'hex') AND v ->> 'outcome' = 'Bad')
+				WHERE v ->> 'release' = 'sha256:' || encode(a.release, 'hex') AND v ->> 'outcome' = 'Bad'), (
+			SELECT jsonb_object_agg(c.name, coalesce(u.value ->> 'message', '')) FROM jsonb_each(coalesce(t.track -> 'catchingUp', '{}')) u
+				JOIN cluster c ON c.id::text = u.key
+				WHERE (u.value ->> 'failed')::boolean AND u.value ->> 'to' = t.track ->> 'stable' AND u.value ->> 'from' <> u.value ->> 'to')
 		FROM rollout_track t JOIN object o ON o.key = t.app AND o.deleted_at IS NULL LEFT JOIN app a ON a.key = t.app
 		WHERE $1 = '' OR o.namespace = $1`
 	rows, err := tx.Query(ctx, query, namespace)
@@ -41,12 +44,14 @@ func readTracks(ctx context.Context, tx pgx.Tx, namespace string) (map[fleet.Key
 	found := map[fleet.Key]rollout.Standing{}
 	var app, stable, handled string
 	var bad *time.Time
-	_, err = pgx.ForEachRow(rows, []any{&app, &stable, &handled, &bad}, func() error {
+	var failed map[string]string
+	_, err = pgx.ForEachRow(rows, []any{&app, &stable, &handled, &bad, &failed}, func() error {
 		key, err := fleet.ParseKey(app)
 		if err != nil {
 			return err
 		}
-		standing := rollout.Standing{BadSince: timeOf(bad)}
+		standing := rollout.Standing{BadSince: timeOf(bad), Failed: failed}
+		failed = nil
 		for _, d := range []struct {
 			text string
 			into *fleet.Digest
@@ -73,7 +78,7 @@ func addNewest(ctx context.Context, tx pgx.Tx, namespace string, found map[fleet
 				(SELECT 0 AS place, q.* FROM rollout q WHERE q.app = t.app AND q.phase = 'Queued')
 				UNION ALL
 				(SELECT * FROM (
-					(SELECT 1 AS place, a.* FROM rollout a WHERE a.app = t.app AND a.phase IN ('Running', 'Paused', 'Halted', 'RollingBack'))
+					(SELECT 1 AS place, a.* FROM rollout a WHERE a.app = t.app AND a.phase IN ` + activePhases + `)
 					UNION ALL
 					(SELECT 2 AS place, n.* FROM rollout n WHERE n.app = t.app AND n.phase <> 'Queued' ORDER BY n.created_at DESC, n.id DESC LIMIT 1)
 				) AS either ORDER BY place LIMIT 1)
