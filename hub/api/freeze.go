@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -75,10 +76,16 @@ func (s *rollouts) Unfreeze(ctx context.Context, req *adminv1.UnfreezeRequest) (
 
 // wouldBeFrozen is what would be with a freeze of clusters, none: of the fleet, or with its end: nil.
 func (s *rollouts) wouldBeFrozen(ctx context.Context, clusters []string, freeze *rollout.Freeze) (rollout.Frozen, error) {
+	known, err := s.Store.ClusterStatuses(ctx)
+	if err != nil {
+		return rollout.Frozen{}, err
+	}
+	named := make(map[string]bool, len(clusters))
 	for _, name := range clusters {
-		if _, err := s.Store.Object(ctx, resource.Cluster.Name, "", name); err != nil {
-			return rollout.Frozen{}, err
+		if _, is := known[name]; !is {
+			return rollout.Frozen{}, fmt.Errorf("%s/%s: %w", resource.Cluster.Name, name, fleet.ErrNotFound)
 		}
+		named[name] = true
 	}
 	frozen, err := s.Store.Frozen(ctx)
 	if err != nil {
@@ -87,7 +94,7 @@ func (s *rollouts) wouldBeFrozen(ctx context.Context, clusters []string, freeze 
 	if len(clusters) == 0 {
 		frozen.Fleet = freeze
 	}
-	frozen.Clusters = slices.DeleteFunc(frozen.Clusters, func(f rollout.Freeze) bool { return slices.Contains(clusters, f.Cluster) })
+	frozen.Clusters = slices.DeleteFunc(frozen.Clusters, func(f rollout.Freeze) bool { return named[f.Cluster] })
 	for _, name := range clusters {
 		if freeze != nil {
 			frozen.Clusters = append(frozen.Clusters, rollout.Freeze{Cluster: name, Reason: freeze.Reason, Actor: freeze.Actor, At: freeze.At})
