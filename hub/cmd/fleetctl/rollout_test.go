@@ -70,6 +70,10 @@ func (b *bundle) rolling() {
 	})
 	b.hub.putRollout(testRollout())
 	b.hub.rolled.members = testMembers()
+	b.hub.history = []*adminv1.HistoryEntry{
+		{Revision: testRollout().GetRevision(), Release: testRollout().GetTarget(), Current: true},
+		{Revision: "main@sha1:bad0bad0f216eea4f9401adbee0ff744d4df390f", Release: "sha256:bad0bad000001111"},
+	}
 }
 
 func TestRolloutStatusIsAScreenOfWavesAndOfWhatEachClusterWaitsFor(t *testing.T) {

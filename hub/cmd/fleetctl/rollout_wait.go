@@ -11,7 +11,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"flotilla.dev/flotilla/pkg/fleet"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
 
@@ -78,81 +77,12 @@ func (a *app) runRolloutWait(ctx context.Context, r rolloutRef, revision string,
 	return a.awaitRollout(ctx, h, ro, o)
 }
 
-// waiting bounds a wait: never, unless --timeout says so.
+// waiting bounds a wait: never, unless --timeout says so. Where that is 0, the one look is bounded like any answer.
 func (a *app) waiting(ctx context.Context) (context.Context, context.CancelFunc) {
 	if a.looksOnce() {
-		return context.WithCancel(ctx)
+		return a.waitBound(ctx)
 	}
 	return a.bounded(ctx, 0)
-}
-
-// rolloutOf waits for the Rollout of a revision to be there; nil: the App came to it without one.
-func (a *app) rolloutOf(ctx context.Context, h *hub, app ref, revision string) (*adminv1.Rollout, error) {
-	said := ""
-	for {
-		found, state, err := a.findRollout(ctx, h, app, revision)
-		switch {
-		case ctx.Err() != nil:
-		case err == nil && found != nil:
-			return found, nil
-		case err == nil && state == "":
-			return nil, a.printCame(app, revision)
-		case err != nil && status.Code(err) != codes.Unavailable:
-			return nil, a.planFailure("wait for a rollout of "+app.String(), app, err)
-		case a.looksOnce():
-			return nil, a.noRolloutYet(app, revision, state)
-		case err == nil && state != said:
-			a.say(symbolWait, "waiting for a rollout of %s to %s: %s", app, revision, state)
-			said = state
-		}
-		if ctx.Err() == nil {
-			_ = a.pause(ctx, statusPeriod) // the end of ctx is seen below
-		}
-		if err := ctx.Err(); isTimeout(err) {
-			return nil, a.noRolloutYet(app, revision, said)
-		} else if err != nil {
-			return nil, errors.Join(err, errReading)
-		}
-	}
-}
-
-func (a *app) noRolloutYet(app ref, revision, state string) error {
-	return &failure{code: exitTimeout, what: fmt.Sprintf("no rollout of %s to %s has begun", app, revision), why: state, next: "fleetctl describe " + app.command()}
-}
-
-// findRollout returns the newest Rollout of a revision. Without one, state says what the App is at; empty: at the revision.
-func (a *app) findRollout(ctx context.Context, h *hub, app ref, revision string) (found *adminv1.Rollout, state string, err error) {
-	o, err := h.get(ctx, app)
-	if err != nil {
-		return nil, "", err
-	}
-	rollouts, _, err := h.rolloutList(ctx, listOf(app), 1, func(ro *adminv1.Rollout) bool {
-		return atRevision(ro.GetRevision(), revision) || atRevision(ro.GetTarget(), revision)
-	})
-	switch {
-	case err != nil:
-		return nil, "", err
-	case len(rollouts) > 0:
-		return rollouts[0], "", nil
-	case atRevision(o.revision(), revision) && o.arrived() && o.condition("Ready").Status == string(fleet.True):
-		return nil, "", nil
-	}
-	return nil, "at " + orNothing(o.revision()) + ": " + readiness(o), nil
-}
-
-// listOf selects the Rollouts of an App.
-func listOf(app ref) *adminv1.ListRolloutsRequest {
-	return &adminv1.ListRolloutsRequest{Kind: app.kind.Name, Namespace: app.namespace, Name: app.name}
-}
-
-// printCame tells of an App that came to a revision without a Rollout.
-func (a *app) printCame(app ref, revision string) error {
-	a.say(symbolDone, "%s is at %s: its release is the one before, and no rollout was needed", app, revision)
-	if a.machine() {
-		_, err := a.emit(app.document())
-		return err
-	}
-	return a.printRefs([]ref{app}, "condition met")
 }
 
 // awaitRollout waits until a Rollout is where it should be.

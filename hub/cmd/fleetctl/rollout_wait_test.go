@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -90,7 +91,8 @@ func TestRolloutWaitForARevisionWaitsForItsRolloutToBegin(t *testing.T) {
 	r := b.start("rollout", "wait", "ks/app", "--revision", "ffff056d")
 	r.stderr.says(t, "waiting for a rollout of ks/app to ffff056d: at main@sha1:696f056d")
 	next := testRollout()
-	next.Id, next.Revision = "ro-9ccc", "main@sha1:ffff056df216eea4f9401adbee0ff744d4df390f"
+	next.Id, next.Revision, next.Target = "ro-9ccc", "main@sha1:ffff056df216eea4f9401adbee0ff744d4df390f", "sha256:ffff00001111"
+	b.hub.comesTo(next.GetRevision(), next.GetTarget())
 	b.hub.putRollout(next)
 	r.stderr.says(t, "ro-9ccc ks/app: Running")
 	b.hub.changeRollout(t, "ro-9ccc", succeed)
@@ -115,4 +117,148 @@ func TestRolloutWaitForARevisionIsNotDoneBeforeTheAppIsThereEverywhere(t *testin
 	b := newFleet(t)
 	b.hub.put(t, strings.Replace(ksApp, "lastAttemptedRevision: main@sha1:696f056d", "lastAttemptedRevision: main@sha1:eeee056d", 1))
 	b.fails(exitTimeout, []string{"no rollout of ks/app to 696f056d has begun"}, "rollout", "wait", "ks/app", "--revision", "696f056d", "--timeout", "0")
+}
+
+// comesTo has the App come to a Revision, which is the Release.
+func (h *fakeHub) comesTo(revision, release string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, e := range h.history {
+		e.Current = false
+	}
+	h.history = slices.Insert(h.history, 0, &adminv1.HistoryEntry{Revision: revision, Release: release, Current: true})
+}
+
+// ksAt is an App whose newest revision is that one, which it is not at, for that reason.
+func ksAt(revision, reason string) string {
+	text := strings.Replace(ksProgressing, "main@sha1:ffff056df216eea4f9401adbee0ff744d4df390f", revision, 1)
+	return strings.Replace(text, "status: Unknown, reason: Progressing", `status: "False", reason: `+reason, 1)
+}
+
+// afterAnother is a Rollout to another Release, after the one of newRolling.
+func afterAnother(b *bundle) *adminv1.Rollout {
+	other := testRollout()
+	other.Id, other.Kind, other.Phase, other.Target, other.Revision = "ro-9ccc", "Backward", phaseSucceeded, "sha256:77aa01c400001111", "main@sha1:77aa01c4f216eea4f9401adbee0ff744d4df390f"
+	b.hub.putRollout(other)
+	return other
+}
+
+func TestRolloutWaitForARevisionIsNoSuccessWhenClustersWereTakenElsewhereSince(t *testing.T) {
+	t.Parallel()
+	for name, app := range map[string]string{
+		"taken back":     ksAt("main@sha1:696f056df216eea4f9401adbee0ff744d4df390f", "ReleaseTakenBack"),
+		"a newer commit": ksAt("main@sha1:77aa01c4f216eea4f9401adbee0ff744d4df390f", "Failed"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newRolling(t)
+			b.hub.changeRollout(t, "ro-7k2f", succeed)
+			afterAnother(b)
+			if name == "a newer commit" {
+				b.hub.comesTo("main@sha1:77aa01c4f216eea4f9401adbee0ff744d4df390f", "sha256:77aa01c400001111")
+			}
+			b.hub.put(t, app)
+			b.fails(exitFailed, []string{"ks/app is not at 696f056d any more: ro-7k2f brought it, and ro-9ccc to main@sha1:77aa01c4 (sha256:77aa01c4) came after it"},
+				"rollout", "wait", "ks/app", "--revision", "696f056d")
+		})
+	}
+}
+
+func TestRolloutWaitForARevisionOfAnOlderReleaseWaitsForItToComeAgain(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	b.hub.changeRollout(t, "ro-7k2f", succeed)
+	afterAnother(b)
+	// A commit that comes to what ro-7k2f has brought. The hub has not begun with it.
+	b.hub.comesTo("main@sha1:ffff056df216eea4f9401adbee0ff744d4df390f", testRollout().GetTarget())
+	b.hub.put(t, ksProgressing)
+	r := b.start("rollout", "wait", "ks/app", "--revision", "ffff056d")
+	r.stderr.says(t, "waiting for a rollout of ks/app to ffff056d")
+	again := testRollout()
+	again.Id = "ro-1ddd"
+	succeed(again)
+	b.hub.putRollout(again)
+	if code := r.wait(); code != 0 {
+		t.Errorf("exit %d: %s", code, r.stderr)
+	}
+	want(t, "stdout", r.stdout.String(), rolloutType+"/ro-1ddd succeeded")
+}
+
+func TestRolloutWaitForARevisionIsOfAllThatCameToItsRelease(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	b.hub.changeRollout(t, "ro-7k2f", func(ro *adminv1.Rollout) {
+		succeed(ro)
+		ro.Revision = "main@sha1:ffff056df216eea4f9401adbee0ff744d4df390f" // the newest that comes to it
+	})
+	b.hub.comesTo("main@sha1:ffff056df216eea4f9401adbee0ff744d4df390f", testRollout().GetTarget())
+	b.ok("rollout", "wait", "ks/app", "--revision", "696f056d")
+	b.ok("rollout", "wait", "ks/app", "--revision", "ffff056d")
+	b.ok("rollout", "wait", "ks/app", "--revision", testRollout().GetTarget())
+	aside := testRollout()
+	aside.Id, aside.Target, aside.Revision = "ro-9ccc", "sha256:77aa01c400001111", "main@sha1:77aa01c4"
+	rollBack(aside) // clusters are where they were
+	b.hub.putRollout(aside)
+	b.ok("rollout", "wait", "ks/app", "--revision", "696f056d")
+}
+
+func TestRolloutWaitForARevisionThatWillNeverBeRolledOutSaysSo(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, app string
+		code      exitCode
+		texts     []string
+	}{
+		{"cannot be built", ksStalled, exitFailed, []string{"no rollout of ks/app to ffff056d will begin", "no such path ./deploy"}},
+		{"is suspended", strings.Replace(ksProgressing, "spec: {", "spec: {suspend: true, ", 1), exitFailed, []string{"no rollout of ks/app to ffff056d will begin", "fleetctl resume ks/app -n apps"}},
+		{"has no policy", ksProgressing + "---\n" + strings.Replace(placementApp, `status: "True", message: "placed"`, `status: "False", reason: RolloutPolicyNotFound, message: "not declared: RolloutPolicy/prod"`, 1),
+			exitPerson, []string{"no rollout of ks/app begins before a person declares its policy", "not declared: RolloutPolicy/prod"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			b := newFleet(t)
+			b.hub.put(t, test.app)
+			b.fails(test.code, test.texts, "rollout", "wait", "ks/app", "--revision", "ffff056d")
+		})
+	}
+}
+
+func TestRolloutWaitForARevisionHasToReachTheHubAtFirst(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	for _, method := range []string{"Get", "List", "History"} {
+		b.hub.fail(method, status.Error(codes.Unavailable, "connection refused"))
+	}
+	for _, timeout := range []string{"1h", "0"} {
+		b.fails(exitUnreachable, nil, "rollout", "wait", "ks/app", "--revision", "ffff056d", "--timeout", timeout)
+	}
+}
+
+func TestRolloutWaitForARevisionThatTimesOutWhileTheHubIsAwaySaysThat(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	b.expire = make(chan struct{})
+	r := b.start("rollout", "wait", "ks/app", "--revision", "ffff056d", "--timeout", "1h")
+	r.stderr.says(t, "waiting for a rollout of ks/app to ffff056d")
+	for _, method := range []string{"Get", "List", "History"} {
+		b.hub.fail(method, status.Error(codes.Unavailable, "connection refused"))
+	}
+	r.stderr.says(t, "the connection to the hub is lost")
+	close(b.expire)
+	if code := r.wait(); code != int(exitUnreachable) {
+		t.Errorf("exit %d: %s", code, r.stderr)
+	}
+	if n := strings.Count(r.stderr.String(), "the connection to the hub is lost"); n != 1 {
+		t.Errorf("said %d times:\n%s", n, r.stderr)
+	}
+}
+
+func TestRolloutWaitThatLooksOnceIsBounded(t *testing.T) {
+	t.Parallel()
+	a := &app{given: map[string]bool{"timeout": true}}
+	ctx, cancel := a.waiting(t.Context())
+	defer cancel()
+	if _, bounded := ctx.Deadline(); !bounded {
+		t.Error("a hub that does not answer is waited for without end")
+	}
 }
