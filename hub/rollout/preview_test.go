@@ -228,3 +228,25 @@ func TestWhatIsWaitedForIsSaidInTheOrderInWhichItIsInTheWay(t *testing.T) {
 	w.until(t, "the rest is under way", func() bool { return w.member("c1").Phase.InFlight() })
 	waits("c2", "clusters to be available: 1 are not, and no more may be")
 }
+
+func TestStartOfAPlanIsRefusedWhereTheReleaseIsUnderWayByAnother(t *testing.T) {
+	t.Parallel()
+	w := newWorld(3, canaryThenRest())
+	target := w.push("one", nil)
+	reviewed := canaryThenRest()
+	reviewed.Waves[0].After = []fleet.Gate{{Approval: &fleet.ApprovalGate{Name: "go"}}}
+	preview, err := rollout.Plan(w.state, fleet.Digest{}, &reviewed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.say(t, nil) // it begins by itself, before that policy is declared
+	under := *w.state.Active
+	if err := w.step(rollout.Start{Actor: "user:a", Plan: preview.Rollout.Plan}); !errors.Is(err, fleet.ErrConflict) || !strings.Contains(err.Error(), under.ID) {
+		t.Errorf("started without the gate that was looked at: %v", err)
+	}
+	w.say(t, rollout.Start{Actor: "user:a", Plan: under.Plan})
+	w.say(t, rollout.Start{Actor: "user:a", Target: target})
+	if w.state.Active.ID != under.ID {
+		t.Errorf("%s has begun in place of %s", w.state.Active.ID, under.ID)
+	}
+}

@@ -25,8 +25,8 @@ func (c Start) apply(t *turn) error {
 	}
 	target := release.Digest()
 	switch active := t.ro != nil && t.ro.Phase.Active(); {
-	case active && t.ro.Target == target && !c.Plan.IsZero() && c.Plan != t.ro.Plan:
-		return t.refuse("it is under way by plan %s, not %s: look at it", t.ro.Plan, c.Plan)
+	case active && t.ro.Target == target && !c.Plan.IsZero() && c.Plan != t.ro.Plan && !c.Supersede:
+		return t.refuse("it is under way to that Release by another plan, %s: follow it, or cancel it and start anew", t.ro.Plan)
 	case active && t.ro.Phase == RollingBack:
 		return t.refuse("it is on its way back: wait for it")
 	case active && t.ro.Target == target && t.ro.Phase == Halted && !c.Supersede:

@@ -67,15 +67,3 @@ func TestARollbackThatIsAskedForAgainIsTheSame(t *testing.T) {
 		t.Errorf("who names it does not have it taken back: %+v", ro)
 	}
 }
-
-func TestAStartThatExpectsAPlanIsRefusedWhileAnotherOneIsUnderWay(t *testing.T) {
-	t.Parallel()
-	w, _ := settled(t, 3, canaryThenRest())
-	w.push("two", nil)
-	w.say(t, nil)
-	plan := w.state.Active.Plan
-	w.say(t, rollout.Start{Actor: "user:a", Plan: plan})
-	if err := w.step(rollout.Start{Actor: "user:a", Plan: fleet.Digest{1}}); !errors.Is(err, fleet.ErrConflict) || !strings.Contains(err.Error(), plan.String()) {
-		t.Errorf("it is taken for the one that was expected: %v", err)
-	}
-}

@@ -55,6 +55,8 @@ func TestCompletionOffersRolloutsTheirGatesAndClusters(t *testing.T) {
 		{"rollout approve ks/app --gate ", "soak prod-go"},
 		{"rollout approve ro-7k2f --gate p", "prod-go"},
 		{"rollout approve ks/nope --gate ", ""},
+		{"rollout approve --gate ", ""}, // of none, as yet
+		{"rollout skip-gate --wave ", ""},
 		{"rollout skip-gate ro-7k2f --wave ", "canary eu rest"},
 		{"rollout retry-cluster ks/app ", "eu-2 eu-3 eu-5 us-1 us-2 us-3"},
 		{"rollout skip-cluster ro-7k2f eu-2 eu-", "eu-3 eu-5"},

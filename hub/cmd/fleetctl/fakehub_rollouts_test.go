@@ -80,13 +80,14 @@ func (h *fakeHub) findRollout(r *adminv1.AppRollout) (*adminv1.Rollout, error) {
 	if _, declared := h.objects[objectKey{r.GetKind(), r.GetNamespace(), r.GetName(), ""}]; !declared && r.GetId() == "" {
 		return nil, fmt.Errorf("%s: %w", about, fleet.ErrNotFound)
 	}
+	active := func(ro *adminv1.Rollout) bool { return !over(ro) && ro.GetPhase() != phaseQueued }
 	var newest *adminv1.Rollout
 	for _, ro := range h.rolled.rollouts {
 		switch {
 		case r.GetId() != "" && r.GetId() == ro.GetId():
 			return ro, nil
 		case r.GetId() != "" || ro.GetAppName() != r.GetName() || ro.GetAppNamespace() != r.GetNamespace():
-		case newest == nil, over(newest) && !over(ro):
+		case newest == nil, !active(newest) && active(ro):
 			newest = ro
 		}
 	}

@@ -13,6 +13,7 @@ import (
 func newFreezeCommand(a *app) *cobra.Command {
 	var reason string
 	var show, dryRun bool
+	var yes assent
 	cmd := &cobra.Command{
 		Use:   "freeze [CLUSTER...] --reason TEXT",
 		Short: "Have nothing new go to the fleet, or to some clusters",
@@ -38,6 +39,11 @@ func newFreezeCommand(a *app) *cobra.Command {
 				return err
 			}
 			return a.changeFreeze(cmd.Context(), "freeze", dryRun, func(ctx context.Context, h *hub) (frozen, error) {
+				if len(args) == 0 {
+					if err := a.assure(ctx, yes, dryRun, []string{"nothing new goes to any cluster, until unfreeze: " + reason}); err != nil {
+						return nil, err
+					}
+				}
 				return h.rollouts.Freeze(ctx, &adminv1.FreezeRequest{Clusters: args, Reason: reason, DryRun: dryRun})
 			})
 		},
@@ -45,12 +51,14 @@ func newFreezeCommand(a *app) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why: it is told wherever something waits for it")
 	addDryRunFlag(cmd, &dryRun)
+	yes.addFlags(cmd)
 	cmd.Flags().BoolVar(&show, "show", false, "tell what is frozen, and change nothing")
 	return cmd
 }
 
 func newUnfreezeCommand(a *app) *cobra.Command {
 	var dryRun bool
+	var yes assent
 	cmd := &cobra.Command{
 		Use:   "unfreeze [CLUSTER...]",
 		Short: "End a freeze of the fleet, or of some clusters",
@@ -63,13 +71,45 @@ func newUnfreezeCommand(a *app) *cobra.Command {
 				return err
 			}
 			return a.changeFreeze(cmd.Context(), "unfreeze", dryRun, func(ctx context.Context, h *hub) (frozen, error) {
+				if len(args) == 0 && !yes.yes && !dryRun {
+					lines, err := h.thaws(ctx)
+					if err != nil {
+						return nil, err
+					}
+					if err := a.assure(ctx, yes, dryRun, lines); err != nil {
+						return nil, err
+					}
+				}
 				return h.rollouts.Unfreeze(ctx, &adminv1.UnfreezeRequest{Clusters: args, DryRun: dryRun})
 			})
 		},
 		ValidArgsFunction: a.completeClusters,
 	}
 	addDryRunFlag(cmd, &dryRun)
+	yes.addFlags(cmd)
 	return cmd
+}
+
+// thaws says what the end of the fleet's freeze comes to.
+func (h *hub) thaws(ctx context.Context) ([]string, error) {
+	state, err := h.rollouts.GetFreeze(ctx, &adminv1.GetFreezeRequest{})
+	if err != nil {
+		return nil, err
+	}
+	rollouts, more, err := h.rolloutList(ctx, &adminv1.ListRolloutsRequest{Phases: []string{phaseRunning}}, maxShown, func(ro *adminv1.Rollout) bool {
+		return ro.GetReason() == "Frozen"
+	})
+	if err != nil {
+		return nil, err
+	}
+	lines := []string{"the freeze of the whole fleet ends: " + orNothing(state.GetFleet().GetReason())}
+	for _, ro := range rollouts {
+		lines = append(lines, fmt.Sprintf("%s of %s goes on to %s", ro.GetId(), appOf(ro), releaseText(ro)))
+	}
+	if more {
+		lines = append(lines, "and more rollouts")
+	}
+	return lines, nil
 }
 
 func checkClusterNames(cmd *cobra.Command, names []string) error {

@@ -63,7 +63,7 @@ func (a *app) steer(ctx context.Context, verb string, r rolloutRef, act func(ctx
 	if err != nil {
 		return err
 	}
-	if over(ro) && verb != "rollback" {
+	if over(ro) && verb != "rollback" && verb != "retry-cluster" {
 		return &failure{code: exitPrecondition, what: fmt.Sprintf("%s: %s of %s is over: it %s", verb, ro.GetId(), appOf(ro), phaseText(ro)), why: whyText(ro),
 			next: "fleetctl rollout start " + appOf(ro).command() + " begins another, and fleetctl rollout rollback " + appOf(ro).command() + " goes back to what was good before"}
 	}
@@ -206,15 +206,8 @@ func newRolloutRollbackCommand(a *app) *cobra.Command {
 
 func (a *app) rollBack(ctx context.Context, h *hub, r rolloutRef, ro *adminv1.Rollout, request *adminv1.RollbackRequest, yes assent, wait bool) error {
 	app := appOf(ro)
-	if over(ro) && r.id != "" { // what began since is not meant
-		newest, err := a.rollout(ctx, h, "rollback", rolloutRef{app: app})
-		if err != nil {
-			return err
-		}
-		if newest.GetId() != ro.GetId() && !over(newest) {
-			return &failure{code: exitPrecondition, what: fmt.Sprintf("%s is over, and %s of %s %s", ro.GetId(), newest.GetId(), app, phaseText(newest)),
-				next: "fleetctl rollout rollback " + newest.GetId()}
-		}
+	if err := a.onlyOne(ctx, h, "rollback", r, ro); err != nil {
+		return err
 	}
 	to, err := a.revisionOf(ctx, h, app, request.GetTo())
 	if err != nil {
@@ -232,7 +225,7 @@ func (a *app) rollBack(ctx context.Context, h *hub, r rolloutRef, ro *adminv1.Ro
 			back = "the release that was good before"
 		}
 		line, goal = fmt.Sprintf("a rollout begins that takes every cluster of %s to %s, in one wave and without gates", app, back), phaseSucceeded
-		if ro.GetPhase() != phaseSucceeded || request.GetTo() != "" {
+		if over(ro) && (ro.GetPhase() != phaseSucceeded || request.GetTo() != "") {
 			request.App.Id = "" // it is about the App, not about that one
 		}
 	}
@@ -250,6 +243,23 @@ func (a *app) rollBack(ctx context.Context, h *hub, r rolloutRef, ro *adminv1.Ro
 		return a.awaitActed(ctx, h, ro, "goes back", goal)
 	}
 	return a.acted(ro, "goes back", dryRun)
+}
+
+// onlyOne refuses a change of a Rollout that is over, or waits, while another one is under way: that is not meant.
+func (a *app) onlyOne(ctx context.Context, h *hub, verb string, r rolloutRef, ro *adminv1.Rollout) error {
+	if r.id == "" || !over(ro) && ro.GetPhase() != phaseQueued {
+		return nil
+	}
+	newest, err := a.rollout(ctx, h, verb, rolloutRef{app: appOf(ro)})
+	if err != nil || newest.GetId() == ro.GetId() || over(newest) {
+		return err
+	}
+	state := "is over"
+	if !over(ro) {
+		state = phaseText(ro)
+	}
+	return &failure{code: exitPrecondition, what: fmt.Sprintf("%s %s, and %s of %s %s", ro.GetId(), state, newest.GetId(), appOf(ro), phaseText(newest)),
+		next: "fleetctl rollout " + verb + " " + newest.GetId()}
 }
 
 // placeText says where a Rollout is.

@@ -43,15 +43,15 @@ func (a *app) completeRollouts(cmd *cobra.Command, args []string, typed string) 
 	if !strings.HasPrefix("ro-", typed) && !strings.HasPrefix(typed, "ro-") {
 		return words, directive
 	}
-	words = append(words, a.rolloutIDs(cmd, typed)...)
+	words = append(words, a.completeRolloutIDs(cmd, typed)...)
 	if strings.HasPrefix(typed, "ro-") {
 		directive = noFiles
 	}
 	return words, directive
 }
 
-// rolloutIDs are those of Rollouts that are not over.
-func (a *app) rolloutIDs(cmd *cobra.Command, typed string) (ids []string) {
+// completeRolloutIDs completes ids of Rollouts that are not over.
+func (a *app) completeRolloutIDs(cmd *cobra.Command, typed string) (ids []string) {
 	_ = a.quietly(cmd, func(ctx context.Context, h *hub) error {
 		rollouts, _, err := h.rolloutList(ctx, &adminv1.ListRolloutsRequest{Phases: inFlight}, maxListed, nil)
 		for _, ro := range rollouts {
@@ -67,7 +67,7 @@ func (a *app) rolloutIDs(cmd *cobra.Command, typed string) (ids []string) {
 // completeGet completes what `get` lists: objects, and Rollouts, which are no declared kind.
 func (a *app) completeGet(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 && isRolloutWord(args[0]) {
-		return a.rolloutIDs(cmd, typed), noFiles
+		return a.completeRolloutIDs(cmd, typed), noFiles
 	}
 	words, directive := a.completeObjects(kindsAndNames)(cmd, args, typed)
 	if len(args) == 0 && typed != "" && strings.HasPrefix("rollouts", typed) {
@@ -79,9 +79,12 @@ func (a *app) completeGet(cmd *cobra.Command, args []string, typed string) ([]st
 // completeOfRollout completes what the Rollout in the first argument has.
 func (a *app) completeOfRollout(has func(*adminv1.Rollout) []string) completer {
 	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		if len(args) == 0 { // flags may come before it
+			return nil, noFiles
+		}
 		var words []string
 		_ = a.quietly(cmd, func(ctx context.Context, h *hub) error {
-			r, err := a.parseRollout(cmd, args[:min(1, len(args))])
+			r, err := a.parseRollout(cmd, args[:1])
 			if err != nil {
 				return err
 			}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"flotilla.dev/flotilla/hub/cmd/fleetctl/printer"
+	"flotilla.dev/flotilla/pkg/fleet"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
 
@@ -91,7 +94,11 @@ func (c gateChoice) choose(ro *adminv1.Rollout, of string) (placedGate, error) {
 	case len(open) == 0:
 		return placedGate{}, &failure{code: exitPrecondition, what: fmt.Sprintf("%s of %s has been decided: nothing is open", what, ro.GetId()), why: c.list(ro, meant)}
 	case !named && len(due) == 0:
-		return placedGate{}, &failure{code: exitPrecondition, what: fmt.Sprintf("%s waits for no %s now", ro.GetId(), what), why: c.list(ro, open), next: "--wave and --gate, to decide ahead"}
+		f := &failure{code: exitPrecondition, what: fmt.Sprintf("%s waits for no %s now", ro.GetId(), what), why: c.list(ro, open), next: "--wave and --gate, to pass over ahead"}
+		if of != "" { // there has to be something to see
+			f.next = "fleetctl rollout status " + ro.GetId() + ": it is decided once it is reached"
+		}
+		return placedGate{}, f
 	}
 	return placedGate{}, &failure{code: exitUsage, what: fmt.Sprintf("several gates of %s may be meant", ro.GetId()), why: c.list(ro, open), next: "--wave and --gate with one of these"}
 }
@@ -119,8 +126,8 @@ func newRolloutApproveCommand(a *app) *cobra.Command {
 func newRolloutRejectCommand(a *app) *cobra.Command {
 	cmd := newDecideCommand(a, "reject", false)
 	cmd.Short = "Reject at a gate, which halts the rollout"
-	cmd.Long = "Reject at a gate. One who rejects is enough: the rollout is halted at once. What to do then, roll back or skip the gate, is\n" +
-		"another decision."
+	cmd.Long = "Reject at a gate. One who rejects is enough: the rollout is halted at once, and where its policy says onFailure.action\n" +
+		"Rollback, the clusters that were updated are taken back. Otherwise that is another decision: rollback, or skip-gate."
 	return cmd
 }
 
@@ -137,11 +144,14 @@ func newDecideCommand(a *app, verb string, approve bool) *cobra.Command {
 		if err := a.assure(ctx, yes, s.dryRun, decisionLines(ro, g, verb)); err != nil {
 			return err
 		}
-		wave := ro.GetWaves()[g.wave].GetName()
+		wave, before := ro.GetWaves()[g.wave].GetName(), ro
 		request := &adminv1.DecideGateRequest{App: s.of(ro), Wave: wave, Gate: g.GetName(), PlanDigest: ro.GetPlanDigest(), Approve: approve, Comment: comment}
 		ro, err = call(ctx, a, verb, ro, func(ctx context.Context) (*adminv1.DecideGateResponse, error) {
 			return h.rollouts.DecideGate(ctx, request)
 		})
+		if f := (*failure)(nil); errors.As(err, &f) && approve && unapprovable(before, before.GetWaves()[g.wave], g.RolloutGate, before.GetActor()) != "" {
+			f.next = skipGateCommand(before, wave, g.GetName())
+		}
 		if err != nil {
 			return err
 		}
@@ -161,6 +171,10 @@ func decisionLines(ro *adminv1.Rollout, g placedGate, verb string) []string {
 	lines := []string{fmt.Sprintf("%s %s of %s to %s, %s", verb, ro.GetId(), appOf(ro), releaseText(ro), placeText(ro))}
 	next := "the rollout ends with it"
 	switch {
+	case verb == "reject" && rollsBack(ro) != "":
+		next = fmt.Sprintf("the rollout is halted, and its policy takes the clusters that were updated back (%s)", rollsBack(ro))
+	case verb == "reject":
+		next = "the rollout is halted, and clusters stay at what they have"
 	case g.side == "before":
 		next = fmt.Sprintf("wave %s has %s", wave.GetName(), count(int(wave.GetTotals().GetSize()), "cluster"))
 	case g.wave+1 < len(ro.GetWaves()):
@@ -179,6 +193,15 @@ func decisionLines(ro *adminv1.Rollout, g placedGate, verb string) []string {
 		lines = append(lines, strings.TrimSuffix(fmt.Sprintf("%s %s: %s", d.GetPrincipal(), word, printer.Fold(d.GetComment())), ": "))
 	}
 	return lines
+}
+
+// rollsBack is the scope of the rollback that follows a failure by the policy of a Rollout; empty: none does.
+func rollsBack(ro *adminv1.Rollout) fleet.FailureScope {
+	var policy fleet.RolloutPolicy
+	if json.Unmarshal(ro.GetPolicy(), &policy) != nil || policy.OnFailure.Action != fleet.RollbackOnFailure || ro.GetKind() == "Backward" {
+		return ""
+	}
+	return policy.WithDefaults().OnFailure.Scope
 }
 
 // decided tells what became of a gate.

@@ -29,7 +29,7 @@ func (a *app) runGetRollouts(cmd *cobra.Command, args []string, o getOptions) er
 	if err := a.settings(); err != nil {
 		return err
 	}
-	ids, err := rolloutIDs(cmd, args)
+	ids, err := parseRolloutIDs(cmd, args)
 	if err != nil {
 		return err
 	}
@@ -67,8 +67,8 @@ func (a *app) runGetRollouts(cmd *cobra.Command, args []string, o getOptions) er
 	return nil
 }
 
-// rolloutIDs reads the arguments of a `get` of Rollouts by id; none: all are meant.
-func rolloutIDs(cmd *cobra.Command, args []string) ([]string, error) {
+// parseRolloutIDs reads the arguments of a `get` of Rollouts by id; none: all are meant.
+func parseRolloutIDs(cmd *cobra.Command, args []string) ([]string, error) {
 	words := args
 	if !strings.Contains(args[0], "/") {
 		words = args[1:]

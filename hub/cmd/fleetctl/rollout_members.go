@@ -35,9 +35,16 @@ func (c memberChoice) text(clusters []string) string {
 func newRolloutRetryClusterCommand(a *app) *cobra.Command {
 	var s steering
 	var c memberChoice
-	cmd := a.memberCommand("retry-cluster "+rolloutArgument+" CLUSTER... | --all-failed", &s, &c, func(ctx context.Context, h *hub, ro *adminv1.Rollout, clusters []string) error {
+	cmd := a.memberCommand("retry-cluster "+rolloutArgument+" CLUSTER... | --all-failed", &s, &c, func(ctx context.Context, h *hub, r rolloutRef, ro *adminv1.Rollout, clusters []string) error {
+		request := s.of(ro)
+		if over(ro) { // it is about the App, whose clusters catch up
+			if err := a.onlyOne(ctx, h, "retry-cluster", r, ro); err != nil {
+				return err
+			}
+			request.Id = ""
+		}
 		ro, err := call(ctx, a, "retry clusters of", ro, func(ctx context.Context) (*adminv1.RetryClustersResponse, error) {
-			return h.rollouts.RetryClusters(ctx, &adminv1.RetryClustersRequest{App: s.of(ro), Clusters: clusters, AllFailed: c.allFailed})
+			return h.rollouts.RetryClusters(ctx, &adminv1.RetryClustersRequest{App: request, Clusters: clusters, AllFailed: c.allFailed})
 		})
 		if err != nil {
 			return err
@@ -49,6 +56,8 @@ func newRolloutRetryClusterCommand(a *app) *cobra.Command {
 		return nil
 	})
 	cmd.Short = "Have clusters that failed updated once more"
+	cmd.Long = "Have clusters that failed updated once more. When no rollout is under way, that is those which were to catch up with the\n" +
+		"release that is good, and did not (event CatchUpFailed): they stay at what they had until then."
 	cmd.Example = `  fleetctl rollout retry-cluster ks/podinfo eu-7 eu-8
   fleetctl rollout retry-cluster ro-7k2f --all-failed && fleetctl rollout resume ro-7k2f`
 	cmd.Flags().BoolVar(&c.allFailed, "all-failed", false, "every cluster that failed")
@@ -59,8 +68,8 @@ func newRolloutSkipClusterCommand(a *app) *cobra.Command {
 	var s steering
 	var c memberChoice
 	var yes assent
-	cmd := a.memberCommand("skip-cluster "+rolloutArgument+" CLUSTER... | --all-failed | --all-deferred | --all-stale", &s, &c, func(ctx context.Context, h *hub, ro *adminv1.Rollout, clusters []string) error {
-		line := fmt.Sprintf("%s of %s goes on without %s: they stay at what they have, and count no more", ro.GetId(), appOf(ro), c.text(clusters))
+	cmd := a.memberCommand("skip-cluster "+rolloutArgument+" CLUSTER... | --all-failed | --all-deferred | --all-stale", &s, &c, func(ctx context.Context, h *hub, _ rolloutRef, ro *adminv1.Rollout, clusters []string) error {
+		line := fmt.Sprintf("%s of %s goes on without %s: they stay at what they have until it is over, and catch up then; fleetctl freeze keeps them out", ro.GetId(), appOf(ro), c.text(clusters))
 		if err := a.assure(ctx, yes, s.dryRun, []string{line}); err != nil {
 			return err
 		}
@@ -79,7 +88,9 @@ func newRolloutSkipClusterCommand(a *app) *cobra.Command {
 		return nil
 	})
 	cmd.Short = "Pass clusters over"
-	cmd.Long = "Pass clusters over: they stay at what they have, and count neither as updated nor as failed."
+	cmd.Long = "Pass clusters over: they count neither as updated nor as failed, and stay at what they have until the rollout is over. Then\n" +
+		"they catch up with the release that is good, which may be this one: `fleetctl freeze CLUSTER` keeps a cluster out for\n" +
+		"longer, until unfreeze."
 	cmd.Example = `  fleetctl rollout skip-cluster ks/podinfo eu-9 --reason "is being rebuilt"
   fleetctl rollout skip-cluster ro-7k2f --all-deferred -y`
 	cmd.Flags().BoolVar(&c.allFailed, "all-failed", false, "every cluster that failed")
@@ -90,10 +101,10 @@ func newRolloutSkipClusterCommand(a *app) *cobra.Command {
 }
 
 // memberCommand is a steering command with clusters behind the Rollout.
-func (a *app) memberCommand(use string, s *steering, c *memberChoice, act func(ctx context.Context, h *hub, ro *adminv1.Rollout, clusters []string) error) *cobra.Command {
+func (a *app) memberCommand(use string, s *steering, c *memberChoice, act func(ctx context.Context, h *hub, r rolloutRef, ro *adminv1.Rollout, clusters []string) error) *cobra.Command {
 	var clusters []string
-	cmd := a.steeringCommand(use, "", s, func(ctx context.Context, h *hub, _ rolloutRef, ro *adminv1.Rollout) error {
-		return act(ctx, h, ro, clusters)
+	cmd := a.steeringCommand(use, "", s, func(ctx context.Context, h *hub, r rolloutRef, ro *adminv1.Rollout) error {
+		return act(ctx, h, r, ro, clusters)
 	})
 	run := cmd.RunE
 	cmd.Args = between(1, -1)

@@ -53,15 +53,50 @@ func awaited(ro *adminv1.Rollout) string {
 		}
 		return "fleetctl rollout resume " + id
 	case phaseQueued:
-		if ro.GetReason() == "AwaitingStart" {
+		switch ro.GetReason() {
+		case "AwaitingStart":
 			return "fleetctl rollout start " + appOf(ro).command()
+		case "UnmatchedClusters":
+			return "labels that a wave takes, or another wave or spec.unmatched in the RolloutPolicy: fleetctl targets " + appOf(ro).command() + " has all clusters"
 		}
 	case phaseRunning:
 		if wave, g := gateUnderWay(ro); g.GetType() == "Approval" {
+			if why := unapprovable(ro, wave, g, ro.GetActor()); why != "" {
+				return skipGateCommand(ro, wave.GetName(), g.GetName()) + ", since nobody can approve: " + why
+			}
 			return fmt.Sprintf("fleetctl rollout approve %s --wave %s --gate %s", id, wave.GetName(), g.GetName())
+		}
+		switch reason := ro.GetReason(); {
+		case reason == "Frozen":
+			return "fleetctl unfreeze"
+		case reason == "Suspended":
+			return "fleetctl resume " + appOf(ro).command()
+		case reason == "WindowClosed" && strings.HasSuffix(ro.GetMessage(), "none will be"): // it began by this policy, and ends by it
+			return "fleetctl rollout cancel " + id + ", and start another with a window in the RolloutPolicy that opens"
 		}
 	}
 	return ""
+}
+
+// mending says what may follow a halt, which has more than one way out.
+func mending(ro *adminv1.Rollout) string {
+	id, resume := ro.GetId(), "fleetctl rollout resume "+ro.GetId()
+	text := "fleetctl rollout rollback " + id + "; or when its cause is gone, "
+	switch ro.GetReason() {
+	case "FailureBudget":
+		return text + "retry-cluster or skip-cluster those that failed, and " + resume
+	case "AvailabilityBudget":
+		return text + "retry-cluster or skip-cluster those that are not available, and " + resume
+	case "GateFailed", "InconclusiveGate":
+		return text + resume + " --retry-gate, or fleetctl rollout skip-gate " + id + " --reason TEXT and " + resume
+	case "ApprovalRejected":
+		return "fleetctl rollout rollback " + id + "; or fleetctl rollout skip-gate " + id + " --reason TEXT, and " + resume
+	case "ApprovalTimeout":
+		return "fleetctl rollout rollback " + id + "; or " + resume + ", and it can be approved again"
+	case "EmptyRequiredWave":
+		return text + resume + ", or " + resume + " --accept-coverage"
+	}
+	return text + "retry-cluster, skip-cluster or skip-gate, and " + resume + " (--retry-gate has a gate ask anew)"
 }
 
 // gateUnderWay is the gate that a Rollout waits for, and its wave; nil: none.
@@ -98,7 +133,7 @@ func ended(ro *adminv1.Rollout, clusters []*adminv1.RolloutCluster) error {
 	}
 	switch ro.GetPhase() {
 	case phaseHalted:
-		f.next = "fleetctl rollout rollback " + id + "; or when its cause is gone, retry-cluster, skip-cluster or skip-gate, and resume"
+		f.next = mending(ro)
 	case phaseSuperseded:
 		if by := ro.GetSupersededBy(); by != "" {
 			f.next = "fleetctl rollout status " + by

@@ -75,10 +75,24 @@ func (a *app) runRolloutPlan(ctx context.Context, r ref, o rolloutPlanOptions) e
 	if err := a.printPlan(plan); err != nil {
 		return err
 	}
+	starter := plan.GetRollout().GetActor()
+	if startedByHand(plan.GetRollout()) {
+		starter = onlyPrincipal
+	}
+	for _, line := range deadEnds(plan.GetRollout(), starter) {
+		a.say(symbolWarn, "%s", line)
+	}
 	if o.policyFile == "" {
 		a.say(symbolDo, "to begin exactly this: fleetctl rollout start %s%s --expected-plan %s", r.command(), revisionFlag(o.revision), plan.GetRollout().GetPlanDigest())
 	}
 	return nil
+}
+
+// startedByHand reports whether the policy has a Rollout wait for a person to start it.
+func startedByHand(ro *adminv1.Rollout) bool {
+	var policy fleet.RolloutPolicy
+	_ = json.Unmarshal(ro.GetPolicy(), &policy) // as far as it is known here
+	return policy.AutoStart != nil && !*policy.AutoStart
 }
 
 func revisionFlag(revision string) string {

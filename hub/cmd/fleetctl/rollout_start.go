@@ -70,6 +70,7 @@ func (a *app) runRolloutStart(ctx context.Context, r ref, o rolloutStartOptions)
 	if request.RequestId == "" {
 		request.RequestId = rand.Text()
 	}
+	asked := o.expectedPlan == "" && !o.assent.yes && !o.dryRun
 	if o.expectedPlan == "" {
 		plan, err := a.plannedRollout(ctx, h, r, &adminv1.PlanRolloutRequest{App: rolloutRef{app: r}.request(), Target: request.GetTarget()})
 		if err != nil {
@@ -85,6 +86,11 @@ func (a *app) runRolloutStart(ctx context.Context, r ref, o rolloutStartOptions)
 	response, err := h.rollouts.StartRollout(callCtx, request)
 	if err != nil {
 		return a.planFailure("start a rollout of "+r.String(), r, err)
+	}
+	if !asked {
+		for _, line := range deadEnds(response.GetRollout(), response.GetRollout().GetActor()) {
+			a.say(symbolWarn, "%s", line)
+		}
 	}
 	if o.wait {
 		return a.awaitActed(ctx, h, response.GetRollout(), "started", phaseSucceeded)
@@ -106,5 +112,5 @@ func planLines(plan *adminv1.PlanRolloutResponse) []string {
 	if n := len(plan.GetNotTargeted()); n > 0 {
 		lines = append(lines, fmt.Sprintf("%s not targeted: fleetctl rollout plan %s tells why", count(n, "cluster"), appOf(ro).command()))
 	}
-	return lines
+	return append(lines, deadEnds(ro, onlyPrincipal)...)
 }

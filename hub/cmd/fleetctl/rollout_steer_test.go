@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
@@ -175,7 +177,7 @@ func TestGateThatIsMeantIsTheOneWaitedForOrNamed(t *testing.T) {
 	}{
 		{"the one waited for", approvalDue, "-y", exitDone, nil, "eu/prod-go"},
 		{"named", approvalDue, "-y --wave eu --gate prod-go", exitDone, nil, "eu/prod-go"},
-		{"none is waited for", nil, "-y", exitPrecondition, []string{"ro-7k2f waits for no approval now", "--wave eu --gate prod-go: Approval, Waiting", "to decide ahead"}, ""},
+		{"none is waited for", nil, "-y", exitPrecondition, []string{"ro-7k2f waits for no approval now", "--wave eu --gate prod-go: Approval, Waiting", "fleetctl rollout status ro-7k2f"}, ""},
 		{"ahead", nil, "-y --gate prod-go", exitDone, nil, "eu/prod-go"},
 		{"ambiguous ahead", ahead, "-y --gate prod-go", exitUsage, []string{"several gates", "--wave eu --gate prod-go", "--wave rest --gate prod-go"}, ""},
 		{"ahead, with its wave", ahead, "-y --gate prod-go --wave rest", exitDone, nil, "rest/prod-go"},
@@ -243,7 +245,7 @@ func TestClustersAreRetriedAndSkippedByNameOrAll(t *testing.T) {
 	want(t, "stdout", r.stdout, rolloutType+"/ro-7k2f tries again: eu-2, eu-3")
 	wantTexts(t, "stderr", r.stderr, "it goes on with: fleetctl rollout resume ro-7k2f")
 	b.ok("rollout", "retry-cluster", "ro-7k2f", "--all-failed")
-	b.fails(exitUsage, []string{"goes on without eu-3 and every cluster that is deferred: they stay at what they have", "try: -y"}, "rollout", "skip-cluster", "ks/app", "eu-3", "--all-deferred")
+	b.fails(exitUsage, []string{"goes on without eu-3 and every cluster that is deferred: they stay at what they have until it is over, and catch up then; fleetctl freeze keeps them out", "try: -y"}, "rollout", "skip-cluster", "ks/app", "eu-3", "--all-deferred")
 	b.ok("rollout", "skip-cluster", "ks/app", "--all-failed", "--all-deferred", "--all-stale", "-y", "--reason", "are rebuilt")
 	retries, skips := requestsOf[*adminv1.RetryClustersRequest](b.hub), requestsOf[*adminv1.SkipClustersRequest](b.hub)
 	if len(retries) != 2 || strings.Join(retries[0].GetClusters(), " ") != "eu-2 eu-3" || !retries[1].GetAllFailed() {
@@ -306,16 +308,28 @@ func TestFreezeIsToldWithWhoAndWhy(t *testing.T) {
 	b.fails(exitUsage, []string{"--reason is required"}, "freeze")
 	b.fails(exitUsage, []string{"--show tells all that is frozen"}, "freeze", "--show", "prod-1")
 	b.fails(exitNotFound, []string{"Cluster/nope", "fleetctl get clusters"}, "freeze", "nope", "--reason", "x")
-	b.ok("freeze", "--reason", "year's end")
+	b.fails(exitUsage, []string{"this has to be confirmed", "nothing new goes to any cluster", "try: -y"}, "freeze", "--reason", "year's end")
+	b.ok("freeze", "--reason", "year's end", "--dry-run")
+	want(t, "stdout", b.ok("freeze", "--show").stdout, "nothing is frozen")
+	b.ok("freeze", "--reason", "year's end", "-y")
 	want(t, "stdout", b.ok("freeze", "prod-1", "--reason", "network").stdout, `
 FROZEN      SINCE   BY           REASON
 the fleet   0s      user:admin   year's end
 prod-1      0s      user:admin   network`)
-	want(t, "stdout", b.ok("unfreeze").stdout, "FROZEN   SINCE   BY           REASON\nprod-1   0s      user:admin   network")
+	b.fails(exitUsage, []string{"this has to be confirmed", "the freeze of the whole fleet ends: year's end", "try: -y"}, "unfreeze")
+	want(t, "stdout", b.ok("unfreeze", "-y").stdout, "FROZEN   SINCE   BY           REASON\nprod-1   0s      user:admin   network")
 	if d := parseJSON(t, b.ok("freeze", "--show", "-o", "json").stdout); d["fleet"] != nil || len(d["clusters"].([]any)) != 1 {
 		t.Errorf("-o json gives %v", d)
 	}
 	want(t, "stdout", b.ok("unfreeze", "prod-1").stdout, "nothing is frozen")
+}
+
+func TestUnfreezeOfTheFleetSaysWhichRolloutsGoOn(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	b.ok("freeze", "--reason", "year's end", "-y")
+	b.hub.changeRollout(t, "ro-7k2f", func(ro *adminv1.Rollout) { ro.Reason, ro.Message = "Frozen", "the fleet is frozen: year's end" })
+	b.fails(exitUsage, []string{"ro-7k2f of ks/app goes on to main@sha1:696f056d (sha256:9f3c1a2b)"}, "unfreeze")
 }
 
 func TestTargetsSayWhoGetsAnAppAndWhyOthersDoNot(t *testing.T) {
@@ -363,5 +377,92 @@ func TestInterruptAfterARolloutWasStartedSaysHowToFollowIt(t *testing.T) {
 	wantTexts(t, "stderr", r.stderr.String(), "ro-9ccc goes on at the hub; follow it with: fleetctl rollout status ro-9ccc")
 	if strings.Contains(r.stderr.String(), "nothing was changed") {
 		t.Errorf("stderr:\n%s", r.stderr)
+	}
+}
+
+func TestRollbackOfAQueuedRolloutIsNotThatOfTheOneItWaitsFor(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	waits := testRollout()
+	waits.Id, waits.Phase, waits.Reason, waits.Message, waits.Waves = "ro-8bbb", phaseQueued, "NewerCandidate", "waits for ro-7k2f", nil
+	b.hub.putRollout(waits)
+	b.fails(exitPrecondition, []string{"ro-8bbb is Queued, and ro-7k2f of ks/app is Running", "fleetctl rollout rollback ro-7k2f"}, "rollout", "rollback", "ro-8bbb", "-y")
+	b.hub.changeRollout(t, "ro-7k2f", succeed)
+	b.ok("rollout", "rollback", "ro-8bbb", "-y")
+	if q := requestsOf[*adminv1.RollbackRequest](b.hub); len(q) != 1 || q[0].GetApp().GetId() != "ro-8bbb" { // should it begin meanwhile
+		t.Errorf("sent %v", q)
+	}
+}
+
+func TestClustersThatDidNotCatchUpAreRetriedThoughTheRolloutIsOver(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	b.fails(exitPrecondition, []string{"ro-6aaa is over, and ro-7k2f of ks/app is Running", "fleetctl rollout retry-cluster ro-7k2f"}, "rollout", "retry-cluster", "ro-6aaa", "eu-9")
+	b.hub.changeRollout(t, "ro-7k2f", succeed)
+	want(t, "stdout", b.ok("rollout", "retry-cluster", "ks/app", "eu-9").stdout, rolloutType+"/ro-7k2f tries again: eu-9")
+	q := requestsOf[*adminv1.RetryClustersRequest](b.hub)
+	if len(q) != 1 || q[0].GetApp().GetId() != "" || q[0].GetApp().GetName() != "app" || q[0].GetClusters()[0] != "eu-9" { // it is about the App
+		t.Errorf("sent %v", q)
+	}
+	b.fails(exitPrecondition, []string{"ro-7k2f of ks/app is over"}, "rollout", "skip-cluster", "ks/app", "eu-9", "-y")
+}
+
+func TestWhatRejectingComesToIsSaid(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	b.hub.changeRollout(t, "ro-7k2f", approvalDue)
+	b.fails(exitUsage, []string{"gate prod-go, after wave eu: 0 of 1 approvals, of group:sre; the rollout is halted, and its policy takes the clusters that were updated back (Updated)"}, "rollout", "reject", "ks/app")
+	b.hub.changeRollout(t, "ro-7k2f", func(ro *adminv1.Rollout) { ro.Policy = []byte(`{"waves":[{"name":"canary"}]}`) })
+	b.fails(exitUsage, []string{"of group:sre; the rollout is halted, and clusters stay at what they have"}, "rollout", "reject", "ks/app")
+	b.hub.changeRollout(t, "ro-7k2f", func(ro *adminv1.Rollout) { ro.Waves[1].After[0].Phase = "Waiting" })
+	b.fails(exitPrecondition, []string{"waits for no gate now", "to pass over ahead"}, "rollout", "skip-gate", "ro-7k2f", "--reason", "x", "-y")
+}
+
+// approvalPolicy is the policy of testRollout with an approval as given.
+func approvalPolicy(approval string) []byte {
+	return []byte(`{"waves":[{"name":"canary"},{"name":"eu","after":[{"approval":` + approval + `}]},{"name":"rest"}]}`)
+}
+
+func TestApprovalThatNobodyCanGiveIsToldBeforehand(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, approval, planned, started, refused string
+	}{
+		{"of who starts it", `{"name":"prod-go"}`, "", "user:admin started it and is the only one there is: allowSelf is not set", ""},
+		{"of two", `{"name":"prod-go","minApprovers":2,"allowSelf":true}`, "2 have to approve, and user:admin is the only one there is", "2 have to approve", ""},
+		{"of others", `{"name":"prod-go","approvers":["group:sre"],"allowSelf":true}`, "user:admin is the only one there is, and none of its approvers", "none of its approvers", ""},
+		{"of oneself", `{"name":"prod-go","allowSelf":true}`, "", "", ""},
+		{"of oneself by name", `{"name":"prod-go","allowSelf":true,"approvers":["user:admin"]}`, "", "", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			b := newRolling(t)
+			plan := testPlan()
+			plan.Rollout.Policy, plan.Rollout.Actor = approvalPolicy(test.approval), "system"
+			b.hub.rolled.plan = plan
+			const nobody = "nobody can approve at gate prod-go of wave eu"
+			has := func(what, text, why string) {
+				t.Helper()
+				if strings.Contains(text, nobody) != (why != "") || !strings.Contains(text, why) {
+					t.Errorf("%s: want %q:\n%s", what, why, text)
+				}
+			}
+			has("plan", b.ok("rollout", "plan", "ks/app").stderr, test.planned)
+			asked := b.fails(exitUsage, nil, "rollout", "start", "ks/app")
+			has("start, asked", asked.stderr, test.started)
+			plan.Rollout.Actor = onlyPrincipal
+			has("start", b.ok("rollout", "start", "ks/app", "-y").stderr, test.started)
+			b.hub.changeRollout(t, "ro-9ccc", func(ro *adminv1.Rollout) {
+				ro.Wave = 1
+				approvalDue(ro)
+			})
+			if test.started == "" {
+				b.fails(exitPerson, []string{"fleetctl rollout approve ro-9ccc --wave eu --gate prod-go"}, "rollout", "wait", "ro-9ccc")
+				return
+			}
+			b.fails(exitPerson, []string{"fleetctl rollout skip-gate ro-9ccc --wave eu --gate prod-go --reason TEXT", test.started}, "rollout", "wait", "ro-9ccc")
+			b.hub.fail("DecideGate", status.Error(codes.FailedPrecondition, "conflict: not you"))
+			b.fails(exitPrecondition, []string{"not you", "fleetctl rollout skip-gate ro-9ccc --wave eu --gate prod-go --reason TEXT"}, "rollout", "approve", "ro-9ccc", "-y")
+		})
 	}
 }

@@ -28,6 +28,22 @@ func TestRolloutWaitEndsWithTheCodeOfWhatTheRolloutIs(t *testing.T) {
 		{"cancelled", func(ro *adminv1.Rollout) { ro.Phase, ro.Message = phaseCancelled, "no longer wanted" }, "", exitFailed, []string{"was cancelled", "no longer wanted"}},
 		{"paused", func(ro *adminv1.Rollout) { ro.Phase, ro.Reason, ro.Message = phasePaused, "User", "incident" }, "", exitPerson, []string{"waits for a person", "incident", "fleetctl rollout resume ro-7k2f"}},
 		{"approval", approvalDue, "", exitPerson, []string{"fleetctl rollout approve ro-7k2f --wave eu --gate prod-go"}},
+		{"no wave takes a cluster", func(ro *adminv1.Rollout) {
+			ro.Phase, ro.Reason, ro.Message = phaseQueued, "UnmatchedClusters", "no wave takes lab-1, and spec.unmatched is Reject"
+		}, "", exitPerson, []string{"no wave takes lab-1", "fleetctl targets ks/app -n apps"}},
+		{"frozen", func(ro *adminv1.Rollout) { ro.Reason, ro.Message = "Frozen", "the fleet is frozen: year's end" }, "", exitPerson, []string{"year's end", "fleetctl unfreeze"}},
+		{"frozen, waited for", func(ro *adminv1.Rollout) { ro.Reason, ro.Message = "Frozen", "the fleet is frozen: year's end" }, "--through-pauses --timeout 0", exitTimeout, []string{"not yet"}},
+		{"suspended", func(ro *adminv1.Rollout) { ro.Reason, ro.Message = "Suspended", "the App is suspended" }, "", exitPerson, []string{"fleetctl resume ks/app -n apps"}},
+		{"a window that opens", func(ro *adminv1.Rollout) {
+			ro.Reason, ro.Message = "WindowClosed", "no window is open; the next one opens at 2026-03-02T08:00:00Z"
+		}, "--timeout 0", exitTimeout, []string{"not yet"}},
+		{"no window that opens", func(ro *adminv1.Rollout) {
+			ro.Reason, ro.Message = "WindowClosed", "no window is open, and none will be"
+		}, "", exitPerson, []string{"none will be", "fleetctl rollout cancel ro-7k2f"}},
+		{"halted by a gate", func(ro *adminv1.Rollout) { ro.Phase, ro.Reason = phaseHalted, "GateFailed" }, "", exitFailed, []string{"fleetctl rollout resume ro-7k2f --retry-gate", "skip-gate"}},
+		{"halted by a person", func(ro *adminv1.Rollout) { ro.Phase, ro.Reason = phaseHalted, "ApprovalRejected" }, "", exitFailed, []string{"fleetctl rollout rollback ro-7k2f", "fleetctl rollout skip-gate ro-7k2f"}},
+		{"halted for its budget", func(ro *adminv1.Rollout) { ro.Phase, ro.Reason = phaseHalted, "AvailabilityBudget" }, "", exitFailed, []string{"that are not available"}},
+		{"halted for an empty wave", func(ro *adminv1.Rollout) { ro.Phase, ro.Reason = phaseHalted, "EmptyRequiredWave" }, "", exitFailed, []string{"--accept-coverage"}},
 		{"not started", func(ro *adminv1.Rollout) { ro.Phase, ro.Reason = phaseQueued, "AwaitingStart" }, "", exitPerson, []string{"fleetctl rollout start ks/app -n apps"}},
 		{"in progress", func(*adminv1.Rollout) {}, "--timeout 0", exitTimeout, []string{"not yet: ro-7k2f of ks/app is Running", "eu-2: Failed: Deadline", "eu-3: Deferred: Offline: waits for it to connect", "eu-4: Applying: waits for it to have applied"}},
 		{"approval, waited for", approvalDue, "--through-pauses --timeout 0", exitTimeout, []string{"not yet"}},
