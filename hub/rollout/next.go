@@ -63,7 +63,7 @@ func (t *turn) rows() Step {
 		row, exists := s.Rows[cluster.ID]
 		if at, asked := t.requests[cluster.ID]; asked {
 			// What somebody wanted beside an earlier request, such as force, has been done once.
-			if row.asksAnew() {
+			if s.asksAnew(row) {
 				delete(t.requests, cluster.ID) // somebody's own is not handed on yet, and has the spoke try again as well
 			} else {
 				row.RequestedAt, row.Force, row.Reset = at, false, false
@@ -120,8 +120,9 @@ func (s State) asked(c *fleet.Controls, row Row) {
 }
 
 // asksAnew reports whether the row has a request that the Assignment does not carry yet.
-func (r Row) asksAnew() bool {
-	return r.RequestedAt != "" && r.Assignment != nil && later(r.Assignment.Controls.RequestedAt, r.RequestedAt) != r.Assignment.Controls.RequestedAt
+func (s State) asksAnew(row Row) bool {
+	return row.RequestedAt != "" && row.Assignment != nil && row.Assignment.RequestedAt != row.RequestedAt &&
+		fleet.NewerRequest(s.App.Controls.RequestedAt, row.RequestedAt) == row.RequestedAt
 }
 
 // staysActive reports whether the row is Active once put, if any, is written.

@@ -26,7 +26,7 @@ var readers = []string{
 	"get", "describe", "status", "events", "diff", "tree", "trace", "history", "build", "debug", "api-resources", "wait", "prune show", "cluster list", "list artifacts", "pull artifact", "build artifact", "diff artifact", "export", "version", "help",
 	"config view", "config get-contexts", "config use-context", "config set-context", "config delete-context",
 	"completion bash", "completion zsh", "completion fish", "completion powershell", "exit-codes",
-	"targets", "rollout plan", "rollout status", "rollout watch", "rollout history", "rollout wait",
+	"targets", "rollout plan", "rollout status", "rollout watch", "rollout history", "rollout list", "rollout wait",
 }
 
 // Rule: what changes something can tell first what it would do, in the words of what it does.

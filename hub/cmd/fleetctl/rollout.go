@@ -15,7 +15,7 @@ import (
 
 func newRolloutCommand(a *app) *cobra.Command {
 	return newGroup("rollout", "Look at and steer how releases go through the clusters in waves",
-		newRolloutPlanCommand(a), newRolloutStartCommand(a), newRolloutStatusCommand(a), newRolloutWatchCommand(a), newRolloutHistoryCommand(a),
+		newRolloutPlanCommand(a), newRolloutStartCommand(a), newRolloutStatusCommand(a), newRolloutWatchCommand(a), newRolloutHistoryCommand(a), newRolloutListCommand(a),
 		newRolloutPauseCommand(a), newRolloutResumeCommand(a), newRolloutApproveCommand(a), newRolloutRejectCommand(a), newRolloutSkipGateCommand(a),
 		newRolloutRetryClusterCommand(a), newRolloutSkipClusterCommand(a), newRolloutRollbackCommand(a), newRolloutCancelCommand(a), newRolloutWaitCommand(a))
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -63,10 +64,19 @@ func TestRolloutStatusOnATerminalIsDrawnAnewAndEndsWithWhatCameOfIt(t *testing.T
 	r.stdout.says(t, "\x1b[H\x1b[2Jro-7k2f   ks/app -n apps")
 	b.hub.fail("GetRollout", status.Error(codes.Unavailable, "the hub is down"))
 	r.stderr.says(t, "the connection to the hub is lost")
+	for _, code := range []codes.Code{codes.Internal, codes.DeadlineExceeded, codes.ResourceExhausted} { // as a stream is followed through
+		b.hub.fail("ListRolloutClusters", status.Error(code, "not now"))
+		b.hub.fail("GetRollout", status.Error(code, "not now"))
+		r.waitsFor(t, b, 2)
+	}
+	b.hub.fail("ListRolloutClusters", nil)
 	b.hub.fail("GetRollout", nil)
 	b.hub.changeRollout(t, "ro-7k2f", rollBack)
 	if code := r.wait(); code != int(exitFailed) {
 		t.Errorf("exit %d", code)
+	}
+	if n := strings.Count(r.stderr.String(), "the connection to the hub is lost"); n != 1 {
+		t.Errorf("said %d times:\n%s", n, r.stderr)
 	}
 	screens := strings.Split(r.stdout.String(), "\x1b[H\x1b[2J")
 	wantTexts(t, "the last screen", screens[len(screens)-1], "✗ RolledBack", "FailureBudget: 3 clusters are back")
@@ -115,6 +125,9 @@ func TestFollowedRolloutIsAStreamOfDocuments(t *testing.T) {
 	if len(lines) != 2 || parseJSON(t, lines[1])["phase"] != phaseSucceeded {
 		t.Errorf("want a document at first and one a change:\n%s", r.stdout)
 	}
+	if clusters, _ := parseJSON(t, lines[1])["clusters"].([]any); len(clusters) != 9 { // as of one that was over already
+		t.Errorf("the last document has %d clusters:\n%s", len(clusters), lines[1])
+	}
 }
 
 func TestRolloutWatchPrintsEachEventOnceThoughTheConnectionBreaks(t *testing.T) {
@@ -159,5 +172,16 @@ func TestRolloutWatchTellsTheLastEventsOfOneThatIsOverHoweverManyThereAre(t *tes
 	b.hub.changeRollout(t, "ro-7k2f", succeed, events...)
 	if lines := strings.Count(b.ok("rollout", "watch", "ro-7k2f", "--no-headers").stdout, "\n"); lines != 5 {
 		t.Errorf("%d events of 5 are told", lines)
+	}
+}
+
+// waitsFor waits until so many more calls came to read the Rollout.
+func (r *running) waitsFor(t *testing.T, b *bundle, calls int) {
+	t.Helper()
+	from := len(requestsOf[*adminv1.GetRolloutRequest](b.hub))
+	for end := time.Now().Add(20 * time.Second); len(requestsOf[*adminv1.GetRolloutRequest](b.hub)) < from+calls; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("it is not looked at any more: %s", r.stderr)
+		}
 	}
 }

@@ -15,6 +15,23 @@ func asksForRollouts(args []string) bool {
 	return isRolloutWord(word)
 }
 
+// newRolloutListCommand is `get rollouts`, where one may look for it.
+func newRolloutListCommand(a *app) *cobra.Command {
+	var o getOptions
+	cmd := &cobra.Command{
+		Use:         "list",
+		Aliases:     []string{"ls"},
+		Short:       "List rollouts, as `get rollouts` does",
+		Example:     "  fleetctl rollout list -A",
+		Annotations: outputs("wide", "json", "yaml", "name"),
+		Args:        between(0, 0),
+		RunE:        func(cmd *cobra.Command, _ []string) error { return a.runGetRollouts(cmd, []string{"rollouts"}, o) },
+	}
+	cmd.Flags().BoolVarP(&o.allNamespaces, "all-namespaces", "A", false, "of all namespaces")
+	cmd.Flags().BoolVar(&o.noHeaders, "no-headers", false, "leave the header line out")
+	return cmd
+}
+
 // maxListed bounds the Rollouts that a `get` lists: there are ever more of them.
 const maxListed = 100
 

@@ -15,7 +15,7 @@ import (
 func newRolloutHistoryCommand(a *app) *cobra.Command {
 	limit := 20
 	cmd := &cobra.Command{
-		Use:   "history KIND/NAME",
+		Use:   "history " + rolloutArgument,
 		Short: "List the rollouts of an app, newest first",
 		Long: "List the rollouts of an app, newest first: what became of each, what is known of its release by now (Good, Bad), who\n" +
 			"began it, and how long it took.",
@@ -23,7 +23,7 @@ func newRolloutHistoryCommand(a *app) *cobra.Command {
 		Annotations: outputs("wide", "json", "yaml", "name"),
 		Args:        between(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := a.parseRolledApp(cmd, args)
+			r, err := a.parseRollout(cmd, args)
 			if err != nil {
 				return err
 			}
@@ -32,18 +32,26 @@ func newRolloutHistoryCommand(a *app) *cobra.Command {
 			}
 			return a.runRolloutHistory(cmd.Context(), r, limit)
 		},
-		ValidArgsFunction: a.completeRolledApps,
+		ValidArgsFunction: a.completeRollouts,
 	}
 	cmd.Flags().IntVar(&limit, "limit", limit, "at most this many of the newest")
 	return cmd
 }
 
-func (a *app) runRolloutHistory(ctx context.Context, r ref, limit int) error {
+func (a *app) runRolloutHistory(ctx context.Context, named rolloutRef, limit int) error {
 	h, err := a.connect()
 	if err != nil {
 		return err
 	}
 	defer h.close()
+	r := named.app
+	if named.id != "" {
+		ro, err := a.rollout(ctx, h, "list the rollouts of the app of", named)
+		if err != nil {
+			return err
+		}
+		r = appOf(ro)
+	}
 	ctx, cancel := a.bounded(ctx, callTimeout)
 	defer cancel()
 	rollouts, more, err := h.rolloutList(ctx, listOf(r), limit, nil)

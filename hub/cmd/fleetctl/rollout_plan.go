@@ -221,6 +221,9 @@ func (a *app) printPlan(plan *adminv1.PlanRolloutResponse) error {
 		{"App", appOf(ro).command()}, {"Release", releaseText(ro)}, {"Plan", ro.GetPlanDigest()},
 		{"Clusters", fmt.Sprintf("%d in %s; at most %d without service at a time", ro.GetTotals().GetSize(), count(len(ro.GetWaves()), "wave"), ro.GetMaxUnavailable())},
 	}
+	if now := nowText(ro); now != "" {
+		rows = append(rows, [2]string{"Now", now})
+	}
 	if ro.GetKind() == "Backward" {
 		rows = append(rows, [2]string{"Direction", "back to what was good before: one wave, no gates"})
 	}
@@ -263,6 +266,20 @@ func (a *app) printNotTargeted(left []*adminv1.NotTargeted) {
 // leftText is a cluster that does not get the Release, and why.
 func leftText(c *adminv1.NotTargeted) string { return c.GetCluster() + ": " + printer.Fold(c.GetWhy()) }
 
+// nowText says what would become of a plan as of now; empty: it begins, and nothing is in its way.
+func nowText(ro *adminv1.Rollout) string {
+	switch why := whyText(ro); {
+	case why == "":
+		return ""
+	case ro.GetPhase() == phaseQueued:
+		return "would not begin: " + why
+	case ro.GetReason() != "":
+		return "would begin, and wait: " + why
+	default:
+		return "would begin: " + why
+	}
+}
+
 // policyRows tell what the policy says of the whole Rollout.
 func policyRows(ro *adminv1.Rollout) [][2]string {
 	var p fleet.RolloutPolicy
@@ -297,16 +314,24 @@ func gateList(gates []*adminv1.RolloutGate) string {
 	return strings.Join(parts, ", ")
 }
 
-// clustersOfWave names the first clusters of a wave.
+// clustersOfWave names the first clusters of a planned wave, and counts those that would not be updated as they are now.
 func clustersOfWave(clusters []*adminv1.RolloutCluster, wave int) string {
 	var names []string
+	hindered := 0
 	for _, c := range clusters {
 		if int(c.GetWave()) == wave {
 			names = append(names, c.GetCluster())
+			if c.GetWaitsFor() != "" {
+				hindered++
+			}
 		}
 	}
+	text := strings.Join(names[:min(3, len(names))], " ")
 	if more := len(names) - 3; more > 0 {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:3], " "), more)
+		text += fmt.Sprintf(" and %d more", more)
 	}
-	return strings.Join(names, " ")
+	if hindered > 0 {
+		text += fmt.Sprintf("; %d not now", hindered)
+	}
+	return text
 }

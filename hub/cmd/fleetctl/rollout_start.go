@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -102,6 +103,9 @@ func (a *app) runRolloutStart(ctx context.Context, r ref, o rolloutStartOptions)
 func planLines(plan *adminv1.PlanRolloutResponse) []string {
 	ro := plan.GetRollout()
 	lines := []string{fmt.Sprintf("%s goes to %s in %s, in %s", appOf(ro), releaseText(ro), count(int(ro.GetTotals().GetSize()), "cluster"), count(len(ro.GetWaves()), "wave"))}
+	if why := whyText(ro); why != "" && (ro.GetReason() != "AwaitingStart" || !strings.HasPrefix(ro.GetMessage(), "spec.autoStart")) { // to start it is what is asked
+		lines = append(lines, "as of now: "+why)
+	}
 	for i, w := range ro.GetWaves() {
 		line := fmt.Sprintf("wave %d %s: %s, %d at a time: %s", i+1, w.GetName(), count(int(w.GetTotals().GetSize()), "cluster"), w.GetMaxConcurrent(), clustersOfWave(plan.GetClusters(), i))
 		if gates := gateList(append(append([]*adminv1.RolloutGate{}, w.GetBefore()...), w.GetAfter()...)); gates != "" {

@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/spf13/cobra"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
+	"github.com/spf13/cobra"
 )
 
 func newRolloutStatusCommand(a *app) *cobra.Command {
@@ -51,7 +48,7 @@ func (a *app) runRolloutStatus(ctx context.Context, r rolloutRef, watch bool) er
 	}
 	_, end := settled(ro)
 	if !watch || end {
-		if err := a.showRollout(ctx, h, ro, ""); err != nil || !watch {
+		if err := a.showRollout(ctx, h, ro); err != nil || !watch {
 			return err
 		}
 		return a.endRollout(ctx, h, ro)
@@ -64,18 +61,26 @@ func (a *app) runRolloutStatus(ctx context.Context, r rolloutRef, watch bool) er
 	return a.logRollout(ctx, h, ro)
 }
 
-// showRollout draws the screen once, behind wipe.
-func (a *app) showRollout(ctx context.Context, h *hub, ro *adminv1.Rollout, wipe string) error {
+// showRollout shows a Rollout once.
+func (a *app) showRollout(ctx context.Context, h *hub, ro *adminv1.Rollout) error {
+	if err := a.drawRollout(ctx, h, ro, ""); err != nil {
+		return a.rolloutFailure("show "+ro.GetId(), rolloutRef{id: ro.GetId()}, err)
+	}
+	return nil
+}
+
+// drawRollout draws the screen behind wipe, or writes a document.
+func (a *app) drawRollout(ctx context.Context, h *hub, ro *adminv1.Rollout, wipe string) error {
 	ctx, cancel := a.bounded(ctx, callTimeout)
 	defer cancel()
 	all := a.flags.output != ""
 	clusters, more, err := h.shownClusters(ctx, ro, all)
 	if err != nil {
-		return a.rolloutFailure("list the clusters of "+ro.GetId(), rolloutRef{id: ro.GetId()}, err)
+		return err
 	}
 	left, moreLeft, err := h.notTargeted(ctx, ro, all)
 	if err != nil {
-		return a.rolloutFailure("list the clusters that "+ro.GetId()+" is not about", rolloutRef{id: ro.GetId()}, err)
+		return err
 	}
 	if written, err := a.emit(newRolloutDocument(ro, clusters, left)); written {
 		return err
@@ -85,7 +90,7 @@ func (a *app) showRollout(ctx context.Context, h *hub, ro *adminv1.Rollout, wipe
 		request := listOf(appOf(ro))
 		request.Phases = []string{phaseQueued}
 		if shown.queued, _, err = h.rolloutList(ctx, request, 1, nil); err != nil {
-			return a.rolloutFailure("list what waits for "+ro.GetId(), rolloutRef{id: ro.GetId()}, err)
+			return err
 		}
 	}
 	if all {
@@ -161,45 +166,42 @@ func (a *app) endRollout(ctx context.Context, h *hub, ro *adminv1.Rollout) error
 // redrawRollout keeps the screen of a terminal up to date: clocks on it run, so that it is drawn anew though nothing happens.
 func (a *app) redrawRollout(ctx context.Context, h *hub, ro *adminv1.Rollout) error {
 	const wipe = "\x1b[H\x1b[2J"
-	for {
-		if err := a.showRollout(ctx, h, ro, wipe); err != nil && !awayFor(err) {
+	for away := false; ; {
+		err := a.drawRollout(ctx, h, ro, wipe)
+		if err != nil && (ctx.Err() != nil || !passing(err)) {
 			return a.leftRollout(ro, ctx.Err(), err)
 		}
 		if _, end := settled(ro); end {
 			return a.endRollout(ctx, h, ro)
 		}
-		if err := a.pause(ctx, time.Second); err != nil || ctx.Err() != nil {
+		if a.pause(ctx, time.Second) != nil || ctx.Err() != nil {
 			return a.leftRollout(ro, ctx.Err(), nil)
 		}
-		response, err := h.rollouts.GetRollout(ctx, &adminv1.GetRolloutRequest{App: exactly(ro)})
+		response, unread := h.rollouts.GetRollout(ctx, &adminv1.GetRolloutRequest{App: exactly(ro)})
 		switch {
-		case ctx.Err() != nil:
-			return a.leftRollout(ro, ctx.Err(), err)
-		case err != nil && status.Code(err) != codes.Unavailable:
-			return a.rolloutFailure("show "+ro.GetId(), rolloutRef{id: ro.GetId()}, err)
-		case err != nil:
-			a.say(symbolWarn, "the connection to the hub is lost; trying again until it is back")
-			continue
+		case ctx.Err() != nil, unread != nil && !passing(unread):
+			return a.leftRollout(ro, ctx.Err(), unread)
+		case unread == nil:
+			ro = response.GetRollout()
 		}
-		ro = response.GetRollout()
+		lost := err != nil || unread != nil
+		if lost && !away {
+			a.say(symbolWarn, "the connection to the hub is lost; trying again until it is back")
+		}
+		away = lost
 	}
-}
-
-// awayFor reports whether a failure is one that passes when the hub is back.
-func awayFor(err error) bool {
-	var f *failure
-	return errors.As(err, &f) && f.code == exitUnreachable
 }
 
 // logRollout writes a line for each change, or a document, until the Rollout has ended.
 func (a *app) logRollout(ctx context.Context, h *hub, ro *adminv1.Rollout) error {
 	said, version := "", uint64(0)
+	// The last document has the clusters, as that of a Rollout which was over already.
 	err := a.followRollout(ctx, h, ro, func(now *adminv1.Rollout, events []*adminv1.RolloutEvent) error {
 		if now != nil {
 			ro = now
 		}
 		if a.machine() {
-			if ro.GetVersion() != version || version == 0 {
+			if _, end := settled(ro); !end && (ro.GetVersion() != version || version == 0) {
 				version = ro.GetVersion()
 				if _, err := a.emitNext(newRolloutDocument(ro, nil, nil)); err != nil {
 					return err
@@ -216,11 +218,23 @@ func (a *app) logRollout(ctx context.Context, h *hub, ro *adminv1.Rollout) error
 	if !errors.Is(err, errMet) {
 		return a.leftRollout(ro, ctx.Err(), err)
 	}
-	if !a.machine() {
-		fmt.Fprintln(a.stdout)
-		if err := a.showRollout(ctx, h, ro, ""); err != nil {
+	if a.machine() {
+		clusters, _, err := h.shownClusters(ctx, ro, true)
+		if err != nil {
+			return a.rolloutFailure("list the clusters of "+ro.GetId(), rolloutRef{id: ro.GetId()}, err)
+		}
+		left, _, err := h.notTargeted(ctx, ro, true)
+		if err != nil {
+			return a.rolloutFailure("list the clusters that "+ro.GetId()+" is not about", rolloutRef{id: ro.GetId()}, err)
+		}
+		if _, err := a.emitNext(newRolloutDocument(ro, clusters, left)); err != nil {
 			return err
 		}
+		return a.endRollout(ctx, h, ro)
+	}
+	fmt.Fprintln(a.stdout)
+	if err := a.showRollout(ctx, h, ro); err != nil {
+		return err
 	}
 	return a.endRollout(ctx, h, ro)
 }

@@ -19,7 +19,12 @@ func testPlan() *adminv1.PlanRolloutResponse {
 	for _, w := range ro.GetWaves() {
 		w.Phase, w.Totals = "Pending", &adminv1.RolloutTotals{Size: w.GetSize(), Pending: w.GetSize()}
 	}
-	return &adminv1.PlanRolloutResponse{Rollout: ro, Clusters: testMembers()}
+	members := testMembers()
+	for _, m := range members {
+		m.WaitsFor = ""
+	}
+	members[3].WaitsFor = "is not connected"
+	return &adminv1.PlanRolloutResponse{Rollout: ro, Clusters: members}
 }
 
 func TestRolloutPlanShowsWavesBudgetsGatesAndWhatIsLeftOut(t *testing.T) {
@@ -37,12 +42,12 @@ On failure: roll back (Updated), 100% at a time
 Windows:    "0 8 * * 1-5" Europe/London for 8h
 WAVE   NAME     CLUSTERS   AT A TIME   MAY FAIL   NEEDED   BEFORE       AFTER                           WHICH
 1      canary   1          1           0          1        -            soak 5m                         canary-1
-2      eu       5          2           1          3        -            approval prod-go by group:sre   eu-1 eu-2 eu-3 and 2 more
+2      eu       5          2           1          3        -            approval prod-go by group:sre   eu-1 eu-2 eu-3 and 2 more; 1 not now
 3      rest     3          1           0          2        soak 1m30s   -                               us-1 us-2 us-3
 NOT TARGETED  1 cluster
   lab-1: its labels do not match`)
 	want(t, "stderr", r.stderr, "► to begin exactly this: fleetctl rollout start ks/app -n apps --expected-plan "+planDigest)
-	wantTexts(t, "wide", b.ok("rollout", "plan", "ks/app", "-o", "wide").stdout, "us-3", "wave eu")
+	wantTexts(t, "wide", b.ok("rollout", "plan", "ks/app", "-o", "wide").stdout, "us-3", "is not connected")
 	if d := parseJSON(t, b.ok("rollout", "plan", "ks/app", "-o", "json").stdout); d["planDigest"] != planDigest || len(d["clusters"].([]any)) != 9 {
 		t.Errorf("-o json gives %v", d)
 	}
@@ -464,5 +469,45 @@ func TestApprovalThatNobodyCanGiveIsToldBeforehand(t *testing.T) {
 			b.hub.fail("DecideGate", status.Error(codes.FailedPrecondition, "conflict: not you"))
 			b.fails(exitPrecondition, []string{"not you", "fleetctl rollout skip-gate ro-9ccc --wave eu --gate prod-go --reason TEXT"}, "rollout", "approve", "ro-9ccc", "-y")
 		})
+	}
+}
+
+func TestPlanThatWouldNotGoForwardNowSaysWhy(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	for _, test := range []struct{ phase, reason, message, now, asked string }{
+		{phaseQueued, "AwaitingStart", "its Release has failed before: only `fleetctl rollout start --allow-bad` begins it", "Now:        would not begin: AwaitingStart: its Release has failed before", "as of now: AwaitingStart: its Release has failed before"},
+		{phaseRunning, "Frozen", "the fleet is frozen: year's end", "Now:        would begin, and wait: Frozen: the fleet is frozen: year's end", "as of now: Frozen: the fleet is frozen"},
+		{phaseRunning, "", "ro-7k2f to sha256:9f3c is Running: this one takes its place", "Now:        would begin: ro-7k2f to sha256:9f3c is Running: this one takes its place", "as of now: ro-7k2f"},
+		{phaseQueued, "AwaitingStart", "spec.autoStart of the policy is false: `fleetctl rollout start` starts it", "Now:        would not begin: AwaitingStart: spec.autoStart", ""},
+	} {
+		plan := testPlan()
+		plan.Rollout.Phase, plan.Rollout.Reason, plan.Rollout.Message = test.phase, test.reason, test.message
+		b.hub.rolled.plan = plan
+		wantTexts(t, "plan", b.ok("rollout", "plan", "ks/app").stdout, test.now)
+		r := b.fails(exitUsage, []string{test.asked}, "rollout", "start", "ks/app")
+		if test.asked == "" && strings.Contains(r.stderr, "as of now") { // to start it is what is asked
+			t.Errorf("stderr:\n%s", r.stderr)
+		}
+	}
+}
+
+func TestTargetsOfAPlacementWhosePolicyIsNotDeclaredSaySo(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t)
+	named := strings.Replace(placementApp, "spec: {", "spec: {rolloutPolicyRef: {name: prod}, ", 1)
+	file := b.write("placement.yaml", named[:strings.Index(named, "status:")])
+	b.fails(exitUsage, []string{"-f looks at the Placement in the file", "fleetctl targets -f " + file}, "targets", "ks/app", "-f", file)
+	b.hub.rolled.targets.Targets = []*adminv1.Target{{Cluster: "prod-1", Targeted: true, Apps: []*adminv1.TargetApp{{App: "Kustomization/apps/app"}}}}
+	if r := b.ok("targets", "ks/app"); strings.Contains(r.stderr, "not declared") {
+		t.Errorf("stderr:\n%s", r.stderr)
+	}
+	b.hub.put(t, named)
+	for _, args := range []string{"ks/app", "pl/app", "-f " + file} {
+		wantTexts(t, args, b.ok(append([]string{"targets"}, strings.Fields(args)...)...).stderr, "RolloutPolicy/prod is not declared: nothing new goes to any cluster until it is, and no waves can be told")
+	}
+	b.hub.put(t, policyYAML)
+	if r := b.ok("targets", "ks/app"); strings.Contains(r.stderr, "not declared") {
+		t.Errorf("stderr:\n%s", r.stderr)
 	}
 }

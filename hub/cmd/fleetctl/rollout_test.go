@@ -237,6 +237,8 @@ ro-6aaa   main@sha1:bad0bad0   RolledBack   -        0/9        0        Bad    
 	b.hub.putRollout(blocked)
 	wantTexts(t, "stdout", b.ok("rollout", "history", "ks/app").stdout, "1        -         20m     20m    system       AvailabilityBudget: ")
 	r := b.ok("rollout", "history", "ks/app", "--limit", "1")
+	want(t, "of one of them", b.ok("rollout", "history", "ro-6aaa").stdout, b.ok("rollout", "history", "ks/app").stdout)
+	want(t, "list", b.ok("rollout", "ls", "-o", "name").stdout, b.ok("get", "rollouts", "-o", "name").stdout)
 	if strings.Contains(r.stdout, "ro-6aaa") {
 		t.Errorf("more than was asked for:\n%s", r.stdout)
 	}

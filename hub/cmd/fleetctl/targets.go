@@ -7,8 +7,11 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"flotilla.dev/flotilla/hub/cmd/fleetctl/printer"
+	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/resource"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
@@ -67,6 +70,9 @@ func (a *app) targetsRequest(cmd *cobra.Command, args []string, file string) (*a
 		return nil, usagef(cmd, "%s: apps and placements are for clusters", refs[0])
 	}
 	request.Kind, request.Namespace, request.Name = refs[0].kind.Name, refs[0].namespace, refs[0].name
+	if file != "" && refs[0].kind.App {
+		return nil, &failure{code: exitUsage, what: fmt.Sprintf("-f looks at the Placement in the file, for all its apps: leave %s out", refs[0]), next: "fleetctl targets -f " + file}
+	}
 	if file != "" && refs[0].kind.Name == resource.Placement.Name {
 		if given, err := identify(request.GetPlacement()); err != nil || given.key() != refs[0].key() {
 			return nil, usagef(cmd, "-f %s is not %s: leave one of them out", file, refs[0])
@@ -96,6 +102,13 @@ func (a *app) runTargets(ctx context.Context, request *adminv1.ListTargetsReques
 	for _, cluster := range response.GetMissingClusters() {
 		a.say(symbolWarn, "cluster %s is not registered", cluster)
 	}
+	policy, err := h.undeclaredPolicy(ctx, request)
+	if err != nil {
+		return a.explain("look for the RolloutPolicy", err)
+	}
+	if policy != "" {
+		a.say(symbolWarn, "RolloutPolicy/%s is not declared: nothing new goes to any cluster until it is, and no waves can be told", policy)
+	}
 	if len(response.GetTargets()) == 0 {
 		a.say(symbolWarn, "there are no clusters")
 		return nil
@@ -118,6 +131,42 @@ func (h *hub) targets(ctx context.Context, request *adminv1.ListTargetsRequest) 
 			return all, nil
 		}
 	}
+}
+
+// undeclaredPolicy names the RolloutPolicy of the Placement that a request is about where it is not declared; empty: it is, or
+// none is named.
+func (h *hub) undeclaredPolicy(ctx context.Context, request *adminv1.ListTargetsRequest) (string, error) {
+	var placements []*object
+	switch {
+	case len(request.GetPlacement()) > 0:
+		given, err := readObject(request.GetPlacement())
+		if err != nil {
+			return "", err
+		}
+		placements = []*object{given}
+	default:
+		all, _, err := h.list(ctx, query{kind: resource.Placement, namespace: request.GetNamespace()})
+		if err != nil {
+			return "", err
+		}
+		placements = all
+	}
+	for _, o := range placements {
+		p := placementOf(o)
+		about := len(request.GetPlacement()) > 0 || request.GetKind() == resource.Placement.Name && o.Metadata.Name == request.GetName() ||
+			slices.ContainsFunc(p.Apps, func(app fleet.AppRef) bool { return app.Kind == request.GetKind() && app.Name == request.GetName() })
+		if !about || p.RolloutPolicyRef == nil {
+			continue
+		}
+		_, err := h.get(ctx, ref{kind: resource.RolloutPolicy, name: p.RolloutPolicyRef.Name})
+		switch {
+		case status.Code(err) == codes.NotFound:
+			return p.RolloutPolicyRef.Name, nil
+		case err != nil:
+			return "", err
+		}
+	}
+	return "", nil
 }
 
 // printTargets lists the clusters that are chosen before those that are not, and of a Placement with several Apps each.
