@@ -88,14 +88,18 @@ func releaseHolds(ctx context.Context, tx pgx.Tx, clusters []string) error {
 	return explain("release clusters", err)
 }
 
+// declaredHold is why the declaration of a Cluster, o, holds it; NULL: it does not.
+const declaredHold = `CASE o.annotations ->> '` + fleet.HoldAnnotation + `' WHEN 'false' THEN NULL WHEN '' THEN 'no reason is given'
+	WHEN 'true' THEN 'no reason is given' ELSE o.annotations ->> '` + fleet.HoldAnnotation + `' END`
+
 // Frozen returns all that does not go forward: the fleet, and clusters by name.
 func (s *Store) Frozen(ctx context.Context) (frozen rollout.Frozen, err error) {
 	const query = `SELECT coalesce(c.name, ''), f.reason, f.actor, f.at FROM frozen f LEFT JOIN cluster c ON c.id = f.cluster WHERE f.frozen
-		UNION ALL SELECT o.name, o.annotations ->> $1, '', NULL FROM object o JOIN cluster c ON c.name = o.name
-			WHERE o.kind = 'Cluster' AND o.deleted_at IS NULL AND coalesce(o.annotations ->> $1, '') NOT IN ('', 'false')
+		UNION ALL SELECT o.name, ` + declaredHold + `, '', NULL FROM object o JOIN cluster c ON c.name = o.name
+			WHERE o.kind = 'Cluster' AND o.deleted_at IS NULL AND ` + declaredHold + ` IS NOT NULL
 				AND NOT EXISTS (SELECT FROM frozen f WHERE f.cluster = c.id AND f.frozen)
 		ORDER BY 1`
-	rows, err := s.pool.Query(ctx, query, fleet.HoldAnnotation)
+	rows, err := s.pool.Query(ctx, query)
 	if err != nil {
 		return frozen, explain("read what is frozen", err)
 	}

@@ -96,6 +96,31 @@ func TestHoldInADeclarationIsAFreeze(t *testing.T) {
 	}
 }
 
+// Whoever gives none in a hurry means it all the same.
+func TestHoldInADeclarationNeedsNoReason(t *testing.T) {
+	t.Parallel()
+	f := newRolledOut(t, `{"waves":[{"name":"all","maxConcurrent":"100%"}],"maxUnavailable":"100%"}`, "prod-1")
+	declared := func(value string) string {
+		return strings.Replace(clusterYAML("prod-1", "prod"), `"labels"`, `"annotations":{"fleet.flotilla.dev/hold":"`+value+`"},"labels"`, 1)
+	}
+	f.push("one")
+	for _, value := range []string{"", "true"} {
+		f.apply(declared(value))
+		f.step()
+		if got := f.runs(); len(got) != 0 {
+			t.Errorf("%q: clusters run %v", value, got)
+		}
+		if frozen, err := f.Frozen(t.Context()); err != nil || len(frozen.Clusters) != 1 || frozen.Clusters[0].Reason != "no reason is given" {
+			t.Errorf("%q: frozen %+v, error %v", value, frozen, err)
+		}
+	}
+	f.apply(declared("false"))
+	if frozen, err := f.Frozen(t.Context()); err != nil || len(frozen.Clusters) != 0 {
+		t.Errorf("frozen %+v, error %v", frozen, err)
+	}
+	f.settle(rollout.Succeeded)
+}
+
 func TestFreezeNeedsAReasonAndClustersThatThereAre(t *testing.T) {
 	t.Parallel()
 	f := newRolledOut(t, canaryFirst, "prod-1")

@@ -188,7 +188,7 @@ func served(request, handled string) bool {
 
 func loadClusters(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 	const query = `SELECT c.id::text, c.name, o.labels, o.spec, o.deleting_at IS NOT NULL, c.connected,
-			coalesce(nullif(nullif(o.annotations ->> '` + fleet.HoldAnnotation + `', ''), 'false'), f.reason, '')
+			coalesce(` + declaredHold + `, f.reason, '')
 		FROM cluster c
 			JOIN object o ON o.home = 'hub' AND o.kind = 'Cluster' AND o.namespace = '' AND o.name = c.name AND o.deleted_at IS NULL
 			LEFT JOIN frozen f ON f.cluster = c.id AND f.frozen

@@ -17,8 +17,9 @@ type Cluster struct {
 }
 
 // HoldAnnotation, on a Cluster, says why nothing new is to go there. In a cluster, on the spoke's namespace, on an App's or on
-// Flux's object of an App's name, it says why the spoke applies and deletes nothing of it ("true": for no reason that is
-// told; "false": it does). What runs stays as it is, and drift of it is corrected, which only spec.suspend stops.
+// Flux's object of an App's name, it says why the spoke applies and deletes nothing of it. "true", and nothing at all, hold
+// for no reason that is told; "false" does not hold. What runs stays as it is, and drift of it is corrected, which only
+// spec.suspend stops.
 const HoldAnnotation = "fleet.flotilla.dev/hold"
 
 // maxVariables bounds the names and values of a Cluster's variables together: they travel with every Assignment that has

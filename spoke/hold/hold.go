@@ -1,6 +1,7 @@
 package hold
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -84,12 +85,14 @@ func (w *Watch) Run(ctx context.Context) error {
 	return nil
 }
 
-// Of is what the annotation of an object says; empty: it is not on hold. So is one that says "false".
+// Of is what the annotation of an object says, "true" where that is nothing; empty: it is not on hold. So is one that says
+// "false".
 func Of(object metav1.Object) string {
-	if why := object.GetAnnotations()[fleet.HoldAnnotation]; why != "false" {
-		return why
+	why, held := object.GetAnnotations()[fleet.HoldAnnotation]
+	if !held || why == "false" {
+		return ""
 	}
-	return ""
+	return cmp.Or(why, "true")
 }
 
 // Say says for people which object holds an App, and why.

@@ -186,3 +186,25 @@ func TestThatNamespacesCannotBeListedIsSaid(t *testing.T) {
 		return nil
 	})
 }
+
+func TestAnAnnotationHoldsWhateverItSaysButFalse(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		annotations map[string]string
+		said        string // empty: it is not on hold
+	}{
+		{nil, ""},
+		{map[string]string{fleet.HoldAnnotation: "false"}, ""},
+		{map[string]string{fleet.HoldAnnotation: "true"}, "Namespace/apps is on hold (annotation fleet.flotilla.dev/hold)"},
+		{map[string]string{fleet.HoldAnnotation: ""}, "Namespace/apps is on hold (annotation fleet.flotilla.dev/hold)"},
+		{map[string]string{fleet.HoldAnnotation: "incident"}, "Namespace/apps is on hold (annotation fleet.flotilla.dev/hold): incident"},
+	} {
+		said := ""
+		if why := hold.Of(&metav1.ObjectMeta{Annotations: test.annotations}); why != "" {
+			said = hold.Say("Namespace/apps", why)
+		}
+		if said != test.said {
+			t.Errorf("%v: %q, want %q", test.annotations, said, test.said)
+		}
+	}
+}
