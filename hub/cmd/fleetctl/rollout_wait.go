@@ -100,7 +100,7 @@ func (a *app) awaitRollout(ctx context.Context, h *hub, ro *adminv1.Rollout, o r
 			return errMet
 		case end:
 			return a.endOf(ctx, h, ro)
-		case next != "" && !o.through:
+		case next != "" && !o.through && h.stillAwaited(ctx, ro):
 			return &failure{code: exitPerson, what: fmt.Sprintf("%s of %s waits for a person", ro.GetId(), appOf(ro)), why: summary(ro), next: next}
 		case a.looksOnce():
 			return errNotYet
@@ -124,6 +124,24 @@ func (a *app) awaitRollout(ctx context.Context, h *hub, ro *adminv1.Rollout, o r
 		return a.leftRollout(ro, ctx.Err(), err)
 	}
 	return a.explain("wait for "+ro.GetId(), err)
+}
+
+// stillAwaited reports whether what a person has to do is still to be done. What was done elsewhere than to the Rollout itself,
+// the hub takes up with its next step.
+func (h *hub) stillAwaited(ctx context.Context, ro *adminv1.Rollout) bool {
+	app := appOf(ro)
+	switch ro.GetReason() {
+	case "Frozen":
+		state, err := h.rollouts.GetFreeze(ctx, &adminv1.GetFreezeRequest{})
+		return err == nil && state.GetFleet() != nil
+	case "Suspended":
+		o, err := h.get(ctx, app)
+		return err == nil && o.suspended()
+	case "UnmatchedClusters":
+		plan, err := h.rollouts.PlanRollout(ctx, &adminv1.PlanRolloutRequest{App: rolloutRef{app: app}.request(), Target: ro.GetTarget()})
+		return err == nil && plan.GetRollout().GetReason() == ro.GetReason()
+	}
+	return true
 }
 
 // endOf is endRollout where succeeding may not be the goal.

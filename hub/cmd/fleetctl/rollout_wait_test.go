@@ -52,6 +52,9 @@ func TestRolloutWaitEndsWithTheCodeOfWhatTheRolloutIs(t *testing.T) {
 			t.Parallel()
 			b := newRolling(t)
 			b.hub.changeRollout(t, "ro-7k2f", test.change)
+			b.ok("freeze", "--reason", "year's end", "-y")
+			b.hub.put(t, strings.Replace(ksApp, "spec: {", "spec: {suspend: true, ", 1))
+			b.hub.rolled.plan = &adminv1.PlanRolloutResponse{Rollout: &adminv1.Rollout{Phase: phaseQueued, Reason: "UnmatchedClusters"}}
 			b.hub.fail("WatchRollout", status.Error(codes.PermissionDenied, "nobody should watch"))
 			b.fails(test.code, test.texts, append([]string{"rollout", "wait", "ro-7k2f"}, strings.Fields(test.args)...)...)
 		})
@@ -276,5 +279,15 @@ func TestRolloutWaitThatLooksOnceIsBounded(t *testing.T) {
 	defer cancel()
 	if _, bounded := ctx.Deadline(); !bounded {
 		t.Error("a hub that does not answer is waited for without end")
+	}
+}
+
+func TestRolloutWaitDoesNotWantOfAPersonWhatIsDoneAndNotTakenUpYet(t *testing.T) {
+	t.Parallel()
+	for reason, phase := range map[string]string{"Frozen": phaseRunning, "Suspended": phaseRunning, "UnmatchedClusters": phaseQueued} {
+		b := newRolling(t)
+		b.hub.changeRollout(t, "ro-7k2f", func(ro *adminv1.Rollout) { ro.Phase, ro.Reason = phase, reason })
+		b.hub.rolled.plan = testPlan()
+		b.fails(exitTimeout, []string{"not yet"}, "rollout", "wait", "ro-7k2f", "--timeout", "0")
 	}
 }
