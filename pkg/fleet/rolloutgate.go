@@ -133,7 +133,8 @@ type ApprovalGate struct {
 	OnTimeout OnInconclusive `json:"onTimeout,omitempty"`
 }
 
-// WebhookGate is a request whose answer decides: 200 passes, 202 is asked again, 4xx fails, anything else is tried again.
+// WebhookGate is a request whose answer decides: 200 passes, 202 is asked again, 4xx fails, anything else is tried again, as are
+// 408, 425 and 429.
 type WebhookGate struct {
 	Name string `json:"name,omitempty"`
 	URL  string `json:"url"`

@@ -45,7 +45,7 @@ var policyFields = []policyField{
 	{"onNewRevision", "a new release while another is rolled out: `Queue` (the newest waits), or `Supersede`"},
 	{"onFailure.action", "`Halt`, or `Rollback`: clusters go back to what they had"},
 	{"onFailure.scope", "which go back: `Failed` ones, the `Wave` under way and later ones, or all that were `Updated`"},
-	{"onFailure.maxConcurrent", "clusters that go back at the same time"},
+	{"onFailure.maxConcurrent", "clusters that go back at the same time, and those of a rollout backward"},
 	{"onFailure.allowUninstall", "lets a rollback remove the app from clusters that did not have it before"},
 	{"onInconclusive", "when an analysis cannot tell: `Pause` or `Halt`"},
 	{"windows[].cron", "when a window opens, in five fields: minute, hour, day of the month, month, day of the week. Clusters are updated only in windows, where there are any; what was begun goes on, as do gates and rollbacks"},
@@ -77,12 +77,12 @@ var gateFields = []policyField{
 	{"analysis.minSamples", "see `samplesQuery`"},
 	{"approval.name", "`approval` without"},
 	{"approval.approvers[]", "`user:NAME` and `group:NAME`; none: anyone who may decide on rollouts"},
-	{"approval.minApprovers", "how many have to approve; one who rejects is enough to halt"},
-	{"approval.allowSelf", "lets the one who started the rollout count"},
+	{"approval.minApprovers", "how many have to approve; one who rejects is enough to halt, and with `onFailure.action: Rollback` to take clusters back"},
+	{"approval.allowSelf", "lets the one who started the rollout count; until there are identities, nobody else can approve one that was started by hand"},
 	{"approval.timeout", "after which `onTimeout` happens; absent: never"},
 	{"approval.onTimeout", "`Pause` or `Halt`"},
 	{"webhook.name", "`webhook` without"},
-	{"webhook.url", "required; gets a POST: 200 passes, 202 is asked again, 4xx fails, anything else is tried again"},
+	{"webhook.url", "required; gets a POST: 200 passes, 202 is asked again, 4xx fails but for 408, 425 and 429, which are tried again as anything else is"},
 	{"webhook.scope", "`Hub`: one request; or `Cluster`: each cluster of the wave makes its own"},
 	{"webhook.timeout", "of one request"},
 	{"webhook.poll", "the pause before it is made again"},
@@ -160,7 +160,11 @@ func writtenPolicy(t *testing.T) string {
 	out.WriteString("# The spec of a RolloutPolicy\n\nWritten from the code by `go test ./pkg/fleet -run TheWrittenTableOfAPolicys -update`.\n\n" +
 		"A number of clusters is given as one (`3`) or as a percentage (`\"25%\"`), which is rounded down, and up for `minUpdated`; of what\n" +
 		"lets clusters through there is always at least one. A length of time is given as `90s`, `10m` or `1h30m`. A rollout goes by the\n" +
-		"policy as it was when it began: a change of the policy is for the next one.\n")
+		"policy as it was when it began: a change of the policy is for the next one.\n\n" +
+		"A rollout to the release that succeeded last is one **backward**: by `fleetctl rollout rollback`, or by a commit that brings that\n" +
+		"release back while clusters have one that has failed or was cancelled. It has one wave, of all clusters that the policy is about,\n" +
+		"`onFailure.maxConcurrent` at a time within `maxUnavailable`, and neither gates nor windows; it begins though the fleet is frozen,\n" +
+		"and passes over clusters that are frozen by name or held.\n")
 	one := fleet.RolloutPolicy{Waves: []fleet.Wave{{Before: []fleet.Gate{
 		{Soak: &fleet.SoakGate{}}, {Analysis: &fleet.AnalysisGate{}}, {Approval: &fleet.ApprovalGate{}}, {Webhook: &fleet.WebhookGate{}},
 	}}}}

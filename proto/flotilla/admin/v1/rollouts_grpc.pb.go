@@ -83,8 +83,9 @@ type RolloutsServiceClient interface {
 	CancelRollout(ctx context.Context, in *CancelRolloutRequest, opts ...grpc.CallOption) (*CancelRolloutResponse, error)
 	// GetFreeze returns what is frozen. Retry freely.
 	GetFreeze(ctx context.Context, in *GetFreezeRequest, opts ...grpc.CallOption) (*GetFreezeResponse, error)
-	// Freeze has nothing go forward, in the fleet or in some clusters: what was begun is finished, rollbacks and controls go
-	// on. Retry freely.
+	// Freeze has nothing go forward, in the fleet or in some clusters: what was begun is finished, controls go on, and what is
+	// under way still takes clusters back. A Rollout that begins to an older Release goes on in a frozen fleet, and passes over
+	// clusters that are frozen by name. Retry freely.
 	Freeze(ctx context.Context, in *FreezeRequest, opts ...grpc.CallOption) (*FreezeResponse, error)
 	// Unfreeze ends that. Retry freely.
 	Unfreeze(ctx context.Context, in *UnfreezeRequest, opts ...grpc.CallOption) (*UnfreezeResponse, error)
@@ -343,8 +344,9 @@ type RolloutsServiceServer interface {
 	CancelRollout(context.Context, *CancelRolloutRequest) (*CancelRolloutResponse, error)
 	// GetFreeze returns what is frozen. Retry freely.
 	GetFreeze(context.Context, *GetFreezeRequest) (*GetFreezeResponse, error)
-	// Freeze has nothing go forward, in the fleet or in some clusters: what was begun is finished, rollbacks and controls go
-	// on. Retry freely.
+	// Freeze has nothing go forward, in the fleet or in some clusters: what was begun is finished, controls go on, and what is
+	// under way still takes clusters back. A Rollout that begins to an older Release goes on in a frozen fleet, and passes over
+	// clusters that are frozen by name. Retry freely.
 	Freeze(context.Context, *FreezeRequest) (*FreezeResponse, error)
 	// Unfreeze ends that. Retry freely.
 	Unfreeze(context.Context, *UnfreezeRequest) (*UnfreezeResponse, error)
