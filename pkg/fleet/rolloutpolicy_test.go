@@ -46,6 +46,8 @@ func TestAPolicyIsRefusedWithTheFieldsPath(t *testing.T) {
 		`{"waves":[{"name":"a"}],"cluster":{"progressDeadline":"0s"}}`:          "spec.cluster.progressDeadline: must be more than zero",
 		`{"waves":[{"name":"a"}],"windows":[{"cron":"* * * * *"}]}`:             "spec.windows[0].duration: is required",
 		approval(`"approvers":["user:a"],"minApprovers":2`):                     "spec.waves[0].before[0].approval.minApprovers: 2 can never approve: approvers has 1",
+		approval(`"minApprovers":-1`):                                           "spec.waves[0].before[0].approval.minApprovers: -1 is below zero",
+		approval(`"approvers":["user:a","user:a"],"minApprovers":2`):            `spec.waves[0].before[0].approval.approvers[1]: "user:a" is named twice`,
 		approval(`"approvers":["a"]`):                                           `spec.waves[0].before[0].approval.approvers[0]: "a" is not "user:NAME"`,
 		wave(`"before":[{}]`):                                                   "spec.waves[0].before[0]: is 0 gates",
 		wave(`"after":[{"soak":{"duration":"1m"}},{"soak":{"duration":"2m"}}]`): `spec.waves[0].after[1]: "soak" is the name of two gates`,

@@ -68,6 +68,22 @@ func TestQuestionThatIsNotKnownIsAnsweredSo(t *testing.T) {
 	})
 }
 
+func TestQuestionThatCannotBeReadIsAnsweredSo(t *testing.T) {
+	bubble(t, func(t *testing.T, h *hub, s *spoke) {
+		s.asked = func(ask fleet.Ask) (any, error) {
+			t.Errorf("asked was %+v", ask)
+			return nil, nil
+		}
+		s.start(t, h)
+		<-h.hellos
+		check := &spokev1.RunCheckQuestion{Key: appKey(0).String(), Question: []byte("{")}
+		h.put(&spokev1.Question{Id: "check", Ask: &spokev1.Question_RunCheck{RunCheck: check}})
+		if got := <-h.answers; got.GetQuestionId() != "check" || got.GetError() == "" {
+			t.Errorf("answer %v", got)
+		}
+	})
+}
+
 func TestQuestionBeyondTheBoundIsRefusedAtOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, h *hub, s *spoke) {
 		begun, release := make(chan struct{}, maxQuestions), make(chan struct{})
