@@ -42,6 +42,10 @@ func TestWhatASpokeSaysOfItsObjectsIsReadAsItIs(t *testing.T) {
 			r.Stage, r.Converged, r.Healthy.Status = fleet.StageFailed, false, fleet.Unknown
 			r.Ready = fleet.Condition{Status: fleet.False, Reason: fleet.ReasonHealthCheckFailed, Message: "not healthy within 5m"}
 		}, true, "not healthy within 5m"},
+		"they were, and are well by now": {func(r *fleet.Report) {
+			r.Stage, r.Converged = fleet.StageFailed, false
+			r.Ready = fleet.Condition{Status: fleet.False, Reason: fleet.ReasonHealthCheckFailed, Message: "not healthy within 5m"}
+		}, false, "not healthy within 5m"},
 		"they are on their way": {func(r *fleet.Report) {
 			r.Stage, r.Converged, r.Healthy.Status = fleet.StageVerifying, false, fleet.Unknown
 		}, false, ""},
