@@ -11,29 +11,29 @@ import (
 
 // rolloutDocument is a Rollout for programs.
 type rolloutDocument struct {
-	ID        string        `json:"id"`
-	App       appDocument   `json:"app"`
-	Target    string        `json:"target"`
-	Revision  string        `json:"revision,omitempty"`
-	Version   uint64        `json:"version"`
-	Direction string        `json:"direction"`
-	Phase     string        `json:"phase"`
-	Reason    string        `json:"reason,omitempty"`
-	Message   string        `json:"message,omitempty"`
-	Verdict   string        `json:"verdict,omitempty"`
-	Awaits    string        `json:"awaits,omitempty"`
-	Plan      string        `json:"planDigest"`
-	Wave      int32         `json:"wave"`
-	Waves     []waveDoc     `json:"waves"`
-	Totals    totalsDoc     `json:"totals"`
-	MaxAway   int32         `json:"maxUnavailable"`
-	Actor     string        `json:"actor"`
-	Created   string        `json:"createdAt,omitempty"`
-	Started   string        `json:"startedAt,omitempty"`
-	Finished  string        `json:"finishedAt,omitempty"`
-	By        string        `json:"supersededBy,omitempty"`
-	Policy    any           `json:"policy,omitempty"`
-	Clusters  []*clusterDoc `json:"clusters,omitempty"`
+	ID             string        `json:"id"`
+	App            appDocument   `json:"app"`
+	Target         string        `json:"target"`
+	Revision       string        `json:"revision,omitempty"`
+	Version        uint64        `json:"version"`
+	Direction      string        `json:"direction"`
+	Phase          string        `json:"phase"`
+	Reason         string        `json:"reason,omitempty"`
+	Message        string        `json:"message,omitempty"`
+	Verdict        string        `json:"verdict,omitempty"`
+	Awaits         string        `json:"awaits,omitempty"`
+	Plan           string        `json:"planDigest"`
+	Wave           int32         `json:"wave"`
+	Waves          []waveDoc     `json:"waves"`
+	Totals         totalsDoc     `json:"totals"`
+	MaxUnavailable int32         `json:"maxUnavailable"`
+	Actor          string        `json:"actor"`
+	Created        string        `json:"createdAt,omitempty"`
+	Started        string        `json:"startedAt,omitempty"`
+	Finished       string        `json:"finishedAt,omitempty"`
+	SupersededBy   string        `json:"supersededBy,omitempty"`
+	Policy         any           `json:"policy,omitempty"`
+	Clusters       []*clusterDoc `json:"clusters,omitempty"`
 	// Left is empty where it is not asked for.
 	Left []leftDoc `json:"notTargeted,omitempty"`
 }
@@ -125,8 +125,8 @@ func newRolloutDocument(ro *adminv1.Rollout, clusters []*adminv1.RolloutCluster,
 		ID: ro.GetId(), App: appDocument{ro.GetAppKind(), ro.GetAppNamespace(), ro.GetAppName()}, Target: ro.GetTarget(), Revision: ro.GetRevision(),
 		Version: ro.GetVersion(), Direction: ro.GetKind(), Phase: ro.GetPhase(), Reason: ro.GetReason(), Message: ro.GetMessage(),
 		Verdict: ro.GetVerdict(), Awaits: awaited(ro), Plan: ro.GetPlanDigest(), Wave: ro.GetWave(), Waves: []waveDoc{}, Totals: newTotals(ro.GetTotals()),
-		MaxAway: ro.GetMaxUnavailable(), Actor: ro.GetActor(),
-		Created: stamp(ro.GetCreated()), Started: stamp(ro.GetStarted()), Finished: stamp(ro.GetFinished()), By: ro.GetSupersededBy(),
+		MaxUnavailable: ro.GetMaxUnavailable(), Actor: ro.GetActor(),
+		Created: stamp(ro.GetCreated()), Started: stamp(ro.GetStarted()), Finished: stamp(ro.GetFinished()), SupersededBy: ro.GetSupersededBy(),
 	}
 	if json.Valid(ro.GetPolicy()) {
 		d.Policy = json.RawMessage(ro.GetPolicy())

@@ -95,7 +95,9 @@ func (h *hub) seekRollout(ctx context.Context, app ref, revision string) (sought
 	case ro != nil && (newest.GetRelease() != release || settled):
 		return sought{lost: leftBehind(app, revision, ro, since)}, nil
 	case o.suspended(), stalled(o) && atRevision(o.Status.LastAttemptedRevision, revision):
-		return sought{lost: &failure{code: exitFailed, what: fmt.Sprintf("no rollout of %s to %s will begin", app, revision), why: standstill(o), next: "fleetctl describe " + app.command()}}, nil
+		return sought{lost: &failure{
+			code: exitFailed, what: fmt.Sprintf("no rollout of %s to %s will begin", app, revision), why: standstill(o), next: "fleetctl describe " + app.command(),
+		}}, nil
 	}
 	lost, err := h.missingPolicy(ctx, app)
 	return sought{lost: lost, state: "at " + orNothing(o.revision()) + ": " + readiness(o)}, err
@@ -157,7 +159,10 @@ func (h *hub) missingPolicy(ctx context.Context, app ref) (*failure, error) {
 	for _, o := range placements {
 		named := slices.ContainsFunc(placementOf(o).Apps, func(placed fleet.AppRef) bool { return placed.Kind == app.kind.Name && placed.Name == app.name })
 		if ready := o.condition("Ready"); named && o.current() && ready.Reason == "RolloutPolicyNotFound" {
-			return &failure{code: exitPerson, what: fmt.Sprintf("no rollout of %s begins before a person declares its policy", app), why: ready.Message, next: "fleetctl apply -f with the RolloutPolicy, or describe " + o.ref().command()}, nil
+			return &failure{
+				code: exitPerson, what: fmt.Sprintf("no rollout of %s begins before a person declares its policy", app), why: ready.Message,
+				next: "fleetctl apply -f with the RolloutPolicy, or fleetctl describe " + o.ref().command(),
+			}, nil
 		}
 	}
 	return nil, nil
