@@ -25,6 +25,7 @@ func TestRolloutsOutliveWhatHappensToTheirFleet(t *testing.T) {
 		{"a cluster's owner holds the app", (*app).rollsPastHeld},
 		{"a cluster is cut off before its turn", (*app).rollsPastOffline},
 		{"a cluster is cut off once it was given the release", (*app).rollsPastLost},
+		{"a cluster is cut off, which is a failure", (*app).haltsForLost},
 		{"the hub is killed", (*app).hubIsKilled},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.test(a.in(t)) })
@@ -65,7 +66,7 @@ func (a *app) waitsWhileFrozen() {
 	for _, m := range a.fleet.Members {
 		before[m.Name()] = a.touched(m)
 	}
-	a.fleetctl("freeze", "--reason", "no deployments on Fridays")
+	a.fleetctl("freeze", "--reason", "no deployments on Fridays", "-y")
 	commit := a.rolls(a.web("thawed", ""))
 	a.rollsUntil("the Rollout waits", func(r rolling) bool {
 		return r.Phase == "Running" && r.Reason == "Frozen" && strings.Contains(r.Message, "Fridays")
@@ -75,7 +76,7 @@ func (a *app) waitsWhileFrozen() {
 			a.t.Errorf("%s was touched: %s\nwas %s", m.Name(), now, before[m.Name()])
 		}
 	}
-	a.fleetctl("unfreeze")
+	a.fleetctl("unfreeze", "-y")
 	a.succeeds(commit)
 }
 
@@ -117,18 +118,100 @@ func (a *app) rollsPastOffline() {
 	a.passedOver("prod-2", "Deferred Offline") // what is over stays as it was
 }
 
-// One that was given the release and is not heard of again is lost, which the policy says is no failure.
+// One that was given the release and is not heard of again goes on by itself, and is lost, which the policy says is no failure.
 func (a *app) rollsPastLost() {
 	a.policy("eventful", canaryFirst+"  cluster: {unreachableTimeout: 2s, onLost: Defer}\n")
 	two := a.fleet.Member("prod-2")
-	two.Spoke.Pause()
-	commit := a.rolls(a.web("lost", ""))
-	a.rollsUntil("prod-2 was given the release", func(r rolling) bool { return r.cluster("prod-2") == "Dispatched" })
-	two.Spoke.Kill()
+	commit, link := a.losesContact(two, "lost")
 	a.succeeds(commit)
 	a.passedOver("prod-2", "Deferred OutOfReach")
-	if err := two.Spoke.Start(a.t.Context()); err != nil {
+	a.comesBack(two, link)
+	a.catchesUp(two, commit, "lost")
+	a.reaches(two, nil)
+}
+
+// By default it is one: the Rollout is halted, until the cluster says that it is there after all and somebody goes on.
+func (a *app) haltsForLost() {
+	a.policy("eventful", canaryFirst+"  cluster: {unreachableTimeout: 2s}\n")
+	two := a.fleet.Member("prod-2")
+	commit, link := a.losesContact(two, "missed")
+	a.ends(commit, 7, "prod-2: Lost")
+	r := a.rollsUntil("the Rollout is halted", func(r rolling) bool { return r.Phase == "Halted" && r.cluster("prod-2") == "Failed Lost" })
+	if r.Reason != "FailureBudget" || r.Totals.Failed != 1 {
+		a.t.Errorf("a cluster is lost: %s", r)
+	}
+	a.comesBack(two, link)
+	a.rollsUntil("prod-2 is there after all", func(r rolling) bool { return r.Phase == "Halted" && r.cluster("prod-2") == "Succeeded" })
+	a.fleetctl("rollout", "resume", "ks/app")
+	a.succeeds(commit)
+	a.catchesUp(two, commit, "missed")
+	a.reaches(two, nil)
+}
+
+// losesContact rolls a version out, and cuts the network of one of the last clusters while it is being updated. Its spoke goes on,
+// and the cluster comes to serve the version; the hub does not hear it.
+func (a *app) losesContact(m *lab.Member, version string) (commit string, link *lab.Link) {
+	a.t.Helper()
+	link = lab.TestLink(a.t, a.fleet.SpokeAddress())
+	a.reaches(m, link)
+	commit = a.rolls(a.web(version, lab.SlowAnnotation+": 1h"))
+	a.startsUp(a.fleet.Member("canary-1"), version)
+	a.rollsUntil(m.Name()+" has applied the release", func(r rolling) bool { return r.cluster(m.Name()) == "Verifying" })
+	link.Cut()
+	a.startsUp(m, version)
+	a.startsUp(a.fleet.Member("prod-1"), version)
+	return commit, link
+}
+
+// startsUp has the Pods of a version become ready in a cluster, which take an hour otherwise.
+func (a *app) startsUp(m *lab.Member, version string) {
+	a.t.Helper()
+	web, pods := a.client(m).AppsV1().Deployments(a.namespace), a.client(m).CoreV1().Pods(a.namespace)
+	patch := []byte(`{"metadata":{"annotations":{"` + lab.SlowAnnotation + `":null}}}`)
+	lab.Eventually(a.t, patience, m.Name()+" serves "+version, func() error {
+		if got, err := a.value(m, "app"); err != nil || got != version {
+			return fmt.Errorf("it runs %q, error %v", got, err)
+		}
+		d, err := web.Get(a.t.Context(), "web", metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if image := d.Spec.Template.Spec.Containers[0].Image; !strings.HasSuffix(image, ":"+version) {
+			return fmt.Errorf("its Deployment is of %s", image)
+		}
+		s := d.Status
+		if s.ObservedGeneration == d.Generation && s.UpdatedReplicas == 1 && s.AvailableReplicas == 1 && s.Replicas == 1 {
+			return nil
+		}
+		all, err := pods.List(a.t.Context(), metav1.ListOptions{LabelSelector: "app=web"})
+		if err != nil {
+			return err
+		}
+		for _, pod := range all.Items {
+			if _, err := pods.Patch(a.t.Context(), pod.Name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+				return err
+			}
+		}
+		return fmt.Errorf("%d Pods, %+v", len(all.Items), s)
+	})
+}
+
+// comesBack mends the network of a cluster.
+func (a *app) comesBack(m *lab.Member, link *lab.Link) {
+	a.t.Helper()
+	if !m.Spoke.Running() {
+		a.t.Errorf("the spoke of %s has ended while the hub was away", m.Name())
+	}
+	if err := link.Mend(); err != nil {
 		a.t.Fatal(err)
 	}
-	a.catchesUp(two, commit, "lost")
+}
+
+// reaches has a cluster's spoke reach the hub by a link, or by itself with nil.
+func (a *app) reaches(m *lab.Member, by *lab.Link) {
+	a.t.Helper()
+	if err := a.fleet.Reach(a.t.Context(), m, by); err != nil {
+		a.t.Fatal(err)
+	}
+	a.says("cluster/"+m.Name(), "Connected", "True")
 }

@@ -23,6 +23,8 @@ type Member struct {
 
 	name  string
 	apart bool
+	// by is the address that the spoke reaches the hub at; empty: the hub's.
+	by string
 }
 
 // Name is the cluster's name.
@@ -61,6 +63,15 @@ func (f *Fleet) Join(ctx context.Context, m *Member) error {
 	}
 	f.say("cluster %s: spoke connected", m.name)
 	return nil
+}
+
+// Reach has a cluster's spoke reach the hub by a Link, or again by itself with nil. It starts the spoke anew.
+func (f *Fleet) Reach(ctx context.Context, m *Member, by *Link) error {
+	m.by = ""
+	if by != nil {
+		m.by = by.Address()
+	}
+	return f.StartSpoke(ctx, m, m.Token)
 }
 
 // StartSpoke starts a cluster's spoke with a token, in place of the one before, if there is one.

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -25,7 +26,7 @@ func (f *Fleet) placeSpoke(ctx context.Context, m *Member) error {
 
 func (f *Fleet) spokeProgram(m *Member, address string) *Program {
 	args := []string{
-		"run", "--hub", f.hub.spoke, "--token", m.Token, "--kubeconfig", m.Kubeconfig(),
+		"run", "--hub", cmp.Or(m.by, f.hub.spoke), "--token", m.Token, "--kubeconfig", m.Kubeconfig(),
 		"--data-dir", f.file(filepath.Join("spokes", m.name)), "--http-listen", address,
 	}
 	return &Program{
