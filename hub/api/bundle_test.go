@@ -56,7 +56,7 @@ func newBundleThat(t *testing.T, crossing bool) *bundle {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	url := lab.TestDatabase(t)
+	url := lab.TestDatabaseFrom(t, "schema", store.Migrate)
 	s, err := store.Open(t.Context(), store.Config{URL: url, Sealer: root, KeyFingerprint: root.Fingerprint(), CrossNamespaceRefs: crossing, Log: log, MaxConnections: 6})
 	if err != nil {
 		t.Fatal(err)

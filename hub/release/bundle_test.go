@@ -63,7 +63,7 @@ func newBundleThat(t *testing.T, crossing bool, change func(*release.Config)) *b
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bundle{t: t, url: lab.TestDatabase(t), root: root, server: lab.TestGit(t), crossing: crossing}
+	b := &bundle{t: t, url: lab.TestDatabaseFrom(t, "schema", store.Migrate), root: root, server: lab.TestGit(t), crossing: crossing}
 	b.repo = b.newRepo("app")
 	first := b.replica(change)
 	b.Store, b.registry, b.stop = first.Store, first.registry, first.stop

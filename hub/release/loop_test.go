@@ -125,7 +125,7 @@ func TestSourceThatCannotBeFetchedSaysWhyAndRecovers(t *testing.T) {
 // replica that made it takes it again, and another one does not.
 func TestClaimWhoseLookWasNotSavedIsTakenAgainByItsReplica(t *testing.T) {
 	t.Parallel()
-	url := lab.TestDatabase(t)
+	url := lab.TestDatabaseFrom(t, "schema", store.Migrate)
 	root, err := identity.CreateKey(t.TempDir() + "/hub.key")
 	if err != nil {
 		t.Fatal(err)

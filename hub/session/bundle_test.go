@@ -60,7 +60,7 @@ func newBundle(t *testing.T, changes ...func(*session.Config)) *bundle {
 func newBundleOf(t *testing.T, root identity.Root, changes ...func(*session.Config)) *bundle {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	b := &bundle{t: t, root: root, url: lab.TestDatabase(t), metrics: prometheus.NewRegistry()}
+	b := &bundle{t: t, root: root, url: lab.TestDatabaseFrom(t, "schema", store.Migrate), metrics: prometheus.NewRegistry()}
 	var err error
 	b.Store, err = store.Open(t.Context(), store.Config{URL: b.url, Sealer: root, KeyFingerprint: root.Fingerprint(), Log: log, MaxConnections: 6})
 	if err != nil {

@@ -33,7 +33,7 @@ func TestNothingReachableIsCollectedAndAllElseIs(t *testing.T) {
 	for name, objects := range map[string]bool{"rows": false, "objects": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			url := lab.TestDatabase(t)
+			url := lab.TestDatabaseFrom(t, "schema", store.Migrate)
 			config := store.Config{URL: url, Sealer: plain{}, KeyFingerprint: fleet.DigestOf([]byte("key")), Log: slog.New(slog.DiscardHandler), MaxConnections: 4}
 			var s3 *lab.S3
 			if objects {

@@ -26,8 +26,8 @@ type kept struct {
 
 // keepers are the implementations of content.
 var keepers = map[string]func(*testing.T) *kept{
-	"rows":    func(t *testing.T) *kept { return openKept(t, lab.TestDatabase(t), nil) },
-	"objects": func(t *testing.T) *kept { return openKept(t, lab.TestDatabase(t), testS3(t)) },
+	"rows":    func(t *testing.T) *kept { return openKept(t, lab.TestDatabaseFrom(t, "schema", Migrate), nil) },
+	"objects": func(t *testing.T) *kept { return openKept(t, lab.TestDatabaseFrom(t, "schema", Migrate), testS3(t)) },
 }
 
 func testS3(t *testing.T) *lab.S3 {

@@ -39,7 +39,7 @@ func (k *kept) notThere(digest fleet.Digest) (back func()) {
 // A storage that says of each object once that it is not there is asked again.
 func TestAnObjectThatIsNotThereForAMomentIsNotLost(t *testing.T) {
 	t.Parallel()
-	k := openKept(t, lab.TestDatabase(t), testS3(t))
+	k := openKept(t, lab.TestDatabaseFrom(t, "schema", Migrate), testS3(t))
 	digests := []fleet.Digest{k.put("one"), k.put("two"), k.put("three")}
 	asked := map[string]int{}
 	var mu sync.Mutex
@@ -62,7 +62,7 @@ func TestAnObjectThatIsNotThereForAMomentIsNotLost(t *testing.T) {
 // again: what was pushed nobody has. No sweep takes it meanwhile.
 func TestAnObjectThatComesBackIsFoundAgain(t *testing.T) {
 	t.Parallel()
-	k := openKept(t, lab.TestDatabase(t), testS3(t))
+	k := openKept(t, lab.TestDatabaseFrom(t, "schema", Migrate), testS3(t))
 	part := k.put("part")
 	if err := k.Blobs().PutWhole(t.Context(), []byte("whole"), []fleet.Digest{part}); err != nil {
 		t.Fatal(err)
@@ -108,7 +108,7 @@ func TestLostObjectsAreStoredAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			k := openKept(t, lab.TestDatabase(t), testS3(t))
+			k := openKept(t, lab.TestDatabaseFrom(t, "schema", Migrate), testS3(t))
 			part := k.put("part")
 			if err := k.Blobs().PutWhole(t.Context(), []byte("whole"), []fleet.Digest{part}); err != nil {
 				t.Fatal(err)
@@ -150,7 +150,7 @@ func TestLostNodesAreStoredAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			k := openKept(t, lab.TestDatabase(t), testS3(t))
+			k := openKept(t, lab.TestDatabaseFrom(t, "schema", Migrate), testS3(t))
 			nodes := []artifact.Node{inner, root}
 			put := func() {
 				k.put("file")
@@ -191,7 +191,7 @@ func TestObjectStorageThatIsAwayLosesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			k := openKept(t, lab.TestDatabase(t), testS3(t))
+			k := openKept(t, lab.TestDatabaseFrom(t, "schema", Migrate), testS3(t))
 			first := k.put("first")
 			heal := k.harm(fault)
 			second := fleet.DigestOf([]byte("second"))
@@ -222,7 +222,7 @@ func TestObjectStorageThatIsAwayLosesNothing(t *testing.T) {
 
 func TestOneBadMomentOfObjectStorageIsNotNoticed(t *testing.T) {
 	t.Parallel()
-	k := openKept(t, lab.TestDatabase(t), testS3(t))
+	k := openKept(t, lab.TestDatabaseFrom(t, "schema", Migrate), testS3(t))
 	for _, method := range []string{http.MethodPut, http.MethodGet} {
 		var once sync.Once
 		k.s3.SetFor(func(r *http.Request) (struck bool) {

@@ -56,6 +56,15 @@ func SchemaVersion() int {
 	return len(all)
 }
 
+// Migrate brings the schema of the database at url up to date, and does no more: no hub has it by that.
+func Migrate(ctx context.Context, url string) error {
+	config, err := parseURL(url)
+	if err != nil {
+		return err
+	}
+	return migrate(ctx, config.ConnConfig)
+}
+
 // migrate brings the schema up to date: forward only, each migration in a transaction of its own.
 func migrate(ctx context.Context, config *pgx.ConnConfig) error {
 	all, err := migrations()

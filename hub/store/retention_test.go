@@ -28,7 +28,7 @@ func (noSeal) MAC(data []byte) fleet.Digest          { return fleet.DigestOf(dat
 
 func openStore(t *testing.T) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), Config{URL: lab.TestDatabase(t), Sealer: noSeal{}, KeyFingerprint: fleet.DigestOf([]byte("key")), Log: slog.New(slog.DiscardHandler), MaxConnections: 4})
+	s, err := Open(t.Context(), Config{URL: lab.TestDatabaseFrom(t, "schema", Migrate), Sealer: noSeal{}, KeyFingerprint: fleet.DigestOf([]byte("key")), Log: slog.New(slog.DiscardHandler), MaxConnections: 4})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,9 +85,9 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 
 // open opens a Store that keeps blobs in the database, wherever they are.
 func open(ctx context.Context, config Config) (*Store, error) {
-	poolConfig, err := pgxpool.ParseConfig(config.URL)
+	poolConfig, err := parseURL(config.URL)
 	if err != nil {
-		return nil, fmt.Errorf("database URL: %w: it does not parse", fleet.ErrInvalid) // pgx's text may hold the password
+		return nil, err
 	}
 	poolConfig.MaxConns = cmp.Or(config.MaxConnections, 20)
 	poolConfig.ConnConfig.RuntimeParams["application_name"] = "flotilla-hub"
@@ -113,6 +113,14 @@ func open(ctx context.Context, config Config) (*Store, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+func parseURL(url string) (*pgxpool.Config, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("database URL: %w: it does not parse", fleet.ErrInvalid) // pgx's text may hold the password
+	}
+	return config, nil
 }
 
 // Close ends every connection.

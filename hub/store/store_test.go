@@ -44,7 +44,7 @@ type bundle struct {
 
 func newBundle(t *testing.T) *bundle {
 	t.Helper()
-	return openBundle(t, lab.TestDatabase(t))
+	return openBundle(t, lab.TestDatabaseFrom(t, "schema", store.Migrate))
 }
 
 func openBundle(t *testing.T, url string) *bundle {

@@ -10,7 +10,7 @@ import (
 // What goes from the table goes from the storage; what could not be removed, or has no row, is found later.
 func TestObjectsGoWithTheirRows(t *testing.T) {
 	t.Parallel()
-	k := openKept(t, lab.TestDatabase(t), testS3(t))
+	k := openKept(t, lab.TestDatabaseFrom(t, "schema", Migrate), testS3(t))
 	k.put("old")
 	k.put("older")
 	k.exec(t, `UPDATE blob SET used_at = now() - interval '2 days'`)
@@ -51,7 +51,7 @@ func TestObjectsGoWithTheirRows(t *testing.T) {
 // A sweep that removes an object behind its row meets a replica that stores the same blob again in between.
 func TestABlobThatIsStoredAgainWhileItGoesKeepsItsObject(t *testing.T) {
 	t.Parallel()
-	k := openKept(t, lab.TestDatabase(t), testS3(t))
+	k := openKept(t, lab.TestDatabaseFrom(t, "schema", Migrate), testS3(t))
 	digest := k.put("content")
 	var going []place
 	rows, err := k.pool.Query(t.Context(), `DELETE FROM blob RETURNING digest, object`)
@@ -74,7 +74,7 @@ func TestABlobThatIsStoredAgainWhileItGoesKeepsItsObject(t *testing.T) {
 
 func TestTheListOfObjectsIsComparedOnceADay(t *testing.T) {
 	t.Parallel()
-	k := openKept(t, lab.TestDatabase(t), testS3(t))
+	k := openKept(t, lab.TestDatabaseFrom(t, "schema", Migrate), testS3(t))
 	lists := func() int {
 		before := k.s3.Lists()
 		if err := k.retain(t.Context()); err != nil {

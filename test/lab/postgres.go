@@ -70,24 +70,32 @@ func (p *Postgres) CreateDatabase(ctx context.Context, name string) (url string,
 // CopyDatabase makes a database with the content of another and returns its URL. Postgres copies only what nobody uses:
 // sessions of the one that is copied are ended, and nobody may connect to it meanwhile.
 func (p *Postgres) CopyDatabase(ctx context.Context, from, to string) (url string, err error) {
-	allow := func(ctx context.Context, whether string) error {
-		return p.exec(ctx, "ALTER DATABASE "+quote(from)+" WITH ALLOW_CONNECTIONS "+whether)
-	}
-	if err := allow(ctx, "false"); err != nil {
+	if err := p.allow(ctx, from, false); err != nil {
 		return "", err
 	}
-	trying, cancel := context.WithTimeout(ctx, copyPatience)
+	url, err = p.copyClosed(ctx, from, to)
+	return url, errors.Join(err, p.allow(context.WithoutCancel(ctx), from, true))
+}
+
+// copyClosed is CopyDatabase of one that nobody may connect to.
+func (p *Postgres) copyClosed(ctx context.Context, from, to string) (url string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, copyPatience)
 	defer cancel()
-	for again := true; again; {
-		err = p.exec(trying, endSessions, from)
-		if err == nil {
-			err = p.exec(trying, "CREATE DATABASE "+quote(to)+" TEMPLATE "+quote(from)+copyFiles)
+	for {
+		err = p.exec(ctx, "CREATE DATABASE "+quote(to)+" TEMPLATE "+quote(from)+copyFiles)
+		// One of before, or that was just beginning when connections were forbidden, is there still.
+		if refused := (*pgconn.PgError)(nil); !errors.As(err, &refused) || refused.Code != objectInUse {
+			return p.server.URL(to), err
 		}
-		// A session that was just beginning when connections were forbidden shows only now.
-		var refused *pgconn.PgError
-		again = errors.As(err, &refused) && refused.Code == objectInUse
+		if err := p.exec(ctx, endSessions, from); err != nil {
+			return "", err
+		}
 	}
-	return p.server.URL(to), errors.Join(err, allow(context.WithoutCancel(ctx), "true"))
+}
+
+// allow lets clients connect to a database, or no more of them.
+func (p *Postgres) allow(ctx context.Context, name string, whether bool) error {
+	return p.exec(ctx, fmt.Sprintf("ALTER DATABASE %s WITH ALLOW_CONNECTIONS %t", quote(name), whether))
 }
 
 const (

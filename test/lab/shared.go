@@ -48,23 +48,11 @@ func TestDatabaseFrom(t testing.TB, key string, prepare func(ctx context.Context
 	t.Helper()
 	server := SharedPostgres(t)
 	entry, _ := templates.LoadOrStore(key, &template{})
-	from := entry.(*template)
-	// Held while copying too: a copy ends sessions of what it copies, such as another copy's.
-	from.mu.Lock()
-	defer from.mu.Unlock()
-	if from.name == "" {
-		name := databaseName()
-		url, err := server.CreateDatabase(t.Context(), name)
-		if err == nil {
-			err = prepare(t.Context(), url)
-		}
-		if err != nil {
-			t.Fatalf("test database from %s: %v", key, err)
-		}
-		from.name = name
+	from, err := entry.(*template).of(t.Context(), server, prepare)
+	name, url := databaseName(), ""
+	if err == nil {
+		url, err = server.copyClosed(t.Context(), from, name)
 	}
-	name := databaseName()
-	url, err := server.CopyDatabase(t.Context(), from.name, name)
 	if err != nil {
 		t.Fatalf("test database from %s: %v", key, err)
 	}
@@ -137,10 +125,31 @@ func (s *share[T]) stop() error {
 	return s.part.Stop()
 }
 
-// template is a database that others are copied from.
+// template is a database that others are copied from, several at a time: nobody may connect to it.
 type template struct {
 	mu   sync.Mutex
 	name string // empty until prepared
+}
+
+// of prepares the database, once, and returns its name.
+func (m *template) of(ctx context.Context, server *Postgres, prepare func(ctx context.Context, url string) error) (string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.name != "" {
+		return m.name, nil
+	}
+	name := databaseName()
+	url, err := server.CreateDatabase(ctx, name)
+	if err == nil {
+		err = prepare(ctx, url)
+	}
+	if err == nil {
+		err = server.allow(ctx, name, false)
+	}
+	if err == nil {
+		m.name = name
+	}
+	return name, err
 }
 
 var (
