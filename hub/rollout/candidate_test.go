@@ -179,7 +179,7 @@ func TestAPolicyThatIsNewFindsWhatMostClustersRun(t *testing.T) {
 	row.Assignment = with1(row.Assignment, func(a *fleet.Assignment) { a.Release = three })
 	row.Release, row.Report = three.Digest(), nil
 	w.state.Rows["id-c3"] = row
-	w.state.Rows["id-c2"], w.state.Rows["id-c4"] = w.state.Rows["id-c2"], w.state.Rows["id-c2"]
+	w.state.Rows["id-c4"] = w.state.Rows["id-c2"]
 	w.state.Clusters = append(w.state.Clusters, rollout.Cluster{ID: "id-c4", Name: "c4", Connected: true}, rollout.Cluster{ID: "id-c5", Name: "c5", Connected: true})
 	w.state.Rows["id-c5"] = w.state.Rows["id-c2"]
 	w.state.Track, w.state.Active = nil, nil

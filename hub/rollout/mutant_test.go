@@ -81,7 +81,7 @@ func TestTheTestsFindMutantsOfTheEngine(t *testing.T) {
 		first = time.Now().YearDay() * n
 	}
 	t.Run("none", func(t *testing.T) {
-		if out, err := runTests(t, t.TempDir(), nil); err != nil {
+		if out, err := runTests(t, t.TempDir(), 300, nil); err != nil {
 			t.Fatalf("they fail without a mutant, too: %.3000s", out)
 		}
 	})
@@ -114,10 +114,12 @@ func (m mutant) isFound(t *testing.T) {
 	if n := strings.Count(string(text), m.old); n != 1 {
 		t.Fatalf("%s has %q %d times: the mutant has to follow the engine", m.file, m.old, n)
 	}
-	out, err := runTests(t, t.TempDir(), map[string]string{m.file: strings.Replace(string(text), m.old, m.new, 1)})
+	out, err := runTests(t, t.TempDir(), 1500, map[string]string{m.file: strings.Replace(string(text), m.old, m.new, 1)})
 	switch text := out; {
 	case err == nil:
 		t.Errorf("no test finds that in %s %q is %q: %s", m.file, m.old, m.new, m.why)
+	case strings.Contains(text, "panic: test timed out"):
+		t.Errorf("the tests do not end with the mutant: %.2000s", text)
 	case strings.Contains(text, "build failed") || strings.Contains(text, "setup failed") || !strings.Contains(text, "FAIL"):
 		t.Errorf("the mutant does not run: %v: %.2000s", err, text)
 	default:
@@ -126,7 +128,7 @@ func (m mutant) isFound(t *testing.T) {
 }
 
 // runTests runs a short form of the package's tests, with some of its files otherwise, and without those that take long.
-func runTests(t *testing.T, dir string, otherwise map[string]string) (string, error) {
+func runTests(t *testing.T, dir string, schedules int, otherwise map[string]string) (string, error) {
 	here, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
@@ -146,8 +148,8 @@ func runTests(t *testing.T, dir string, otherwise map[string]string) (string, er
 	if err := os.WriteFile(overlay, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.CommandContext(t.Context(), "go", "test", "-overlay", overlay, "-count=1", "-failfast", "-timeout", "100s",
-		"-rollout.schedules=1500", "-rapid.checks=50", "-skip", "OfALargeFleet", "-rapid.shrinktime=0s", "-rapid.nofailfile", ".").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "go", "test", "-overlay", overlay, "-count=1", "-failfast", "-timeout", "5m",
+		fmt.Sprintf("-rollout.schedules=%d", schedules), "-rapid.checks=50", "-skip", "OfALargeFleet", "-rapid.shrinktime=0s", "-rapid.nofailfile", ".").CombinedOutput()
 	return string(out), err
 }
 

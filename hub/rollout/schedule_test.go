@@ -13,7 +13,7 @@ import (
 	"flotilla.dev/flotilla/pkg/fleet"
 )
 
-var schedules = flag.Int("rollout.schedules", 1000, "how many random schedules the tests of Rollouts go through, in all")
+var schedules = flag.Int("rollout.schedules", 10000, "how many random schedules the tests of Rollouts go through, in all")
 
 // perCheck is how many schedules one rapid.Check goes through: -rapid.checks, if it is not given.
 const perCheck = 100
