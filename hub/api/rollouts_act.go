@@ -28,6 +28,9 @@ func (s *rollouts) act(ctx context.Context, ref *adminv1.AppRollout, command rol
 	if err != nil {
 		return nil, err
 	}
+	if after.ID == "" {
+		return nil, nil // it was about clusters that catch up with what no Rollout has brought
+	}
 	message, err := s.message(ctx, after)
 	if err != nil { // it is done all the same: it is told without the Revision and the verdict
 		s.Log.Warn("what is known of a rollout's release not read", "rollout", after.ID, "err", err)

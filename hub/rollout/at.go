@@ -28,8 +28,10 @@ func (c At) apply(t *turn) error {
 	switch cancel, cancels := c.Command.(Cancel); {
 	case seen == nil && c.undoes() && c.ID != "" && c.ID != t.track.foundBy(t.track.Stable):
 		return fmt.Errorf("%w: rollout %s has %w: what clusters run is not of it any more; look at the newest", fleet.ErrConflict, c.ID, ErrChanged)
-	case seen != nil && c.ID == "" && c.undoes() && seen.Phase == Running && seen.Kind == Backward:
+	case seen != nil && c.ID == "" && c.undoes() && seen.Kind == Backward && (seen.Phase == Running || seen.Phase == Paused):
 		return nil // it is what was asked for before: only who names it has it taken back itself
+	case seen != nil && c.ID == "" && c.undoes() && seen.Kind == Backward && seen.Phase == Halted:
+		return fmt.Errorf("%w: rollout %s takes clusters back already, and is Halted: go on with it (rollout resume), or name it to have it taken back itself", fleet.ErrConflict, seen.ID)
 	case seen == nil: // what else can be said to one that is over, the Command knows
 	case t.Queued != nil && c.ID == t.Queued.ID && seen != t.Queued:
 		if !cancels {

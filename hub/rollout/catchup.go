@@ -165,7 +165,7 @@ func (t *turn) fallBack(c *Cluster, u *CatchUp, heard *Report) {
 	default:
 		t.want[c.ID] = before
 	}
-	t.tell(Event{Rollout: t.track.foundBy(u.To), Type: "CatchUpFailed", Cluster: c.Name, Message: u.Message})
+	t.tell(Event{Rollout: t.track.foundBy(u.To), Type: "CatchUpFailed", Cluster: c.Name, Message: u.Message + "; `fleetctl rollout retry-cluster` has it tried again"})
 }
 
 // catchUp notes one that begins.

@@ -30,7 +30,7 @@ type Store interface {
 	Act(ctx context.Context, actor string, app fleet.Key, c Command) (Rollout, error)
 	// FinishClusters ends the Terminating clusters that have no Assignment left.
 	FinishClusters(ctx context.Context) error
-	// PhaseCounts is how many Rollouts there are in each phase.
+	// PhaseCounts is how many Rollouts there are in each phase that is not final.
 	PhaseCounts(ctx context.Context) (map[Phase]int, error)
 }
 

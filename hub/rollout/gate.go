@@ -116,6 +116,7 @@ func (t *turn) gate(w *Wave, g *Gate, policy fleet.Gate, at place) {
 	switch g.Phase {
 	case GatePassed:
 		g.Elapsed.run(t.Now, false)
+		g.Probes = nil // nobody asks any more, and there may be one for each of ten thousand clusters
 		t.tell(Event{Type: "GatePassed", Wave: w.Name, Gate: g.Name, Message: g.Detail})
 	case GateFailed:
 		t.tell(Event{Type: "GateFailed", Wave: w.Name, Gate: g.Name, Message: g.Detail})

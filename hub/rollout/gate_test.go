@@ -276,8 +276,11 @@ func TestOfManyMeasurementsTheLastAreKept(t *testing.T) {
 	two := w.push("two", nil)
 	w.until(t, "it is everywhere", func() bool { return w.idle() && w.all(two) })
 	g := w.over(two).Waves[0].After[0]
-	if n := len(g.Measurements); n != 20 || g.Probes[0].Passed != 40 || w.over(two).Finished.Sub(g.Measurements[19].At) > 5*time.Minute {
-		t.Errorf("%d measurements of %d are kept", n, g.Probes[0].Passed)
+	if n := len(g.Measurements); n != 20 || g.Asked != 40 || w.over(two).Finished.Sub(g.Measurements[19].At) > 5*time.Minute {
+		t.Errorf("%d measurements of %d are kept", n, g.Asked)
+	}
+	if len(g.Probes) > 0 {
+		t.Errorf("who asked is kept: %+v", g.Probes)
 	}
 }
 

@@ -25,15 +25,14 @@ func (t *turn) halt(reason Reason, message string) {
 
 // stop stops the Rollout, and takes it back where the policy says so.
 func (t *turn) stop(reason Reason, message string) {
+	back := t.ro.Policy.OnFailure.Action == fleet.RollbackOnFailure && t.ro.Kind == Forward
+	if back && t.ro.NoRollback {
+		message += "; it is not rolled back: the App's annotation " + NoRollbackAnnotation + " says so"
+	}
 	t.phase(Halted, reason, message)
-	if t.ro.Policy.OnFailure.Action != fleet.RollbackOnFailure || t.ro.Kind == Backward {
-		return
+	if back && !t.ro.NoRollback {
+		t.rollBack(t.ro.Policy.OnFailure.Scope, message)
 	}
-	if t.ro.NoRollback {
-		t.ro.Message += "; it is not rolled back: the App's annotation " + NoRollbackAnnotation + " says so"
-		return
-	}
-	t.rollBack(t.ro.Policy.OnFailure.Scope, t.ro.Message)
 }
 
 // NoRollbackAnnotation on an App says that its Release cannot be taken back, as after a migration: a Rollback is a Halt.

@@ -246,12 +246,15 @@ func (t *turn) phase(p Phase, reason Reason, message string) {
 // waits says what a running Rollout waits for.
 func (t *turn) waits(reason Reason, message string) { t.ro.Reason, t.ro.Message = reason, message }
 
-// stopClocks ends all counting of a Rollout that is over.
+// stopClocks ends all counting, and asking, of a Rollout that is over.
 func (t *turn) stopClocks() {
 	for i := range t.ro.Members {
 		t.ro.Members[i].Deadline.run(t.Now, false)
 	}
 	for i := range t.ro.Waves {
 		t.ro.Waves[i].stop(t.Now)
+		for _, g := range t.ro.Waves[i].gates() {
+			g.Probes = nil
+		}
 	}
 }

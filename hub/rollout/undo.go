@@ -25,6 +25,8 @@ func (c Rollback) apply(t *turn) error {
 		return t.refuse("it is on its way back: wait for it")
 	case t.App.NoRollback && (!active || t.ro.NoRollback):
 		return fmt.Errorf("%w: annotation %s of %s says that its Release cannot be taken back; remove it if that can be", fleet.ErrConflict, NoRollbackAnnotation, t.Key.Words())
+	case active && t.ro.Kind == Backward && t.ro.Target == c.To && t.ro.Phase == Halted:
+		return t.refuse("it goes to that Release already, and is Halted: go on with it (rollout resume)")
 	case active && t.ro.Kind == Backward && t.ro.Target == c.To:
 		return nil
 	case active && c.To.IsZero():

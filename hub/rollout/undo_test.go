@@ -67,3 +67,32 @@ func TestARollbackThatIsAskedForAgainIsTheSame(t *testing.T) {
 		t.Errorf("who names it does not have it taken back: %+v", ro)
 	}
 }
+
+func TestARollbackThatIsHaltedSaysHowItGoesOn(t *testing.T) {
+	t.Parallel()
+	w, one := settled(t, 3, canaryThenRest())
+	w.brought(t, "two")
+	w.truth[one] = map[string]outcome{"c0": refused}
+	w.say(t, rollout.Rollback{Actor: "user:a"})
+	w.until(t, "it is halted", w.is(rollout.Halted, rollout.ReasonFailureBudget))
+	for _, again := range []rollout.Rollback{{}, {To: one}} {
+		if err := w.step(rollout.At{Command: again}); !errors.Is(err, fleet.ErrConflict) || !strings.Contains(err.Error(), "rollout resume") {
+			t.Errorf("%+v: %v", again, err)
+		}
+	}
+}
+
+func TestWhyNothingIsTakenBackIsToldWithTheHalt(t *testing.T) {
+	t.Parallel()
+	policy := canaryThenRest()
+	policy.OnFailure.Action = fleet.RollbackOnFailure
+	w, _ := settled(t, 2, policy)
+	w.state.App.NoRollback = true
+	w.push("two", map[string]outcome{"c0": refused})
+	w.until(t, "it is halted", w.is(rollout.Halted, ""))
+	for _, e := range w.log {
+		if e.Type == "Halted" && !strings.Contains(e.Message, rollout.NoRollbackAnnotation) {
+			t.Errorf("told as %+v", e)
+		}
+	}
+}

@@ -150,7 +150,16 @@ type sight struct {
 }
 
 func (w *world) sees() sight {
-	s := sight{clusters: slices.Clone(w.state.Clusters), app: w.state.App, policy: w.state.Policy, placement: w.state.Placement, freeze: w.state.Freeze,
+	app := w.state.App
+	if app != nil && len(app.Prerequisites) > 0 {
+		app = with1(app, func(a *rollout.App) {
+			a.Prerequisites = slices.Clone(a.Prerequisites)
+			for i := range a.Prerequisites {
+				a.Prerequisites[i].Rows = maps.Clone(a.Prerequisites[i].Rows)
+			}
+		})
+	}
+	s := sight{clusters: slices.Clone(w.state.Clusters), app: app, policy: w.state.Policy, placement: w.state.Placement, freeze: w.state.Freeze,
 		reports: map[string]rollout.Report{}, removed: map[string]bool{}}
 	for id, row := range w.state.Rows {
 		if row.Report != nil {

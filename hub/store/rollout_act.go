@@ -43,6 +43,9 @@ func (s *Store) Act(ctx context.Context, actor string, app fleet.Key, c rollout.
 			return err
 		}
 		after, err = readRollout(ctx, tx, app, about(state, at, command))
+		if _, retries := command.(rollout.RetryCluster); retries && errors.Is(err, fleet.ErrNotFound) {
+			after, err = rollout.Rollout{}, nil // clusters catch up with what no Rollout has brought
+		}
 		return err
 	})
 	return after, err

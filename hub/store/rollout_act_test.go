@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -168,5 +169,54 @@ func TestPolicyThatChangesMeanwhileTouchesNoRolloutUnderWay(t *testing.T) {
 	f.step()
 	if next, err := f.Rollout(t.Context(), appKey, ""); err != nil || len(next.Waves) != 1 || next.Waves[0].Name != "everyone" {
 		t.Errorf("the next is %+v, error %v", next, err)
+	}
+}
+
+func TestARequestThatSomebodyMakesMeanwhileIsNotWrittenOver(t *testing.T) {
+	t.Parallel()
+	f := newRolledOut(t, strings.Replace(canaryFirst, `"maxUnavailable"`, `"cluster":{"retries":1},"maxUnavailable"`, 1), "canary-1")
+	f.push("one")
+	f.settle(rollout.Succeeded)
+	bad := f.push("bad")
+	f.bad[bad.Digest()] = true
+	f.step()
+	f.say()
+	retried := false
+	if _, err := f.Roll(t.Context(), appKey, func(s rollout.State) rollout.Step {
+		f.sql(fmt.Sprintf(`INSERT INTO instance_request (cluster, app, requested_at, force) VALUES ('%s', '%s', 'theirs', true)`, f.spokes["canary-1"].session.Cluster, appKey))
+		step := rollout.Next(s)
+		retried = len(step.Requests) == 1
+		return step
+	}); err != nil || !retried {
+		t.Fatalf("the Rollout tries it again: %v, error %v", retried, err)
+	}
+	if f.count(`instance_request WHERE requested_at = 'theirs' AND force`) != 1 {
+		t.Error("the request is lost")
+	}
+}
+
+func TestAClusterThatDidNotCatchUpIsTriedAgainInAnAppThatHasNoRollout(t *testing.T) {
+	t.Parallel()
+	f := newRolledOut(t, canaryFirst, "canary-1")
+	f.apply(placementYAML(strings.Replace(managedEverywhere, `,"rolloutPolicyRef":{"name":"prod"}`, "", 1)))
+	one := f.push("one")
+	f.step()
+	f.say()
+	f.apply(placementYAML(managedEverywhere))
+	f.step() // the policy finds it running
+	f.bad[one.Digest()] = true
+	f.join("prod-9")
+	f.step()
+	f.report("prod-9", f.word(f.instances()["prod-9"].Assignment))
+	f.step()
+	if _, err := f.Act(t.Context(), actor, appKey, rollout.Pause{Actor: actor}); !errors.Is(err, fleet.ErrNotFound) {
+		t.Fatalf("a Rollout is there: %v", err)
+	}
+	if after := f.act(rollout.RetryCluster{Actor: actor, Clusters: []string{"prod-9"}}); after.ID != "" {
+		t.Errorf("the answer is about %+v", after)
+	}
+	f.step()
+	if got := f.runs(); got["prod-9"] != one.Digest() {
+		t.Errorf("clusters run %v", got)
 	}
 }

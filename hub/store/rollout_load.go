@@ -65,7 +65,7 @@ func loadPolicy(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 // loadUnderWay reads the Rollout under way with its members, and the one that waits.
 func loadUnderWay(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 	rows, err := tx.Query(ctx, `SELECT `+rolloutColumns+` FROM rollout r JOIN release d ON d.digest = r.target
-		WHERE r.app = $1 AND r.phase IN ('Queued', 'Running', 'Paused', 'Halted', 'RollingBack')`, state.Key.String())
+		WHERE r.app = $1 AND r.phase IN `+openPhases, state.Key.String())
 	if err != nil {
 		return explain("read the Rollouts", err)
 	}

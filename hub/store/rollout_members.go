@@ -16,7 +16,7 @@ import (
 // RolloutMembers returns a page of the clusters of a Rollout, by wave and turn, with what they are like now.
 func (s *Store) RolloutMembers(ctx context.Context, id string, q RolloutMemberQuery) (members []rollout.MemberNow, err error) {
 	const query = `SELECT ` + memberColumns + `, coalesce(c.connected, false),
-			coalesce(p.available AND p.epoch = c.epoch AND p.generation = a.generation, false), clock_timestamp()
+			coalesce(p.available AND p.epoch = c.epoch AND p.generation >= a.pin AND p.release = a.release, false), clock_timestamp()
 		FROM rollout_member m JOIN rollout r ON r.id = m.rollout
 			LEFT JOIN cluster c ON c.id = m.cluster
 			LEFT JOIN assignment a ON a.cluster = m.cluster AND a.app = r.app

@@ -35,6 +35,9 @@ func (s *Store) Rollout(ctx context.Context, app fleet.Key, id string) (r rollou
 // activePhases are those of the one Rollout of an App that is under way.
 const activePhases = `('Running', 'Paused', 'Halted', 'RollingBack')`
 
+// openPhases are those, and the one of what waits for its turn: all that are not final.
+const openPhases = `('Queued', 'Running', 'Paused', 'Halted', 'RollingBack')`
+
 // readRollout is Rollout without the members.
 func readRollout(ctx context.Context, q querier, app fleet.Key, id string) (rollout.Rollout, error) {
 	if id == "" {
@@ -108,9 +111,9 @@ func (s *Store) Rollouts(ctx context.Context, q RolloutQuery) ([]rollout.Rollout
 	return found, explain("list Rollouts", err)
 }
 
-// PhaseCounts is how many Rollouts there are in each phase.
+// PhaseCounts is how many Rollouts there are in each phase that is not the last of one.
 func (s *Store) PhaseCounts(ctx context.Context) (map[rollout.Phase]int, error) {
-	rows, err := s.pool.Query(ctx, `SELECT phase, count(*) FROM rollout GROUP BY phase`)
+	rows, err := s.pool.Query(ctx, `SELECT phase, count(*) FROM rollout WHERE phase IN `+openPhases+` GROUP BY phase`)
 	if err != nil {
 		return nil, explain("count Rollouts", err)
 	}

@@ -29,7 +29,7 @@ func writeRollouts(batch *pgx.Batch, state rollout.State, step rollout.Step) err
 	}
 	putEvents(batch, state.Now, step.Events)
 	putNews(batch, state.Key, state.Now, step.Events)
-	putRequests(batch, state.Key, step.Requests)
+	putRequests(batch, state, step.Requests)
 	return putTrack(batch, state, step)
 }
 
@@ -147,19 +147,21 @@ func putMembers(batch *pgx.Batch, id string, members []rollout.Member) {
 	batch.Queue(write, id, rows)
 }
 
-// putRequests records that spokes are asked for a pass.
-func putRequests(batch *pgx.Batch, app fleet.Key, requests map[string]string) {
+// putRequests records that spokes are asked for a pass. Where somebody has asked for one since the State was read, that stands:
+// the spoke tries again for it as well.
+func putRequests(batch *pgx.Batch, state rollout.State, requests map[string]string) {
 	if len(requests) == 0 {
 		return
 	}
 	const write = `INSERT INTO instance_request (cluster, app, requested_at) SELECT cluster, $1, at FROM unnest($2::uuid[], $3::text[]) AS g (cluster, at)
-		ON CONFLICT (cluster, app) DO UPDATE SET requested_at = excluded.requested_at, force = false, reset = false, at = now()`
+		ON CONFLICT (cluster, app) DO UPDATE SET requested_at = excluded.requested_at, force = false, reset = false, at = now()
+			WHERE instance_request.requested_at = $4::jsonb ->> instance_request.cluster::text`
 	clusters := slices.Sorted(maps.Keys(requests))
-	times := make([]string, len(clusters))
+	times, read := make([]string, len(clusters)), make(map[string]string, len(clusters))
 	for i, cluster := range clusters {
-		times[i] = requests[cluster]
+		times[i], read[cluster] = requests[cluster], state.Rows[cluster].RequestedAt
 	}
-	batch.Queue(write, app.String(), clusters, times)
+	batch.Queue(write, state.Key.String(), clusters, times, read)
 }
 
 // putTrack writes what is known of the App's Releases, and when it is to be looked at again.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -259,6 +260,9 @@ func (f *fakeRollouts) steer(request interface {
 	ro = proto.CloneOf(ro)
 	if f.rolled.steered != nil {
 		f.rolled.steered(request, ro)
+	}
+	if back, is := request.(*adminv1.RollbackRequest); is && (back.GetTo() != "" || over(ro)) { // another one begins
+		ro.Id, ro.Kind, ro.Phase, ro.Revision = "ro-9bbb", "Backward", phaseRunning, cmp.Or(back.GetTo(), "main@sha1:77aa01c4")
 	}
 	if !request.GetApp().GetDryRun() {
 		f.putRollout(ro)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
 
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
@@ -214,22 +215,22 @@ func (a *app) rollBack(ctx context.Context, h *hub, r rolloutRef, ro *adminv1.Ro
 		return err
 	}
 	request.To = to
-	back := "what each had before"
-	if request.GetTo() != "" {
-		back = request.GetTo()
-	}
-	line := fmt.Sprintf("%s of %s, %s, is taken back: clusters go to %s", ro.GetId(), app, placeText(ro), back)
-	goal := phaseRolledBack
-	if over(ro) || ro.GetPhase() == phaseQueued || request.GetTo() != "" {
-		if request.GetTo() == "" {
-			back = "the release that was good before"
-		}
-		line, goal = fmt.Sprintf("a rollout begins that takes every cluster of %s to %s, in one wave and without gates", app, back), phaseSucceeded
+	line := fmt.Sprintf("%s of %s, %s, is taken back: clusters go to what each had before", ro.GetId(), app, placeText(ro))
+	goal, dryRun := phaseRolledBack, request.GetApp().GetDryRun()
+	switch backward := !over(ro) && ro.GetKind() == "Backward"; {
+	case backward && r.id == "" && request.GetTo() == "":
+		// Who asks again for what is under way does not want that taken back.
+		line, goal, request.App.Id = fmt.Sprintf("%s of %s goes on: it takes clusters back to %s", ro.GetId(), app, releaseText(ro)), phaseSucceeded, ""
+	case over(ro), ro.GetPhase() == phaseQueued, request.GetTo() != "":
 		if over(ro) && (ro.GetPhase() != phaseSucceeded || request.GetTo() != "") {
 			request.App.Id = "" // it is about the App, not about that one
 		}
+		next, err := a.wouldGoBack(ctx, h, ro, request)
+		if err != nil {
+			return err
+		}
+		line, goal = fmt.Sprintf("a rollout begins that takes %s of %s to %s, in one wave and without gates", count(int(next.GetTotals().GetSize()), "cluster"), app, releaseText(next)), phaseSucceeded
 	}
-	dryRun := request.GetApp().GetDryRun()
 	if err := a.assure(ctx, yes, dryRun, []string{line}); err != nil {
 		return err
 	}
@@ -243,6 +244,13 @@ func (a *app) rollBack(ctx context.Context, h *hub, r rolloutRef, ro *adminv1.Ro
 		return a.awaitActed(ctx, h, ro, "goes back", goal)
 	}
 	return a.acted(ro, "goes back", dryRun)
+}
+
+// wouldGoBack is the Rollout that a rollback would begin.
+func (a *app) wouldGoBack(ctx context.Context, h *hub, ro *adminv1.Rollout, request *adminv1.RollbackRequest) (*adminv1.Rollout, error) {
+	dry := proto.CloneOf(request)
+	dry.App.DryRun = true
+	return call(ctx, a, "roll back", ro, func(ctx context.Context) (*adminv1.RollbackResponse, error) { return h.rollouts.Rollback(ctx, dry) })
 }
 
 // onlyOne refuses a change of a Rollout that is over, or waits, while another one is under way: that is not meant.

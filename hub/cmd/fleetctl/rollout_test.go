@@ -169,7 +169,7 @@ func TestDocumentOfARolloutHasWhatTheHubSays(t *testing.T) {
 		"rolledBack": 8.0, "unavailable": 9.0, "stale": 10.0}
 	for what, want := range map[string]any{
 		"awaits": "fleetctl rollout approve ro-7k2f --wave eu --gate prod-go", "planDigest": planDigest, "direction": "Forward", "wave": 1.0, "maxUnavailable": 2.0,
-		"totals": totals, "notTargeted": []any{"lab-1: its labels do not match"}, "actor": "system", "startedAt": "2026-03-01T11:40:00Z",
+		"totals": totals, "notTargeted": []any{map[string]any{"cluster": "lab-1", "why": "its labels do not match"}}, "actor": "system", "startedAt": "2026-03-01T11:40:00Z",
 		"clusters": []any{map[string]any{"cluster": "eu-9", "wave": 1.0, "turn": 4.0, "phase": "Succeeded", "failure": "Lost", "message": "m", "waitsFor": "it",
 			"base": "sha256:77aa", "attempt": 3.0, "connected": true, "available": true, "stale": true, "deadlineLeft": "1m30s", "since": "2026-03-01T11:57:00Z"}},
 	} {

@@ -73,11 +73,13 @@ type RolloutsServiceClient interface {
 	DecideGate(ctx context.Context, in *DecideGateRequest, opts ...grpc.CallOption) (*DecideGateResponse, error)
 	// SkipGate passes a gate over. Retry freely.
 	SkipGate(ctx context.Context, in *SkipGateRequest, opts ...grpc.CallOption) (*SkipGateResponse, error)
-	// RetryClusters has clusters that failed updated once more.
+	// RetryClusters has clusters that failed updated once more, and those that did not catch up; in an App that has no Rollout
+	// the answer has none. Retry freely: one that is under way or there already is refused by its name, and passed over by all_failed.
 	RetryClusters(ctx context.Context, in *RetryClustersRequest, opts ...grpc.CallOption) (*RetryClustersResponse, error)
-	// SkipClusters passes clusters over.
+	// SkipClusters passes clusters over. Retry freely, as RetryClusters.
 	SkipClusters(ctx context.Context, in *SkipClustersRequest, opts ...grpc.CallOption) (*SkipClustersResponse, error)
-	// Rollback takes the Rollout under way back, or begins one to a Release that was good. Retry freely.
+	// Rollback takes the Rollout under way back, or begins one to a Release that was good. Retry freely: one that takes clusters
+	// back already goes on, and is taken back itself only by its id; after its end it is refused without `to`.
 	Rollback(ctx context.Context, in *RollbackRequest, opts ...grpc.CallOption) (*RollbackResponse, error)
 	// CancelRollout ends the Rollout where it is. Retry freely.
 	CancelRollout(ctx context.Context, in *CancelRolloutRequest, opts ...grpc.CallOption) (*CancelRolloutResponse, error)
@@ -334,11 +336,13 @@ type RolloutsServiceServer interface {
 	DecideGate(context.Context, *DecideGateRequest) (*DecideGateResponse, error)
 	// SkipGate passes a gate over. Retry freely.
 	SkipGate(context.Context, *SkipGateRequest) (*SkipGateResponse, error)
-	// RetryClusters has clusters that failed updated once more.
+	// RetryClusters has clusters that failed updated once more, and those that did not catch up; in an App that has no Rollout
+	// the answer has none. Retry freely: one that is under way or there already is refused by its name, and passed over by all_failed.
 	RetryClusters(context.Context, *RetryClustersRequest) (*RetryClustersResponse, error)
-	// SkipClusters passes clusters over.
+	// SkipClusters passes clusters over. Retry freely, as RetryClusters.
 	SkipClusters(context.Context, *SkipClustersRequest) (*SkipClustersResponse, error)
-	// Rollback takes the Rollout under way back, or begins one to a Release that was good. Retry freely.
+	// Rollback takes the Rollout under way back, or begins one to a Release that was good. Retry freely: one that takes clusters
+	// back already goes on, and is taken back itself only by its id; after its end it is refused without `to`.
 	Rollback(context.Context, *RollbackRequest) (*RollbackResponse, error)
 	// CancelRollout ends the Rollout where it is. Retry freely.
 	CancelRollout(context.Context, *CancelRolloutRequest) (*CancelRolloutResponse, error)
