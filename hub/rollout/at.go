@@ -28,7 +28,7 @@ func (c At) apply(t *turn) error {
 	switch cancel, cancels := c.Command.(Cancel); {
 	case seen == nil && c.undoes() && c.ID != "" && c.ID != t.track.foundBy(t.track.Stable):
 		return fmt.Errorf("%w: rollout %s has %w: what clusters run is not of it any more; look at the newest", fleet.ErrConflict, c.ID, ErrChanged)
-	case seen != nil && c.ID == "" && c.undoes() && seen.Kind == Backward && (seen.Phase == Running || seen.Phase == Paused):
+	case seen != nil && c.ID == "" && c.Version == 0 && c.undoes() && seen.Kind == Backward && (seen.Phase == Running || seen.Phase == Paused):
 		return nil // it is what was asked for before: only who names it has it taken back itself
 	case seen != nil && c.ID == "" && c.undoes() && seen.Kind == Backward && seen.Phase == Halted:
 		return fmt.Errorf("%w: rollout %s takes clusters back already, and is Halted: go on with it (rollout resume), or name it to have it taken back itself", fleet.ErrConflict, seen.ID)

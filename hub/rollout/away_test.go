@@ -106,7 +106,30 @@ func TestAClusterThatIsCutOffWhileItVerifiesIsNotThere(t *testing.T) {
 		t.Fatalf("what it said before it was lost counts: %+v", m)
 	}
 	w.cluster("c0").Connected = true
+	w.pass(10 * time.Second)
+	w.say(t, nil)
+	if m := w.member("c0"); m.Phase != rollout.MemberFailed {
+		t.Fatalf("it is there before it is ready for long: %+v", m)
+	}
 	w.until(t, "it is there after all", func() bool { return w.state.Active == nil || w.member("c0").Phase == rollout.MemberSucceeded })
+}
+
+func TestAMomentOutOfReachIsNoMissedDeadline(t *testing.T) {
+	t.Parallel()
+	policy := canaryThenRest()
+	policy.Cluster.MinReady, policy.Cluster.ProgressDeadline = fleet.Lasting(10*time.Minute), fleet.Lasting(2*time.Minute)
+	w, _ := settled(t, 2, policy)
+	two := w.push("two", nil)
+	w.until(t, "c0 is converged", func() bool { return w.state.Active != nil && w.member("c0").Phase == rollout.MemberVerifying })
+	w.run(30, func() bool { return false })
+	w.cluster("c0").Connected = false
+	w.pass(10 * time.Second)
+	w.say(t, nil)
+	if m := w.member("c0"); m.Phase != rollout.MemberVerifying {
+		t.Fatalf("what it made in time is late: %+v", m)
+	}
+	w.cluster("c0").Connected = true
+	w.until(t, "it is everywhere", func() bool { return w.idle() && w.all(two) })
 }
 
 func TestATimeInWhichNoHubListensIsNoLackOfCoverage(t *testing.T) {

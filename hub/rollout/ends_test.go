@@ -70,7 +70,7 @@ func TestStartOfWhatIsHaltedOrOnItsWayBackIsRefusedWithWhatToDo(t *testing.T) {
 		t.Errorf("a halted one: %v", err)
 	}
 	w.say(t, rollout.Rollback{Actor: "user:a"})
-	if err := w.step(rollout.Start{Actor: "user:a", Target: two, AllowBad: true}); !errors.Is(err, fleet.ErrConflict) || !strings.Contains(err.Error(), "on its way back") {
+	if err := w.step(rollout.Start{Actor: "user:a", Target: two, AllowBad: true, Supersede: true}); !errors.Is(err, fleet.ErrConflict) || !strings.Contains(err.Error(), "on its way back") {
 		t.Errorf("one on its way back: %v", err)
 	}
 	w.truth[two] = nil
@@ -78,6 +78,9 @@ func TestStartOfWhatIsHaltedOrOnItsWayBackIsRefusedWithWhatToDo(t *testing.T) {
 	w.say(t, rollout.Start{Actor: "user:a", AllowBad: true})
 	if ro := w.state.Active; ro == nil || ro.ID == halted || ro.Target != two {
 		t.Errorf("it does not begin anew: %+v", ro)
+	}
+	if err := w.step(rollout.Start{Actor: "user:a", AllowBad: true, Supersede: true}); !errors.Is(err, fleet.ErrConflict) || !strings.Contains(err.Error(), "cancel it to begin anew") {
+		t.Errorf("in place of itself: %v", err)
 	}
 }
 

@@ -206,7 +206,13 @@ func (t *turn) observeUpdate(m *Member, cluster *Cluster, r *Report) {
 		m.Healthy, m.Unhealthy = noTime, noTime
 		t.move(m, MemberDeferred, DeferredHeld, r.Message)
 		return
-	case r != nil && r.Converged && (cluster.Connected || policy.MinReady.OrZero() == 0):
+	case r != nil && r.Converged && !cluster.Connected && policy.MinReady.OrZero() > 0:
+		m.Healthy, m.Unhealthy = noTime, noTime // out of reach, it is not known to be ready; it has made it in time all the same
+		if !t.lost(m) {
+			t.move(m, MemberVerifying, "", "")
+		}
+		return
+	case r != nil && r.Converged:
 		since(&m.Healthy, t.Now)
 		m.Unhealthy = time.Time{}
 		if !t.after(m.Healthy, policy.MinReady.OrZero()) {
@@ -219,7 +225,7 @@ func (t *turn) observeUpdate(m *Member, cluster *Cluster, r *Report) {
 		t.refused(m, r)
 		return
 	}
-	m.Healthy = time.Time{} // out of reach, it is not known to be ready
+	m.Healthy = time.Time{}
 	if r == nil || !r.Failed {
 		m.Unhealthy = time.Time{}
 	} else {
@@ -230,15 +236,24 @@ func (t *turn) observeUpdate(m *Member, cluster *Cluster, r *Report) {
 		t.fail(m, FailureUnhealthy, r.Message)
 	case t.spent(m.Deadline, policy.ProgressDeadline.OrZero()):
 		t.overdue(m, r)
-	case !m.Lost.IsZero() && t.after(m.Lost, policy.UnreachableTimeout.OrZero()):
-		if policy.OnLost == fleet.LostDefer {
-			t.move(m, MemberDeferred, DeferredLost, "it is out of reach since it was updated")
-			return
-		}
-		t.fail(m, FailureLost, "it is out of reach since it was updated")
+	case t.lost(m):
 	case r != nil:
 		t.move(m, progressOf(r.Stage), "", r.says())
 	}
+}
+
+// lost gives a member up that has been out of reach for too long, and reports whether it has.
+func (t *turn) lost(m *Member) bool {
+	policy := t.ro.Policy.Cluster
+	switch {
+	case m.Lost.IsZero() || !t.after(m.Lost, policy.UnreachableTimeout.OrZero()):
+		return false
+	case policy.OnLost == fleet.LostDefer:
+		t.move(m, MemberDeferred, DeferredLost, "it is out of reach since it was updated")
+	default:
+		t.fail(m, FailureLost, "it is out of reach since it was updated")
+	}
+	return true
 }
 
 // refused is for an error that no retry of the spoke's helps.
@@ -285,17 +300,22 @@ func (t *turn) observeSuccess(m *Member, r *Report) {
 	}
 }
 
-// observeFailure takes back a failure that was none: the cluster is converged after all. What a lost one said before it
-// was lost is not after all.
+// observeFailure takes back a failure that was none: the cluster is converged after all. One that was lost has to be so for
+// minReady once it is back: what is known of it at first it said before.
 func (t *turn) observeFailure(m *Member, cluster *Cluster, r *Report) {
-	if r == nil || !r.Converged {
-		return
-	}
+	converged := r != nil && r.Converged
 	switch m.Failure {
 	case FailureDeadline, FailureUnhealthy, FailureRegression:
-		t.succeed(m)
+		if converged {
+			t.succeed(m)
+		}
 	case FailureLost:
-		if cluster.Connected {
+		if !converged || !cluster.Connected {
+			m.Healthy = noTime
+			return
+		}
+		since(&m.Healthy, t.Now)
+		if t.after(m.Healthy, t.ro.Policy.Cluster.MinReady.OrZero()) {
 			t.succeed(m)
 		}
 	}

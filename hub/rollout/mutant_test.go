@@ -57,7 +57,7 @@ var mutants = []mutant{
 	{"candidate.go", "return under.Phase == Halted ||", "return false ||", "what mends a halted Rollout waits for it"},
 	{"gate.go", "g.Elapsed.run(t.Now, without == nil)", "g.Elapsed.run(t.Now, true)", "a soak counts while a cluster does not serve"},
 	{"eligible.go", "case m.Moved, t.serves(m), t.spoilt(m):", "case true:", "what does not serve before is updated"},
-	{"member.go", "if policy.OnLost == fleet.LostDefer {", "if false {", "onLost is ignored"},
+	{"member.go", "case policy.OnLost == fleet.LostDefer:", "case false:", "onLost is ignored"},
 	{"gate.go", "t.judge() // it may have found that clusters are bad", "", "an analysis that fails clusters lets the next wave begin"},
 	{"wave.go", "if n := t.all(); n.InFlight > 0 {", "if n := t.all(); n.InFlight > 1000 {", "it ends while clusters are under way"},
 	{"turn.go", "at = last.Add(time.Nanosecond)", "at = last", "a request in the same instant is none"},

@@ -337,7 +337,7 @@ func (o *oracle) overdue(before rollout.State, rows map[string]rollout.Row) {
 			o.refute("%s: cluster %s is %s after %s (deadline)", r.id, m.name, m.fate, m.spent)
 		case m.fate == "Succeeded" && !m.down.IsZero() && before.Now.Sub(m.down) >= p.RegressionWindow.OrZero():
 			o.refute("%s: cluster %s does not serve for %s, and is said to have succeeded (regression)", r.id, m.name, before.Now.Sub(m.down))
-		case m.fate == "Failed" && said != nil && said.Converged && (m.why == "Deadline" || m.why == "Lost" && c.Connected || m.why == "Unhealthy" || m.why == "Regression"):
+		case m.fate == "Failed" && said != nil && said.Converged && (m.why == "Deadline" || m.why == "Lost" && c.Connected && before.Now.Sub(m.converged) >= p.MinReady.OrZero() || m.why == "Unhealthy" || m.why == "Regression"):
 			o.refute("%s: cluster %s is there after all, and is said to have failed by %s (late success)", r.id, m.name, m.why)
 		case m.fate == "Deferred" && m.why == "Offline" && c.Connected && c.Held == "" && (m.moved || servesNow(rows[m.id])):
 			o.refute("%s: cluster %s is back, and is left out (deferred)", r.id, m.name)

@@ -31,6 +31,8 @@ func (c Start) apply(t *turn) error {
 		return t.refuse("it is on its way back: wait for it")
 	case active && t.ro.Target == target && t.ro.Phase == Halted && !c.Supersede:
 		return t.refuse("it is Halted: go on with it (rollout resume), or begin anew with --supersede")
+	case active && t.ro.Target == target && t.ro.Phase != Halted && c.Supersede:
+		return t.refuse("it is under way to that Release: there is nothing to take the place of; cancel it to begin anew")
 	case active && t.ro.Target == target && t.ro.Phase != Halted:
 		return nil
 	case active && !c.Supersede && t.ro.Phase != Halted:

@@ -85,8 +85,10 @@ func (t *turn) before() (fleet.Digest, error) {
 		if !t.track.Stable.IsZero() && t.astray() {
 			return t.track.Stable, nil
 		}
-		return fleet.Digest{}, fmt.Errorf("%w: the newest Release of %s is not what its clusters run any more: they are at Release %s, which was good before; name another one to go to that (rollout rollback --to)",
-			fleet.ErrConflict, t.Key.Words(), t.track.Stable)
+		if !t.track.Stable.IsZero() {
+			return fleet.Digest{}, fmt.Errorf("%w: clusters of %s are at Release %s, which was good before the newest one; name another to go to that (rollout rollback --to)",
+				fleet.ErrConflict, t.Key.Words(), t.track.Stable)
+		}
 	}
 	for _, v := range slices.Backward(t.track.Verdicts) {
 		if v.Outcome == Good && v.Release != t.track.Stable {
