@@ -12,13 +12,13 @@ import (
 )
 
 // rolloutOf waits for the Rollout of a revision to be there; nil: the App came to it without one. The first look has to reach
-// the hub: a wrong address is no hub that is away for a while.
-func (a *app) rolloutOf(ctx context.Context, h *hub, app ref, revision string) (*adminv1.Rollout, error) {
+// the hub: a wrong address is no hub that is away for a while. With through, an App that is suspended is waited for, too.
+func (a *app) rolloutOf(ctx context.Context, h *hub, app ref, revision string, through bool) (*adminv1.Rollout, error) {
 	doing := "wait for a rollout of " + app.String()
 	said := ""
 	var away error
 	for first := true; ; first = false {
-		found, err := h.seekRollout(ctx, app, revision)
+		found, err := h.seekRollout(ctx, app, revision, through)
 		switch {
 		case err == nil && found.lost != nil:
 			return nil, found.lost
@@ -71,8 +71,9 @@ type sought struct {
 	state string
 }
 
-// seekRollout looks for the newest Rollout to the Release that a revision has come to.
-func (h *hub) seekRollout(ctx context.Context, app ref, revision string) (sought, error) {
+// seekRollout looks for the newest Rollout to the Release that a revision has come to. With through, that the App is suspended
+// loses nothing.
+func (h *hub) seekRollout(ctx context.Context, app ref, revision string, through bool) (sought, error) {
 	release, newest, err := h.releaseAt(ctx, app, revision)
 	if err != nil {
 		return sought{}, err
@@ -94,7 +95,12 @@ func (h *hub) seekRollout(ctx context.Context, app ref, revision string) (sought
 		return sought{came: true}, nil
 	case ro != nil && (newest.GetRelease() != release || settled):
 		return sought{lost: leftBehind(app, revision, ro, since)}, nil
-	case o.suspended(), stalled(o) && atRevision(o.Status.LastAttemptedRevision, revision):
+	case o.suspended() && !through:
+		return sought{lost: &failure{
+			code: exitPerson, what: fmt.Sprintf("no rollout of %s to %s begins before a person resumes it", app, revision), why: standstill(o),
+			next: "fleetctl resume " + app.command(),
+		}}, nil
+	case !o.suspended() && stalled(o) && atRevision(o.Status.LastAttemptedRevision, revision):
 		return sought{lost: &failure{
 			code: exitFailed, what: fmt.Sprintf("no rollout of %s to %s will begin", app, revision), why: standstill(o), next: "fleetctl describe " + app.command(),
 		}}, nil
@@ -121,7 +127,7 @@ func (h *hub) releaseAt(ctx context.Context, app ref, revision string) (release 
 }
 
 // newestTo is the newest Rollout to a Release, and the newest one after it that has taken clusters elsewhere; nil: there is
-// none. One that was rolled back has brought them home.
+// none. One that was rolled back has brought them home, and one that never began has moved none.
 func (h *hub) newestTo(ctx context.Context, app ref, release string) (found, since *adminv1.Rollout, err error) {
 	if release == "" {
 		return nil, nil, nil
@@ -133,7 +139,7 @@ func (h *hub) newestTo(ctx context.Context, app ref, release string) (found, sin
 		case ro.GetTarget() == release:
 			found = ro
 			return true
-		case since == nil && ro.GetPhase() != phaseQueued && ro.GetPhase() != phaseRolledBack:
+		case since == nil && ro.GetStarted() != nil && ro.GetPhase() != phaseRolledBack:
 			since = ro
 		}
 		return false

@@ -70,7 +70,7 @@ func (a *app) runRolloutWait(ctx context.Context, r rolloutRef, revision string,
 	}
 	ctx, cancel := a.waiting(ctx)
 	defer cancel()
-	ro, err := a.rolloutOf(ctx, h, r.app, revision)
+	ro, err := a.rolloutOf(ctx, h, r.app, revision, o.through)
 	if err != nil || ro == nil {
 		return err
 	}
@@ -127,19 +127,19 @@ func (a *app) awaitRollout(ctx context.Context, h *hub, ro *adminv1.Rollout, o r
 }
 
 // stillAwaited reports whether what a person has to do is still to be done. What was done elsewhere than to the Rollout itself,
-// the hub takes up with its next step.
+// the hub takes up with its next step. Where the hub cannot say, what the Rollout says stands.
 func (h *hub) stillAwaited(ctx context.Context, ro *adminv1.Rollout) bool {
 	app := appOf(ro)
 	switch ro.GetReason() {
 	case "Frozen":
 		state, err := h.rollouts.GetFreeze(ctx, &adminv1.GetFreezeRequest{})
-		return err == nil && state.GetFleet() != nil
+		return err != nil || state.GetFleet() != nil
 	case "Suspended":
 		o, err := h.get(ctx, app)
-		return err == nil && o.suspended()
+		return err != nil || o.suspended()
 	case "UnmatchedClusters":
 		plan, err := h.rollouts.PlanRollout(ctx, &adminv1.PlanRolloutRequest{App: rolloutRef{app: app}.request(), Target: ro.GetTarget()})
-		return err == nil && plan.GetRollout().GetReason() == ro.GetReason()
+		return err != nil || plan.GetRollout().GetReason() == ro.GetReason()
 	}
 	return true
 }

@@ -221,6 +221,19 @@ func TestRolloutWaitForARevisionIsOfAllThatCameToItsRelease(t *testing.T) {
 	b.ok("rollout", "wait", "ks/app", "--revision", "696f056d")
 }
 
+func TestRolloutWaitForARevisionIsNotAboutARolloutThatNeverBegan(t *testing.T) {
+	t.Parallel()
+	for _, phase := range []string{phaseQueued, phaseCancelled, phaseSuperseded} {
+		b := newRolling(t)
+		b.hub.changeRollout(t, "ro-7k2f", succeed)
+		b.hub.put(t, ksAt("main@sha1:77aa01c4f216eea4f9401adbee0ff744d4df390f", "ReleaseTakenBack"))
+		b.hub.comesTo("main@sha1:77aa01c4f216eea4f9401adbee0ff744d4df390f", "sha256:77aa01c400001111")
+		dropped := afterAnother(b)
+		b.hub.changeRollout(t, dropped.GetId(), func(ro *adminv1.Rollout) { ro.Phase, ro.Started = phase, nil })
+		b.ok("rollout", "wait", "ks/app", "--revision", "696f056d")
+	}
+}
+
 func TestRolloutWaitForARevisionThatWillNeverBeRolledOutSaysSo(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -229,7 +242,7 @@ func TestRolloutWaitForARevisionThatWillNeverBeRolledOutSaysSo(t *testing.T) {
 		texts     []string
 	}{
 		{"cannot be built", ksStalled, exitFailed, []string{"no rollout of ks/app to ffff056d will begin", "no such path ./deploy"}},
-		{"is suspended", strings.Replace(ksProgressing, "spec: {", "spec: {suspend: true, ", 1), exitFailed, []string{"no rollout of ks/app to ffff056d will begin", "fleetctl resume ks/app -n apps"}},
+		{"is suspended", ksSuspended(), exitPerson, []string{"no rollout of ks/app to ffff056d begins before a person resumes it", "fleetctl resume ks/app -n apps"}},
 		{"has no policy", ksProgressing + "---\n" + strings.Replace(placementApp, `status: "True", message: "placed"`, `status: "False", reason: RolloutPolicyNotFound, message: "not declared: RolloutPolicy/prod"`, 1),
 			exitPerson, []string{"no rollout of ks/app begins before a person declares its policy", "not declared: RolloutPolicy/prod"}},
 	} {
@@ -240,6 +253,18 @@ func TestRolloutWaitForARevisionThatWillNeverBeRolledOutSaysSo(t *testing.T) {
 			b.fails(test.code, test.texts, "rollout", "wait", "ks/app", "--revision", "ffff056d")
 		})
 	}
+}
+
+// ksSuspended is an App whose newest revision is not rolled out, for it is suspended.
+func ksSuspended() string {
+	return strings.Replace(ksProgressing, "spec: {", "spec: {suspend: true, ", 1)
+}
+
+func TestRolloutWaitForARevisionThroughPausesWaitsForASuspendedAppToBeResumed(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t)
+	b.hub.put(t, ksSuspended())
+	b.fails(exitTimeout, []string{"no rollout of ks/app to ffff056d has begun"}, "rollout", "wait", "ks/app", "--revision", "ffff056d", "--through-pauses", "--timeout", "0")
 }
 
 func TestRolloutWaitForARevisionHasToReachTheHubAtFirst(t *testing.T) {
@@ -289,5 +314,17 @@ func TestRolloutWaitDoesNotWantOfAPersonWhatIsDoneAndNotTakenUpYet(t *testing.T)
 		b.hub.changeRollout(t, "ro-7k2f", func(ro *adminv1.Rollout) { ro.Phase, ro.Reason = phase, reason })
 		b.hub.rolled.plan = testPlan()
 		b.fails(exitTimeout, []string{"not yet"}, "rollout", "wait", "ro-7k2f", "--timeout", "0")
+	}
+}
+
+func TestRolloutWaitTakesTheRolloutsWordWhereTheHubCannotSayWhatAPersonHasToDo(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ reason, phase, method string }{
+		{"Frozen", phaseRunning, "GetFreeze"}, {"Suspended", phaseRunning, "Get"}, {"UnmatchedClusters", phaseQueued, "PlanRollout"},
+	} {
+		b := newRolling(t)
+		b.hub.changeRollout(t, "ro-7k2f", func(ro *adminv1.Rollout) { ro.Phase, ro.Reason = test.phase, test.reason })
+		b.hub.fail(test.method, status.Error(codes.Unavailable, "connection refused"))
+		b.fails(exitPerson, []string{"ro-7k2f of ks/app waits for a person"}, "rollout", "wait", "ro-7k2f", "--timeout", "0")
 	}
 }
