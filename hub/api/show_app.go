@@ -79,7 +79,7 @@ func (s *Server) standings(ctx context.Context, namespace string) (map[fleet.Key
 	}
 	var named []fleet.Digest
 	for _, standing := range found {
-		named = append(named, standing.Stable)
+		named = append(append(named, standing.Stable), standing.Kept...)
 		for _, r := range []*rollout.Rollout{standing.Rollout, standing.Queued} {
 			if r != nil {
 				named = append(named, r.Target)

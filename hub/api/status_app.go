@@ -103,6 +103,10 @@ type place struct {
 	ready standing
 	// leftOut: no Release comes there, and what is there stays.
 	leftOut bool
+	// elsewhere: it does not have the App's newest Release, and one may come there.
+	elsewhere bool
+	// kept: it stays at an older Release, where a Rollout that was ended on the way has left it.
+	kept bool
 	// first says that the App was never anything but Unknown there.
 	first bool
 }
@@ -130,13 +134,16 @@ func placesOf(state fleet.AppState, instances []fleet.Instance, placed *placedOn
 		}
 		if p.instance == nil {
 			p.ready = standing{toCome(reasonUnassigned, "", lacks, placed.held[cluster]), placed.since}
+			p.elsewhere = true
 			places = append(places, p)
 			continue
 		}
 		i := *p.instance
 		p.ready, p.helm = readyOf(i), helmOf(i)
 		behind := i.Assignment.State == fleet.Active && i.Assignment.Release.Digest() != state.Release
-		if behind && p.ready.Reason != fleet.ReasonUnreachable && !p.leftOut && !placed.standing.stays(state) {
+		p.elsewhere = behind && !p.leftOut
+		p.kept = p.elsewhere && placed.standing.keeps(state, i.Assignment.Release.Digest())
+		if p.elsewhere && !p.kept && p.ready.Reason != fleet.ReasonUnreachable && !placed.standing.stays(state) {
 			p.ready = p.behind(state, placed, lacks)
 		}
 		p.first = p.ready.Status == fleet.Unknown && !p.ready.since.After(i.CreatedAt)
@@ -209,17 +216,22 @@ func holding(instances []fleet.Instance) []fleet.Instance {
 	return held
 }
 
-// appliedEverywhere reports whether every place that gets the App's newest Release has applied it.
+// appliedEverywhere reports whether every place that gets the App's newest Release has applied it, and there is one.
 func appliedEverywhere(state fleet.AppState, places []place) bool {
+	somewhere := false
 	for _, p := range places {
-		if p.leftOut {
-			continue
-		}
-		if p.instance == nil || p.instance.Report == nil || p.instance.Report.Applied != state.Release {
+		applied := p.instance != nil && p.instance.Report != nil && p.instance.Report.Applied == state.Release
+		if !applied && !p.leftOut {
 			return false
 		}
+		somewhere = somewhere || applied
 	}
-	return len(places) > 0 && !state.Release.IsZero()
+	return somewhere && !state.Release.IsZero()
+}
+
+// has reports whether the place is to run a Release.
+func (p place) has(release fleet.Digest) bool {
+	return p.instance != nil && p.instance.Assignment.Release.Digest() == release
 }
 
 // handledEverywhere is the last reconcile request that every place has handled; without a place there is nobody to ask.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 
 	"flotilla.dev/flotilla/hub/rollout"
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -57,8 +58,10 @@ func (p rolloutPolicies) leaveOut(app *placedApp, state fleet.AppState, instance
 	for _, name := range app.clusters {
 		on[name] = true
 	}
-	for _, i := range instances { // others of those that stay are none
-		on[i.Cluster] = on[i.Cluster] || i.Assignment.State == fleet.Active
+	for _, i := range instances {
+		if i.Assignment.State == fleet.Active && slices.Contains(app.staying, i.Cluster) {
+			on[i.Cluster] = true
+		}
 	}
 	var clusters []rollout.Cluster
 	for _, c := range app.candidates {

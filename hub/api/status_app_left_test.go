@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"strings"
 	"testing"
 
 	"flotilla.dev/flotilla/hub/rollout"
@@ -98,5 +99,82 @@ func TestStatusOfAnAppSaysWhichClusterCouldNotCatchUp(t *testing.T) {
 	}
 	if r := f.current(); r.GetPhase() != string(rollout.Succeeded) {
 		t.Errorf("the Rollout is %s", r.GetPhase())
+	}
+}
+
+func TestStatusOfAnAppIsNotReadyWhereItsPolicyLeavesOutEveryClusterThatHasAnOlderRelease(t *testing.T) {
+	t.Parallel()
+	f := newRolled(t, canaryFirst)
+	f.push("one")
+	f.approved()
+	f.apply(policyYAML("prod", `{"waves":[{"name":"none","select":{"matchLabels":{"tier":"none"}}}],"unmatched":"Exclude"}`))
+	app := f.getApp()
+	want(t, app.condition("Ready"), "True ReconciliationSucceeded applied revision main@sha1:one in 3 clusters; no wave of RolloutPolicy/prod takes")
+	if app.Status.LastAppliedRevision != "main@sha1:one" {
+		t.Errorf("what has the newest Release is at %q", app.Status.LastAppliedRevision)
+	}
+	f.push("two")
+	f.roll()
+	app = f.getApp()
+	want(t, app.condition("Ready"), "Unknown NoClusters no cluster gets it; no wave of RolloutPolicy/prod takes canary-1, prod-1, prod-2")
+	if app.Status.LastAppliedRevision != "" {
+		t.Errorf("applied %q", app.Status.LastAppliedRevision)
+	}
+}
+
+func TestStatusOfAnAppThatIsEverywhereIsReadyThoughItsRolloutWasCancelled(t *testing.T) {
+	t.Parallel()
+	f := newRolled(t, `{"waves":[{"name":"all","maxConcurrent":"100%","after":[{"approval":{"name":"go"}}]}],"maxUnavailable":"100%","onFailure":{"allowUninstall":true}}`)
+	f.push("one")
+	f.approved()
+	f.push("two")
+	f.waiting()
+	if _, err := f.rollouts.CancelRollout(f.ctx, &adminv1.CancelRolloutRequest{App: appRollout()}); err != nil {
+		t.Fatal(err)
+	}
+	f.roll()
+	f.say()
+	app := f.getApp()
+	want(t, app.condition("Ready"), "True ReconciliationSucceeded applied revision main@sha1:two in 3 clusters")
+	if app.Status.LastAppliedRevision != "main@sha1:two" {
+		t.Errorf("applied %q", app.Status.LastAppliedRevision)
+	}
+}
+
+func TestStatusOfAnAppSaysWhichClustersACancelledRollbackHasLeftAtAnOlderRelease(t *testing.T) {
+	t.Parallel()
+	f := newRolled(t, canaryFirst)
+	f.push("one")
+	f.approved()
+	f.push("two")
+	f.approved()
+	if _, err := f.rollouts.Rollback(f.ctx, &adminv1.RollbackRequest{App: appRollout()}); err != nil {
+		t.Fatal(err)
+	}
+	f.roll()
+	back := f.current()
+	if _, err := f.rollouts.CancelRollout(f.ctx, &adminv1.CancelRolloutRequest{App: appRollout()}); err != nil {
+		t.Fatal(err)
+	}
+	f.roll()
+	f.say()
+	app := f.getApp()
+	want(t, app.condition("Ready"), "Unknown RolloutCancelled rollout "+back.GetId()+" is Cancelled")
+	want(t, app.condition("Ready"), "; canary-1, prod-1, prod-2 stay at main@sha1:one")
+	if n := app.Status.Fleet; n.Total != 3 || n.Ready != 3 || app.Status.LastAppliedRevision != "" {
+		t.Errorf("what clusters run is what they are to run: %+v, applied %q", n, app.Status.LastAppliedRevision)
+	}
+}
+
+func TestStatusOfAnAppDoesNotNameClustersThatItsPlacementDoesNotChooseAsLeftOut(t *testing.T) {
+	t.Parallel()
+	f := newRolled(t, canaryFirst)
+	f.push("one")
+	f.approved()
+	f.apply(policyYAML("prod", canaryAlone))
+	pruned := strings.Replace(managedEverywhere, `["canary","prod"]}]}}`, `["canary"]}]}},"onUnmatch":"Prune"`, 1)
+	f.apply(placementYAML("app", pruned))
+	if ready := f.getApp().condition("Ready"); strings.Contains(ready, "no wave") {
+		t.Errorf("of clusters where it goes: %s", ready)
 	}
 }

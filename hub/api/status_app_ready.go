@@ -16,6 +16,19 @@ import (
 func summarize(object *resource.Object, state fleet.AppState, instances []fleet.Instance, placed *placedOn, places []place) standing {
 	t := tally(places)
 	began := latest(*object.Metadata.CreationTimestamp, object.UnplacedAt)
+	at := 0
+	var elsewhere, kept []place
+	for _, p := range places {
+		if !p.leftOut || p.has(state.Release) {
+			at++
+		}
+		if p.elsewhere {
+			elsewhere = append(elsewhere, p)
+		}
+		if p.kept {
+			kept = append(kept, p)
+		}
+	}
 	switch {
 	case state.Reason != "":
 		return standing{fleet.Condition{Status: fleet.False, Reason: state.Reason, Message: state.Message}, earliest(state.ReasonSince, t.failedSince)}
@@ -35,14 +48,17 @@ func summarize(object *resource.Object, state fleet.AppState, instances []fleet.
 		return standing{unknown(reasonNotPlaced, "no Placement names it"+stillIn(instances)), began}
 	case state.Release.IsZero():
 		return standing{unknown(fleet.ReasonProgressing, "waiting for its source to be fetched and built"), began}
-	case len(places) == 0 && len(placed.leftOut) > 0:
+	case at == 0 && len(placed.leftOut) > 0:
 		return standing{unknown(reasonNoClusters, "no cluster gets it"+placed.without()), latest(began, placed.since)}
 	case len(places) == 0:
 		return standing{unknown(reasonNoClusters, "its Placement matches no cluster"+stillIn(instances)), latest(began, placed.since)}
 	case len(t.dependent) > 0:
 		return standing{fleet.Condition{Status: fleet.False, Reason: fleet.ReasonDependency, Message: grouped(t.dependent)}, latest(began, t.dependentSince)}
-	case placed.standing.ended(state):
+	case len(elsewhere) > 0 && placed.standing.ended(state):
 		reason, message := placed.standing.words(state)
+		return standing{unknown(reason, message), latest(began, placed.standing.Rollout.Finished)}
+	case len(kept) > 0:
+		reason, message := placed.standing.leaves(kept)
 		return standing{unknown(reason, message), latest(began, placed.standing.Rollout.Finished)}
 	case t.missing():
 		since := latest(began, t.unknownSince, state.ReasonSince)
@@ -50,16 +66,10 @@ func summarize(object *resource.Object, state fleet.AppState, instances []fleet.
 			since = latest(began, state.ReasonSince)
 		}
 		reason, message := placed.standing.words(state)
-		if message == "" {
+		if message == "" || placed.standing.ended(state) {
 			reason, message = t.reason(), t.message()
 		}
 		return standing{unknown(reason, message), since}
-	}
-	at := 0
-	for _, p := range places {
-		if !p.leftOut {
-			at++
-		}
 	}
 	message := "applied revision " + string(state.Revision) + " in " + plural(at, "cluster") + placed.without()
 	return standing{fleet.Condition{Status: fleet.True, Reason: fleet.ReasonSucceeded, Message: message}, latest(began, t.readySince, state.ReasonSince, placed.since)}

@@ -2,6 +2,8 @@ package api
 
 import (
 	"cmp"
+	"maps"
+	"slices"
 	"strings"
 
 	"flotilla.dev/flotilla/hub/rollout"
@@ -68,11 +70,33 @@ func (s *standingOf) takenBack(state fleet.AppState) bool {
 		s.Rollout.Target == s.Stable && s.Handled == state.Release && s.Stable != state.Release
 }
 
-// ended reports whether the Rollout of the App's newest Release is over and has not brought it everywhere, though nothing is
-// known against it: no cluster gets it by itself either.
+// ended reports whether the Rollout of the App's newest Release is over without success, though nothing is known against it: no
+// cluster gets it by itself either. It may be everywhere all the same.
 func (s *standingOf) ended(state fleet.AppState) bool {
 	return s != nil && s.Queued == nil && s.Rollout != nil && s.Rollout.Phase.Final() && s.Rollout.Phase != rollout.Succeeded &&
 		s.Rollout.Target == state.Release && s.Handled == state.Release && s.Stable != state.Release
+}
+
+// keeps reports whether a cluster that has that older Release stays at it by what a Rollout has left there, which was ended on
+// the way to it or from it.
+func (s *standingOf) keeps(state fleet.AppState, release fleet.Digest) bool {
+	return s != nil && s.Queued == nil && s.Rollout != nil && s.Rollout.Phase.Final() && s.Rollout.Phase != rollout.Succeeded &&
+		s.Stable == state.Release && slices.Contains(s.Kept, release)
+}
+
+// leaves says which clusters stay at which older Releases since a Rollout was ended on the way, and the reason that is.
+func (s *standingOf) leaves(kept []place) (reason, message string) {
+	at := map[string][]string{}
+	for _, p := range kept {
+		release := p.instance.Assignment.Release.Digest()
+		name := cmp.Or(string(s.revisions[release]), release.String())
+		at[name] = append(at[name], p.cluster)
+	}
+	message = inWords(*s.Rollout)
+	for _, name := range slices.Sorted(maps.Keys(at)) {
+		message += "; " + listed(at[name]) + " stay at " + name
+	}
+	return "Rollout" + string(s.Rollout.Phase), message
 }
 
 // stays reports whether no cluster gets the App's newest Release by itself: what they run is what they are to run.

@@ -17,8 +17,11 @@ type Standing struct {
 	Handled fleet.Digest
 	// BadSince is since when the App's newest Release is known to be bad; zero: it is not.
 	BadSince time.Time
-	// Failed are the clusters, by name, that were to get Stable outside of a Rollout and stay at what they had, and why.
+	// Failed are the clusters, by name, that were to get Stable outside of a Rollout and did not, and why. They are back at what
+	// they had, or stay at Stable where the App says that it cannot be taken back.
 	Failed map[string]string
+	// Kept are the Releases that Rollouts which were ended on the way have left in clusters: they stay at them until one succeeds.
+	Kept []fleet.Digest
 	// Version grows with every change of a Rollout.
 	Version uint64
 }

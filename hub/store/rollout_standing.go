@@ -34,7 +34,8 @@ func readTracks(ctx context.Context, tx pgx.Tx, namespace string) (map[fleet.Key
 				WHERE v ->> 'release' = 'sha256:' || encode(a.release, 'hex') AND v ->> 'outcome' = 'Bad'), (
 			SELECT jsonb_object_agg(c.name, coalesce(u.value ->> 'message', '')) FROM jsonb_each(coalesce(t.track -> 'catchingUp', '{}')) u
 				JOIN cluster c ON c.id::text = u.key
-				WHERE (u.value ->> 'failed')::boolean AND u.value ->> 'to' = t.track ->> 'stable' AND u.value ->> 'from' <> u.value ->> 'to')
+				WHERE (u.value ->> 'failed')::boolean AND u.value ->> 'to' = t.track ->> 'stable' AND u.value ->> 'from' <> u.value ->> 'to'),
+			coalesce(t.track -> 'kept', '[]')
 		FROM rollout_track t JOIN object o ON o.key = t.app AND o.deleted_at IS NULL LEFT JOIN app a ON a.key = t.app
 		WHERE $1 = '' OR o.namespace = $1`
 	rows, err := tx.Query(ctx, query, namespace)
@@ -45,13 +46,14 @@ func readTracks(ctx context.Context, tx pgx.Tx, namespace string) (map[fleet.Key
 	var app, stable, handled string
 	var bad *time.Time
 	var failed map[string]string
-	_, err = pgx.ForEachRow(rows, []any{&app, &stable, &handled, &bad, &failed}, func() error {
+	var kept []fleet.Digest
+	_, err = pgx.ForEachRow(rows, []any{&app, &stable, &handled, &bad, &failed, &kept}, func() error {
 		key, err := fleet.ParseKey(app)
 		if err != nil {
 			return err
 		}
-		standing := rollout.Standing{BadSince: timeOf(bad), Failed: failed}
-		failed = nil
+		standing := rollout.Standing{BadSince: timeOf(bad), Failed: failed, Kept: kept}
+		failed, kept = nil, nil
 		for _, d := range []struct {
 			text string
 			into *fleet.Digest
