@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -104,33 +105,51 @@ func (a *answers) bring(ctx context.Context, app fleet.Key, m Measured) {
 	}
 }
 
-// give retries while the database is away, until nobody waits for the answers any more.
+// give retries while the database is away, until nobody waits for the answers any more. Of those that come together one that
+// cannot be stored takes no other with it.
 func (a *answers) give(ctx context.Context, app fleet.Key, found []Measured) {
 	ctx, cancel := context.WithTimeout(ctx, unanswered)
 	defer cancel()
+	var refused error
 	back := run.Backoff{Min: 100 * time.Millisecond, Max: 10 * time.Second}
 	given := run.Until(ctx, back, func(ctx context.Context) error {
 		_, err := a.store.Act(ctx, System, app, allMeasured(found))
 		if isRefusal(err) {
-			a.log.Debug("answers that nobody waits for", "app", app.String(), "answers", len(found), "err", err)
+			refused = err
 			return nil
 		}
 		return err
 	}, func(err error) {
 		a.log.Warn("answers of gates not brought yet", "app", app.String(), "answers", len(found), "err", err)
 	})
-	if !given && ctx.Err() != nil {
+	switch {
+	case !given && ctx.Err() != nil:
 		a.metrics.lost.Add(float64(len(found)))
+	case errors.Is(refused, fleet.ErrInvalid) && len(found) > 1:
+		for i := range found {
+			a.give(ctx, app, found[i:i+1])
+		}
+	case errors.Is(refused, fleet.ErrInvalid):
+		a.metrics.lost.Inc()
+		a.log.Warn("answer of a gate cannot be stored", "app", app.String(), "rollout", found[0].Rollout, "err", refused)
+	case refused != nil:
+		a.log.Debug("answers that nobody waits for", "app", app.String(), "answers", len(found), "err", refused)
 	}
 }
 
-// isRefusal reports whether no other try would end otherwise: the Rollout is gone, or has no policy any more. A transaction
-// that the database gave up for another one reads as a conflict too, and decides nothing.
+// isRefusal reports whether no other try would end otherwise: the Rollout is gone, or has no policy any more, or the answers
+// cannot be stored. A transaction that the database gave up for another one reads as a conflict too, and decides nothing.
 func isRefusal(err error) bool {
-	if database := (interface{ SQLState() string })(nil); errors.As(err, &database) {
+	if database := (interface{ SQLState() string })(nil); errors.As(err, &database) && isTemporary(database.SQLState()) {
 		return false
 	}
 	return errors.Is(err, fleet.ErrConflict) || errors.Is(err, fleet.ErrNotFound) || errors.Is(err, fleet.ErrInvalid) || errors.Is(err, fleet.ErrDenied)
+}
+
+// isTemporary reports whether what the database says is over by itself: it gave the transaction up (class 40), the connection broke
+// (08), it has no room (53), or somebody stops it (57).
+func isTemporary(sqlState string) bool {
+	return len(sqlState) == 5 && slices.Contains([]string{"40", "08", "53", "57"}, sqlState[:2])
 }
 
 // allMeasured are answers that come together.

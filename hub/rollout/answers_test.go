@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,18 +23,21 @@ type base struct {
 	mu    sync.Mutex
 	world *world
 	wake  run.Wake
-	// away: nothing can be stored. lost are as many Commands whose transaction the database gives up, whatever they are.
-	away bool
-	lost int
+	// away: nothing can be stored. lost are as many Commands that the database fails in that state, whatever they are.
+	away  bool
+	lost  int
+	state sqlState
+	// refuses says which answers cannot be stored; nil: all can.
+	refuses func(rollout.Measured) bool
 	// acts counts the Commands that came.
 	acts int
 }
 
-// deadlock is what a database's driver says of a transaction that was given up.
-type deadlock struct{}
+// sqlState is what a database's driver says of a transaction that failed.
+type sqlState string
 
-func (deadlock) Error() string    { return "deadlock detected" }
-func (deadlock) SQLState() string { return "40P01" }
+func (s sqlState) Error() string    { return "the database says " + string(s) }
+func (s sqlState) SQLState() string { return string(s) }
 
 func newBase(w *world) *base {
 	w.state.Now = time.Now()
@@ -69,7 +75,14 @@ func (b *base) Act(_ context.Context, _ string, _ fleet.Key, c rollout.Command) 
 	}
 	if b.lost > 0 {
 		b.lost--
-		return rollout.Rollout{}, fmt.Errorf("act: %w: %w", fleet.ErrConflict, deadlock{})
+		return rollout.Rollout{}, fmt.Errorf("act: %w: %w", fleet.ErrConflict, b.state)
+	}
+	if measured := reflect.ValueOf(c); b.refuses != nil && measured.Kind() == reflect.Slice {
+		for i := range measured.Len() {
+			if m, is := measured.Index(i).Interface().(rollout.Measured); is && b.refuses(m) {
+				return rollout.Rollout{}, fmt.Errorf("act: %w: %w", fleet.ErrInvalid, sqlState("22P05"))
+			}
+		}
 	}
 	b.world.pass(time.Since(b.world.state.Now))
 	defer b.wake.Set()
@@ -208,15 +221,61 @@ func TestAnswersOutliveADatabaseThatIsAway(t *testing.T) {
 
 func TestAnswersOutliveTransactionsThatAreGivenUp(t *testing.T) {
 	t.Parallel()
+	for _, state := range []sqlState{"40P01", "40001", "57P01", "53300", "08006"} {
+		synctest.Test(t, func(t *testing.T) {
+			b := roll(t, 1, analysed(fleet.ScopeHub, 1))
+			c := &checker{answer: func(ctx context.Context, check rollout.Check) rollout.Measurement {
+				b.set(func() { b.lost, b.state = 2, state })
+				return passes(ctx, check)
+			}}
+			b.run(t, c, 10*time.Minute)
+			if !b.over(rollout.Succeeded) || len(c.asked) != 1 || b.acts != 3 {
+				t.Errorf("%s: %d questions, %d tries; %+v", state, len(c.asked), b.acts, b.world.state.Active)
+			}
+		})
+	}
+}
+
+func TestAnswersThatTheDatabaseRefusesAreNotBroughtAgain(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := roll(t, 1, analysed(fleet.ScopeHub, 1))
 		c := &checker{answer: func(ctx context.Context, check rollout.Check) rollout.Measurement {
-			b.set(func() { b.lost = 2 })
+			if check.Attempt == 1 {
+				b.set(func() { b.lost, b.state = 1, "23503" })
+			}
 			return passes(ctx, check)
 		}}
 		b.run(t, c, 10*time.Minute)
-		if !b.over(rollout.Succeeded) || len(c.asked) != 1 || b.acts != 3 {
+		if !b.over(rollout.Succeeded) || len(c.asked) != 2 || b.acts != 2 {
 			t.Errorf("%d questions, %d tries; %+v", len(c.asked), b.acts, b.world.state.Active)
+		}
+	})
+}
+
+func TestAnswersThatComeWithOneThatCannotBeStoredAreBrought(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := roll(t, 10, analysed(fleet.ScopeCluster, 1))
+		b.refuses = func(m rollout.Measured) bool { return strings.Contains(m.Message, "\x00") }
+		var asked atomic.Int32
+		c := &checker{answer: func(ctx context.Context, check rollout.Check) rollout.Measurement {
+			n := asked.Add(1)
+			if n == 1 { // the others come while this one is brought
+				b.set(func() { b.away = true })
+				time.AfterFunc(20*time.Second, func() { b.set(func() { b.away = false }) })
+				return passes(ctx, check)
+			}
+			_ = run.Sleep(ctx, time.Second)
+			m := passes(ctx, check)
+			if n == 5 {
+				m.Message = "\x00"
+			}
+			return m
+		}}
+		b.run(t, c, 10*time.Minute)
+		if !b.over(rollout.Succeeded) || len(c.asked) != 11 {
+			t.Errorf("%d questions; %+v", len(c.asked), b.world.state.Active)
 		}
 	})
 }

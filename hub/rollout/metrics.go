@@ -28,7 +28,7 @@ func newMetrics(config Config) *metrics {
 			Name: "flotilla_hub_rollout_checks_total", Help: "Questions of analysis and webhook gates that were asked, by type, who asked, and result."},
 			[]string{"type", "scope", "result"}),
 		lost: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "flotilla_hub_rollout_check_answers_lost_total", Help: "Answers that could not be brought to their Rollouts in time; they are asked for anew."}),
+			Name: "flotilla_hub_rollout_check_answers_lost_total", Help: "Answers that could not be brought to their Rollouts; they are asked for anew."}),
 	}
 	if config.Metrics != nil {
 		config.Metrics.MustRegister(m.rows, m.failures, m.seconds, m.checks, m.lost, census{config})
