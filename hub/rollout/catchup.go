@@ -16,7 +16,8 @@ type CatchUp struct {
 	// Generation of its Assignment from which on reports count; zero: that of this step.
 	Generation uint64 `json:"generation"`
 	Deadline   Clock  `json:"deadline,omitzero"`
-	// Failed: it stays at From, if it had something, until Stable is another one or somebody has it tried again.
+	// Failed: it stays at From, if it had something and the App lets go of To, until Stable is another one or somebody has it tried
+	// again.
 	Failed  bool   `json:"failed,omitempty"`
 	Message string `json:"message,omitempty"`
 }

@@ -161,10 +161,10 @@ func writtenPolicy(t *testing.T) string {
 		"A number of clusters is given as one (`3`) or as a percentage (`\"25%\"`), which is rounded down, and up for `minUpdated`; of what\n" +
 		"lets clusters through there is always at least one. A length of time is given as `90s`, `10m` or `1h30m`. A rollout goes by the\n" +
 		"policy as it was when it began: a change of the policy is for the next one.\n\n" +
-		"A rollout to the release that succeeded last is one **backward**: by `fleetctl rollout rollback`, or by a commit that brings that\n" +
-		"release back while clusters have one that has failed or was cancelled. It has one wave, of all clusters that the policy is about,\n" +
-		"`onFailure.maxConcurrent` at a time within `maxUnavailable`, and neither gates nor windows; it begins though the fleet is frozen,\n" +
-		"and passes over clusters that are frozen by name or held.\n")
+		"A rollout is one **backward** where a person asks for it by `fleetctl rollout rollback`, to any release that was good, or where a\n" +
+		"commit brings back the release that succeeded last while clusters have one that has failed or was cancelled. It has one wave, of all\n" +
+		"clusters that the policy is about, `onFailure.maxConcurrent` at a time within `maxUnavailable`, and neither gates nor windows; it\n" +
+		"begins though the fleet is frozen, and passes over clusters that are frozen by name or held.\n")
 	one := fleet.RolloutPolicy{Waves: []fleet.Wave{{Before: []fleet.Gate{
 		{Soak: &fleet.SoakGate{}}, {Analysis: &fleet.AnalysisGate{}}, {Approval: &fleet.ApprovalGate{}}, {Webhook: &fleet.WebhookGate{}},
 	}}}}

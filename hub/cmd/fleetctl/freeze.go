@@ -20,10 +20,11 @@ func newFreezeCommand(a *app) *cobra.Command {
 		Long: "Have nothing new go to the fleet, or to some clusters, until unfreeze. What a cluster has begun is finished; deletions and\n" +
 			"controls such as suspend go on. A rollout that is under way still takes clusters back; one that begins to an older\n" +
 			"release passes over clusters that are frozen by name, until unfreeze, but not those of a frozen fleet. --show tells what\n" +
-			"is frozen and changes nothing.\n\n" +
+			"is frozen and changes nothing. A freeze of the fleet asks first, but with -y.\n\n" +
 			"Someone at a cluster holds apps by the annotation fleet.flotilla.dev/hold=REASON there: on the spoke's namespace all of\n" +
 			"them, on a namespace those in it, on Flux's object of an app's name that app. On the Cluster at the hub it is a freeze.",
 		Example: `  fleetctl freeze --reason "year's end"
+  fleetctl freeze --reason "incident 4711" -y
   fleetctl freeze eu-1 eu-2 --reason "network maintenance"
   fleetctl freeze --show`,
 		Annotations: outputs("json", "yaml"),
@@ -66,10 +67,11 @@ func newUnfreezeCommand(a *app) *cobra.Command {
 		Use:   "unfreeze [CLUSTER...]",
 		Short: "End a freeze of the fleet, or of some clusters",
 		Long: "End the freeze of the fleet, or of the clusters that are named; a cluster that is frozen by itself stays so when the\n" +
-			"fleet's freeze ends. Of a cluster whose declaration holds it (annotation fleet.flotilla.dev/hold of the Cluster), the\n" +
-			"annotation is taken out at the hub; the next apply of a file that has it puts it back. Holds by annotations in the\n" +
-			"cluster itself end there.",
+			"fleet's freeze ends, which asks first, but with -y.\n\n" +
+			"Of a cluster whose declaration holds it (annotation fleet.flotilla.dev/hold of the Cluster), the annotation is taken out\n" +
+			"at the hub; the next apply of a file that has it puts it back. Holds by annotations in the cluster itself end there.",
 		Example: `  fleetctl unfreeze
+  fleetctl unfreeze -y
   fleetctl unfreeze eu-1 eu-2`,
 		Annotations: outputs("json", "yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {

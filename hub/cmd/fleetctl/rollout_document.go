@@ -34,7 +34,7 @@ type rolloutDocument struct {
 	SupersededBy   string        `json:"supersededBy,omitempty"`
 	Policy         any           `json:"policy,omitempty"`
 	Clusters       []*clusterDoc `json:"clusters,omitempty"`
-	// Left is empty where it is not asked for.
+	// Left is absent where it is empty, or was not asked for.
 	Left []leftDoc `json:"notTargeted,omitempty"`
 }
 

@@ -57,7 +57,8 @@ func newRolloutRetryClusterCommand(a *app) *cobra.Command {
 	})
 	cmd.Short = "Have clusters that failed updated once more"
 	cmd.Long = "Have clusters that failed updated once more. When no rollout is under way, that is those which were to catch up with the\n" +
-		"release that is good, and did not (event CatchUpFailed): they stay at what they had until then."
+		"release that is good, and did not (event CatchUpFailed): they went back to what they had, or stayed at the release where the\n" +
+		"app's annotation fleet.flotilla.dev/no-rollback says so."
 	cmd.Example = `  fleetctl rollout retry-cluster ks/podinfo eu-7 eu-8
   fleetctl rollout retry-cluster ro-7k2f --all-failed && fleetctl rollout resume ro-7k2f`
 	cmd.Flags().BoolVar(&c.allFailed, "all-failed", false, "every cluster that failed")
