@@ -119,11 +119,12 @@ func (s *Server) held(ctx context.Context) (map[string]string, uint64, error) {
 	return held, frozen.Version, nil
 }
 
-// placedApp is where an App is placed, of which clusters there are, and the version of that.
+// placedApp is where an App is placed, of which clusters there are, and the versions of that and of those.
 type placedApp struct {
 	placedOn
-	candidates []fleet.Candidate
-	version    uint64
+	candidates        []fleet.Candidate
+	version           uint64
+	candidatesVersion uint64
 }
 
 // placements are where the Apps of a namespace (empty: of all) are placed.
@@ -144,6 +145,10 @@ func (s *Server) placements(ctx context.Context, namespace string) (map[fleet.Ke
 	if err != nil {
 		return nil, err
 	}
+	candidatesVersion := uint64(0)
+	for _, o := range clusters {
+		candidatesVersion = max(candidatesVersion, versionOf(o))
+	}
 	apps := map[fleet.Key]placedApp{}
 	for _, o := range objects {
 		spec, err := resource.Spec[fleet.Placement](o)
@@ -159,7 +164,7 @@ func (s *Server) placements(ctx context.Context, namespace string) (map[fleet.Ke
 		}
 		for _, app := range spec.Apps {
 			key := fleet.Key{Home: fleet.HubHome, Kind: app.Kind, Namespace: m.Namespace, Name: app.Name}
-			apps[key] = placedApp{placed, candidates, max(state.Version, versionOf(o))}
+			apps[key] = placedApp{placed, candidates, max(state.Version, versionOf(o)), candidatesVersion}
 		}
 	}
 	return apps, nil

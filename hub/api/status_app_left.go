@@ -45,7 +45,7 @@ func (s *Server) policiesOf(ctx context.Context, apps map[fleet.Key]placedApp) (
 }
 
 // leaveOut notes of the App's clusters those that no wave takes, where that has them go without: by the policy as the Rollout
-// under way has it, or else as it is declared. It returns the version of that.
+// under way has it, or else as it is declared. It returns the version of that, and of the clusters' labels where they matter.
 func (p rolloutPolicies) leaveOut(app *placedApp, state fleet.AppState, instances []fleet.Instance) uint64 {
 	policy, version := p.specs[app.policy], p.versions[app.policy]
 	if s := app.standing; s != nil && s.Rollout != nil && s.Rollout.Phase.Active() && s.Rollout.Kind == rollout.Forward && s.Rollout.Target == state.Release {
@@ -69,6 +69,7 @@ func (p rolloutPolicies) leaveOut(app *placedApp, state fleet.AppState, instance
 			clusters = append(clusters, rollout.Cluster{ID: p.ids[c.Name], Name: c.Name, Labels: c.Labels})
 		}
 	}
+	version = max(version, app.candidatesVersion)
 	waves := rollout.WavesOf(policy, clusters, state.Release)
 	app.leftOut = map[string]bool{}
 	for _, c := range clusters {

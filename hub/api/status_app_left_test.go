@@ -178,3 +178,17 @@ func TestStatusOfAnAppDoesNotNameClustersThatItsPlacementDoesNotChooseAsLeftOut(
 		t.Errorf("of clusters where it goes: %s", ready)
 	}
 }
+
+func TestStatusOfAnAppIsNewerOnceLabelsOfAClusterChangeWhatItsPolicyLeavesOut(t *testing.T) {
+	t.Parallel()
+	f := newRolled(t, canaryAlone)
+	f.push("one")
+	f.approved()
+	before := f.getApp()
+	f.apply(clusterYAML("prod-1", "canary"))
+	after := f.getApp()
+	want(t, before.condition("Ready"), "takes prod-1, prod-2, and")
+	if after.Status.Fleet.Total != 2 || after.Metadata.ResourceVersion == before.Metadata.ResourceVersion {
+		t.Errorf("%+v at version %s after %s", after.Status.Fleet, after.Metadata.ResourceVersion, before.Metadata.ResourceVersion)
+	}
+}
