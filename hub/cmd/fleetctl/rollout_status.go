@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 	"github.com/spf13/cobra"
+
+	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
 
 func newRolloutStatusCommand(a *app) *cobra.Command {
