@@ -54,3 +54,22 @@ func TestAFixThatBreaksMoreStopsAtTheFirstCluster(t *testing.T) {
 		t.Errorf("c1 got it as well: %+v", m)
 	}
 }
+
+func TestAClusterThatHasLostTheAppAndGetsItAgainTakesRoom(t *testing.T) {
+	t.Parallel()
+	policy := narrow()
+	policy.Waves = []fleet.Wave{{Name: "all", MaxConcurrent: fleet.Clusters(2)}}
+	policy.OnNewRevision = fleet.SupersedeOld
+	w, _ := settled(t, 2, policy)
+	w.push("two", map[string]outcome{"c1": slow})
+	w.until(t, "c1 is under way", func() bool { return w.state.Active != nil && w.member("c1").Phase.InFlight() })
+	c0 := w.cluster("c0")
+	c0.Spec.Taints = []fleet.Taint{{Key: "out", Effect: fleet.NoExecute}}
+	w.say(t, nil)
+	w.cluster("c0").Spec.Taints = nil
+	w.push("three", nil)
+	w.say(t, nil)
+	if n := w.state.Active.Totals(); n.Unavailable > 1 {
+		t.Errorf("%d clusters are without service: %+v", n.Unavailable, w.state.Active.Members)
+	}
+}

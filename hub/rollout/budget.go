@@ -3,6 +3,8 @@ package rollout
 import (
 	"fmt"
 	"time"
+
+	"flotilla.dev/flotilla/pkg/fleet"
 )
 
 // inFlight reports whether the cluster is being changed, by the Rollout that this one took the place of too.
@@ -19,6 +21,9 @@ func (t *turn) unavailable(m *Member) bool {
 	}
 	if !m.Moved || !m.BaseAvailable {
 		return false
+	}
+	if row := t.Rows[m.Cluster]; row.Assignment == nil || row.Assignment.State != fleet.Active {
+		return m.inFlight() // what has lost the App again is not without its service
 	}
 	r := t.current(m)
 	return m.inFlight() || r == nil || !r.Available

@@ -257,3 +257,17 @@ func TestWhatIsQueuedEndsWithTheApp(t *testing.T) {
 		t.Errorf("under way is %+v, queued %+v", w.state.Active, w.state.Queued)
 	}
 }
+
+func TestABadReleaseThatComesAgainDoesNotBegin(t *testing.T) {
+	t.Parallel()
+	w, one := settled(t, 2, canaryThenRest())
+	bad := w.push("two", map[string]outcome{"c0": refused})
+	w.until(t, "it is halted", w.is(rollout.Halted, ""))
+	w.push("one", nil)
+	w.until(t, "one is everywhere", func() bool { return w.idle() && w.all(one) })
+	w.push("two", nil)
+	w.run(10, func() bool { return false })
+	if w.state.Active != nil || !w.all(one) || w.state.Track.Outcome(bad) != rollout.Bad || !w.heardOf("CandidateIsBad", "") {
+		t.Errorf("under way %+v, track %+v", w.state.Active, w.state.Track)
+	}
+}

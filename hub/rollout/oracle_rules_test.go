@@ -268,7 +268,7 @@ func (o *oracle) budgets(before rollout.State, step rollout.Step, rows map[strin
 		if m.fate == "Pending" && m.wave <= r.wave && !held {
 			waiting++
 		}
-		if m.moved && m.served && m.fate != "Removed" && m.fate != "Skipped" && m.fate != "RolledBack" && (fly || said == nil || !said.Available) {
+		if m.moved && m.served && m.fate != "Removed" && m.fate != "Skipped" && m.fate != "RolledBack" && (fly || row.Assignment != nil && row.Assignment.State == fleet.Active && (said == nil || !said.Available)) {
 			unavailable++
 			if m.mine || fly {
 				out++

@@ -225,12 +225,11 @@ func (o *oracle) fate(before rollout.State, step rollout.Step, rows map[string]r
 		if flying(was) && r.policy.Cluster.Retries < m.tries {
 			o.refute("%s: cluster %s is tried the %d. time (retries)", r.id, m.name, m.tries+1)
 		}
-		served := m.served
-		m.served = m.served || servesNow(row) || !m.moved && o.spoilt(row)
 		if !flying(was) {
 			o.forward(before, r, m)
 			m.spent, m.tries = 0, 0
-			m.free = m.inherited || m.moved && served && !servesNow(row)
+			m.free = m.inherited || m.moved && m.served && !servesNow(row)
+			m.served = m.served || servesNow(row) || !m.moved && o.spoilt(row)
 		}
 		m.tries++
 		m.moved, m.mine, m.inherited = true, true, false
