@@ -2,6 +2,7 @@ package rollout_test
 
 import (
 	"testing"
+	"time"
 
 	"flotilla.dev/flotilla/hub/rollout"
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -71,5 +72,21 @@ func TestAClusterThatHasLostTheAppAndGetsItAgainTakesRoom(t *testing.T) {
 	w.say(t, nil)
 	if n := w.state.Active.Totals(); n.Unavailable > 1 {
 		t.Errorf("%d clusters are without service: %+v", n.Unavailable, w.state.Active.Members)
+	}
+}
+
+func TestWhatARolloutHasInheritedIsLookedAtAsItBegins(t *testing.T) {
+	t.Parallel()
+	policy := narrow()
+	policy.Waves = []fleet.Wave{{Name: "first", Select: &fleet.Selector{MatchLabels: map[string]string{"index": "1"}}}, {Name: "rest"}}
+	policy.OnNewRevision = fleet.SupersedeOld
+	policy.Cluster.MinReady = fleet.Lasting(5 * time.Minute)
+	w, _ := settled(t, 2, policy)
+	w.push("two", nil)
+	w.until(t, "c0 is converged", func() bool { return w.state.Active != nil && w.member("c0").Phase == rollout.MemberVerifying })
+	w.push("three", nil)
+	w.say(t, nil)
+	if c0, c1 := w.member("c0"), w.member("c1"); c0.Inherited || c1.Phase != rollout.MemberDispatched {
+		t.Errorf("what is converged is in the way: %+v, %+v", c0, c1)
 	}
 }

@@ -143,6 +143,7 @@ func (t *turn) begin(next *Rollout, from *Rollout) {
 	}
 	t.dropQueued(next.ID)
 	t.tell(Event{Type: "Started", Actor: next.Actor, Message: fmt.Sprintf("%s: %d clusters in %d waves", next.Target, len(next.Members), len(next.Waves))})
+	t.observe() // what it has inherited may have come to its end
 }
 
 // inherit takes over what the Rollout before has changed: what it had under way counts in the budgets of the next one,

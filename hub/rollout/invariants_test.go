@@ -61,7 +61,9 @@ func (i *inspection) before(m *Member) *Member {
 func (i *inspection) forward() (sent []*Member) {
 	for n := range i.t.ro.Members {
 		m := &i.t.ro.Members[n]
-		if was := i.before(m); m.Phase == MemberDispatched && (was == nil || !was.Phase.InFlight()) {
+		was := i.before(m)
+		under := was != nil && (was.Phase.InFlight() || was.Phase == MemberDeferred && was.Attempt > 0) // held in the middle of it
+		if m.Phase == MemberDispatched && !under {
 			sent = append(sent, m)
 		}
 	}

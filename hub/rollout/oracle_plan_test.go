@@ -51,6 +51,9 @@ func (o *oracle) started(before rollout.State, step rollout.Step, e rollout.Even
 	r.maxU = share(policy.MaxUnavailable, len(r.order), false, 1)
 	if old := o.now; old != nil {
 		o.inherit(r, old)
+		for _, m := range r.order {
+			o.comeToItsEnd(before, r, m)
+		}
 	}
 	o.runs[r.id], o.now = r, r
 }
@@ -152,6 +155,17 @@ func (o *oracle) inherit(r, old *ledger) {
 			}
 		}
 	}
+}
+
+// comeToItsEnd sees whether what the Rollout before had under way in a cluster is over.
+func (o *oracle) comeToItsEnd(before rollout.State, r *ledger, m *memberLedger) {
+	if m.fate != "Pending" || !m.inherited {
+		return
+	}
+	said := heard(before.Rows[m.id], m.generation)
+	at, away := o.away[m.id]
+	m.inherited = (said == nil || !said.Converged && !said.Terminal) && m.spent < r.policy.Cluster.ProgressDeadline.OrZero() &&
+		!(away && before.Now.Sub(at) >= r.policy.Cluster.UnreachableTimeout.OrZero())
 }
 
 func doors(p fleet.Wave) map[string]*gateLedger {
@@ -318,11 +332,7 @@ func (o *oracle) count(before rollout.State, dt time.Duration) {
 	}
 	for _, m := range r.order {
 		said := heard(before.Rows[m.id], m.generation)
-		if m.fate == "Pending" && m.inherited {
-			at, away := o.away[m.id]
-			m.inherited = (said == nil || !said.Converged && !said.Terminal) && m.spent < r.policy.Cluster.ProgressDeadline.OrZero() &&
-				!(away && before.Now.Sub(at) >= r.policy.Cluster.UnreachableTimeout.OrZero())
-		}
+		o.comeToItsEnd(before, r, m)
 		if said == nil || before.Rows[m.id].Release != r.target {
 			if flying(m.fate) {
 				m.converged, m.ill = time.Time{}, time.Time{}
