@@ -22,11 +22,15 @@ func (t *turn) unavailable(m *Member) bool {
 	if !m.Moved || !m.BaseAvailable {
 		return false
 	}
-	if row := t.Rows[m.Cluster]; row.Assignment == nil || row.Assignment.State != fleet.Active {
-		return m.inFlight() // what has lost the App again is not without its service
+	if m.inFlight() {
+		return true
 	}
-	r := t.current(m)
-	return m.inFlight() || r == nil || !r.Available
+	row := t.Rows[m.Cluster]
+	if row.Assignment == nil || row.Assignment.State != fleet.Active {
+		return false // what has lost the App again is not without its service
+	}
+	r := row.heard(m, row.Release)
+	return r == nil || !r.Available
 }
 
 // out reports whether the cluster is unavailable by what this Rollout has given it, or is being changed: not by what a Rollout
