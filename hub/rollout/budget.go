@@ -3,8 +3,6 @@ package rollout
 import (
 	"fmt"
 	"time"
-
-	"flotilla.dev/flotilla/pkg/fleet"
 )
 
 // inFlight reports whether the cluster is being changed, by the Rollout that this one took the place of too.
@@ -25,18 +23,17 @@ func (t *turn) unavailable(m *Member) bool {
 	if m.inFlight() {
 		return true
 	}
-	row := t.Rows[m.Cluster]
-	if row.Assignment == nil || row.Assignment.State != fleet.Active {
+	s := t.at(m)
+	if !s.has {
 		return false // what has lost the App again is not without its service
 	}
-	r := row.heard(m, row.Release)
-	return r == nil || !r.Available
+	return !s.serves || s.said < m.Generation
 }
 
 // out reports whether the cluster is unavailable by what this Rollout has given it, or is being changed: not by what a Rollout
 // before has left behind.
 func (t *turn) out(m *Member) bool {
-	return t.unavailable(m) && (m.inFlight() || t.Rows[m.Cluster].Release == t.ro.Target)
+	return t.unavailable(m) && (m.inFlight() || t.at(m).row.Release == t.ro.Target)
 }
 
 // outs counts the clusters that are out.
@@ -51,7 +48,7 @@ func (t *turn) outs() (n int) {
 
 // current is the report of what the cluster is to run now, whatever that is.
 func (t *turn) current(m *Member) *Report {
-	row := t.Rows[m.Cluster]
+	row := &t.at(m).row
 	return row.heard(m, row.Release)
 }
 

@@ -11,7 +11,7 @@ func (t *turn) candidate() {
 	if t.App.Release == nil || t.Policy == nil {
 		return
 	}
-	target := t.App.Release.Digest()
+	target := t.newest
 	if t.ro != nil && t.ro.Phase.Active() {
 		t.candidateBeside(target)
 		return
@@ -72,12 +72,9 @@ func (t *turn) supersedes(under *Rollout) bool {
 
 // astray reports whether a cluster has what is neither good nor Stable, as a Rollout that was cancelled leaves it.
 func (t *turn) astray() bool {
-	for _, c := range t.Clusters {
-		row := t.Rows[c.ID]
-		if row.Assignment == nil || row.Assignment.State != fleet.Active || !t.places(c) {
-			continue
-		}
-		if row.Release != t.track.Stable && t.track.Outcome(row.Release) != Good {
+	for i := range t.sites {
+		s := &t.sites[i]
+		if s.has && s.placed && s.row.Release != t.track.Stable && t.track.Outcome(s.row.Release) != Good {
 			return true
 		}
 	}
@@ -138,7 +135,7 @@ func (t *turn) begin(next *Rollout, from *Rollout) {
 		t.others = append(t.others, t.ro)
 	}
 	t.under(next)
-	if newest := t.App.Release; newest != nil && newest.Digest() == next.Target {
+	if t.newest == next.Target {
 		t.track.Handled = next.Target
 	}
 	t.dropQueued(next.ID)

@@ -3,6 +3,7 @@ package rollout
 import (
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -30,20 +31,20 @@ func (t *turn) catchUp() {
 		return
 	}
 	policy := t.Policy.RolloutPolicy
-	included, open := t.included(policy, t.track.Stable), t.outside(policy.Windows) == ""
-	placed := 0
-	for _, is := range t.placedAt {
-		if is {
+	open, placed := t.outside(policy.Windows) == "", 0
+	included := sync.OnceValue(func() func(Cluster) bool { return t.included(policy, t.track.Stable) })
+	for i := range t.sites {
+		if t.sites[i].placed {
 			placed++
 		}
 	}
 	free := policy.CatchUp.MaxConcurrent.AtLeastOneOf(placed) - busy
-	for i := range t.Clusters {
+	for i := range t.sites {
 		if free <= 0 {
 			return
 		}
-		c := &t.Clusters[i]
-		if !t.placedAt[i] || !c.Connected || c.Held != "" || t.belongs(c.ID) {
+		c := &t.sites[i]
+		if !c.placed || !c.Connected || c.Held != "" || t.belongs(c) {
 			continue
 		}
 		if _, under := t.track.CatchingUp[c.ID]; under {
@@ -56,33 +57,32 @@ func (t *turn) catchUp() {
 }
 
 // belongs reports whether a Rollout under way decides what the cluster runs: of one that it passes over, too.
-func (t *turn) belongs(cluster string) bool {
+func (t *turn) belongs(s *site) bool {
 	if t.ro == nil || !t.ro.Phase.Active() {
 		return false
 	}
-	m := t.member(cluster)
+	m := t.memberAt(s)
 	return m != nil && m.Phase != MemberRemoved
 }
 
 // catchUpOne begins with one cluster, and reports whether there was something to do. What runs already changes in a window
 // only.
-func (t *turn) catchUpOne(c *Cluster, open bool, included func(Cluster) bool) bool {
-	row := t.Rows[c.ID]
-	has := row.Assignment != nil && row.Assignment.State == fleet.Active
+func (t *turn) catchUpOne(c *site, open bool, included func() func(Cluster) bool) bool {
+	row := &c.row
 	stable, known := t.Releases[t.track.Stable]
 	switch {
-	case has && (row.Release == t.track.Stable || slices.Contains(t.track.Kept, row.Release) || !known):
-		if !open || !t.bindingMoved(c, row) {
+	case c.has && (row.Release == t.track.Stable || slices.Contains(t.track.Kept, row.Release) || !known):
+		if !open || !t.bindingMoved(c) {
 			return false
 		}
 		t.rebind[c.ID] = true
 		t.track.catchUp(c.ID, CatchUp{From: row.Release, To: row.Release})
-	case !known, t.App.Release != nil && t.App.Release.Digest() == t.track.Stable && t.lacks(*c) != "", !included(*c), has && !open:
+	case !known, t.newest == t.track.Stable && t.lacks(c.Cluster) != "", c.has && !open, !included()(*c.Cluster):
 		return false
 	default:
 		t.want[c.ID] = stable
 		from := fleet.Digest{}
-		if has {
+		if c.has {
 			from = row.Release
 		}
 		t.track.catchUp(c.ID, CatchUp{From: from, To: t.track.Stable})
@@ -107,13 +107,13 @@ func (t *turn) caughtUp() (busy int) {
 		deadline = t.Policy.Cluster.ProgressDeadline.OrZero()
 	}
 	maps.DeleteFunc(t.track.CatchingUp, func(id string, _ CatchUp) bool { _, exists := t.byID[id]; return !exists })
-	for i := range t.Clusters {
-		c := &t.Clusters[i]
+	for i := range t.sites {
+		c := &t.sites[i]
 		u, under := t.track.CatchingUp[c.ID]
 		if !under {
 			continue
 		}
-		if t.over(c, &u, t.placedAt[i], deadline) {
+		if t.over(c, &u, deadline) {
 			delete(t.track.CatchingUp, c.ID)
 			continue
 		}
@@ -127,13 +127,13 @@ func (t *turn) caughtUp() (busy int) {
 
 // over brings one that is under way up to now, and reports whether nothing more is to be remembered of it: it is there, or
 // something else has been decided since.
-func (t *turn) over(c *Cluster, u *CatchUp, placed bool, deadline time.Duration) bool {
-	row := t.Rows[c.ID]
+func (t *turn) over(c *site, u *CatchUp, deadline time.Duration) bool {
+	row := &c.row
 	switch {
-	case !placed || row.Assignment == nil || row.Assignment.State != fleet.Active || t.belongs(c.ID):
+	case !c.placed || !c.has || t.belongs(c):
 		return true
 	case u.Failed && u.From == u.To:
-		return t.bindingMoved(c, row)
+		return t.bindingMoved(c)
 	}
 	var heard *Report
 	if r := row.Report; r != nil && r.Release == u.To && row.Release == u.To && r.Generation >= max(u.Generation, row.Assignment.Pin) {
@@ -145,9 +145,9 @@ func (t *turn) over(c *Cluster, u *CatchUp, placed bool, deadline time.Duration)
 	case u.Failed:
 		return u.To != t.track.Stable
 	}
-	u.Deadline.run(t.Now, t.works(c, heard))
+	u.Deadline.run(t.Now, t.works(c.Cluster, heard))
 	if t.spent(u.Deadline, deadline) || heard != nil && heard.Terminal {
-		t.fallBack(c, u, heard)
+		t.fallBack(c.Cluster, u, heard)
 	}
 	return false
 }
@@ -178,6 +178,7 @@ func (k *Track) catchUp(cluster string, u CatchUp) {
 }
 
 // bindingMoved reports whether something changed for the cluster alone.
-func (t *turn) bindingMoved(c *Cluster, row Row) bool {
-	return row.Assignment.Binding.Digest() != t.binding(*c, row.Assignment.Release).Digest()
+func (t *turn) bindingMoved(c *site) bool {
+	a := c.row.Assignment
+	return a.Binding.Digest() != t.binding(c.Cluster, a.Release).Digest()
 }

@@ -1,10 +1,6 @@
 package rollout
 
-import (
-	"fmt"
-
-	"flotilla.dev/flotilla/pkg/fleet"
-)
+import "fmt"
 
 // dispatch gives the target to as many clusters of the wave under way, and then of those before it, as the budgets
 // allow. It is the only place where a Rollout goes forward.
@@ -42,8 +38,7 @@ func (t *turn) ready() (ready []*Member, hindered string) {
 			if m.Phase != MemberPending {
 				continue
 			}
-			cluster, _ := t.cluster(m.Cluster)
-			why, defers := t.ineligible(m, cluster)
+			why, defers := t.ineligible(m)
 			switch {
 			case defers != "":
 				t.move(m, MemberDeferred, defers, why)
@@ -96,7 +91,7 @@ func (t *turn) send(ready []*Member, w *Wave, n Totals) (after Totals, left int)
 // update gives a member the target.
 func (t *turn) update(m *Member) {
 	m.BaseAvailable = t.wouldCount(m)
-	if row := t.Rows[m.Cluster]; row.Assignment != nil && row.Assignment.State == fleet.Active && row.Release == t.ro.Target {
+	if s := t.at(m); s.has && s.row.Release == t.ro.Target {
 		t.request(m.Cluster) // it has the target, and is not there: another try
 	}
 	m.Moved, m.Inherited = true, false
@@ -108,9 +103,8 @@ func (t *turn) update(m *Member) {
 
 // restart has the clocks of a member begin that is changed now, whether forward or back.
 func (t *turn) restart(m *Member) {
-	cluster, _ := t.cluster(m.Cluster)
 	m.Deadline, m.Healthy, m.Unhealthy, m.Unavailable = Clock{}, noTime, noTime, noTime
-	m.Deadline.run(t.Now, cluster.Connected)
+	m.Deadline.run(t.Now, t.at(m).Connected)
 	t.dispatched = append(t.dispatched, m.Cluster)
 	t.due(t.Now.Add(t.ro.Policy.Cluster.ProgressDeadline.OrZero()))
 }
@@ -123,9 +117,8 @@ func (t *turn) wouldCount(m *Member) bool {
 
 // arrived reports whether the cluster runs the target already.
 func (t *turn) arrived(m *Member) bool {
-	row := t.Rows[m.Cluster]
-	r := t.heard(m, t.ro.Target)
-	return !m.Moved && row.Assignment != nil && row.Assignment.State == fleet.Active && row.Release == t.ro.Target && r != nil && r.Converged
+	s, r := t.at(m), t.heard(m, t.ro.Target)
+	return !m.Moved && s.has && s.row.Release == t.ro.Target && r != nil && r.Converged
 }
 
 // block counts how long nothing goes forward although it could, and halts a Rollout whose budget of availability is used

@@ -39,7 +39,8 @@ func (t *turn) outside(policy []fleet.Window) string {
 }
 
 // ineligible says why a member is not to be updated now; empty: it is. One that defers for a reason is not waited for.
-func (t *turn) ineligible(m *Member, cluster *Cluster) (why string, defers Failure) {
+func (t *turn) ineligible(m *Member) (why string, defers Failure) {
+	cluster := t.at(m).Cluster
 	switch {
 	case !cluster.Connected:
 		return "is not connected", DeferredOffline
@@ -51,8 +52,8 @@ func (t *turn) ineligible(m *Member, cluster *Cluster) (why string, defers Failu
 	case t.ro.Policy.Cluster.PreexistingUnhealthy == fleet.UnhealthyBlock:
 		return "is not available: spec.cluster.preexistingUnhealthy is Block", ""
 	}
-	if t.App.Release != nil && t.App.Release.Digest() == t.ro.Target {
-		if lacks := t.State.lacks(*cluster); lacks != "" {
+	if t.newest == t.ro.Target {
+		if lacks := t.State.lacks(cluster); lacks != "" {
 			return "waits for " + lacks, ""
 		}
 	}
@@ -61,17 +62,13 @@ func (t *turn) ineligible(m *Member, cluster *Cluster) (why string, defers Failu
 
 // serves reports whether the cluster serves with what it has, or has not got the App yet.
 func (t *turn) serves(m *Member) bool {
-	row := t.Rows[m.Cluster]
-	if row.Assignment == nil || row.Assignment.State != fleet.Active {
-		return true
-	}
-	r := row.Report
-	return r != nil && r.Release == row.Release && r.Generation >= row.Assignment.Pin && r.Available
+	s := t.at(m)
+	return !s.has || s.serves
 }
 
 // spoilt reports whether the cluster has a Release that is known to be bad: that it does not serve is no reason to leave it
 // as it is.
 func (t *turn) spoilt(m *Member) bool {
-	row := t.Rows[m.Cluster]
-	return row.Assignment != nil && row.Assignment.State == fleet.Active && t.track.Outcome(row.Release) == Bad
+	s := t.at(m)
+	return s.has && t.track.Outcome(s.row.Release) == Bad
 }

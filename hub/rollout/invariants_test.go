@@ -54,7 +54,7 @@ func (i *inspection) before(m *Member) *Member {
 	if old == nil || old.ID != i.t.ro.ID {
 		return nil
 	}
-	return &old.Members[i.t.at[m.Cluster]]
+	return &old.Members[i.t.first[m.Wave]+m.Turn]
 }
 
 // forward are the members that the step gave the target.
@@ -98,7 +98,7 @@ func (i *inspection) budgets(sent []*Member) {
 				i.refute("I3", "%s: cluster %s of wave %d got the target before wave %d was done", ro.ID, m.Name, m.Wave, wave)
 			}
 		}
-		if cluster, _ := t.cluster(m.Cluster); !cluster.Connected {
+		if !t.at(m).Connected {
 			i.refute("I11", "%s: cluster %s got the target while it was away", ro.ID, m.Name)
 		}
 	}
@@ -111,6 +111,9 @@ func (i *inspection) members() {
 		was := i.before(m)
 		fresh := was == nil || was.Phase != m.Phase
 		row := t.Rows[m.Cluster]
+		if s := t.at(m); s != &nowhere && (s.ID != m.Cluster || t.memberAt(s) != m) {
+			i.refute("a seat", "%s: cluster %s has that of %s", ro.ID, m.Name, s.Name)
+		}
 		if m.Phase == MemberSucceeded && fresh {
 			least := row.generation()
 			if was != nil {
@@ -224,7 +227,7 @@ func (i *inspection) pins() {
 		if row.Assignment != nil && put.Assignment.Generation <= row.Assignment.Generation {
 			i.refute("I7", "the generation of %s goes from %d to %d", id, row.Assignment.Generation, put.Assignment.Generation)
 		}
-		if t.ro == nil || !t.belongs(id) || put.Assignment.State != fleet.Active || row.Assignment != nil && release == row.Release {
+		if t.ro == nil || !t.belongs(t.site(id)) || put.Assignment.State != fleet.Active || row.Assignment != nil && release == row.Release {
 			continue
 		}
 		if m := t.member(id); release != t.ro.Target && release != m.Base {

@@ -100,8 +100,7 @@ type Report struct {
 
 // heard is the report that counts for a member: of what it is to run, and of no time before.
 func (t *turn) heard(m *Member, release fleet.Digest) *Report {
-	row := t.Rows[m.Cluster]
-	return row.heard(m, release)
+	return t.at(m).row.heard(m, release)
 }
 
 func (row *Row) heard(m *Member, release fleet.Digest) *Report {
@@ -119,10 +118,11 @@ func (t *turn) observe() {
 	target := t.ro.Target
 	for i := range t.ro.Members {
 		m := &t.ro.Members[i]
-		cluster, exists := t.cluster(m.Cluster)
+		site := t.at(m)
+		cluster := site.Cluster
 		switch {
 		case m.Phase == MemberRemoved:
-		case !exists || !t.places(*cluster):
+		case !site.placed:
 			t.move(m, MemberRemoved, "", "it is not placed on the cluster any more")
 		default:
 			t.observeReach(m, cluster)
@@ -343,7 +343,7 @@ func (t *turn) observeDeferred(m *Member, cluster *Cluster, r *Report) {
 		return
 	}
 	if m.Attempt == 0 {
-		if _, defers := t.ineligible(m, cluster); defers == "" {
+		if _, defers := t.ineligible(m); defers == "" {
 			t.move(m, MemberPending, "", "")
 		}
 	}

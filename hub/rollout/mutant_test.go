@@ -43,7 +43,7 @@ var mutants = []mutant{
 	{"decide.go", "if d.Principal == c.Principal {", "if d.Principal == c.Principal && !c.Approve {", "one person approves twice"},
 	{"gate.go", "approved >= policy.MinApprovers", "approved >= 1", "one approval is enough"},
 	{"rollback.go", "return r, r != nil && r.Converged", "return r, r != nil", "a cluster is back before it is converged"},
-	{"plan.go", "fleet.Active && t.track.Outcome(row.Release) == Good {", "fleet.Active {", "a rollback lands on what was half tried"},
+	{"plan.go", "if s.has && t.track.Outcome(s.row.Release) == Good {", "if s.has {", "a rollback lands on what was half tried"},
 	{"plan.go", "left = append(left, taken[n:]...)", "", "what a limit leaves is in no wave"},
 	{"candidate.go", "was.BaseAvailable, true, was.inFlight(), was.Generation", "was.BaseAvailable, true, false, was.Generation", "what a superseded Rollout had in flight is forgotten"},
 	{"eligible.go", "case t.Freeze != \"\" && t.ro.Kind == Forward:", "case false:", "a freeze is ignored"},

@@ -56,11 +56,12 @@ func act(s State, c Command) (*turn, Step, error) {
 
 // rows decides what is written for each cluster.
 func (t *turn) rows() Step {
-	s := t.State
+	s := &t.State
 	step := Step{Put: map[string]Put{}}
 	t.unmatch()
-	for _, cluster := range s.Clusters {
-		row, exists := s.Rows[cluster.ID]
+	for i := range t.sites {
+		site := &t.sites[i]
+		cluster, row := site.Cluster, site.row
 		if at, asked := t.requests[cluster.ID]; asked {
 			// What somebody wanted beside an earlier request, such as force, has been done once.
 			if s.asksAnew(row) {
@@ -69,17 +70,17 @@ func (t *turn) rows() Step {
 				row.RequestedAt, row.Force, row.Reset = at, false, false
 			}
 		}
-		if row.Assignment == nil && !t.places(cluster) && row.Ending == nil || t.untouched(cluster, row) {
+		if row.Assignment == nil && !site.placed && row.Ending == nil || t.untouched(site, &row) {
 			continue
 		}
-		put, drop := t.decide(cluster, row)
+		put, drop := t.decide(site, row)
 		if put != nil && !row.Approved.IsZero() {
 			step.Spent = append(step.Spent, cluster.ID)
 		}
 		switch {
 		case drop:
 			step.Drop = append(step.Drop, cluster.ID)
-		case put != nil && (!exists || changes(row, *put)):
+		case put != nil && (!site.known || changes(row, *put)):
 			s.number(&put.Assignment, row.Assignment)
 			step.Put[cluster.ID] = *put
 		}
@@ -92,23 +93,23 @@ func (t *turn) rows() Step {
 
 // untouched reports whether nothing is asked of a row that is as it should be: what most rows are in most steps of a
 // Rollout, told without making what would be written.
-func (t *turn) untouched(cluster Cluster, row Row) bool {
-	current := row.Assignment
-	_, given := t.want[cluster.ID]
-	_, asked := t.requests[cluster.ID]
+func (t *turn) untouched(site *site, row *Row) bool {
+	current, cluster := row.Assignment, site.ID
+	_, given := t.want[cluster]
+	_, asked := t.requests[cluster]
 	switch {
-	case !t.Managed, current == nil, current.State != fleet.Active, given, asked, t.rebind[cluster.ID], t.gone[cluster.ID],
+	case !t.Managed, current == nil, current.State != fleet.Active, given, asked, t.rebind[cluster], t.gone[cluster],
 		row.Confirmed, row.Ending != nil, !row.Approved.IsZero(), !current.ApprovedPrune.IsZero(), row.Removed,
-		t.Placement == nil, row.Placement != t.Placement.Name, !t.places(cluster):
+		t.Placement == nil, row.Placement != t.Placement.Name, !site.placed:
 		return false
 	}
 	controls := t.App.Controls
-	t.asked(&controls, row)
+	t.asked(&controls, *row)
 	return controls == current.Controls && t.App.Declared == nil && current.Declared == nil
 }
 
 // asked puts a request of this instance only into what the App is to do.
-func (s State) asked(c *fleet.Controls, row Row) {
+func (s *State) asked(c *fleet.Controls, row Row) {
 	if c.RequestedAt = fleet.NewerRequest(s.App.Controls.RequestedAt, row.RequestedAt); c.RequestedAt == row.RequestedAt {
 		if row.Force {
 			c.Helm.ForceAt = row.RequestedAt
@@ -120,7 +121,7 @@ func (s State) asked(c *fleet.Controls, row Row) {
 }
 
 // asksAnew reports whether the row has a request that the Assignment does not carry yet.
-func (s State) asksAnew(row Row) bool {
+func (s *State) asksAnew(row Row) bool {
 	return row.RequestedAt != "" && row.Assignment != nil && row.Assignment.RequestedAt != row.RequestedAt &&
 		fleet.NewerRequest(s.App.Controls.RequestedAt, row.RequestedAt) == row.RequestedAt
 }
@@ -130,33 +131,27 @@ func staysActive(put *Put, row Row) bool {
 	if put != nil {
 		return put.Assignment.State == fleet.Active
 	}
-	return row.Assignment != nil && row.Assignment.State == fleet.Active
+	return row.has()
 }
 
-// places reports whether the App should run in the cluster.
-func (s State) places(cluster Cluster) bool {
+// places reports whether the App should run in the cluster, in which it is already, or is not.
+func (s *State) places(cluster *Cluster, there bool) bool {
 	return s.App != nil && s.Placement != nil && !cluster.Terminating && s.Placement.Clusters.Matches(cluster.Name, cluster.Labels) &&
-		s.Placement.Tolerates(cluster.Spec.Taints, s.there(cluster))
-}
-
-// there reports whether the App is in the cluster already.
-func (s State) there(cluster Cluster) bool {
-	a := s.Rows[cluster.ID].Assignment
-	return a != nil && a.State == fleet.Active
+		s.Placement.Tolerates(cluster.Spec.Taints, there)
 }
 
 // decide returns what the cluster's row should be; nil leaves it as it is, drop ends it.
-func (t *turn) decide(cluster Cluster, row Row) (put *Put, drop bool) {
-	s, current := t.State, row.Assignment
+func (t *turn) decide(cluster *site, row Row) (put *Put, drop bool) {
+	s, current := &t.State, row.Assignment
 	done := current != nil && current.State == fleet.Removed && row.Removed
 	switch {
 	case t.gone[cluster.ID] && current != nil:
 		next := *current
 		next.State, next.Tombstone = fleet.Removed, &fleet.Tombstone{Delete: true, Confirmed: true}
 		return &Put{Assignment: next, Placement: row.Placement}, false
-	case t.places(cluster) && t.stays(cluster, row):
+	case cluster.placed && t.stays(cluster, row):
 		return s.ending(row), false
-	case t.places(cluster):
+	case cluster.placed:
 		// Before a finished tombstone is dropped: a row that only goes would leave the App without one, and nothing that
 		// changes later would name it.
 		put = t.active(cluster, row)
@@ -168,7 +163,7 @@ func (t *turn) decide(cluster Cluster, row Row) (put *Put, drop bool) {
 	case t.keeps[cluster.ID]:
 		return nil, false
 	}
-	tombstone := s.tombstone(cluster, row)
+	tombstone := s.tombstone(cluster.Cluster, row)
 	if tombstone == nil {
 		return nil, false
 	}
@@ -181,15 +176,15 @@ func (t *turn) decide(cluster Cluster, row Row) (put *Put, drop bool) {
 
 // active is the row of a cluster the App is placed on; nil while there is no Release to run. While a new one waits for a
 // dependency, the one before stays.
-func (t *turn) active(cluster Cluster, row Row) *Put {
-	s := t.State
+func (t *turn) active(cluster *site, row Row) *Put {
+	s := &t.State
 	next := fleet.Assignment{App: s.Key, State: fleet.Active, Controls: s.App.Controls, Declared: s.App.Declared}
 	release, known := t.release(cluster, row)
 	if !known {
 		return nil
 	}
 	next.Release = release
-	if next.Declared != nil && s.App.Release != nil && next.Release.Digest() != s.App.Release.Digest() {
+	if next.Declared != nil && s.App.Release != nil && next.Release.Digest() != t.newest {
 		before := *next.Declared
 		before.Observed = min(before.Observed, before.Generation-1) // the cluster is not told what was made of this one
 		next.Declared = &before
@@ -205,13 +200,13 @@ func (t *turn) active(cluster Cluster, row Row) *Put {
 
 // release is what a placed cluster is to run: what a Rollout gives it, else what it has, else, where no policy is, the
 // newest Release.
-func (t *turn) release(cluster Cluster, row Row) (fleet.Release, bool) {
+func (t *turn) release(cluster *site, row Row) (fleet.Release, bool) {
 	current := row.Assignment
 	wanted, given := t.want[cluster.ID]
 	switch {
 	case given:
 		return wanted, true
-	case !t.Managed && t.App.Release != nil && !t.frozen(cluster) && t.lacks(cluster) == "":
+	case !t.Managed && t.App.Release != nil && !t.frozen(cluster.Cluster) && t.lacks(cluster.Cluster) == "":
 		return *t.App.Release, true
 	case current != nil && !row.Removed && !current.Release.Manifest.IsZero(): // declared anew and not built yet
 		return current.Release, true
@@ -221,21 +216,21 @@ func (t *turn) release(cluster Cluster, row Row) (fleet.Release, bool) {
 
 // bindingOf is what the cluster is to add. A change of it alone waits for its turn where a policy is, and for the end of a
 // freeze or a hold elsewhere.
-func (t *turn) bindingOf(cluster Cluster, row Row, release fleet.Release) fleet.Binding {
+func (t *turn) bindingOf(cluster *site, row Row, release fleet.Release) fleet.Binding {
 	_, given := t.want[cluster.ID]
-	waits := t.Managed && !t.rebind[cluster.ID] || !t.Managed && t.frozen(cluster)
-	if waits && !given && row.Assignment != nil && row.Assignment.State == fleet.Active {
+	waits := t.Managed && !t.rebind[cluster.ID] || !t.Managed && t.frozen(cluster.Cluster)
+	if waits && !given && row.has() {
 		return row.Assignment.Binding
 	}
-	return t.binding(cluster, release)
+	return t.binding(cluster.Cluster, release)
 }
 
 // frozen reports whether nothing new goes to the cluster: by a freeze of the fleet, or a hold of its own.
-func (s State) frozen(cluster Cluster) bool { return s.Freeze != "" || cluster.Held != "" }
+func (s *State) frozen(cluster *Cluster) bool { return s.Freeze != "" || cluster.Held != "" }
 
 // lacks says what a cluster lacks for a new Release of the App: a dependency of the same Source is not at its Revision, or
 // the cluster has not been told of that. Empty: nothing. In a cluster that is not to have the dependency, the spoke says so.
-func (s State) lacks(cluster Cluster) string {
+func (s *State) lacks(cluster *Cluster) string {
 	for _, p := range s.App.Prerequisites {
 		if p.Lacks != "" {
 			return p.Lacks
@@ -249,7 +244,7 @@ func (s State) lacks(cluster Cluster) string {
 
 // binding is what the cluster adds to a Release. Variables are for an App that takes them only, so that a label that
 // changes touches no other.
-func (s State) binding(cluster Cluster, release fleet.Release) fleet.Binding {
+func (s *State) binding(cluster *Cluster, release fleet.Release) fleet.Binding {
 	app := fleet.AppRef{Kind: s.Key.Kind, Name: s.Key.Name}
 	binding := fleet.Binding{
 		Patches: s.Placement.PatchesFor(app, cluster.Name, cluster.Labels), Values: s.Placement.ValuesFor(app, cluster.Name, cluster.Labels),
@@ -261,8 +256,8 @@ func (s State) binding(cluster Cluster, release fleet.Release) fleet.Binding {
 }
 
 // tombstone says how an Active Assignment ends that no longer has a place: a row of the deletion table each.
-func (s State) tombstone(cluster Cluster, row Row) *fleet.Tombstone {
-	former, known := s.former(row)
+func (s *State) tombstone(cluster *Cluster, row Row) *fleet.Tombstone {
+	former, known := s.former(&row)
 	switch {
 	case cluster.Terminating:
 		return &fleet.Tombstone{}
@@ -276,7 +271,7 @@ func (s State) tombstone(cluster Cluster, row Row) *fleet.Tombstone {
 
 // ending carries a person's order out on a row that has no place: one that only the spoke knows of, or a tombstone
 // whose deletion is held.
-func (s State) ending(row Row) *Put {
+func (s *State) ending(row Row) *Put {
 	switch {
 	case row.Ending != nil:
 		next := fleet.Assignment{App: s.Key, Release: fleet.Release{App: s.Key}}
@@ -316,14 +311,15 @@ func changes(row Row, put Put) bool {
 	}
 	next := put.Assignment
 	next.Generation, next.Pin = row.Assignment.Generation, row.Assignment.Pin
-	return row.Placement != put.Placement || string(next.Encode()) != string(row.Assignment.Encode())
+	return row.Placement != put.Placement || next.Release.Manifest != row.Assignment.Release.Manifest || next.State != row.Assignment.State ||
+		string(next.Encode()) != string(row.Assignment.Encode())
 }
 
 // number gives next this step's generation, and as its pin the generation at which what it runs last changed.
-func (s State) number(next *fleet.Assignment, current *fleet.Assignment) {
+func (s *State) number(next, current *fleet.Assignment) {
 	next.Generation, next.Pin = s.Generation, s.Generation
-	if current != nil && current.State == next.State && current.Release.Digest() == next.Release.Digest() &&
-		current.Binding.Digest() == next.Binding.Digest() {
+	if current != nil && current.State == next.State && current.Release.Manifest == next.Release.Manifest &&
+		current.Release.Digest() == next.Release.Digest() && current.Binding.Digest() == next.Binding.Digest() {
 		next.Pin = current.Pin
 	}
 }

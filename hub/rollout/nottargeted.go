@@ -19,8 +19,8 @@ func (s State) NotTargeted() []NotTargeted {
 		members[m.Cluster] = true
 	}
 	var others []NotTargeted
-	for _, c := range s.Clusters {
-		if !members[c.ID] {
+	for i := range s.Clusters {
+		if c := &s.Clusters[i]; !members[c.ID] {
 			others = append(others, NotTargeted{Cluster: c.Name, Why: s.passedOver(c)})
 		}
 	}
@@ -29,17 +29,19 @@ func (s State) NotTargeted() []NotTargeted {
 }
 
 // passedOver says why a cluster is no member of the Rollout under way.
-func (s State) passedOver(c Cluster) string {
+func (s *State) passedOver(c *Cluster) string {
+	if s.Placement == nil {
+		return "no Placement names the App any more"
+	}
+	row := s.Rows[c.ID]
+	if out := s.displaced(c, row.has()); out != "" {
+		return out
+	}
 	policy := s.Active.Policy
 	if s.Active.Kind == Backward && s.Policy != nil { // its own is one wave of those that this one takes
 		policy = s.Policy.WithDefaults()
 	}
-	switch {
-	case s.Placement == nil:
-		return "no Placement names the App any more"
-	case !s.places(c):
-		return s.displaced(c)
-	case policy.Unmatched == fleet.UnmatchedLast, slices.ContainsFunc(policy.Waves, func(w fleet.Wave) bool { return w.Limit == nil && (w.Select == nil || w.Select.Matches(c.Labels)) }):
+	if policy.Unmatched == fleet.UnmatchedLast || slices.ContainsFunc(policy.Waves, func(w fleet.Wave) bool { return w.Limit == nil && (w.Select == nil || w.Select.Matches(c.Labels)) }) {
 		return "it came when the Rollout had begun: it gets what is stable, outside of the waves"
 	}
 	return fmt.Sprintf("no wave takes it, and spec.unmatched is %s", policy.Unmatched)

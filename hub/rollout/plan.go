@@ -35,7 +35,7 @@ func (t *turn) plan(kind Kind, target fleet.Release, policy fleet.RolloutPolicy)
 		ro.wave(rest, taken)
 	}
 	for i := range ro.Members {
-		ro.Members[i].Base = t.base(ro.Members[i].Cluster)
+		ro.Members[i].Base = t.base(t.site(ro.Members[i].Cluster))
 	}
 	ro.MaxUnavailable = ro.Policy.MaxUnavailable.AtLeastOneOf(len(ro.Members))
 	ro.Plan = ro.digest()
@@ -45,9 +45,9 @@ func (t *turn) plan(kind Kind, target fleet.Release, policy fleet.RolloutPolicy)
 // placed are the clusters that the App is placed on.
 func (t *turn) placed() []Cluster {
 	var placed []Cluster
-	for _, c := range t.Clusters {
-		if t.places(c) {
-			placed = append(placed, c)
+	for i := range t.sites {
+		if t.sites[i].placed {
+			placed = append(placed, *t.sites[i].Cluster)
 		}
 	}
 	return placed
@@ -133,6 +133,7 @@ func (r *Rollout) wave(policy fleet.Wave, clusters []Cluster) {
 		MaxConcurrent: policy.MaxConcurrent.AtLeastOneOf(n), MaxFailures: policy.MaxFailures.Of(n), MinUpdated: policy.MinUpdated.RoundedUpOf(n),
 		Before: gatesOf(policy.Before), After: gatesOf(policy.After),
 	}
+	r.Members = slices.Grow(r.Members, n)
 	for i, c := range clusters {
 		r.Members = append(r.Members, Member{Cluster: c.ID, Name: c.Name, Wave: len(r.Waves), Turn: i, Phase: MemberPending})
 	}
@@ -140,10 +141,9 @@ func (r *Rollout) wave(policy fleet.Wave, clusters []Cluster) {
 }
 
 // base is what a cluster goes back to: what it has, where that is good, else Stable; nothing where that is not known.
-func (t *turn) base(cluster string) fleet.Digest {
-	row := t.Rows[cluster]
-	if row.Assignment != nil && row.Assignment.State == fleet.Active && t.track.Outcome(row.Release) == Good {
-		return row.Release
+func (t *turn) base(s *site) fleet.Digest {
+	if s.has && t.track.Outcome(s.row.Release) == Good {
+		return s.row.Release
 	}
 	return t.track.Stable
 }

@@ -120,8 +120,7 @@ func (t *turn) hinders(before *Rollout, left []Cluster) {
 	}
 	for i := range next.Members {
 		m := &next.Members[i]
-		cluster, _ := t.cluster(m.Cluster)
-		m.Message, _ = t.ineligible(m, cluster)
+		m.Message, _ = t.ineligible(m)
 	}
 	next.Message = strings.Join(told, "; ")
 }
@@ -133,8 +132,9 @@ func (t *turn) left(unmatched []Cluster) []NotTargeted {
 		why[c.ID] = fmt.Sprintf("no wave takes it, and spec.unmatched is %s", t.ro.Policy.Unmatched)
 	}
 	var left []NotTargeted
-	for _, c := range t.Clusters {
-		text, out := why[c.ID], t.displaced(c)
+	for i := range t.sites {
+		c := &t.sites[i]
+		text, out := why[c.ID], t.displaced(c.Cluster, c.has)
 		switch {
 		case out != "":
 			text = out
@@ -149,16 +149,16 @@ func (t *turn) left(unmatched []Cluster) []NotTargeted {
 	return left
 }
 
-// displaced says why the App is not placed on a cluster; empty: it is.
-func (s State) displaced(c Cluster) string {
+// displaced says why the App is not placed on a cluster, in which it is already, or is not; empty: it is placed.
+func (s *State) displaced(c *Cluster, there bool) string {
 	switch {
-	case s.places(c):
+	case s.places(c, there):
 		return ""
 	case c.Terminating:
 		return "it is being deleted"
 	case !s.Placement.Clusters.Matches(c.Name, c.Labels):
 		return fmt.Sprintf("Placement %s does not choose it", s.Placement.Name)
 	}
-	taint, _ := s.Placement.KeptOffBy(c.Spec.Taints, s.there(c))
+	taint, _ := s.Placement.KeptOffBy(c.Spec.Taints, there)
 	return fmt.Sprintf("its taint %s is not tolerated by Placement %s", taint, s.Placement.Name)
 }

@@ -143,9 +143,9 @@ func (t *turn) ask(g *Gate, p *Probe, policy fleet.Gate, at place, room bool) bo
 	if !p.Asked.IsZero() || !room || !t.due(p.Due) {
 		return false
 	}
-	cluster, known := t.cluster(p.Cluster)
+	cluster := t.site(p.Cluster)
 	switch {
-	case p.Cluster != "" && (!known || !cluster.Connected):
+	case p.Cluster != "" && (cluster == nil || !cluster.Connected):
 		return false
 	case t.commanded:
 		t.due(t.Now.Add(time.Millisecond))
@@ -272,8 +272,8 @@ func progress(g *Gate, policy fleet.Gate) string {
 }
 
 func (t *turn) nameOf(cluster string) string {
-	if c, known := t.cluster(cluster); known {
-		return c.Name
+	if s := t.site(cluster); s != nil {
+		return s.Name
 	}
 	return cluster
 }

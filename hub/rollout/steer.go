@@ -48,11 +48,11 @@ func (t *turn) abandon() {
 
 // stays reports whether a tombstone in a cluster that is to have the App stays until it is done, or the cluster gets
 // something: it goes back to having nothing, or what it had is not known to be good.
-func (t *turn) stays(cluster Cluster, row Row) bool {
-	if _, given := t.want[cluster.ID]; given || !t.Managed || row.Assignment == nil || row.Assignment.State != fleet.Removed || row.Removed {
+func (t *turn) stays(s *site, row Row) bool {
+	if _, given := t.want[s.ID]; given || !t.Managed || row.Assignment == nil || row.Assignment.State != fleet.Removed || row.Removed {
 		return false
 	}
-	if m := t.member(cluster.ID); m != nil && m.Phase == MemberRollingBack && m.Base.IsZero() {
+	if m := t.memberAt(s); m != nil && m.Phase == MemberRollingBack && m.Base.IsZero() {
 		return true
 	}
 	return t.track.Outcome(row.Release) != Good && row.Release != t.track.Stable
@@ -87,25 +87,23 @@ func (t *turn) write() Step {
 // stamp notes from which generation on reports of those count that got something.
 func (t *turn) stamp(step Step) {
 	for _, id := range t.dispatched {
-		generation := t.Rows[id].generation()
+		s := t.site(id)
+		generation := s.row.generation()
 		if put, written := step.Put[id]; written {
 			generation = put.Assignment.Generation
 		}
-		if u, under := t.track.CatchingUp[id]; under && !t.belongs(id) {
+		if u, under := t.track.CatchingUp[id]; under && !t.belongs(s) {
 			u.Generation = generation
 			t.track.CatchingUp[id] = u
 		}
-		if t.ro == nil {
-			continue
-		}
-		if m := t.member(id); m != nil && t.belongs(id) {
+		if m := t.memberAt(s); m != nil && t.belongs(s) {
 			m.Generation = generation
 		}
 	}
 }
 
 // generation from which on what the row says now is run.
-func (r Row) generation() uint64 {
+func (r *Row) generation() uint64 {
 	if r.Assignment == nil {
 		return 0
 	}

@@ -92,13 +92,13 @@ func (t *turn) keep() {
 		}
 	}
 	add(t.ro.Target)
-	for _, c := range t.Clusters {
-		row := t.Rows[c.ID]
-		if row.Assignment == nil || row.Assignment.State != fleet.Active {
+	for i := range t.sites {
+		s := &t.sites[i]
+		if !s.has {
 			continue
 		}
-		if m := t.member(c.ID); m != nil && m.Moved || slices.Contains(was, row.Release) {
-			add(row.Release)
+		if m := t.memberAt(s); m != nil && m.Moved || slices.Contains(was, s.row.Release) {
+			add(s.row.Release)
 		}
 	}
 }
@@ -110,9 +110,9 @@ func (t *turn) adopt() {
 	}
 	count, proven := map[fleet.Digest]int{}, map[fleet.Digest]bool{}
 	var found []fleet.Digest
-	for _, c := range t.Clusters {
-		row := t.Rows[c.ID]
-		if row.Assignment == nil || row.Assignment.State != fleet.Active {
+	for i := range t.sites {
+		row := &t.sites[i].row
+		if !t.sites[i].has {
 			continue
 		}
 		if count[row.Release]++; count[row.Release] == 1 {
@@ -134,7 +134,7 @@ func (t *turn) adopt() {
 			t.track.Stable = release
 		}
 	}
-	if len(found) == 1 && t.App.Release != nil && t.App.Release.Digest() == t.track.Stable {
+	if len(found) == 1 && !t.newest.IsZero() && t.newest == t.track.Stable {
 		t.track.Handled = t.track.Stable
 	}
 }

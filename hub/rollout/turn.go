@@ -31,11 +31,14 @@ type turn struct {
 	wake       time.Time
 	// commanded: it carries out a Command.
 	commanded bool
-	// byID are the places of Clusters, and placedAt says of each whether the App is placed on it.
-	byID     map[string]int
-	placedAt []bool
-	// at are the places of ro's members, by cluster; first those at which its waves begin, and the last one ends.
-	at    map[string]int
+	// newest is the App's newest Release; zero: none.
+	newest fleet.Digest
+	// sites are Clusters with what is known of each, and byID their places.
+	sites []site
+	byID  map[string]int
+	// seats are the sites of ro's members, nil where the cluster is gone; first the places of those at which its waves begin,
+	// and the last one ends.
+	seats []*site
 	first []int
 	// begun counts the Rollouts that this turn has named.
 	begun int
@@ -78,10 +81,10 @@ type Check struct {
 func begin(s State) *turn {
 	t := &turn{
 		State: s, want: map[string]fleet.Release{}, gone: map[string]bool{}, rebind: map[string]bool{}, requests: map[string]string{},
-		byID: make(map[string]int, len(s.Clusters)), placedAt: make([]bool, len(s.Clusters)),
 	}
-	for i := range t.Clusters {
-		t.byID[t.Clusters[i].ID], t.placedAt[i] = i, s.places(t.Clusters[i])
+	t.settle()
+	if s.App != nil && s.App.Release != nil {
+		t.newest = s.App.Release.Digest()
 	}
 	if s.Policy != nil {
 		t.Policy = &Policy{Name: s.Policy.Name, RolloutPolicy: s.Policy.WithDefaults()}
@@ -131,29 +134,6 @@ func (t *turn) skip(away time.Duration) {
 	}
 }
 
-// under makes a Rollout the one under way.
-func (t *turn) under(ro *Rollout) {
-	t.ro, t.at, t.first = ro, make(map[string]int, len(ro.Members)), make([]int, len(ro.Waves)+1)
-	for i := range ro.Members {
-		t.at[ro.Members[i].Cluster] = i
-		t.first[ro.Members[i].Wave+1] = i + 1
-	}
-	for i := range ro.Waves {
-		t.first[i+1] = max(t.first[i], t.first[i+1]) // one without members begins where it ends
-	}
-}
-
-// of are the members of a wave of the Rollout under way.
-func (t *turn) of(wave int) []Member { return t.ro.Members[t.first[wave]:t.first[wave+1]] }
-
-// member of the Rollout under way; nil: the cluster is none.
-func (t *turn) member(cluster string) *Member {
-	if i, is := t.at[cluster]; is {
-		return &t.ro.Members[i]
-	}
-	return nil
-}
-
 // clone is a copy that shares nothing that a step changes.
 func (r *Rollout) clone() *Rollout {
 	c := *r
@@ -164,17 +144,6 @@ func (r *Rollout) clone() *Rollout {
 	}
 	return &c
 }
-
-func (t *turn) cluster(id string) (*Cluster, bool) {
-	i, exists := t.byID[id]
-	if !exists {
-		return nil, false
-	}
-	return &t.Clusters[i], true
-}
-
-// places is State.places, found out once a turn.
-func (t *turn) places(c Cluster) bool { return t.placedAt[t.byID[c.ID]] }
 
 // newID names a Rollout that begins in this turn.
 func (t *turn) newID() string {
@@ -196,7 +165,7 @@ func (t *turn) tell(e Event) {
 // request asks the cluster's spoke for a pass, whatever it has done. Each is another one, though time may stand still.
 func (t *turn) request(cluster string) {
 	at := t.Now
-	if _, last := fleet.CutRequest(t.Rows[cluster].RequestedAt); !at.After(last) {
+	if _, last := fleet.CutRequest(t.site(cluster).row.RequestedAt); !at.After(last) {
 		at = last.Add(time.Nanosecond)
 	}
 	t.requests[cluster] = fleet.RequestAt(t.App.Controls.RequestedAt, at)

@@ -13,17 +13,16 @@ var pruneAtOnce = fleet.Percent(10)
 
 // unmatch finds the clusters that have to wait until the App is deleted in them: others are at it.
 func (t *turn) unmatch() {
-	var waiting []*Cluster
+	var waiting []*site
 	have, busy := 0, 0
-	for i := range t.Clusters {
-		c := &t.Clusters[i]
-		row := t.Rows[c.ID]
-		if !t.unmatched(c, row) {
+	for i := range t.sites {
+		c := &t.sites[i]
+		if !t.unmatched(c) {
 			continue
 		}
 		have++
 		switch {
-		case row.Assignment.State == fleet.Active:
+		case c.row.Assignment.State == fleet.Active:
 			waiting = append(waiting, c)
 		case c.Connected:
 			busy++
@@ -32,16 +31,16 @@ func (t *turn) unmatch() {
 	if len(waiting) == 0 {
 		return
 	}
-	for _, row := range t.Rows {
-		if row.Assignment != nil && row.Assignment.State == fleet.Active {
+	for i := range t.sites {
+		if t.sites[i].has {
 			have++
 		}
 	}
 	have -= len(waiting) // counted twice
-	slices.SortFunc(waiting, func(a, b *Cluster) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(waiting, func(a, b *site) int { return cmp.Compare(a.Name, b.Name) })
 	t.keeps = map[string]bool{}
 	for _, c := range waiting {
-		if t.frozen(*c) || !c.Connected || busy >= pruneAtOnce.AtLeastOneOf(have) {
+		if t.frozen(c.Cluster) || !c.Connected || busy >= pruneAtOnce.AtLeastOneOf(have) {
 			t.keeps[c.ID] = true
 			continue
 		}
@@ -52,20 +51,20 @@ func (t *turn) unmatch() {
 
 // unmatched reports whether the App is to be deleted in a cluster, or is being, because a Placement put it there and does
 // not choose it any more. One without a RolloutPolicy has all of them go at once, but for what is frozen.
-func (t *turn) unmatched(c *Cluster, row Row) bool {
-	current := row.Assignment
-	if current == nil || row.Removed || c.Terminating || t.Deletion != nil || t.App == nil {
+func (t *turn) unmatched(c *site) bool {
+	current := c.row.Assignment
+	if current == nil || c.row.Removed || c.Terminating || t.Deletion != nil || t.App == nil {
 		return false
 	}
-	former, known := t.former(row)
-	if !known || former.OnUnmatch != fleet.UnmatchPrune || former.RolloutPolicyRef == nil && !t.frozen(*c) || t.places(*c) {
+	former, known := t.former(&c.row)
+	if !known || former.OnUnmatch != fleet.UnmatchPrune || former.RolloutPolicyRef == nil && !t.frozen(c.Cluster) || c.placed {
 		return false
 	}
 	return current.State == fleet.Active || current.Tombstone != nil && current.Tombstone.Delete
 }
 
 // former is the Placement that put a row there.
-func (s State) former(row Row) (Placement, bool) {
+func (s *State) former(row *Row) (Placement, bool) {
 	if s.Placement != nil && s.Placement.Name == row.Placement {
 		return *s.Placement, true
 	}

@@ -256,6 +256,8 @@ func loadRows(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 			report.Generation, report.Failed, report.Message = *generation, said.HasFailed(), why(ready, healthy)
 			row.Report = &report
 		}
+		row.Placement = shared(row.Placement)
+		report.Stage, report.Waiting = shared(report.Stage), shared(report.Waiting)
 		state.Rows[id] = row
 	}
 	return explain("read the Assignments", rows.Err())

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unique"
 
 	"github.com/jackc/pgx/v5"
 
@@ -130,9 +131,14 @@ func scanMember(row pgx.CollectableRow, beside ...any) (m rollout.Member, err er
 	}
 	m.Deadline = rollout.Clock{Spent: time.Duration(spent) * time.Microsecond, Since: timeOf(running)}
 	m.Since, m.Healthy, m.Unhealthy, m.Unavailable, m.Lost = timeOf(since), timeOf(healthy), timeOf(unhealthy), timeOf(unavailable), timeOf(lost)
+	m.Phase, m.Failure = shared(m.Phase), shared(m.Failure)
 	m.Base, err = fleet.DigestFromBytes(base)
 	return m, err
 }
+
+// shared is the text, once for all rows that have it. A step compares those of thousands of rows, again and again: one of
+// each row's own would have to be fetched from memory each time.
+func shared[T ~string](text T) T { return T(unique.Make(string(text)).Value()) }
 
 // loadMembers reads the clusters of a Rollout, in order of wave and turn.
 func loadMembers(ctx context.Context, tx pgx.Tx, id string) ([]rollout.Member, error) {

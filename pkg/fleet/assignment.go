@@ -97,6 +97,7 @@ func DecodeAssignment(data []byte) (Assignment, error) {
 	}
 	switch {
 	case a.State == Active:
+		a.State = Active // the constant: thousands of them are compared with it, and a text of each one's own is far away
 	case a.State == Removed && a.Tombstone != nil:
 	default:
 		return Assignment{}, fmt.Errorf("decode assignment of %s: %w: state %q", a.App, ErrInvalid, a.State)
