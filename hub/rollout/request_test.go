@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"flotilla.dev/flotilla/hub/rollout"
+	"flotilla.dev/flotilla/pkg/fleet"
 )
 
 func TestARetryForcesNothingAnew(t *testing.T) {
@@ -40,5 +41,25 @@ func TestARequestThatIsOnItsWayIsNotTakenBackByARetry(t *testing.T) {
 	w.say(t, rollout.Resume{})
 	if row := w.state.Rows[id]; row.RequestedAt != forced || row.Assignment.Controls.Helm.ForceAt != forced {
 		t.Errorf("the request is lost: %+v, %+v", row, row.Assignment.Controls)
+	}
+}
+
+func TestARetryInTheInstantOfTheRequestBeforeIsAnotherOne(t *testing.T) {
+	t.Parallel()
+	w, _ := settled(t, 2, canaryThenRest())
+	w.push("two", map[string]outcome{"c0": refused})
+	w.until(t, "it is halted", w.is(rollout.Halted, ""))
+	id, asked := "id-c0", fleet.RequestAt("", w.state.Now)
+	row := w.state.Rows[id]
+	row.RequestedAt = asked
+	w.state.Rows[id] = row
+	w.say(t, nil)
+	if got := w.state.Rows[id].Assignment.RequestedAt; got != asked {
+		t.Fatalf("it is asked %q, not %q", got, asked)
+	}
+	w.say(t, rollout.RetryCluster{AllFailed: true})
+	w.say(t, rollout.Resume{})
+	if m, got := w.member("c0"), w.state.Rows[id].Assignment.RequestedAt; m.Phase != rollout.MemberDispatched || got == asked {
+		t.Errorf("it is %s, and asked %q as before", m.Phase, got)
 	}
 }
