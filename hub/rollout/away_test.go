@@ -31,6 +31,25 @@ func TestATimeInWhichNoHubListensCountsForNoDeadline(t *testing.T) {
 	w.until(t, "it goes on", func() bool { return w.idle() && w.all(two) })
 }
 
+func TestATimeInWhichAClusterIsAwayCountsForNoDeadline(t *testing.T) {
+	t.Parallel()
+	policy := canaryThenRest()
+	policy.Cluster.ProgressDeadline, policy.Cluster.UnreachableTimeout = fleet.Lasting(5*time.Minute), fleet.Lasting(time.Hour)
+	w, _ := settled(t, 3, canaryThenRest())
+	w.policy(policy)
+	two := w.push("two", nil)
+	w.say(t, nil)
+	w.cluster("c0").Connected = false
+	w.say(t, nil)
+	w.pass(20 * time.Minute)
+	w.say(t, nil)
+	if m := w.member("c0"); !m.Phase.InFlight() {
+		t.Fatalf("it is given up before it is lost: %+v", m)
+	}
+	w.cluster("c0").Connected = true
+	w.until(t, "it goes on", func() bool { return w.idle() && w.all(two) })
+}
+
 func TestATimeInWhichNoHubListensIsNoSoak(t *testing.T) {
 	t.Parallel()
 	policy := canaryThenRest()

@@ -1,6 +1,7 @@
 package rollout_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -106,4 +107,15 @@ func TestAClusterThatDidNotCatchUpIsTriedAgainWithoutARollout(t *testing.T) {
 	w.truth[two] = nil
 	w.say(t, rollout.RetryCluster{Clusters: []string{"c2"}})
 	w.until(t, "c2 has caught up", func() bool { return w.all(two) })
+}
+
+func TestWhatHasCaughtUpIsNotTriedAgain(t *testing.T) {
+	t.Parallel()
+	w, _ := settled(t, 2, canaryThenRest())
+	if err := w.step(rollout.RetryCluster{Clusters: []string{"c1"}}); !errors.Is(err, fleet.ErrNotFound) || !strings.Contains(err.Error(), "cluster c1: not found: no Rollout is under way") {
+		t.Errorf("it is tried again, or refused for %v", err)
+	}
+	if err := w.step(rollout.RetryCluster{AllFailed: true}); err != nil {
+		t.Errorf("that none has failed is refused: %v", err)
+	}
 }

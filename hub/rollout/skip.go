@@ -18,7 +18,12 @@ type RetryCluster struct {
 func (c RetryCluster) apply(t *turn) error {
 	late := t.retryLate(c)
 	names := slices.DeleteFunc(slices.Clone(c.Clusters), func(name string) bool { return slices.Contains(late, name) })
-	if len(late) > 0 && len(names) == 0 && t.underWay() != nil {
+	switch {
+	case t.underWay() == nil:
+	case len(names) > 0:
+		return fmt.Errorf("a try of %s that failed in cluster %s: %w: no Rollout is under way, and what has caught up, or is catching up, is not tried again",
+			t.Key.Words(), names[0], fleet.ErrNotFound)
+	default:
 		return nil
 	}
 	retried, err := t.clusters(names, func(m *Member) bool { return m.Phase == MemberFailed }, func(*Member) bool { return c.AllFailed })

@@ -100,13 +100,24 @@ func (a *app) parseRolledApp(cmd *cobra.Command, args []string) (ref, error) {
 
 // rollout returns the Rollout that r names.
 func (a *app) rollout(ctx context.Context, h *hub, doing string, r rolloutRef) (*adminv1.Rollout, error) {
-	ctx, cancel := a.bounded(ctx, callTimeout)
-	defer cancel()
-	response, err := h.rollouts.GetRollout(ctx, &adminv1.GetRolloutRequest{App: r.request()})
+	ro, err := a.get(ctx, h, r)
 	if err != nil {
 		return nil, a.rolloutFailure(doing+" "+r.String(), r, err)
 	}
-	return response.GetRollout(), nil
+	return ro, nil
+}
+
+// get is rollout with the error as the hub gives it.
+func (a *app) get(ctx context.Context, h *hub, r rolloutRef) (*adminv1.Rollout, error) {
+	ctx, cancel := a.bounded(ctx, callTimeout)
+	defer cancel()
+	response, err := h.rollouts.GetRollout(ctx, &adminv1.GetRolloutRequest{App: r.request()})
+	return response.GetRollout(), err
+}
+
+// hasNone reports whether the hub says that it knows the App, and no Rollout of it.
+func (r rolloutRef) hasNone(err error) bool {
+	return r.id == "" && status.Code(err) == codes.NotFound && strings.Contains(err.Error(), "Rollout")
 }
 
 // rolloutFailure is a failure about a Rollout: what is not there, and what does not go, is looked at with other commands
@@ -121,7 +132,7 @@ func (a *app) rolloutFailure(doing string, r rolloutRef, err error) error {
 			f.why, f.next = "", ""
 		case r.id != "":
 			f.next = "fleetctl get rollouts -A"
-		case strings.Contains(err.Error(), "Rollout"): // the App is there
+		case r.hasNone(err):
 			f.why, f.next = "", "fleetctl rollout history "+r.command()+", or fleetctl rollout plan "+r.command()
 		default:
 			f.next = "fleetctl get " + r.app.kind.Plural + " -A"

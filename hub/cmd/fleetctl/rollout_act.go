@@ -60,9 +60,12 @@ func (a *app) steer(ctx context.Context, verb string, r rolloutRef, act func(ctx
 		return err
 	}
 	defer h.close()
-	ro, err := a.rollout(ctx, h, verb, r)
-	if err != nil {
-		return err
+	ro, err := a.get(ctx, h, r)
+	switch {
+	case verb == "retry-cluster" && r.hasNone(err): // clusters catch up all the same
+		ro = &adminv1.Rollout{AppKind: r.app.kind.Name, AppNamespace: r.app.namespace, AppName: r.app.name}
+	case err != nil:
+		return a.rolloutFailure(verb+" "+r.String(), r, err)
 	}
 	if over(ro) && verb != "rollback" && verb != "retry-cluster" {
 		return &failure{code: exitPrecondition, what: fmt.Sprintf("%s: %s of %s is over: it %s", verb, ro.GetId(), appOf(ro), phaseText(ro)), why: whyText(ro),
@@ -77,6 +80,9 @@ func call[Response interface{ GetRollout() *adminv1.Rollout }](ctx context.Conte
 	defer cancel()
 	response, err := do(ctx)
 	if err != nil {
+		if ro.GetId() == "" {
+			return nil, a.rolloutFailure(doing+" "+appOf(ro).String(), rolloutRef{app: appOf(ro)}, err)
+		}
 		return nil, a.rolloutFailure(doing+" "+ro.GetId()+" of "+appOf(ro).String(), rolloutRef{id: ro.GetId()}, err)
 	}
 	return response.GetRollout(), nil
@@ -88,11 +94,18 @@ func (a *app) acted(ro *adminv1.Rollout, word string, dryRun bool) error {
 		return err
 	}
 	line := rolloutType + "/" + ro.GetId()
+	if ro.GetId() == "" { // the App never had one
+		line = appOf(ro).typed()
+	}
 	if a.flags.output != "name" {
 		line += " " + done(word, dryRun)
 	}
 	if _, err := fmt.Fprintln(a.stdout, line); err != nil || dryRun {
 		return err
+	}
+	if ro.GetId() == "" {
+		a.say(symbolDo, "follow it: fleetctl events --for %s", appOf(ro).command())
+		return nil
 	}
 	if over(ro) {
 		a.say(symbolDo, "%s of %s %s", ro.GetId(), appOf(ro), phaseText(ro))

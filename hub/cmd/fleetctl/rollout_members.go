@@ -43,11 +43,14 @@ func newRolloutRetryClusterCommand(a *app) *cobra.Command {
 			}
 			request.Id = ""
 		}
-		ro, err := call(ctx, a, "retry clusters of", ro, func(ctx context.Context) (*adminv1.RetryClustersResponse, error) {
+		after, err := call(ctx, a, "retry clusters of", ro, func(ctx context.Context) (*adminv1.RetryClustersResponse, error) {
 			return h.rollouts.RetryClusters(ctx, &adminv1.RetryClustersRequest{App: request, Clusters: clusters, AllFailed: c.allFailed})
 		})
 		if err != nil {
 			return err
+		}
+		if after != nil {
+			ro = after
 		}
 		if err := a.acted(ro, "tries again: "+c.text(clusters), s.dryRun); err != nil {
 			return err

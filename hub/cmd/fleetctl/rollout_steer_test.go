@@ -277,6 +277,22 @@ func TestClustersThatDidNotCatchUpAreRetriedThoughTheRolloutIsOver(t *testing.T)
 	b.fails(exitPrecondition, []string{"ro-7k2f of ks/app is over"}, "rollout", "skip-cluster", "ks/app", "eu-9", "-y")
 }
 
+func TestClustersThatDidNotCatchUpAreRetriedInAnAppThatNeverHadARollout(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	b.hub.rolled.rollouts = nil
+	b.fails(exitNotFound, []string{"fleetctl rollout plan ks/app"}, "rollout", "pause", "ks/app")
+	b.fails(exitNotFound, []string{"fleetctl get rollouts -A"}, "rollout", "retry-cluster", "ro-7k2f", "late")
+	r := b.ok("rollout", "retry-cluster", "ks/app", "late")
+	want(t, "stdout", r.stdout, "kustomization.kustomize.toolkit.fluxcd.io/app tries again: late")
+	wantTexts(t, "stderr", r.stderr, "fleetctl events --for ks/app")
+	q := requestsOf[*adminv1.RetryClustersRequest](b.hub)
+	if len(q) != 1 || q[0].GetApp().GetId() != "" || q[0].GetApp().GetName() != "app" {
+		t.Errorf("sent %v", q)
+	}
+	b.fails(exitNotFound, []string{"retry clusters of ks/app: "}, "rollout", "retry-cluster", "ks/app", "eu-1")
+}
+
 func TestWhatRejectingComesToIsSaid(t *testing.T) {
 	t.Parallel()
 	b := newRolling(t)
