@@ -31,7 +31,8 @@ func (t *turn) catchUp() {
 		return
 	}
 	policy := t.Policy.RolloutPolicy
-	open, placed := t.outside(policy.Windows) == "", 0
+	closed, _ := t.outside(policy.Windows)
+	open, placed := closed == "", 0
 	included := sync.OnceValue(func() func(Cluster) bool { return t.included(policy, t.track.Stable) })
 	for i := range t.sites {
 		if t.sites[i].placed {

@@ -13,17 +13,14 @@ func (t *turn) closed() (Reason, string) {
 	case t.App.Controls.Suspend:
 		return ReasonSuspended, "the App is suspended"
 	}
-	if message := t.outside(t.ro.Policy.Windows); message != "" {
-		return ReasonWindowClosed, message
-	}
-	return "", ""
+	return t.outside(t.ro.Policy.Windows)
 }
 
 // outside says that no window is open, and when one is; empty: one is. The App is looked at again when that changes.
-func (t *turn) outside(policy []fleet.Window) string {
+func (t *turn) outside(policy []fleet.Window) (Reason, string) {
 	windows, err := schedule.Parse(policy)
 	if err != nil {
-		return "the windows cannot be read: " + err.Error()
+		return ReasonNoWindowOpens, "the windows cannot be read: " + err.Error()
 	}
 	open, changes := windows.Open(t.Now)
 	if !changes.IsZero() {
@@ -31,11 +28,11 @@ func (t *turn) outside(policy []fleet.Window) string {
 	}
 	switch {
 	case open:
-		return ""
+		return "", ""
 	case changes.IsZero():
-		return "no window is open, and none will be"
+		return ReasonNoWindowOpens, "no window is open, and none will be"
 	}
-	return "no window is open; the next one opens at " + clockOf(changes)
+	return ReasonWindowClosed, "no window is open; the next one opens at " + clockOf(changes)
 }
 
 // ineligible says why a member is not to be updated now; empty: it is. One that defers for a reason is not waited for.

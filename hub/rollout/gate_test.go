@@ -157,6 +157,19 @@ func TestARolloutThatTakesTheOthersPlaceHasItsOwnWindowsAtOnce(t *testing.T) {
 	}
 }
 
+func TestAWindowThatNeverOpensIsToldFromOneThatWill(t *testing.T) {
+	t.Parallel()
+	policy := canaryThenRest()
+	w, _ := settled(t, 3, policy)
+	policy.Windows = []fleet.Window{{Cron: "0 0 30 2 *", Duration: fleet.Lasting(time.Hour)}}
+	w.policy(policy)
+	w.push("two", nil)
+	w.say(t, nil)
+	if !w.is(rollout.Running, rollout.ReasonNoWindowOpens)() || !strings.Contains(w.state.Active.Message, "never opens") {
+		t.Errorf("%+v", w.state.Active)
+	}
+}
+
 func TestWhatNobodyApprovesInTimeIsHaltedWhereThePolicySaysSo(t *testing.T) {
 	t.Parallel()
 	policy := approvedCanary()

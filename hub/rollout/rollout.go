@@ -98,6 +98,7 @@ const (
 	ReasonCoverage           Reason = "InsufficientCoverage"
 	ReasonEmptyWave          Reason = "EmptyRequiredWave"
 	ReasonWindowClosed       Reason = "WindowClosed"
+	ReasonNoWindowOpens      Reason = "NoWindowOpens"
 	ReasonFrozen             Reason = "Frozen"
 	ReasonSuspended          Reason = "Suspended"
 	ReasonWaitingGate        Reason = "WaitingGate"

@@ -42,7 +42,7 @@ func (r *Rollout) waitsForTurn(m Member) string {
 		return m.Message
 	}
 	switch r.Reason {
-	case ReasonFrozen, ReasonSuspended, ReasonWindowClosed, ReasonAvailabilityBudget:
+	case ReasonFrozen, ReasonSuspended, ReasonWindowClosed, ReasonNoWindowOpens, ReasonAvailabilityBudget:
 		return r.Message
 	}
 	n := r.Totals()

@@ -66,12 +66,12 @@ func awaited(ro *adminv1.Rollout) string {
 			}
 			return fmt.Sprintf("fleetctl rollout approve %s --wave %s --gate %s", id, wave.GetName(), g.GetName())
 		}
-		switch reason := ro.GetReason(); {
-		case reason == "Frozen":
+		switch ro.GetReason() {
+		case "Frozen":
 			return "fleetctl unfreeze"
-		case reason == "Suspended":
+		case "Suspended":
 			return "fleetctl resume " + appOf(ro).command()
-		case reason == "WindowClosed" && strings.HasSuffix(ro.GetMessage(), "none will be"): // it began by this policy, and ends by it
+		case "NoWindowOpens": // it began by this policy, and ends by it
 			return "fleetctl rollout cancel " + id + ", and start another with a window in the RolloutPolicy that opens"
 		}
 	}

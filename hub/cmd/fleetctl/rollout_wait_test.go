@@ -38,7 +38,7 @@ func TestRolloutWaitEndsWithTheCodeOfWhatTheRolloutIs(t *testing.T) {
 			ro.Reason, ro.Message = "WindowClosed", "no window is open; the next one opens at 2026-03-02T08:00:00Z"
 		}, "--timeout 0", exitTimeout, []string{"not yet"}},
 		{"no window that opens", func(ro *adminv1.Rollout) {
-			ro.Reason, ro.Message = "WindowClosed", "no window is open, and none will be"
+			ro.Reason, ro.Message = "NoWindowOpens", "no window is open, and none will be"
 		}, "", exitPerson, []string{"none will be", "fleetctl rollout cancel ro-7k2f"}},
 		{"halted by a gate", func(ro *adminv1.Rollout) { ro.Phase, ro.Reason = phaseHalted, "GateFailed" }, "", exitFailed, []string{"fleetctl rollout resume ro-7k2f --retry-gate", "skip-gate"}},
 		{"halted by a person", func(ro *adminv1.Rollout) { ro.Phase, ro.Reason = phaseHalted, "ApprovalRejected" }, "", exitFailed, []string{"fleetctl rollout rollback ro-7k2f", "fleetctl rollout skip-gate ro-7k2f"}},
