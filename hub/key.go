@@ -90,7 +90,7 @@ func AddAdminToken(ctx context.Context, config Config, revokeOthers bool) error 
 		return makeAdminToken(ctx, config, s, root, by)
 	}
 	return writeAdminToken(config, root, func(hash fleet.Digest) error {
-		ended, err := s.ReplaceAdminTokens(ctx, by, adminPrincipal, hash)
+		ended, err := s.ReplaceAdminTokens(ctx, by, fleet.Admin, hash)
 		if err == nil {
 			config.Log.Info("ended the other admin tokens", "tokens", ended)
 		}
@@ -127,11 +127,8 @@ func ensureAdminToken(ctx context.Context, config Config, s *store.Store, root i
 	return makeAdminToken(ctx, config, s, root, store.System)
 }
 
-// adminPrincipal is who an admin token speaks for.
-const adminPrincipal = "user:admin"
-
 func makeAdminToken(ctx context.Context, config Config, s *store.Store, root identity.Root, by fleet.Caller) error {
-	return writeAdminToken(config, root, func(hash fleet.Digest) error { return s.AddAdminToken(ctx, by, adminPrincipal, hash) })
+	return writeAdminToken(config, root, func(hash fleet.Digest) error { return s.AddAdminToken(ctx, by, fleet.Admin, hash) })
 }
 
 // writeAdminToken makes a token, lets its hash be kept, and writes it to its file, or prints it once. The file is written

@@ -47,7 +47,7 @@ var mutants = []mutant{
 	{"plan.go", "left = append(left, taken[n:]...)", "", "what a limit leaves is in no wave"},
 	{"candidate.go", "was.BaseAvailable, true, was.inFlight(), was.Generation", "was.BaseAvailable, true, false, was.Generation", "what a superseded Rollout had in flight is forgotten"},
 	{"eligible.go", "case t.Freeze != \"\" && t.ro.Kind == Forward:", "case false:", "a freeze is ignored"},
-	{"eligible.go", "\tcase open:\n\t\treturn \"\"\n", "\tcase open, true:\n\t\treturn \"\"\n", "windows are always open"},
+	{"eligible.go", "\tcase open:\n\t\treturn \"\", \"\"\n", "\tcase open, true:\n\t\treturn \"\", \"\"\n", "windows are always open"},
 	{"member.go", "return cluster.Connected && !r.waits() &&", "return !r.waits() &&", "the deadline counts while a cluster is away"},
 	{"probe.go", "failed > a.FailureLimit:", "failed >= a.FailureLimit:", "an analysis fails one value early"},
 	{"measured.go", "p.Attempt == c.Attempt && ", "", "the answer to another question counts"},

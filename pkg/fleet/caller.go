@@ -6,6 +6,9 @@ type Caller struct {
 	Principal string
 }
 
+// Admin is the principal that an admin token speaks for: the only one that people have until hubs know identities.
+const Admin = "user:admin"
+
 // Order is how a person wants a change carried out.
 type Order struct {
 	// DryRun tells what would happen and changes nothing.

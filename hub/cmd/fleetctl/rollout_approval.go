@@ -9,9 +9,6 @@ import (
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
 
-// onlyPrincipal is who every caller is, until hubs know identities.
-const onlyPrincipal = "user:admin"
-
 // unapprovable says why nobody can approve at a gate of a Rollout that actor has started; empty: somebody can, or it is no
 // approval.
 func unapprovable(ro *adminv1.Rollout, wave *adminv1.RolloutWave, g *adminv1.RolloutGate, actor string) string {
@@ -20,11 +17,11 @@ func unapprovable(ro *adminv1.Rollout, wave *adminv1.RolloutWave, g *adminv1.Rol
 	case approval == nil:
 		return ""
 	case approval.MinApprovers > 1:
-		return fmt.Sprintf("%d have to approve, and %s is the only one there is", approval.MinApprovers, onlyPrincipal)
-	case len(approval.Approvers) > 0 && !slices.Contains(approval.Approvers, onlyPrincipal):
-		return onlyPrincipal + " is the only one there is, and none of its approvers"
-	case actor == onlyPrincipal && !approval.AllowSelf:
-		return onlyPrincipal + " started it and is the only one there is: allowSelf is not set"
+		return fmt.Sprintf("%d have to approve, and %s is the only one there is", approval.MinApprovers, fleet.Admin)
+	case len(approval.Approvers) > 0 && !slices.Contains(approval.Approvers, fleet.Admin):
+		return fleet.Admin + " is the only one there is, and none of its approvers"
+	case actor == fleet.Admin && !approval.AllowSelf:
+		return fleet.Admin + " started it and is the only one there is: allowSelf is not set"
 	}
 	return ""
 }

@@ -77,7 +77,7 @@ func (a *app) runRolloutPlan(ctx context.Context, r ref, o rolloutPlanOptions) e
 	}
 	starter := plan.GetRollout().GetActor()
 	if startedByHand(plan.GetRollout()) {
-		starter = onlyPrincipal
+		starter = fleet.Admin
 	}
 	for _, line := range deadEnds(plan.GetRollout(), starter) {
 		a.say(symbolWarn, "%s", line)

@@ -116,5 +116,5 @@ func planLines(plan *adminv1.PlanRolloutResponse) []string {
 	if n := len(plan.GetNotTargeted()); n > 0 {
 		lines = append(lines, fmt.Sprintf("%s not targeted: fleetctl rollout plan %s tells why", count(n, "cluster"), appOf(ro).command()))
 	}
-	return append(lines, deadEnds(ro, onlyPrincipal)...)
+	return append(lines, deadEnds(ro, fleet.Admin)...)
 }

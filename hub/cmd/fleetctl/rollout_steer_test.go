@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"flotilla.dev/flotilla/pkg/fleet"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
 
@@ -336,7 +337,7 @@ func TestApprovalThatNobodyCanGiveIsToldBeforehand(t *testing.T) {
 			has("plan", b.ok("rollout", "plan", "ks/app").stderr, test.planned)
 			asked := b.fails(exitUsage, nil, "rollout", "start", "ks/app")
 			has("start, asked", asked.stderr, test.started)
-			plan.Rollout.Actor = onlyPrincipal
+			plan.Rollout.Actor = fleet.Admin
 			has("start", b.ok("rollout", "start", "ks/app", "-y").stderr, test.started)
 			b.hub.changeRollout(t, "ro-9ccc", func(ro *adminv1.Rollout) {
 				ro.Wave = 1
