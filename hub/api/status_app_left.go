@@ -63,10 +63,10 @@ func (p rolloutPolicies) leaveOut(app *placedApp, state fleet.AppState, instance
 			on[i.Cluster] = true
 		}
 	}
-	var clusters []rollout.Cluster
+	var clusters []*rollout.Cluster
 	for _, c := range app.candidates {
 		if on[c.Name] {
-			clusters = append(clusters, rollout.Cluster{ID: p.ids[c.Name], Name: c.Name, Labels: c.Labels})
+			clusters = append(clusters, &rollout.Cluster{ID: p.ids[c.Name], Name: c.Name, Labels: c.Labels})
 		}
 	}
 	version = max(version, app.candidatesVersion)

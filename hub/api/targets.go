@@ -232,10 +232,10 @@ func (s *rollouts) fillWaves(ctx context.Context, look *targets) error {
 		return err
 	}
 	for _, app := range look.apps {
-		var clusters []rollout.Cluster
+		var clusters []*rollout.Cluster
 		for _, c := range look.candidates {
 			if _, targeted := look.chosen(c, app); targeted {
-				clusters = append(clusters, rollout.Cluster{ID: look.statuses[c.Name].ID, Name: c.Name, Labels: c.Labels})
+				clusters = append(clusters, &rollout.Cluster{ID: look.statuses[c.Name].ID, Name: c.Name, Labels: c.Labels})
 			}
 		}
 		key := fleet.Key{Home: fleet.HubHome, Kind: app.Kind, Namespace: look.namespace, Name: app.Name}

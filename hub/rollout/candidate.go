@@ -110,7 +110,7 @@ func (t *turn) start(target fleet.Digest, from *Rollout) {
 }
 
 // rejects reports whether the Rollout must not begin because no wave takes those clusters.
-func (r *Rollout) rejects(left []Cluster) bool {
+func (r *Rollout) rejects(left []*Cluster) bool {
 	return len(left) > 0 && r.Kind == Forward && r.Policy.Unmatched == fleet.UnmatchedReject
 }
 
@@ -211,7 +211,7 @@ func (t *turn) dequeued(phase Phase, reason Reason, by, message string) {
 	t.tell(Event{Rollout: next.ID, Type: string(phase), Reason: string(reason), Message: message})
 }
 
-func clusterNames(clusters []Cluster) string {
+func clusterNames(clusters []*Cluster) string {
 	text := ""
 	for i, c := range clusters {
 		if i == named {

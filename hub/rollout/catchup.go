@@ -33,7 +33,7 @@ func (t *turn) catchUp() {
 	policy := t.Policy.RolloutPolicy
 	closed, _ := t.outside(policy.Windows)
 	open, placed := closed == "", 0
-	included := sync.OnceValue(func() func(Cluster) bool { return t.included(policy, t.track.Stable) })
+	included := sync.OnceValue(func() func(*Cluster) bool { return t.included(policy, t.track.Stable) })
 	for i := range t.sites {
 		if t.sites[i].placed {
 			placed++
@@ -68,7 +68,7 @@ func (t *turn) belongs(s *site) bool {
 
 // catchUpOne begins with one cluster, and reports whether there was something to do. What runs already changes in a window
 // only.
-func (t *turn) catchUpOne(c *site, open bool, included func() func(Cluster) bool) bool {
+func (t *turn) catchUpOne(c *site, open bool, included func() func(*Cluster) bool) bool {
 	row := &c.row
 	stable, known := t.Releases[t.track.Stable]
 	switch {
@@ -78,7 +78,7 @@ func (t *turn) catchUpOne(c *site, open bool, included func() func(Cluster) bool
 		}
 		t.rebind[c.ID] = true
 		t.track.catchUp(c.ID, CatchUp{From: row.Release, To: row.Release})
-	case !known, t.newest == t.track.Stable && t.lacks(c.Cluster) != "", c.has && !open, !included()(*c.Cluster):
+	case !known, t.newest == t.track.Stable && t.lacks(c.Cluster) != "", c.has && !open, !included()(c.Cluster):
 		return false
 	default:
 		t.want[c.ID] = stable

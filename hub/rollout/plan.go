@@ -13,24 +13,24 @@ import (
 )
 
 // plan is a Rollout to a Release as it would begin now, without a name, and the clusters that no wave takes.
-func (t *turn) plan(kind Kind, target fleet.Release, policy fleet.RolloutPolicy) (*Rollout, []Cluster) {
+func (t *turn) plan(kind Kind, target fleet.Release, policy fleet.RolloutPolicy) (*Rollout, []*Cluster) {
 	ro := &Rollout{
 		Kind: kind, Release: target, Target: target.Digest(), Policy: policy, Phase: Running, Created: t.Now, Actor: System,
 	}
 	left := t.placed()
-	var out []Cluster
+	var out []*Cluster
 	if kind == Backward {
 		left, out = split(left, t.included(policy, ro.Target))
 		ro.Policy = backwards(policy)
 	}
 	for i := range ro.Policy.Waves {
-		var taken []Cluster
+		var taken []*Cluster
 		taken, left = take(ro.Policy.Waves[i], left, ro.Target)
 		ro.wave(ro.Policy.Waves[i], taken)
 	}
 	if len(left) > 0 && ro.Policy.Unmatched == fleet.UnmatchedLast {
 		rest := ro.Policy.RestWave()
-		var taken []Cluster
+		var taken []*Cluster
 		taken, left = take(rest, left, ro.Target)
 		ro.wave(rest, taken)
 	}
@@ -43,11 +43,11 @@ func (t *turn) plan(kind Kind, target fleet.Release, policy fleet.RolloutPolicy)
 }
 
 // placed are the clusters that the App is placed on.
-func (t *turn) placed() []Cluster {
-	var placed []Cluster
+func (t *turn) placed() []*Cluster {
+	var placed []*Cluster
 	for i := range t.sites {
 		if t.sites[i].placed {
-			placed = append(placed, *t.sites[i].Cluster)
+			placed = append(placed, t.sites[i].Cluster)
 		}
 	}
 	return placed
@@ -63,8 +63,8 @@ func backwards(p fleet.RolloutPolicy) fleet.RolloutPolicy {
 }
 
 // take splits off the clusters that a wave takes, in their order.
-func take(w fleet.Wave, from []Cluster, target fleet.Digest) (taken, left []Cluster) {
-	taken, left = split(from, func(c Cluster) bool { return w.Select == nil || w.Select.Matches(c.Labels) })
+func take(w fleet.Wave, from []*Cluster, target fleet.Digest) (taken, left []*Cluster) {
+	taken, left = split(from, func(c *Cluster) bool { return w.Select == nil || w.Select.Matches(c.Labels) })
 	order(w.Order, taken, target)
 	if w.Limit != nil {
 		n := min(w.Limit.AtLeastOneOf(len(taken)), len(taken))
@@ -75,7 +75,7 @@ func take(w fleet.Wave, from []Cluster, target fleet.Digest) (taken, left []Clus
 }
 
 // split parts clusters by whether they are in.
-func split(clusters []Cluster, in func(Cluster) bool) (those, others []Cluster) {
+func split(clusters []*Cluster, in func(*Cluster) bool) (those, others []*Cluster) {
 	for _, c := range clusters {
 		if in(c) {
 			those = append(those, c)
@@ -87,20 +87,20 @@ func split(clusters []Cluster, in func(Cluster) bool) (those, others []Cluster) 
 }
 
 // included says of clusters whether the policy is about them at all.
-func (t *turn) included(policy fleet.RolloutPolicy, target fleet.Digest) func(Cluster) bool {
+func (t *turn) included(policy fleet.RolloutPolicy, target fleet.Digest) func(*Cluster) bool {
 	if policy.Unmatched == fleet.UnmatchedLast {
-		return func(Cluster) bool { return true }
+		return func(*Cluster) bool { return true }
 	}
 	waves := WavesOf(policy, t.placed(), target)
-	return func(c Cluster) bool { return waves[c.ID] != "" }
+	return func(c *Cluster) bool { return waves[c.ID] != "" }
 }
 
 // order sorts clusters as they get their turn.
-func order(o fleet.WaveOrder, clusters []Cluster, target fleet.Digest) {
-	byName := func(a, b Cluster) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) }
+func order(o fleet.WaveOrder, clusters []*Cluster, target fleet.Digest) {
+	byName := func(a, b *Cluster) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) }
 	switch o.By {
 	case fleet.ByLabel:
-		slices.SortFunc(clusters, func(a, b Cluster) int {
+		slices.SortFunc(clusters, func(a, b *Cluster) int {
 			x, errX := strconv.Atoi(a.Labels[o.Key])
 			y, errY := strconv.Atoi(b.Labels[o.Key])
 			switch {
@@ -119,14 +119,14 @@ func order(o fleet.WaveOrder, clusters []Cluster, target fleet.Digest) {
 			sum := sha256.Sum256(append(target.Bytes(), c.ID...))
 			place[c.ID] = binary.BigEndian.Uint64(sum[:])
 		}
-		slices.SortFunc(clusters, func(a, b Cluster) int { return cmp.Or(cmp.Compare(place[a.ID], place[b.ID]), byName(a, b)) })
+		slices.SortFunc(clusters, func(a, b *Cluster) int { return cmp.Or(cmp.Compare(place[a.ID], place[b.ID]), byName(a, b)) })
 	default:
 		slices.SortFunc(clusters, byName)
 	}
 }
 
 // wave appends a wave of those clusters.
-func (r *Rollout) wave(policy fleet.Wave, clusters []Cluster) {
+func (r *Rollout) wave(policy fleet.Wave, clusters []*Cluster) {
 	n := len(clusters)
 	w := Wave{
 		Name: policy.Name, Phase: WavePending, Size: n,

@@ -86,7 +86,7 @@ func (t *turn) kindTo(target fleet.Digest) Kind {
 }
 
 // hinders notes why the Rollout would not begin, or not go forward, now: in place of, or beside, the one before.
-func (t *turn) hinders(before *Rollout, left []Cluster) {
+func (t *turn) hinders(before *Rollout, left []*Cluster) {
 	next := t.ro
 	var told []string
 	tell := func(phase Phase, reason Reason, message string) {
@@ -126,7 +126,7 @@ func (t *turn) hinders(before *Rollout, left []Cluster) {
 }
 
 // left are the clusters that do not get the Release, or not yet because somebody holds them.
-func (t *turn) left(unmatched []Cluster) []NotTargeted {
+func (t *turn) left(unmatched []*Cluster) []NotTargeted {
 	why := make(map[string]string, len(unmatched))
 	for _, c := range unmatched {
 		why[c.ID] = fmt.Sprintf("no wave takes it, and spec.unmatched is %s", t.ro.Policy.Unmatched)

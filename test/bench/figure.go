@@ -30,6 +30,13 @@ func figureOf(name string, unit unit, s sample, means string) figure {
 	return figure{Name: name, Unit: unit, Value: s.percentile(50), Min: slices.Min(s), Max: slices.Max(s), N: len(s), Means: means}
 }
 
+// slowest is the figure of a sample's 99th percentile, in a row below that of its median.
+func slowest(name string, s sample) figure {
+	f := figureOf(name, seconds, s, "the same")
+	f.Value = s.percentile(99)
+	return f
+}
+
 // upTo is the figure with a target for its value.
 func (f figure) upTo(target float64) figure {
 	f.Target = &target

@@ -47,9 +47,7 @@ func (r *rollouts) list(ctx context.Context) error {
 	}
 	name := fmt.Sprintf("list of %d assignments", r.settings.assignments)
 	r.add(figureOf(name+", a page", seconds, pages, fmt.Sprintf("of %d, by the admin API", pageSize)).upTo(0.100))
-	slowest := figureOf(name+", a page, p99", seconds, pages, "the same")
-	slowest.Value = pages.percentile(99)
-	r.add(slowest)
+	r.add(slowest(name+", a page, p99", pages))
 	return nil
 }
 

@@ -68,6 +68,7 @@ func (r *rollouts) steps(ctx context.Context) (err error) {
 	}
 	name := fmt.Sprintf("step over %d clusters", r.settings.clusters)
 	r.add(figureOf(name+", engine", seconds, took.engine, "from what is known to what is to be written").upTo(0.050))
+	r.add(slowest(name+", engine, p99", took.engine))
 	r.add(figureOf(name+", on Postgres", seconds, took.whole, "the whole transaction: read, decided and written"))
 	r.add(figureOf(name+", clusters moved", count, took.rows, "by a step"))
 	r.add(figureOf(name+", round trips", count, took.trips, "to the database, by a step, whatever it changes"))
