@@ -2,10 +2,8 @@ package resource
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -81,7 +79,7 @@ func Decode(data []byte) (*Object, error) {
 	var o Object
 	strict, err := kjson.UnmarshalStrict(data, &o)
 	if err != nil {
-		return nil, fmt.Errorf("%w: not a Kubernetes object: %w", fleet.ErrInvalid, DecodeError("", err))
+		return nil, fmt.Errorf("%w: not a Kubernetes object: %w", fleet.ErrInvalid, DecodeError("", data, err))
 	}
 	if o.Kind == "" || o.APIVersion == "" {
 		return nil, fmt.Errorf("%w: not a Kubernetes object: apiVersion and kind are required", fleet.ErrInvalid)
@@ -152,7 +150,7 @@ func strictSpec[T any](o *Object) (spec T, err error) {
 	}
 	strict, err := kjson.UnmarshalStrict(o.Spec, &spec)
 	if err != nil {
-		return spec, DecodeError("spec", err)
+		return spec, DecodeError("spec", o.Spec, err)
 	}
 	var fields fleet.Fields
 	refuseUnknown(&fields, "spec.", strict)
@@ -172,48 +170,6 @@ func refuseUnknown(fields *fleet.Fields, prefix string, strict []error) {
 		}
 		fields.Refuse(prefix+path, "%s", problem)
 	}
-}
-
-// DecodeError says what is wrong with what is at a path (empty: the object itself) and does not decode from JSON: it
-// names the field that has another type than it should.
-func DecodeError(path string, err error) error {
-	var mistyped *json.UnmarshalTypeError
-	if !errors.As(err, &mistyped) || mistyped.Field == "" {
-		return &fleet.FieldError{Path: path, Problem: strings.TrimPrefix(err.Error(), "json: ")}
-	}
-	problem := "is a " + yamlNames.Replace(mistyped.Value) + " and should be a " + kindName(mistyped.Type.Kind())
-	if mistyped.Type.Kind() == reflect.String {
-		problem += ": in YAML, text such as y, no, on or 1.0 needs quotes" // they are no strings without
-	}
-	return &fleet.FieldError{Path: strings.TrimPrefix(path+"."+declaredPath(mistyped.Field), "."), Problem: problem}
-}
-
-// declaredPath is a decoder's path of a field without the Go structs that are embedded on the way to it, which no person
-// has written.
-func declaredPath(field string) string {
-	for {
-		first, rest, more := strings.Cut(field, ".")
-		if !more || first == "" || first[0] < 'A' || first[0] > 'Z' {
-			return field
-		}
-		field = rest
-	}
-}
-
-// yamlNames turns JSON's names of types into YAML's.
-var yamlNames = strings.NewReplacer("object", "mapping", "array", "list", "bool", "boolean")
-
-// kindName is what YAML calls a Go type.
-func kindName(kind reflect.Kind) string {
-	switch kind {
-	case reflect.Bool:
-		return "boolean"
-	case reflect.Struct, reflect.Map:
-		return "mapping"
-	case reflect.Slice:
-		return "list"
-	}
-	return kind.String()
 }
 
 var (

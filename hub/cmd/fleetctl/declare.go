@@ -81,7 +81,7 @@ func identify(raw []byte) (ref, error) {
 		Metadata   resource.Metadata `json:"metadata"`
 	}
 	if err := json.Unmarshal(raw, &o); err != nil {
-		return ref{}, fmt.Errorf("is no Kubernetes object: %w", resource.DecodeError("", err))
+		return ref{}, fmt.Errorf("is no Kubernetes object: %w", resource.DecodeError("", raw, err))
 	}
 	kind, found := resource.KindOf(o.Kind)
 	switch {
