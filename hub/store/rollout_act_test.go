@@ -195,6 +195,22 @@ func TestARequestThatSomebodyMakesMeanwhileIsNotWrittenOver(t *testing.T) {
 	}
 }
 
+func TestARetryTakesThePlaceOfARequestWithoutWhatThatForced(t *testing.T) {
+	t.Parallel()
+	f := newRolledOut(t, strings.Replace(canaryFirst, `"maxUnavailable"`, `"cluster":{"retries":1},"maxUnavailable"`, 1), "canary-1")
+	f.push("one")
+	f.settle(rollout.Succeeded)
+	f.sql(fmt.Sprintf(`INSERT INTO instance_request (cluster, app, requested_at, force, reset) VALUES ('%s', '%s', '2026-03-02T12:00:00Z', true, true)`, f.spokes["canary-1"].session.Cluster, appKey))
+	bad := f.push("bad")
+	f.bad[bad.Digest()] = true
+	f.step() // it is given the request as well
+	f.say()
+	f.step()
+	if n, old := f.count(`instance_request WHERE NOT force AND NOT reset`), f.count(`instance_request WHERE requested_at = '2026-03-02T12:00:00Z'`); n != 1 || old != 0 {
+		t.Errorf("%d requests force nothing, %d are as they were", n, old)
+	}
+}
+
 func TestAClusterThatDidNotCatchUpIsTriedAgainInAnAppThatHasNoRollout(t *testing.T) {
 	t.Parallel()
 	f := newRolledOut(t, canaryFirst, "canary-1")
