@@ -22,11 +22,12 @@ var update = flag.Bool("update", false, "write the timelines of testdata/stories
 
 // TestStoriesGoAsTheyAreTold plays the scenarios of testdata/stories. A file has three parts, each after a line of dashes
 // with its name: the policy, the scenario, and the timeline that follows from them. Lines before the first one say what
-// the story is about. A scenario has a line for the clusters, and one for each thing that happens: when, and what.
+// the story is about. A scenario has a line for the clusters, with their labels (a:tier=prod,region=eu), and one for each thing
+// that happens: when, and what.
 func TestStoriesGoAsTheyAreTold(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/stories/*.txt")
-	if err != nil || len(files) < 11 {
+	if err != nil || len(files) < 12 {
 		t.Fatalf("there are %d stories: %v", len(files), err)
 	}
 	for _, file := range files {
@@ -109,7 +110,13 @@ func (s story) timeline(t *testing.T) string {
 	t.Helper()
 	w := newWorld(0, s.policy)
 	for _, c := range s.clusters {
-		w.join(c, nil)
+		name, text, _ := strings.Cut(c, ":")
+		labels := map[string]string{}
+		for _, label := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' }) {
+			key, value, _ := strings.Cut(label, "=")
+			labels[key] = value
+		}
+		w.join(name, labels)
 	}
 	o := watchWith(w)
 	start := w.state.Now
