@@ -34,18 +34,19 @@ func TestARolloutOfASuspendedAppGoesNowhereAndNoDeadlineCounts(t *testing.T) {
 
 func TestADeadlineStandsStillWhileTheSpokeWaits(t *testing.T) {
 	t.Parallel()
-	w, _ := settled(t, 2, canaryThenRest())
-	w.push("two", map[string]outcome{"c0": never})
-	for range 60 {
-		w.pass(time.Minute)
-		if row := w.state.Rows["id-c0"]; w.state.Active != nil {
-			row.Report = with1(row.Report, func(r *rollout.Report) { r.Waiting, r.Message = fleet.WaitingDependency, "Kustomization/apps/db" })
-			w.state.Rows["id-c0"] = row
+	for waiting, want := range map[fleet.Waiting]string{fleet.WaitingDependency: "a dependency", fleet.WaitingPruneHeld: "a held prune to be approved"} {
+		w, _ := settled(t, 2, canaryThenRest())
+		two := w.push("two", map[string]outcome{"c0": never})
+		w.wire.waits = map[fleet.Digest]fleet.Waiting{two: waiting}
+		for range 60 {
+			w.pass(time.Minute)
+			w.say(t, nil)
 		}
-		w.say(t, nil)
-	}
-	if m := w.member("c0"); !m.Phase.InFlight() || m.Message != "a dependency: Kustomization/apps/db" {
-		t.Errorf("after an hour %+v", m)
+		if m := w.member("c0"); !m.Phase.InFlight() || m.Message != want+": waits for its Pods" {
+			t.Errorf("after an hour %+v", m)
+		}
+		w.wire.waits = nil
+		w.until(t, "its time is up, now that it counts", func() bool { return w.member("c0").Failure == rollout.FailureDeadline })
 	}
 }
 
