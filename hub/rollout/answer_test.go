@@ -49,7 +49,7 @@ func automaton(a fleet.AnalysisGate, answers []rollout.Result) rollout.GatePhase
 // P15: an analysis comes to what its limits say, for every row of answers.
 func TestAnAnalysisComesToWhatItsLimitsSay(t *testing.T) {
 	t.Parallel()
-	eachOf(t, 4, func(t *rapid.T) {
+	besides(t, 4, func(t *rapid.T) {
 		a := fleet.AnalysisGate{Name: "errors", Query: "q", Max: new(1.0), Interval: fleet.Lasting(30 * time.Second), Count: rapid.IntRange(1, 5).Draw(t, "count"),
 			FailureLimit: rapid.IntRange(0, 2).Draw(t, "failureLimit"), ErrorLimit: new(rapid.IntRange(0, 2).Draw(t, "errorLimit")),
 			InconclusiveLimit: rapid.IntRange(0, 2).Draw(t, "inconclusiveLimit"),
@@ -104,7 +104,7 @@ func TestAnAnalysisComesToWhatItsLimitsSay(t *testing.T) {
 // P15: what a webhook says is what becomes of its gate.
 func TestAWebhookComesToWhatItSays(t *testing.T) {
 	t.Parallel()
-	eachOf(t, 1, func(t *rapid.T) {
+	besides(t, 1, func(t *rapid.T) {
 		h := fleet.WebhookGate{URL: "http://example.com", Poll: fleet.Lasting(10 * time.Second), Retries: new(rapid.IntRange(0, 3).Draw(t, "retries"))}
 		answers := rapid.SliceOfN(rapid.SampledFrom([]rollout.Result{rollout.ResultPass, rollout.ResultFail, rollout.ResultAgain, rollout.ResultError}), 1, 10).Draw(t, "answers")
 		w := newWorld(1, fleet.RolloutPolicy{Waves: []fleet.Wave{{Name: "all", Before: []fleet.Gate{{Webhook: &h}}}}})

@@ -56,15 +56,18 @@ func TestNoClusterSucceedsByAReportOfAnythingElse(t *testing.T) {
 }
 
 // P19: what the hub says to a cluster is numbered so that a spoke, which takes nothing older than what it has, never runs
-// again what it has left behind, whoever repeats it.
+// again what it has left behind, whoever repeats it. That a real spoke takes nothing older, be it after a restart or without its
+// volume, is TestStateNeverGoesBack of spoke/session.
 func TestAnOldReplicaChangesNothingInAnyCluster(t *testing.T) {
 	t.Parallel()
-	eachOf(t, 2, func(t *rapid.T) {
+	eachOf(t, func(t *rapid.T) (*world, *oracle) {
 		s := drawScript(t, 8, 20)
 		s.noise = 0
 		w := s.start()
 		said := map[string][]fleet.Assignment{}
-		w.watch = func(_ rollout.State, step rollout.Step) {
+		o := watchWith(w)
+		w.watch = func(before rollout.State, step rollout.Step) {
+			o.step(before, step)
 			for id, put := range step.Put {
 				said[id] = append(said[id], put.Assignment)
 			}
@@ -90,8 +93,9 @@ func TestAnOldReplicaChangesNothingInAnyCluster(t *testing.T) {
 					}
 				}
 			}
-			return true
+			return len(o.broken) == 0
 		})
+		return w, o
 	})
 }
 

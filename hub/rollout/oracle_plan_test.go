@@ -2,6 +2,8 @@ package rollout_test
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,7 +39,10 @@ func (o *oracle) started(before rollout.State, step rollout.Step, e rollout.Even
 		r.policy.Waves = []fleet.Wave{policy.RestWave()}
 		r.policy.Waves[0].Name, r.policy.Waves[0].MaxConcurrent, r.policy.Windows = "all", policy.OnFailure.MaxConcurrent, nil
 	}
-	o.divide(before, r)
+	left := o.divide(before, r)
+	if !r.backward && len(left) > 0 && policy.Unmatched == fleet.UnmatchedReject {
+		o.refute("%s begins, and no wave takes %d clusters: the policy says Reject", r.id, len(left))
+	}
 	if about != nil {
 		r.order = slices.DeleteFunc(r.order, func(m *memberLedger) bool { return about[m.id] == nil })
 		clear(r.members)
@@ -58,9 +63,8 @@ func (o *oracle) started(before rollout.State, step rollout.Step, e rollout.Even
 	o.runs[r.id], o.now = r, r
 }
 
-// divide puts each cluster into its wave.
-func (o *oracle) divide(before rollout.State, r *ledger) {
-	var left []rollout.Cluster
+// divide puts each cluster into its wave, and returns those that are in none.
+func (o *oracle) divide(before rollout.State, r *ledger) (left []rollout.Cluster) {
 	for _, c := range before.Clusters {
 		if choice(before, c) {
 			left = append(left, c)
@@ -80,8 +84,11 @@ func (o *oracle) divide(before rollout.State, r *ledger) {
 			}
 		}
 		slices.SortStableFunc(in, func(a, b rollout.Cluster) int { return strings.Compare(a.Name, b.Name) })
-		if p.Order.By == fleet.ByLabel {
+		switch p.Order.By {
+		case fleet.ByLabel:
 			slices.SortStableFunc(in, func(a, b rollout.Cluster) int { return cmp.Compare(rank(a, p.Order.Key), rank(b, p.Order.Key)) })
+		case fleet.ByShuffle:
+			slices.SortStableFunc(in, func(a, b rollout.Cluster) int { return cmp.Compare(lot(a, r.target), lot(b, r.target)) })
 		}
 		if p.Limit != nil {
 			n := min(len(in), share(p.Limit, len(in), false, 1))
@@ -99,6 +106,13 @@ func (o *oracle) divide(before rollout.State, r *ledger) {
 			r.members[c.ID], r.order = m, append(r.order, m)
 		}
 	}
+	return left
+}
+
+// lot is what a shuffle for a Release draws for a cluster.
+func lot(c rollout.Cluster, target fleet.Digest) uint64 {
+	sum := sha256.Sum256([]byte(string(target.Bytes()) + c.ID))
+	return binary.BigEndian.Uint64(sum[:8])
 }
 
 func rank(c rollout.Cluster, key string) int {

@@ -11,7 +11,9 @@ import (
 )
 
 // oracle says from the events, the Assignments and the reports alone whether the rules were kept. It has no code of the
-// engine's: who is in which wave, what may fail and how much time has passed it works out by itself.
+// engine's package: who is in which wave, what may fail and how much time has passed it works out by itself. What a policy
+// means by a selector, by what it leaves out and by a window it has from where the engine has it: Selector.Matches,
+// WithDefaults and package schedule have tests of their own.
 type oracle struct {
 	w     *world
 	runs  map[string]*ledger

@@ -45,8 +45,8 @@ func drawPolicy(t *rapid.T) fleet.RolloutPolicy {
 	}
 	p.OnNewRevision = rapid.SampledFrom([]fleet.OnNewRevision{fleet.QueueNew, fleet.SupersedeOld}).Draw(t, "onNewRevision")
 	p.OnInconclusive = rapid.SampledFrom([]fleet.OnInconclusive{fleet.InconclusivePause, fleet.InconclusiveHalt}).Draw(t, "onInconclusive")
-	if chance(t, 6, "unmatched") {
-		p.Unmatched = fleet.UnmatchedExclude
+	if chance(t, 5, "unmatched") {
+		p.Unmatched = rapid.SampledFrom([]fleet.Unmatched{fleet.UnmatchedExclude, fleet.UnmatchedReject}).Draw(t, "those")
 	}
 	if chance(t, 6, "windows") {
 		p.Windows = []fleet.Window{{Cron: "*/20 * * * *", Duration: fleet.Lasting(10 * time.Minute)}}
@@ -70,7 +70,7 @@ func drawWave(t *rapid.T, name string) fleet.Wave {
 		w.Select = &fleet.Selector{MatchLabels: map[string]string{"ring": fmt.Sprint(rapid.IntRange(0, 3).Draw(t, "ring"))}}
 	}
 	if chance(t, 4, "ordered") {
-		w.Order = fleet.WaveOrder{By: fleet.ByLabel, Key: "rank"}
+		w.Order = rapid.SampledFrom([]fleet.WaveOrder{{By: fleet.ByLabel, Key: "rank"}, {By: fleet.ByShuffle}}).Draw(t, "order")
 	}
 	w.Required = chance(t, 12, "required")
 	if chance(t, 5, "before") {
@@ -92,7 +92,7 @@ func drawGate(t *rapid.T, name string, scopes ...fleet.GateScope) fleet.Gate {
 	case 3:
 		return fleet.Gate{Analysis: &fleet.AnalysisGate{Name: name, Scope: scope.Draw(t, "scope"), Query: "q", Provider: fleet.MetricProvider{Type: "prometheus", Address: "http://prometheus.example.com"}, Max: new(1.0), Interval: fleet.Lasting(20 * time.Second),
 			Count: rapid.IntRange(1, 3).Draw(t, "count"), FailureLimit: rapid.IntRange(0, 1).Draw(t, "failureLimit"), ErrorLimit: new(rapid.IntRange(0, 2).Draw(t, "errorLimit")),
-			OnNoData: rapid.SampledFrom([]fleet.OnNoData{fleet.NoDataInconclusive, fleet.NoDataFail, fleet.NoDataPass}).Draw(t, "onNoData")}}
+			InconclusiveLimit: rapid.IntRange(0, 1).Draw(t, "inconclusiveLimit"), OnNoData: rapid.SampledFrom([]fleet.OnNoData{fleet.NoDataInconclusive, fleet.NoDataFail, fleet.NoDataPass}).Draw(t, "onNoData")}}
 	case 4:
 		return fleet.Gate{Approval: &fleet.ApprovalGate{Name: name, Approvers: rapid.SampledFrom([][]string{nil, {"user:a", "user:b", "group:of-c"}}).Draw(t, "approvers"),
 			MinApprovers: rapid.IntRange(1, 2).Draw(t, "minApprovers"), AllowSelf: rapid.Bool().Draw(t, "allowSelf"), Timeout: fleet.Lasting(5 * time.Minute),

@@ -22,7 +22,9 @@ type script struct {
 	deeds  []deed
 	// noise on the wire comes of this seed; 0: there is none.
 	noise uint64
-	first map[string]outcome
+	// prunes: the App is deleted where its Placement does not choose it any more, some clusters at a time.
+	prunes bool
+	first  map[string]outcome
 }
 
 // deed is something that happens at a tick.
@@ -44,8 +46,13 @@ func (s script) String() string {
 // start makes the fleet as it is before anything happens.
 func (s script) start() *world {
 	w := newWorld(0, s.policy)
+	w.script = s
 	for i, labels := range s.labels {
 		w.join(fmt.Sprintf("c%03d", i), labels)
+	}
+	if s.prunes {
+		w.state.Placement.OnUnmatch, w.state.Placement.RolloutPolicyRef = fleet.UnmatchPrune, &fleet.RolloutPolicyRef{Name: w.state.Policy.Name}
+		w.state.Former["place"] = *w.state.Placement
 	}
 	if s.noise != 0 {
 		w.wire.noise = rand.New(rand.NewPCG(s.noise, 1))
@@ -83,6 +90,7 @@ func drawScript(t *rapid.T, clusters, deeds int) script {
 	if rapid.Bool().Draw(t, "noisy") {
 		s.noise = rapid.Uint64Range(1, 1<<20).Draw(t, "noise")
 	}
+	s.prunes = chance(t, 3, "prunes")
 	if chance(t, 4, "first is bad") {
 		s.first = s.drawTruth(t)
 	}
@@ -136,7 +144,7 @@ var principals = []string{"user:a", "user:b", "user:c", "user:d", rollout.System
 
 // drawDeed draws what may happen to a fleet, or to its Rollout, at any time.
 func (s script) drawDeed(t *rapid.T, i int) deed {
-	switch rapid.IntRange(0, 34).Draw(t, "deed") {
+	switch rapid.IntRange(0, 35).Draw(t, "deed") {
 	case 0, 1, 2:
 		truth := s.drawTruth(t)
 		return does(fmt.Sprintf("push %d %v", i, truth), func(w *world) { w.push(fmt.Sprintf("release %d", i), truth) })
@@ -214,6 +222,13 @@ func (s script) drawDeed(t *rapid.T, i int) deed {
 		return drawAnswers(t)
 	case 33:
 		return says(rollout.Start{Actor: rapid.SampledFrom(principals).Draw(t, "who"), AllowBad: rapid.Bool().Draw(t, "bad too"), Supersede: rapid.Bool().Draw(t, "instead")})
+	case 34:
+		waiting := rapid.SampledFrom([]fleet.Waiting{fleet.WaitingDependency, fleet.WaitingPruneHeld}).Draw(t, "for")
+		lasts := time.Duration(rapid.IntRange(1, 10).Draw(t, "minutes")) * time.Minute
+		return on(t, fmt.Sprintf("wait for %s, for %s:", waiting, lasts), func(w *world, c *rollout.Cluster) {
+			s := w.spokes[c.ID]
+			s.waits, s.until = waiting, w.real().Add(lasts)
+		})
 	default:
 		if rapid.Bool().Draw(t, "collects") {
 			return does("collect garbage", (*world).collect)

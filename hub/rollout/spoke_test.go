@@ -30,6 +30,9 @@ type spoke struct {
 	runs, ran fleet.Assignment
 	since     time.Time
 	held      bool
+	// waits is what it waits for until then, whatever it is to run.
+	waits fleet.Waiting
+	until time.Time
 	// sick: it does not serve, whatever it runs.
 	sick bool
 	// sent counts its reports.
@@ -59,6 +62,10 @@ func (s *spoke) act(w *world, c *rollout.Cluster) *rollout.Report {
 	r := &rollout.Report{Generation: s.runs.Generation, Release: release, Stage: fleet.StageApplying, Available: true, Message: "applying"}
 	if s.held {
 		r.Waiting, r.Message = fleet.WaitingHold, "held"
+		return r
+	}
+	if s.waits != "" && w.real().Before(s.until) {
+		r.Waiting, r.Message = s.waits, "not yet"
 		return r
 	}
 	age, does := w.real().Sub(s.since), w.truth[release][c.Name]

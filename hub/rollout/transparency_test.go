@@ -36,7 +36,7 @@ func (w *world) tale() []string {
 // same.
 func TestARestartChangesNothing(t *testing.T) {
 	t.Parallel()
-	eachOf(t, 8, func(t *rapid.T) {
+	eachOf(t, func(t *rapid.T) (*world, *oracle) {
 		s := drawScript(t, 12, 25)
 		s.deeds = slices.DeleteFunc(s.deeds, func(d deed) bool { return d.what == "crash of the hub" })
 		remembers := s.start()
@@ -44,6 +44,7 @@ func TestARestartChangesNothing(t *testing.T) {
 		s.play(remembers, func() bool { return true })
 
 		forgets, crashes := s.start(), rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "crashes"), 1))
+		o := watchWith(forgets)
 		s.play(forgets, func() bool {
 			forgets.crash = crashes.IntN(4) == 0
 			return true
@@ -51,18 +52,20 @@ func TestARestartChangesNothing(t *testing.T) {
 		if diff := cmp.Diff(remembers.tale(), forgets.tale()); diff != "" {
 			t.Fatalf("a restart changes what is done: %s\n%s", diff, s)
 		}
+		return forgets, o
 	})
 }
 
 // P5 (I8): a pause that is ended again at once changes nothing but versions and events.
 func TestAPauseThatEndsAtOnceChangesNothing(t *testing.T) {
 	t.Parallel()
-	eachOf(t, 4, func(t *rapid.T) {
+	eachOf(t, func(t *rapid.T) (*world, *oracle) {
 		s := drawScript(t, 12, 25)
 		s.deeds = slices.DeleteFunc(s.deeds, func(d deed) bool { return d.what == "crash of the hub" })
 		plain, paused := s.start(), s.start()
 		s.play(plain, func() bool { return true })
 		pauses := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "pauses"), 1))
+		o := watchWith(paused)
 		s.play(paused, func() bool {
 			if a := paused.state.Active; a == nil || a.Phase != rollout.Running || pauses.IntN(3) > 0 {
 				return true
@@ -81,6 +84,7 @@ func TestAPauseThatEndsAtOnceChangesNothing(t *testing.T) {
 		if diff := cmp.Diff(plain.becameOf(), paused.becameOf()); diff != "" {
 			t.Fatalf("a pause changes what is done: %s\n%s", diff, s)
 		}
+		return paused, o
 	})
 }
 
@@ -103,7 +107,7 @@ func (w *world) becameOf() []string {
 // nothing in it, and takes nothing from it.
 func TestAPauseTakesNothingFromASoak(t *testing.T) {
 	t.Parallel()
-	eachOf(t, 2, func(t *rapid.T) {
+	besides(t, 2, func(t *rapid.T) {
 		const soak = 5 * time.Minute
 		w := newWorld(2, fleet.RolloutPolicy{Waves: []fleet.Wave{{Name: "a", Limit: fleet.Clusters(1), After: []fleet.Gate{{Soak: &fleet.SoakGate{Duration: fleet.Lasting(soak)}}}}, {Name: "b"}}})
 		one := w.push("one", nil)
@@ -146,26 +150,30 @@ func TestAPauseTakesNothingFromASoak(t *testing.T) {
 // P6: in which order reports come in makes no difference, as long as each spoke's are told apart.
 func TestTheOrderOfReportsMakesNoDifference(t *testing.T) {
 	t.Parallel()
-	eachOf(t, 5, func(t *rapid.T) {
+	eachOf(t, func(t *rapid.T) (*world, *oracle) {
 		s := drawScript(t, 12, 25)
 		s.noise = 0
 		straight, mixed := s.start(), s.start()
 		s.play(straight, func() bool { return true })
 		mixed.wire.mix = rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "order"), 1))
+		o := watchWith(mixed)
 		s.play(mixed, func() bool { return true })
 		if diff := cmp.Diff(straight.tale(), mixed.tale()); diff != "" {
 			t.Fatalf("the order of reports changes what is done: %s\n%s", diff, s)
 		}
+		return mixed, o
 	})
 }
 
 // I17: the same State, the same Command and the same time give the same Step, whatever the order of a map.
 func TestAStepIsTheSameEachTime(t *testing.T) {
 	t.Parallel()
-	eachOf(t, 2, func(t *rapid.T) {
+	eachOf(t, func(t *rapid.T) (*world, *oracle) {
 		s := drawScript(t, 12, 25)
 		w := s.start()
+		o := watchWith(w)
 		w.watch = func(before rollout.State, step rollout.Step) {
+			o.step(before, step)
 			again, err := rollout.Act(before, w.command)
 			if err != nil {
 				t.Fatal(err)
@@ -174,6 +182,7 @@ func TestAStepIsTheSameEachTime(t *testing.T) {
 				t.Fatalf("the same State gives another Step: %s", diff)
 			}
 		}
-		s.play(w, func() bool { return true })
+		s.play(w, func() bool { return len(o.broken) == 0 })
+		return w, o
 	})
 }

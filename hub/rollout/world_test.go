@@ -15,6 +15,8 @@ import (
 // world is a simulated fleet, and the hub's rows of one App. Between two steps the Rollouts go through JSON, as they
 // would through a database: nothing else is remembered.
 type world struct {
+	// script is what is played, if it is a schedule.
+	script fmt.Stringer
 	state  rollout.State
 	spokes map[string]*spoke
 	// truth is what a Release does in a cluster, works if nothing is said; takes how long it is at it.
