@@ -55,7 +55,12 @@ func eachOf(t *testing.T, property func(t *rapid.T) (*world, *oracle)) {
 	if !is {
 		t.Fatal("it has no share of the schedules")
 	}
-	besides(t, percent, func(t *rapid.T) {
+	besides(t, percent, judged(property))
+}
+
+// judged has what a property has played be settled, and fails where the oracle has found something.
+func judged(property func(t *rapid.T) (*world, *oracle)) func(t *rapid.T) {
+	return func(t *rapid.T) {
 		w, o := property(t)
 		if len(o.broken) == 0 {
 			settle(t, w, o)
@@ -63,7 +68,7 @@ func eachOf(t *testing.T, property func(t *rapid.T) (*world, *oracle)) {
 		if len(o.broken) > 0 {
 			t.Fatalf("%s\n%s\n%s", o.broken, w.script, w.tail(25))
 		}
-	})
+	}
 }
 
 // besides has a property checked for so many schedules, in percent of all, that do not count. Each hundred of them is a test
