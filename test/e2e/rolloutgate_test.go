@@ -65,7 +65,7 @@ func (j *judge) questions(text string) (found []string) {
 }
 
 // A webhook that asks for patience is asked again; a query whose value is bad halts the Rollout, and so does a webhook
-// that says no. Either way the canary comes back.
+// that says no. Either way the canary comes back. Each cluster of the wave behind asks for itself.
 func TestGatesAskServersAndHaltWhatTheyRefuse(t *testing.T) {
 	t.Parallel()
 	fleet := lab.TestFleet(t)
@@ -83,7 +83,17 @@ func TestGatesAskServersAndHaltWhatTheyRefuse(t *testing.T) {
             interval: 1s
             count: 2
             max: 0.1
-    - {name: prod, maxConcurrent: 100%}
+    - name: prod
+      maxConcurrent: 100%
+      after:
+        - webhook: {name: smoke-test, url: URL/gate, scope: Cluster, poll: 1s, timeout: 5s}
+        - analysis:
+            name: own-errors
+            provider: {type: prometheus, address: URL}
+            scope: Cluster
+            query: 'max(own_errors{cluster="{{ .Cluster }}"})'
+            interval: 1s
+            max: 0.1
   maxUnavailable: 100%
   cluster: {progressDeadline: 2m}
   onFailure: {action: Rollback}
@@ -110,6 +120,13 @@ func TestGatesAskServersAndHaltWhatTheyRefuse(t *testing.T) {
 	}
 	if n := len(judge.questions(`sum(rate(errors{cluster=~"canary-1"}[`)); n < 2 {
 		t.Errorf("the query was made %d times of 2: %q", n, judge.questions("rate"))
+	}
+
+	for _, name := range []string{"prod-1", "prod-2"} { // each asks for itself
+		asked := judge.questions(fmt.Sprintf("%q", name))
+		if len(asked) < 2 || json.Unmarshal([]byte(asked[0]), &told) != nil || len(told.Clusters) != 1 || !strings.HasPrefix(asked[len(asked)-1], "max(own_errors") {
+			t.Errorf("%s has asked %q", name, asked)
+		}
 	}
 
 	judge.set(http.StatusOK, 0.5)
