@@ -20,7 +20,7 @@ status:
   observedGeneration: 2
   lastAppliedRevision: main@sha1:696f056df216eea4f9401adbee0ff744d4df390f
   lastAttemptedRevision: main@sha1:696f056df216eea4f9401adbee0ff744d4df390f
-  rollout: {id: ro-7k2f, phase: Running, waveNumber: 1, waves: 3}
+  rollout: {id: ro-7k2f, phase: Running, waveNumber: 1, waves: 3, stable: "sha256:57ab1e00", stableRevision: "main@sha1:0ld0000df216eea4f9401adbee0ff744d4df390f"}
   conditions: [{type: Ready, status: "True", reason: ReconciliationSucceeded, message: "ready in 3 clusters", lastTransitionTime: "2026-03-01T11:55:00Z"}]
   fleet: {total: 3, ready: 3}
 `

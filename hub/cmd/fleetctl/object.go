@@ -50,6 +50,9 @@ type appRollout struct {
 	Phase      string `json:"phase"`
 	WaveNumber int    `json:"waveNumber"`
 	Waves      int    `json:"waves"`
+	// Stable is the digest of the Release that clusters get which are new or were away.
+	Stable         string `json:"stable"`
+	StableRevision string `json:"stableRevision"`
 }
 
 type condition struct {
