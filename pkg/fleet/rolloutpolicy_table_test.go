@@ -64,7 +64,7 @@ var gateFields = []policyField{
 	{"analysis.provider.secretRef", "namespace and name of a Secret with `username` and `password`, or `bearerToken`, and `ca.crt`; at the hub, or in the cluster that asks"},
 	{"analysis.provider.headers", "sent with each query"},
 	{"analysis.scope", "`Hub`: one query; or `Cluster`: each cluster of the wave asks its own, and one whose answers are bad has failed"},
-	{"analysis.query", "required; a template: `{{ .Clusters }}` are the wave's clusters joined by `|`, `{{ .Cluster }}` the one that asks, `{{ .Interval }}`, `{{ .App }}`, `{{ .Namespace }}`"},
+	{"analysis.query", "required; a template: `{{ .Clusters }}` are the clusters of this wave and those before that have succeeded by then, joined by `|` (none in `before` of the first wave; with `scope: Cluster` the one that asks), `{{ .Cluster }}` the one that asks, `{{ .Interval }}`, `{{ .App }}`, `{{ .Namespace }}`"},
 	{"analysis.interval", "between measurements"},
 	{"analysis.count", "of measurements that have to be made"},
 	{"analysis.min", "a good value is no lower; `min` or `max` is required"},
