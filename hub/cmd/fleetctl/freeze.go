@@ -17,8 +17,9 @@ func newFreezeCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "freeze [CLUSTER...] --reason TEXT",
 		Short: "Have nothing new go to the fleet, or to some clusters",
-		Long: "Have nothing new go to the fleet, or to some clusters, until unfreeze. What a cluster has begun is finished; deletions and\n" +
-			"controls such as suspend go on. A rollout that is under way still takes clusters back; one that begins to an older\n" +
+		Long: "Have nothing new go to the fleet, or to some clusters, until unfreeze. What a cluster has begun is finished; an app that\n" +
+			"is deleted goes, and controls such as suspend go on. An app that a Placement no longer chooses a cluster for (onUnmatch:\n" +
+			"Prune) stays in what is frozen until then. A rollout that is under way still takes clusters back; one that begins to an older\n" +
 			"release passes over clusters that are frozen by name, until unfreeze, but not those of a frozen fleet. --show tells what\n" +
 			"is frozen and changes nothing. A freeze of the fleet asks first, but with -y.\n\n" +
 			"Someone at a cluster holds apps by the annotation fleet.flotilla.dev/hold=REASON there: on the spoke's namespace all of\n" +
