@@ -36,7 +36,7 @@ var policyFields = []policyField{
 	{"maxUnavailable", "over the whole rollout, the clusters that do not serve because of it"},
 	{"cluster.progressDeadline", "how long a cluster may take; the clock stands still while it is not connected, is held, waits for a dependency or has a prune held"},
 	{"cluster.minReady", "how long a cluster has to be ready at the release before it counts"},
-	{"cluster.retries", "further tries after an error that no retry of the spoke's helps"},
+	{"cluster.retries", "further tries after an error that no retry of the spoke's helps; at most 100"},
 	{"cluster.regressionWindow", "how long a cluster that has succeeded may be unavailable before it has failed after all"},
 	{"cluster.unreachableTimeout", "how long a cluster may be out of reach after it was updated"},
 	{"cluster.onLost", "what becomes of it then: `Fail` or `Defer`"},
@@ -52,7 +52,7 @@ var policyFields = []policyField{
 	{"windows[].timeZone", "a name of the IANA database; UTC without"},
 	{"windows[].duration", "required; for how long it is open"},
 	{"autoStart", "begins a rollout with each new release; otherwise it is queued until `fleetctl rollout start`"},
-	{"catchUp.maxConcurrent", "the app's clusters that get something outside of rollouts at the same time: what was rolled out while they were away, or changes for them alone"},
+	{"catchUp.maxConcurrent", "the app's clusters that get something outside of rollouts at the same time: what was rolled out while they were away, or changes for them alone. What runs changes in a window only, where there are any; what is new does not wait for one"},
 }
 
 var gateFields = []policyField{
@@ -84,7 +84,7 @@ var gateFields = []policyField{
 	{"webhook.name", "`webhook` without"},
 	{"webhook.url", "required; gets a POST: 200 passes, 202 is asked again, 4xx fails but for 408, 425 and 429, which are tried again as anything else is"},
 	{"webhook.scope", "`Hub`: one request; or `Cluster`: each cluster of the wave makes its own"},
-	{"webhook.timeout", "of one request"},
+	{"webhook.timeout", "of one request; at most `1m`"},
 	{"webhook.poll", "the pause before it is made again"},
 	{"webhook.retries", "how many requests in a row may fail"},
 	{"webhook.hmacSecretRef", "namespace and name of a Secret whose key `token` signs the body, in the header `X-Signature`"},
@@ -160,7 +160,8 @@ func writtenPolicy(t *testing.T) string {
 	out.WriteString("# The spec of a RolloutPolicy\n\nWritten from the code by `go test ./pkg/fleet -run TheWrittenTableOfAPolicys -update`.\n\n" +
 		"A number of clusters is given as one (`3`) or as a percentage (`\"25%\"`), which is rounded down, and up for `minUpdated`; of what\n" +
 		"lets clusters through there is always at least one. A length of time is given as `90s`, `10m` or `1h30m`. A rollout goes by the\n" +
-		"policy as it was when it began: a change of the policy is for the next one.\n\n" +
+		"policy as it was when it began: a change of the policy is for the next one. A policy has at most 64 waves, and a wave at most 64\n" +
+		"gates, of which 16 are analyses.\n\n" +
 		"A rollout is one **backward** where a person asks for it by `fleetctl rollout rollback`, to any release that was good, or where a\n" +
 		"commit brings back the release that succeeded last while clusters have one that has failed or was cancelled. It has one wave, of all\n" +
 		"clusters that the policy is about, `onFailure.maxConcurrent` at a time within `maxUnavailable`, and neither gates nor windows; it\n" +
