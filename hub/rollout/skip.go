@@ -37,7 +37,7 @@ func (c RetryCluster) apply(t *turn) error {
 		t.askAnew(m)
 		m.Attempt = 0
 		t.move(m, MemberPending, "", "")
-		t.by(c.Actor)
+		t.because(c.Actor, c.Reason)
 	}
 	if len(retried) > 0 && t.ro.Waves[t.ro.Wave].Phase == WaveAfter {
 		w := &t.ro.Waves[t.ro.Wave]
@@ -48,12 +48,20 @@ func (c RetryCluster) apply(t *turn) error {
 	return nil
 }
 
+// because says who had the last event happen, and why. It is no message of the member's: that says what is waited for.
+func (t *turn) because(actor, reason string) {
+	t.by(actor)
+	t.events[len(t.events)-1].Message = reason
+}
+
 // retryLate forgets that clusters did not catch up, and returns their names.
 func (t *turn) retryLate(c RetryCluster) (names []string) {
 	for _, cluster := range t.Clusters {
 		if u := t.track.CatchingUp[cluster.ID]; u.Failed && (c.AllFailed || slices.Contains(c.Clusters, cluster.Name)) {
 			delete(t.track.CatchingUp, cluster.ID)
 			names = append(names, cluster.Name)
+			t.tell(Event{Rollout: t.track.foundBy(u.To), Type: "CatchUp", Actor: c.Actor, Cluster: cluster.Name,
+				Message: "it is to be tried again" + after("; reason: ", c.Reason)})
 		}
 	}
 	return names

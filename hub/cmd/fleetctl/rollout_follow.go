@@ -98,6 +98,8 @@ func notableEvent(e *adminv1.RolloutEvent) bool {
 	switch e.GetType() {
 	case "ClusterFailed", "ClusterDeferred", "ClusterRollbackFailed", "Approved", "Rejected":
 		return true
+	case "Started", "Running", "ClusterPending", "ClusterSkipped": // a person may have said why
+		return e.GetActor() != "" && e.GetActor() != "system" && e.GetMessage() != ""
 	}
 	return strings.HasPrefix(e.GetType(), "Gate")
 }

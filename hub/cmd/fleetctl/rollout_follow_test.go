@@ -185,3 +185,21 @@ func (r *running) waitsFor(t *testing.T, b *bundle, calls int) {
 		}
 	}
 }
+
+func TestWhatAPersonDidAndWhyIsALineOfItsOwn(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		event *adminv1.RolloutEvent
+		told  bool
+	}{
+		{&adminv1.RolloutEvent{Type: "Started", Actor: "user:a", Message: "9 clusters in 3 waves; reason: ticket 12"}, true},
+		{&adminv1.RolloutEvent{Type: "Started", Actor: "system", Message: "9 clusters in 3 waves"}, false},
+		{&adminv1.RolloutEvent{Type: "Running", Actor: "user:a", Message: "eu-9 is being rebuilt"}, true},
+		{&adminv1.RolloutEvent{Type: "ClusterPending", Cluster: "eu-7", Actor: "user:a", Message: "the disk is mended"}, true},
+		{&adminv1.RolloutEvent{Type: "ClusterPending", Cluster: "eu-7"}, false},
+	} {
+		if notableEvent(test.event) != test.told {
+			t.Errorf("told is not %v: %v", test.told, test.event)
+		}
+	}
+}
