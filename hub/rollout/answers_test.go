@@ -47,6 +47,8 @@ func newBase(w *world) *base {
 func (*base) Looked(context.Context) error { return nil }
 
 func (b *base) AppsChanged(_ context.Context, since fleet.Horizon) ([]fleet.Key, fleet.Horizon, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	return []fleet.Key{b.world.state.Key}, since + 1, nil
 }
 

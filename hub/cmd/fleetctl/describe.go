@@ -231,7 +231,7 @@ func (a *app) describeStatus(o *object) {
 		a.field("Suspended", "True")
 	}
 	a.field("Release", s.Fleet.Release)
-	a.field("Stable", strings.TrimSpace(s.Rollout.StableRevision+" "+s.Rollout.Stable))
+	a.field("Stable", s.Rollout.stableText())
 	if s.Fleet.Generation > 0 {
 		a.field("Generation", fmt.Sprint(s.Fleet.Generation))
 	}

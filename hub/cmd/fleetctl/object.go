@@ -55,6 +55,14 @@ type appRollout struct {
 	StableRevision string `json:"stableRevision"`
 }
 
+// stableText is the revision of what is stable, and the Release; empty: nothing is.
+func (r appRollout) stableText() string {
+	if r.StableRevision == "" {
+		return r.Stable
+	}
+	return r.StableRevision + " (" + r.Stable + ")"
+}
+
 type condition struct {
 	Type               string `json:"type"`
 	Status             string `json:"status"`

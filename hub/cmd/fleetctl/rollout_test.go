@@ -298,7 +298,7 @@ FROZEN     prod-1   → fleetctl freeze --show`)
 func TestDescribeTellsOfRolloutsAndWhoUsesAPolicy(t *testing.T) {
 	t.Parallel()
 	b := newRolling(t)
-	wantTexts(t, "app", b.ok("describe", "ks/app").stdout, "Stable:       main@sha1:0ld0000df216eea4f9401adbee0ff744d4df390f sha256:57ab1e00\n", "Rollouts:\n  ◎ Running   ro-7k2f ks/apps/app   main@sha1:696f056d   wave 2/3 eu", "  ✗ RolledBack   ro-6aaa   main@sha1:bad0bad0 (sha256:bad0bad0)   0/9   80m ago")
+	wantTexts(t, "app", b.ok("describe", "ks/app").stdout, "Stable:       main@sha1:0ld0000df216eea4f9401adbee0ff744d4df390f (sha256:57ab1e00)\n", "Rollouts:\n  ◎ Running   ro-7k2f ks/apps/app   main@sha1:696f056d   wave 2/3 eu", "  ✗ RolledBack   ro-6aaa   main@sha1:bad0bad0 (sha256:bad0bad0)   0/9   80m ago")
 	turn := testMembers()[5]
 	turn.Cluster = "prod-1"
 	b.hub.rolled.members = append(b.hub.rolled.members, turn)
