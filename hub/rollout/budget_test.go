@@ -220,3 +220,15 @@ func TestWhoIsPassedOverHoldsNoPlaceOfASupersededRolloutAnyMore(t *testing.T) {
 		t.Errorf("c0 %+v, c1 %+v", c0, c1)
 	}
 }
+
+func TestAFailureOfAWaveThatIsDoneHaltsTheOneUnderWay(t *testing.T) {
+	t.Parallel()
+	w, _ := settled(t, 4, canaryThenRest())
+	w.push("two", map[string]outcome{"c1": never, "c2": never, "c3": never})
+	w.until(t, "the second wave is under way", func() bool { return w.state.Active != nil && w.state.Active.Wave == 1 })
+	w.spokes["id-c0"].sick = true
+	w.until(t, "it is halted", w.is(rollout.Halted, rollout.ReasonFailureBudget))
+	if m := w.member("c0"); m.Phase != rollout.MemberFailed || m.Failure != rollout.FailureRegression || !strings.Contains(w.state.Active.Message, "wave canary") {
+		t.Errorf("%+v: %s", m, w.state.Active.Message)
+	}
+}
