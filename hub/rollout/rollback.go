@@ -93,11 +93,12 @@ func (t *turn) restore() {
 	}
 }
 
-// harms reports whether taking back a cluster that serves would leave more without than may be. One at a time goes back all
-// the same: those that do not serve may never come back, and the others are not to stay with them.
+// harms reports whether taking back a cluster that serves would leave more without than may be. What is counted already, as
+// it is being updated, takes no more room. One at a time goes back all the same: those that do not serve may never come back,
+// and the others are not to stay with them.
 func (t *turn) harms(m *Member, n Totals) bool {
 	r := t.heard(m, t.ro.Target)
-	return r != nil && r.Available && n.Unavailable >= t.ro.MaxUnavailable
+	return r != nil && r.Available && !t.unavailable(m) && n.Unavailable >= t.ro.MaxUnavailable
 }
 
 // sendBack gives a member its base.

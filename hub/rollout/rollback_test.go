@@ -217,6 +217,25 @@ func TestARollbackTakesNoMoreClustersThatServeThanMayBeAway(t *testing.T) {
 	}
 }
 
+// What is being updated counts as unavailable already: that it goes back instead makes no more so.
+func TestARollbackTakesBackAtOnceWhatIsBeingUpdated(t *testing.T) {
+	t.Parallel()
+	policy := everywhere()
+	policy.MaxUnavailable = fleet.Clusters(2)
+	w, one := settled(t, 6, policy)
+	two := w.push("two", map[string]outcome{"c0": slow, "c1": slow})
+	w.until(t, "both are being updated, and serve", func() bool {
+		return w.state.Active != nil && w.member("c0").Phase == rollout.MemberApplying && w.member("c1").Phase == rollout.MemberApplying
+	})
+	w.say(t, rollout.Rollback{Actor: "user:a"})
+	for _, id := range []string{"id-c0", "id-c1"} {
+		if got := w.state.Rows[id].Release; got != one {
+			t.Errorf("%s has %s, not %s: %+v", id, got, one, w.state.Active)
+		}
+	}
+	w.until(t, "it is over", func() bool { return w.over(two) != nil && w.all(one) })
+}
+
 func TestARollbackEndsAlthoughAClusterIsOutOfReach(t *testing.T) {
 	t.Parallel()
 	w, one := settled(t, 2, canaryThenRest())
