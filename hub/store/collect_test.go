@@ -296,10 +296,13 @@ func (w *world) stepFetch() {
 func (w *world) look(digest fleet.Digest) error {
 	w.bind(upstreamID) // as the loop does at each look at what is declared: an upstream may have gone while nobody meant it
 	w.must(w.MakeDue(w.t.Context(), upstreamID))
-	claimed := w.claim()
-	if len(claimed) != 1 {
-		w.fatal("claimed %d upstreams", len(claimed))
-	}
+	var claimed []fleet.UpstreamState
+	lab.Eventually(w.t, time.Minute, "a look, after "+strings.Join(w.history, ", "), func() error {
+		if claimed = w.claim(); len(claimed) != 1 { // a claim passes over what the sweep has locked
+			return fmt.Errorf("claimed %d upstreams", len(claimed))
+		}
+		return nil
+	})
 	w.revision++
 	look := fleet.Looked{Revision: fleet.Revision(fmt.Sprintf("main@sha1:%d", w.revision)), Tree: digest, TreeBlob: digest}
 	return w.SaveLook(w.t.Context(), claimed[0].ID, look, time.Hour)
