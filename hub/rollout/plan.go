@@ -23,6 +23,7 @@ func (t *turn) plan(kind Kind, target fleet.Release, policy fleet.RolloutPolicy)
 		left, out = split(left, t.included(policy, ro.Target))
 		ro.Policy = backwards(policy)
 	}
+	ro.Members = make([]Member, 0, len(left))
 	for i := range ro.Policy.Waves {
 		var taken []*Cluster
 		taken, left = take(ro.Policy.Waves[i], left, ro.Target)
@@ -62,9 +63,13 @@ func backwards(p fleet.RolloutPolicy) fleet.RolloutPolicy {
 	return p
 }
 
-// take splits off the clusters that a wave takes, in their order.
+// take splits off the clusters that a wave takes, in their order. Those that are left are where all of them were.
 func take(w fleet.Wave, from []*Cluster, target fleet.Digest) (taken, left []*Cluster) {
-	taken, left = split(from, func(c *Cluster) bool { return w.Select == nil || w.Select.Matches(c.Labels) })
+	selected := fleet.Selector{}.Matcher()
+	if w.Select != nil {
+		selected = w.Select.Matcher()
+	}
+	taken, left = split(from, func(c *Cluster) bool { return selected(c.Labels) })
 	order(w.Order, taken, target)
 	if w.Limit != nil {
 		n := min(w.Limit.AtLeastOneOf(len(taken)), len(taken))
@@ -74,8 +79,9 @@ func take(w fleet.Wave, from []*Cluster, target fleet.Digest) (taken, left []*Cl
 	return taken, left
 }
 
-// split parts clusters by whether they are in.
+// split parts clusters by whether they are in. The others are where all of them were.
 func split(clusters []*Cluster, in func(*Cluster) bool) (those, others []*Cluster) {
+	others = clusters[:0]
 	for _, c := range clusters {
 		if in(c) {
 			those = append(those, c)
@@ -133,7 +139,6 @@ func (r *Rollout) wave(policy fleet.Wave, clusters []*Cluster) {
 		MaxConcurrent: policy.MaxConcurrent.AtLeastOneOf(n), MaxFailures: policy.MaxFailures.Of(n), MinUpdated: policy.MinUpdated.RoundedUpOf(n),
 		Before: gatesOf(policy.Before), After: gatesOf(policy.After),
 	}
-	r.Members = slices.Grow(r.Members, n)
 	for i, c := range clusters {
 		r.Members = append(r.Members, Member{Cluster: c.ID, Name: c.Name, Wave: len(r.Waves), Turn: i, Phase: MemberPending})
 	}

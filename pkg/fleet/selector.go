@@ -26,21 +26,26 @@ type SelectorRequirement struct {
 func (s Selector) IsEmpty() bool { return len(s.MatchLabels) == 0 && len(s.MatchExpressions) == 0 }
 
 // Matches reports whether labels satisfy every requirement of s.
-func (s Selector) Matches(labels map[string]string) bool {
+func (s Selector) Matches(labels map[string]string) bool { return s.Matcher()(labels) }
+
+// Matcher is Matches for whoever asks of many.
+func (s Selector) Matcher() func(labels map[string]string) bool {
+	all := make([]SelectorRequirement, 0, len(s.MatchLabels)+len(s.MatchExpressions))
 	for key, value := range s.MatchLabels {
-		if got, found := labels[key]; !found || got != value {
-			return false
-		}
+		all = append(all, SelectorRequirement{Key: key, Operator: "In", Values: []string{value}})
 	}
-	for _, requirement := range s.MatchExpressions {
-		if !requirement.matches(labels) {
-			return false
+	all = append(all, s.MatchExpressions...)
+	return func(labels map[string]string) bool {
+		for i := range all {
+			if !all[i].matches(labels) {
+				return false
+			}
 		}
+		return true
 	}
-	return true
 }
 
-func (r SelectorRequirement) matches(labels map[string]string) bool {
+func (r *SelectorRequirement) matches(labels map[string]string) bool {
 	value, found := labels[r.Key]
 	switch r.Operator {
 	case "In":
