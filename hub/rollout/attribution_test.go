@@ -84,7 +84,7 @@ func TestAnOldReplicaChangesNothingInAnyCluster(t *testing.T) {
 				if old.Generation >= runs.Generation {
 					continue
 				}
-				if spoke.receive(w, old); spoke.runs.Generation != runs.Generation {
+				if spoke.receive(w, rollout.Row{Assignment: &old, Release: old.Release.Digest()}); spoke.runs.Generation != runs.Generation {
 					t.Fatalf("%s ran %d and goes back to %d", id, runs.Generation, old.Generation)
 				}
 				for i, a := range all[1:] {

@@ -26,8 +26,8 @@ const (
 
 // spoke is one simulated cluster.
 type spoke struct {
-	// runs is the Assignment that it acts on, since when, and ran the one before it.
-	runs, ran fleet.Assignment
+	// runs is what it acts on, since when, and ran the one before it.
+	runs, ran given
 	since     time.Time
 	held      bool
 	// waits is what it waits for until then, whatever it is to run.
@@ -39,12 +39,19 @@ type spoke struct {
 	sent uint64
 }
 
+// given is an Assignment, and the digest of its Release.
+type given struct {
+	fleet.Assignment
+	release fleet.Digest
+}
+
 // receive takes what the hub wants, unless it is older than what the spoke knows.
-func (s *spoke) receive(w *world, a fleet.Assignment) {
+func (s *spoke) receive(w *world, row rollout.Row) {
+	a := given{*row.Assignment, row.Release}
 	if a.Generation < s.runs.Generation {
 		return
 	}
-	if s.runs.State != a.State || s.runs.Release.Digest() != a.Release.Digest() || s.runs.RequestedAt != a.RequestedAt {
+	if s.runs.State != a.State || s.runs.release != a.release || s.runs.RequestedAt != a.RequestedAt {
 		s.since = w.real()
 	}
 	if s.runs.Generation != a.Generation {
@@ -58,7 +65,7 @@ func (s *spoke) act(w *world, c *rollout.Cluster) *rollout.Report {
 	if s.runs.State != fleet.Active {
 		return nil
 	}
-	release := s.runs.Release.Digest()
+	release := s.runs.release
 	r := &rollout.Report{Generation: s.runs.Generation, Release: release, Stage: fleet.StageApplying, Available: true, Message: "applying"}
 	if s.held {
 		r.Waiting, r.Message = fleet.WaitingHold, "held"

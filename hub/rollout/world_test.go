@@ -339,7 +339,7 @@ func (w *world) pass(d time.Duration) {
 			continue
 		}
 		s := w.spokes[c.ID]
-		s.receive(w, *row.Assignment)
+		s.receive(w, row)
 		if report := s.act(w, c); report != nil {
 			w.wire.send(c.ID, s, *report)
 		}
