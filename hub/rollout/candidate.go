@@ -106,7 +106,7 @@ func (t *turn) start(target fleet.Digest, from *Rollout) {
 	if from != nil {
 		t.unqueue()
 	}
-	t.begin(next, from, "")
+	t.begin(next, from)
 }
 
 // rejects reports whether the Rollout must not begin because no wave takes those clusters.
@@ -114,8 +114,8 @@ func (r *Rollout) rejects(left []*Cluster) bool {
 	return len(left) > 0 && r.Kind == Forward && r.Policy.Unmatched == fleet.UnmatchedReject
 }
 
-// begin makes next the Rollout under way: the one that was queued from now on, if one was. Reason is what a person gives.
-func (t *turn) begin(next *Rollout, from *Rollout, reason string) {
+// begin makes next the Rollout under way: the one that was queued from now on, if one was.
+func (t *turn) begin(next *Rollout, from *Rollout) {
 	if from != nil {
 		next.ID, next.Created, next.Version = from.ID, from.Created, from.Version
 	} else {
@@ -140,7 +140,7 @@ func (t *turn) begin(next *Rollout, from *Rollout, reason string) {
 	}
 	t.dropQueued(next.ID)
 	message := fmt.Sprintf("%s: %d clusters in %d waves", next.Target, len(next.Members), len(next.Waves))
-	t.tell(Event{Type: "Started", Actor: next.Actor, Message: message + after("; reason: ", reason)})
+	t.tell(Event{Type: "Started", Actor: next.Actor, Message: message + after("; reason: ", next.ChangeCause)})
 	t.observe() // what it has inherited may have come to its end
 }
 

@@ -1,6 +1,7 @@
 package rollout_test
 
 import (
+	"strings"
 	"testing"
 
 	"flotilla.dev/flotilla/hub/rollout"
@@ -86,4 +87,43 @@ func TestWhoHasAClusterCatchUpOnceMoreIsToldAndWhy(t *testing.T) {
 		t.Errorf("told %+v, not %+v", got, want)
 	}
 	w.until(t, "c2 has caught up", func() bool { return w.all(two) })
+}
+
+func TestARolloutKeepsWhyAPersonBeganItToItsEnd(t *testing.T) {
+	t.Parallel()
+	policy := canaryThenRest()
+	policy.AutoStart = new(false)
+	w := newWorld(3, policy)
+	for _, test := range []struct {
+		push         string
+		command      rollout.Command
+		actor, cause string
+	}{
+		{"one", rollout.Start{Actor: "user:a", Reason: "ticket 12"}, "user:a", "ticket 12"}, // it is queued before
+		{"two", rollout.Start{Actor: "user:a"}, "user:a", ""},
+		{"", rollout.Rollback{Actor: "user:b", Reason: "incident 4711"}, "user:b", "incident 4711"},
+	} {
+		if test.push != "" {
+			w.push(test.push, nil)
+		}
+		w.say(t, test.command)
+		id := w.state.Active.ID
+		w.until(t, "it is over", func() bool { return w.idle() && w.ended[id] != nil })
+		if ro := w.ended[id]; ro.Phase != rollout.Succeeded || ro.Actor != test.actor || ro.ChangeCause != test.cause {
+			t.Errorf("%s, begun by %q because of %q, not by %q because of %q", ro.Phase, ro.Actor, ro.ChangeCause, test.actor, test.cause)
+		}
+	}
+}
+
+func TestWhyARolloutWasTakenBackIsKeptAlthoughAClusterIsNotBack(t *testing.T) {
+	t.Parallel()
+	w, _ := settled(t, 2, canaryThenRest())
+	two := w.push("two", nil)
+	w.until(t, "c1 is updated", func() bool { return w.state.Active != nil && w.member("c1").Moved })
+	w.spokes["id-c1"].held = true
+	w.say(t, rollout.Rollback{Actor: "user:a", Reason: "incident 4711"})
+	w.until(t, "it is over", func() bool { return w.over(two) != nil })
+	if ro := w.over(two); ro.Phase != rollout.RollbackFailed || !strings.HasPrefix(ro.Message, "1 clusters are not back: c1: ") || !strings.HasSuffix(ro.Message, "; incident 4711") {
+		t.Errorf("%s: %s", ro.Phase, ro.Message)
+	}
 }

@@ -174,7 +174,7 @@ func (t *turn) restored() {
 	}
 	if failed > 0 {
 		names := t.names(func(m *Member) bool { return m.Phase == MemberRollbackFailed })
-		t.phase(RollbackFailed, t.ro.Reason, fmt.Sprintf("%d clusters are not back: %s", failed, names))
+		t.phase(RollbackFailed, t.ro.Reason, fmt.Sprintf("%d clusters are not back: %s%s", failed, names, after("; ", t.ro.Message)))
 		return
 	}
 	t.phase(RolledBack, t.ro.Reason, fmt.Sprintf("%d clusters are back%s", back, after("; ", t.ro.Message)))

@@ -20,8 +20,9 @@ type Rollout struct {
 	// Policy as it was when the Rollout began, defaults filled in. Plan names policy, target and members together.
 	Policy fleet.RolloutPolicy
 	Plan   fleet.Digest
-	// Actor began it: "system", or who asked.
-	Actor string
+	// Actor began it: "system", or who asked. ChangeCause is why, in that person's words: no Reason, which is the phase's.
+	Actor       string
+	ChangeCause string
 	// RequestID of the request that began it: the same request begins no other.
 	RequestID string
 	// Wave is the index of the wave under way; len(Waves) after the last.

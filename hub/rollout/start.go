@@ -49,12 +49,12 @@ func (c Start) apply(t *turn) error {
 	case !c.Plan.IsZero() && c.Plan != next.Plan:
 		return fmt.Errorf("%w: the plan is %s now, not %s: look at it again", fleet.ErrConflict, next.Plan, c.Plan)
 	}
-	next.Actor, next.RequestID, next.AllowBad = c.Actor, c.RequestID, c.AllowBad
+	next.Actor, next.ChangeCause, next.RequestID, next.AllowBad = c.Actor, c.Reason, c.RequestID, c.AllowBad
 	var queued *Rollout
 	if t.Queued != nil && t.Queued.Target == target {
 		queued = t.unqueue()
 	}
-	t.begin(next, queued, c.Reason)
+	t.begin(next, queued)
 	return nil
 }
 

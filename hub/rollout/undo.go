@@ -70,8 +70,8 @@ func (c Rollback) begin(t *turn) error {
 	if len(next.Members) == 0 {
 		return fmt.Errorf("%w: %s is placed on no cluster that a wave takes", fleet.ErrConflict, t.Key.Words())
 	}
-	next.Actor = c.Actor
-	t.begin(next, nil, c.Reason)
+	next.Actor, next.ChangeCause = c.Actor, c.Reason
+	t.begin(next, nil)
 	if newest := t.App.Release; newest != nil {
 		t.track.Handled = newest.Digest()
 	}

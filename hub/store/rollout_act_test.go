@@ -72,6 +72,23 @@ func TestWhatPeopleSayToARolloutIsDoneAndAudited(t *testing.T) {
 	}
 }
 
+func TestWhyARolloutWasBegunIsStoredWithIt(t *testing.T) {
+	t.Parallel()
+	f := newRolledOut(t, strings.Replace(canaryFirst, `{"waves"`, `{"autoStart":false,"waves"`, 1), "canary-1", "prod-1")
+	f.push("one")
+	f.step() // it is queued
+	if begun := f.act(rollout.Start{Actor: actor, Reason: "ticket 12"}); begun.ChangeCause != "ticket 12" {
+		t.Errorf("begun because of %q", begun.ChangeCause)
+	}
+	for range 2 { // the second step has it from the database
+		f.say()
+		f.step()
+	}
+	if r, err := f.Rollout(t.Context(), appKey, ""); err != nil || r.ChangeCause != "ticket 12" || r.Message == "ticket 12" {
+		t.Errorf("%+v, error %v", r, err)
+	}
+}
+
 func TestWhoLookedAtAnOlderVersionIsToLookAgain(t *testing.T) {
 	t.Parallel()
 	f := newRolledOut(t, canaryFirst, "canary-1", "prod-1")

@@ -88,7 +88,7 @@ func loadUnderWay(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 }
 
 // rolloutColumns are those of r and of its target, d, that scanRollout reads.
-const rolloutColumns = `r.id, r.kind, r.target, d.content, r.phase, r.reason, r.message, r.policy, r.plan, r.actor, r.request_id, r.wave, r.waves,
+const rolloutColumns = `r.id, r.kind, r.target, d.content, r.phase, r.reason, r.message, r.policy, r.plan, r.actor, r.change_cause, r.request_id, r.wave, r.waves,
 	r.max_unavailable, r.scope, r.caused_by, r.superseded_by, r.no_rollback, r.allow_bad, r.version, r.created_at, r.started_at, r.finished_at`
 
 func scanRollout(row pgx.CollectableRow) (rollout.Rollout, error) { return scanRolloutAnd(row) }
@@ -97,7 +97,7 @@ func scanRollout(row pgx.CollectableRow) (rollout.Rollout, error) { return scanR
 func scanRolloutAnd(row pgx.CollectableRow, beside ...any) (r rollout.Rollout, err error) {
 	var target, content, policy, plan, waves []byte
 	var started, finished *time.Time
-	columns := []any{&r.ID, &r.Kind, &target, &content, &r.Phase, &r.Reason, &r.Message, &policy, &plan, &r.Actor, &r.RequestID, &r.Wave, &waves,
+	columns := []any{&r.ID, &r.Kind, &target, &content, &r.Phase, &r.Reason, &r.Message, &policy, &plan, &r.Actor, &r.ChangeCause, &r.RequestID, &r.Wave, &waves,
 		&r.MaxUnavailable, &r.Scope, &r.CausedBy, &r.SupersededBy, &r.NoRollback, &r.AllowBad, &r.Version, &r.Created, &started, &finished}
 	if err := row.Scan(append(columns, beside...)...); err != nil {
 		return r, err

@@ -58,15 +58,15 @@ func putRollout(batch *pgx.Batch, app fleet.Key, r *rollout.Rollout) error {
 		return fmt.Errorf("encode the waves of %s: %w", r.ID, err)
 	}
 	const write = `INSERT INTO rollout AS r (id, app, kind, target, phase, reason, message, policy, plan, actor, request_id, wave, waves, max_unavailable, scope,
-			caused_by, superseded_by, no_rollback, allow_bad, version, created_at, started_at, finished_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
+			caused_by, superseded_by, no_rollback, allow_bad, version, created_at, started_at, finished_at, change_cause)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)
 		ON CONFLICT (id) DO UPDATE SET kind = $3, phase = $5, reason = $6, message = $7, policy = $8, plan = $9, actor = $10, request_id = $11, wave = $12,
 			waves = $13, max_unavailable = $14, scope = $15, caused_by = $16, superseded_by = $17, no_rollback = $18, allow_bad = $19,
-			version = $20, started_at = $22, finished_at = $23
+			version = $20, started_at = $22, finished_at = $23, change_cause = $24
 			WHERE r.version < $20`
 	// What is queued has no plan yet: no bytes, not null.
 	batch.Queue(write, r.ID, app.String(), r.Kind, r.Target.Bytes(), r.Phase, r.Reason, r.Message, policy, append([]byte{}, r.Plan.Bytes()...), r.Actor, r.RequestID, r.Wave, waves,
-		r.MaxUnavailable, r.Scope, r.CausedBy, r.SupersededBy, r.NoRollback, r.AllowBad, r.Version, r.Created, timeArg(r.Started), timeArg(r.Finished)).
+		r.MaxUnavailable, r.Scope, r.CausedBy, r.SupersededBy, r.NoRollback, r.AllowBad, r.Version, r.Created, timeArg(r.Started), timeArg(r.Finished), r.ChangeCause).
 		Exec(func(tag pgconn.CommandTag) error {
 			if tag.RowsAffected() != 1 {
 				return fmt.Errorf("rollout %s: %w: it changed meanwhile", r.ID, errLost)
