@@ -1,6 +1,7 @@
 package store
 
 import (
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -42,7 +43,8 @@ func putEvents(batch *pgx.Batch, now time.Time, events []rollout.Event) {
 	batch.Queue(write, now, rows)
 }
 
-// putNews has everyone told who watches the App: of what happened outside of a Rollout, and of where each Rollout is.
+// putNews has everyone told who watches the App: of what happened outside of a Rollout, of where each Rollout is, and of
+// what people had happen.
 func putNews(batch *pgx.Batch, app fleet.Key, now time.Time, events []rollout.Event) {
 	var reasons, messages, clusters []string
 	var warnings []bool
@@ -51,11 +53,7 @@ func putNews(batch *pgx.Batch, app fleet.Key, now time.Time, events []rollout.Ev
 		if reason == "" {
 			continue
 		}
-		message := e.Message
-		if e.Rollout != "" {
-			message = e.Rollout + ": " + detail(e.Reason, e.Message)
-		}
-		reasons, messages, clusters, warnings = append(reasons, reason), append(messages, shortened(message)), append(clusters, e.Cluster), append(warnings, warning)
+		reasons, messages, clusters, warnings = append(reasons, reason), append(messages, shortened(newsText(e))), append(clusters, e.Cluster), append(warnings, warning)
 	}
 	if len(reasons) == 0 {
 		return
@@ -78,6 +76,26 @@ func newsOf(e rollout.Event) (reason string, warning bool) {
 		return e.Type, false
 	case "CandidateIsBad", "CatchUpFailed":
 		return e.Type, true
+	case "Approved", "Rejected", "GateOverridden", "ClusterSkipped":
+		return "Rollout" + e.Type, false
+	case "ClusterPending":
+		if byPerson(e) {
+			return "RolloutClusterRetried", false
+		}
 	}
 	return "", false
 }
+
+// newsText is an event for everyone: of which Rollout, by whom, where in it, and what is said of it.
+func newsText(e rollout.Event) string {
+	head, text := e.Rollout, detail(e.Reason, e.Message)
+	if byPerson(e) { // which is all that the reason says
+		head, text = detail(e.Rollout, "by "+e.Actor), e.Message
+	}
+	if e.Gate != "" {
+		head += ": wave " + e.Wave + ": gate " + e.Gate
+	}
+	return strings.TrimPrefix(strings.TrimSuffix(head+": "+text, ": "), ": ")
+}
+
+func byPerson(e rollout.Event) bool { return e.Actor != "" && e.Actor != rollout.System }
