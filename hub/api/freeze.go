@@ -40,6 +40,7 @@ func (s *rollouts) GetFreeze(ctx context.Context, req *adminv1.GetFreezeRequest)
 func (s *rollouts) Freeze(ctx context.Context, req *adminv1.FreezeRequest) (*adminv1.FreezeResponse, error) {
 	var fields fleet.Fields
 	fields.Require("reason", req.GetReason())
+	reasonIn(&fields, "reason", req.GetReason())
 	if err := fields.Err(); err != nil {
 		return nil, err
 	}

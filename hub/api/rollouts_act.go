@@ -16,6 +16,11 @@ import (
 
 // act has a command carried out on behalf of the caller, and returns the Rollout after it.
 func (s *rollouts) act(ctx context.Context, ref *adminv1.AppRollout, command rollout.Command) (*adminv1.Rollout, error) {
+	var fields fleet.Fields
+	reasonIn(&fields, "app.reason", ref.GetReason())
+	if err := fields.Err(); err != nil {
+		return nil, err
+	}
 	app, err := s.appOf(ctx, ref)
 	if err != nil {
 		return nil, err
@@ -67,6 +72,11 @@ func (s *rollouts) ResumeRollout(ctx context.Context, req *adminv1.ResumeRollout
 
 // DecideGate is the caller's word at an approval.
 func (s *rollouts) DecideGate(ctx context.Context, req *adminv1.DecideGateRequest) (*adminv1.DecideGateResponse, error) {
+	var fields fleet.Fields
+	reasonIn(&fields, "comment", req.GetComment())
+	if err := fields.Err(); err != nil {
+		return nil, err
+	}
 	plan, err := digestIn("plan_digest", req.GetPlanDigest())
 	if err != nil {
 		return nil, err

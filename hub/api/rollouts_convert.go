@@ -24,7 +24,7 @@ func rolloutMessage(r rollout.Rollout, known knownReleases, now time.Time) (*adm
 		Id: r.ID, AppKind: app.Kind, AppNamespace: app.Namespace, AppName: app.Name, Target: r.Target.String(), Revision: string(known.revisions[r.Target]), Version: r.Version,
 		Kind: string(r.Kind), Phase: string(r.Phase), Reason: string(r.Reason), Message: r.Message, Policy: policy, PlanDigest: digestText(r.Plan),
 		Wave: int32(r.Wave), MaxUnavailable: int32(r.MaxUnavailable), Totals: totalsMessage(r.Totals()), Created: timeMessage(r.Created),
-		Started: timeMessage(r.Started), Finished: timeMessage(r.Finished), SupersededBy: r.SupersededBy, Actor: r.Actor,
+		Started: timeMessage(r.Started), Finished: timeMessage(r.Finished), SupersededBy: r.SupersededBy, Actor: r.Actor, ChangeCause: r.ChangeCause,
 		Verdict: cmp.Or(string(known.outcomes[r.Target]), unknownVerdict),
 	}
 	for i, w := range r.Waves {

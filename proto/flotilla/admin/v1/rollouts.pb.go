@@ -34,7 +34,7 @@ type AppRollout struct {
 	Id string `protobuf:"bytes,4,opt,name=id,proto3" json:"id,omitempty"`
 	// Version that was looked at; 0: any.
 	Version uint64 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
-	// Why, as a person says it.
+	// Why, as a person says it: one line of at most 1,024 bytes.
 	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Of a change: tell what the Rollout would be, and change nothing.
 	DryRun        bool `protobuf:"varint,7,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
@@ -135,7 +135,9 @@ type Rollout struct {
 	// Forward or Backward.
 	Kind string `protobuf:"bytes,8,opt,name=kind,proto3" json:"kind,omitempty"`
 	// Queued, Running, Paused, Halted, RollingBack, Succeeded, RolledBack, RollbackFailed, Cancelled or Superseded.
-	Phase   string `protobuf:"bytes,9,opt,name=phase,proto3" json:"phase,omitempty"`
+	Phase string `protobuf:"bytes,9,opt,name=phase,proto3" json:"phase,omitempty"`
+	// Why the phase is what it is, or what is waited for: a word for programs, and a sentence. Of what a person did, the word is
+	// User and the sentence is theirs.
 	Reason  string `protobuf:"bytes,10,opt,name=reason,proto3" json:"reason,omitempty"`
 	Message string `protobuf:"bytes,11,opt,name=message,proto3" json:"message,omitempty"`
 	// The policy as it was when the Rollout began, as JSON, and the digest of policy, target and members together.
@@ -150,7 +152,10 @@ type Rollout struct {
 	Started        *timestamppb.Timestamp `protobuf:"bytes,19,opt,name=started,proto3" json:"started,omitempty"`
 	Finished       *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=finished,proto3" json:"finished,omitempty"`
 	SupersededBy   string                 `protobuf:"bytes,21,opt,name=superseded_by,json=supersededBy,proto3" json:"superseded_by,omitempty"`
-	Actor          string                 `protobuf:"bytes,22,opt,name=actor,proto3" json:"actor,omitempty"`
+	// Who began it, "system" for the hub itself, and why, in that person's words: the reason of the StartRollout or Rollback that
+	// began it. Empty where none was given.
+	Actor       string `protobuf:"bytes,22,opt,name=actor,proto3" json:"actor,omitempty"`
+	ChangeCause string `protobuf:"bytes,25,opt,name=change_cause,json=changeCause,proto3" json:"change_cause,omitempty"`
 	// What is known of the target by now, whichever Rollout has found it: Good, Bad or Unknown. What is Bad is not rolled out by
 	// itself.
 	Verdict       string `protobuf:"bytes,24,opt,name=verdict,proto3" json:"verdict,omitempty"`
@@ -338,6 +343,13 @@ func (x *Rollout) GetSupersededBy() string {
 func (x *Rollout) GetActor() string {
 	if x != nil {
 		return x.Actor
+	}
+	return ""
+}
+
+func (x *Rollout) GetChangeCause() string {
+	if x != nil {
+		return x.ChangeCause
 	}
 	return ""
 }
@@ -2251,8 +2263,9 @@ type DecideGateRequest struct {
 	Wave string `protobuf:"bytes,2,opt,name=wave,proto3" json:"wave,omitempty"`
 	Gate string `protobuf:"bytes,3,opt,name=gate,proto3" json:"gate,omitempty"`
 	// Digest of the plan that the decision is about; empty: the one there is.
-	PlanDigest    string `protobuf:"bytes,4,opt,name=plan_digest,json=planDigest,proto3" json:"plan_digest,omitempty"`
-	Approve       bool   `protobuf:"varint,5,opt,name=approve,proto3" json:"approve,omitempty"`
+	PlanDigest string `protobuf:"bytes,4,opt,name=plan_digest,json=planDigest,proto3" json:"plan_digest,omitempty"`
+	Approve    bool   `protobuf:"varint,5,opt,name=approve,proto3" json:"approve,omitempty"`
+	// One line of at most 1,024 bytes; empty: app.reason.
 	Comment       string `protobuf:"bytes,6,opt,name=comment,proto3" json:"comment,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3099,7 +3112,8 @@ type FreezeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Clusters by name; none: the whole fleet.
 	Clusters []string `protobuf:"bytes,1,rep,name=clusters,proto3" json:"clusters,omitempty"`
-	Reason   string   `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// One line of at most 1,024 bytes.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Tell what would be frozen, and change nothing.
 	DryRun        bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -3692,7 +3706,7 @@ const file_flotilla_admin_v1_rollouts_proto_rawDesc = "" +
 	"\x02id\x18\x04 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x05 \x01(\x04R\aversion\x12\x16\n" +
 	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x17\n" +
-	"\adry_run\x18\a \x01(\bR\x06dryRun\"\x83\x06\n" +
+	"\adry_run\x18\a \x01(\bR\x06dryRun\"\xa6\x06\n" +
 	"\aRollout\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
 	"\bapp_kind\x18\x02 \x01(\tR\aappKind\x12#\n" +
@@ -3717,7 +3731,8 @@ const file_flotilla_admin_v1_rollouts_proto_rawDesc = "" +
 	"\astarted\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x126\n" +
 	"\bfinished\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\bfinished\x12#\n" +
 	"\rsuperseded_by\x18\x15 \x01(\tR\fsupersededBy\x12\x14\n" +
-	"\x05actor\x18\x16 \x01(\tR\x05actor\x12\x18\n" +
+	"\x05actor\x18\x16 \x01(\tR\x05actor\x12!\n" +
+	"\fchange_cause\x18\x19 \x01(\tR\vchangeCause\x12\x18\n" +
 	"\averdict\x18\x18 \x01(\tR\averdictJ\x04\b\x17\x10\x18\"\x94\x03\n" +
 	"\vRolloutWave\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
