@@ -54,7 +54,7 @@ func TestApprovalIsWaitedForAndThePolicyOfTheBeginningHolds(t *testing.T) {
 	a.succeeds(a.rolls(a.web("2", ""))) // without a gate, by the policy as it is
 }
 
-// A word against it halts a Rollout, and a person takes it back.
+// A word against it halts a Rollout, and a person takes it back. Why is told.
 func TestRejectedRolloutIsHaltedUntilSomebodyTakesItBack(t *testing.T) {
 	t.Parallel()
 	fleet := lab.TestFleet(t)
@@ -65,11 +65,23 @@ func TestRejectedRolloutIsHaltedUntilSomebodyTakesItBack(t *testing.T) {
 	a.fleetctl("rollout", "reject", "ks/app", "--yes", "--comment", "not today")
 	a.ends(commit, 7, "not today")
 	a.runs(fleet.Member("canary-1"), "1")
-	a.fleetctl("rollout", "rollback", "ks/app", "--yes", "--wait", "--timeout", patience.String())
+	a.fleetctl("rollout", "rollback", "ks/app", "--yes", "--reason", "incident 4711", "--wait", "--timeout", patience.String())
 	for _, m := range fleet.Members {
 		a.runs(m, "first")
 	}
 	if r, err := a.rollout(); err != nil || r.Phase != "RolledBack" || r.cluster("prod-1") != "Pending" {
 		t.Errorf("taken back: %s, error %v", r, err)
+	}
+	a.fleetctl("rollout", "start", "ks/app", "--yes", "--reason", "ticket 12")
+	for _, told := range []struct{ by, what string }{
+		{a.fleetctl("rollout", "history", "ks/app"), "are back; incident 4711"},
+		{a.fleetctl("rollout", "history", "ks/app"), "change cause: ticket 12"},
+		{a.fleetctl("rollout", "status", "ks/app", "--watch=false"), "change cause: ticket 12"},
+		{a.fleetctl("events", "--for", "ks/app"), ", by user:admin: wave prod: gate approval: not today"},
+		{a.fleetctl("events", "--for", "ks/app"), ", by user:admin: incident 4711"},
+	} {
+		if !strings.Contains(told.by, told.what) {
+			t.Errorf("nobody reads %q in\n%s", told.what, told.by)
+		}
 	}
 }

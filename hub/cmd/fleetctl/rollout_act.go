@@ -20,7 +20,7 @@ type steering struct {
 }
 
 func (s *steering) addFlags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&s.reason, "reason", "", "why: rollout watch tells it")
+	cmd.Flags().StringVar(&s.reason, "reason", "", "why, on one line: rollout watch and events tell it")
 	addDryRunFlag(cmd, &s.dryRun)
 	cmd.Flags().Uint64Var(&s.version, "expected-version", 0, "refuse when the rollout is at another version than this one that was looked at (default any)")
 }

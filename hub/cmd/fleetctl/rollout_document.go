@@ -28,6 +28,7 @@ type rolloutDocument struct {
 	Totals         totalsDoc     `json:"totals"`
 	MaxUnavailable int32         `json:"maxUnavailable"`
 	Actor          string        `json:"actor"`
+	ChangeCause    string        `json:"changeCause,omitempty"`
 	Created        string        `json:"createdAt,omitempty"`
 	Started        string        `json:"startedAt,omitempty"`
 	Finished       string        `json:"finishedAt,omitempty"`
@@ -125,7 +126,7 @@ func newRolloutDocument(ro *adminv1.Rollout, clusters []*adminv1.RolloutCluster,
 		ID: ro.GetId(), App: appDocument{ro.GetAppKind(), ro.GetAppNamespace(), ro.GetAppName()}, Target: ro.GetTarget(), Revision: ro.GetRevision(),
 		Version: ro.GetVersion(), Direction: ro.GetKind(), Phase: ro.GetPhase(), Reason: ro.GetReason(), Message: ro.GetMessage(),
 		Verdict: ro.GetVerdict(), Awaits: awaited(ro), Plan: ro.GetPlanDigest(), Wave: ro.GetWave(), Waves: []waveDoc{}, Totals: newTotals(ro.GetTotals()),
-		MaxUnavailable: ro.GetMaxUnavailable(), Actor: ro.GetActor(),
+		MaxUnavailable: ro.GetMaxUnavailable(), Actor: ro.GetActor(), ChangeCause: ro.GetChangeCause(),
 		Created: stamp(ro.GetCreated()), Started: stamp(ro.GetStarted()), Finished: stamp(ro.GetFinished()), SupersededBy: ro.GetSupersededBy(),
 	}
 	if json.Valid(ro.GetPolicy()) {

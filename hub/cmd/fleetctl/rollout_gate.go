@@ -247,7 +247,8 @@ func newRolloutSkipGateCommand(a *app) *cobra.Command {
 		}
 		return run(cmd, args)
 	}
-	cmd.Long = "Pass a gate over, whatever it says or would say. The reason stands in the history."
+	cmd.Long = "Pass a gate over, whatever it says or would say. The gate keeps who passed it over and why: -o json of the\n" +
+		"rollout has it, and rollout watch and events tell it."
 	cmd.Example = `  fleetctl rollout skip-gate ks/podinfo --gate error-rate --reason "Prometheus is down, looked at the logs"`
 	c.addFlags(a, cmd)
 	yes.addFlags(cmd)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,7 +19,7 @@ func newRolloutHistoryCommand(a *app) *cobra.Command {
 		Use:   "history " + rolloutArgument,
 		Short: "List the rollouts of an app, newest first",
 		Long: "List the rollouts of an app, newest first: what became of each, what is known of its release by now (Good, Bad), who\n" +
-			"began it, and how long it took.",
+			"began it, how long it took, and in the message, as its change cause, why it was begun.",
 		Example:     `  fleetctl rollout history ks/podinfo`,
 		Annotations: outputs("wide", "json", "yaml", "name"),
 		Args:        between(1, 2),
@@ -108,7 +109,7 @@ func (a *app) printRollouts(rollouts []*adminv1.Rollout, apps, noHeaders bool) e
 	t.NoHeaders = noHeaders
 	for _, ro := range rollouts {
 		cells := []string{ro.GetId(), printer.Revision(ro.GetRevision()), ro.GetPhase(), waveText(ro), doneText(ro.GetTotals()), fmt.Sprint(ro.GetTotals().GetFailed()),
-			verdictText(ro), age(begunAt(ro), a.now()), tookText(ro, a.now()), ro.GetActor(), whyText(ro)}
+			verdictText(ro), age(begunAt(ro), a.now()), tookText(ro, a.now()), ro.GetActor(), messageText(ro)}
 		if apps {
 			cells = append([]string{appOf(ro).pasted()}, cells...)
 		}
@@ -118,6 +119,17 @@ func (a *app) printRollouts(rollouts []*adminv1.Rollout, apps, noHeaders bool) e
 		t.Add(cells...)
 	}
 	return t.Flush(a.stdout)
+}
+
+// messageText says why the phase is what it is, and why the Rollout was begun.
+func messageText(ro *adminv1.Rollout) string {
+	var parts []string
+	for _, part := range []string{whyText(ro), causeText(ro)} {
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
+	return strings.Join(parts, "; ")
 }
 
 // waveText is where a Rollout is: "2/5 eu"; of one that is over, nothing.

@@ -180,6 +180,14 @@ func whyText(ro *adminv1.Rollout) string {
 	return reason + ": " + message
 }
 
+// causeText says why a person began the Rollout; empty: nobody said.
+func causeText(ro *adminv1.Rollout) string {
+	if cause := printer.Fold(ro.GetChangeCause()); cause != "" {
+		return "change cause: " + cause
+	}
+	return ""
+}
+
 // verdictText is what is known of the Release of a Rollout: Good, Bad, or empty where that is nothing.
 func verdictText(ro *adminv1.Rollout) string {
 	if ro.GetVerdict() == "Unknown" {

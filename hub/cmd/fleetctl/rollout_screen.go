@@ -31,6 +31,9 @@ type rolloutScreen struct {
 func (s *rolloutScreen) draw() []byte {
 	ro := s.rollout
 	s.line("%s   %s   %s   %s", ro.GetId(), appOf(ro).command(), releaseText(ro), s.begun())
+	if cause := causeText(ro); cause != "" {
+		s.line("  %s", cause)
+	}
 	s.line("%s   %s", s.app.phaseMark(ro), strings.Join(s.progress(), "   "))
 	if why := whyText(ro); why != "" && ro.GetReason() != "WaitingGate" { // the gate says it below
 		s.line("  %s", why)

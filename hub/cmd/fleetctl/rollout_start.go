@@ -47,7 +47,7 @@ func newRolloutStartCommand(a *app) *cobra.Command {
 	flags.StringVar(&o.expectedPlan, "expected-plan", "", "digest of the plan that is meant, as `rollout plan` gives it")
 	flags.BoolVar(&o.allowBad, "allow-bad", false, "take a release that has failed before")
 	flags.BoolVar(&o.supersede, "supersede", false, "take the place of the rollout under way")
-	flags.StringVar(&o.reason, "reason", "", "why: rollout watch tells it")
+	flags.StringVar(&o.reason, "reason", "", "why, on one line: rollout status, rollout history and events tell it")
 	flags.StringVar(&o.requestID, "request-id", "", "name of the request: given again, it begins no second rollout")
 	flags.BoolVar(&o.wait, "wait", false, "wait until the rollout has succeeded or failed, as `rollout wait` does")
 	addDryRunFlag(cmd, &o.dryRun)

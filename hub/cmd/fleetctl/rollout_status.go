@@ -79,6 +79,13 @@ func (a *app) drawRollout(ctx context.Context, h *hub, ro *adminv1.Rollout, wipe
 	if err != nil {
 		return err
 	}
+	if ro.GetTotals().GetSkipped() > 0 && !all { // whoever passed them over may have said why
+		skipped, others, err := h.rolloutClusters(ctx, &adminv1.ListRolloutClustersRequest{App: exactly(ro), Phases: []string{"Skipped"}}, maxShown)
+		if err != nil {
+			return err
+		}
+		clusters, more = append(clusters, skipped...), more || others
+	}
 	left, moreLeft, err := h.notTargeted(ctx, ro, all)
 	if err != nil {
 		return err

@@ -59,6 +59,7 @@ type rolloutSummaryDoc struct {
 	Phase    string      `json:"phase"`
 	Reason   string      `json:"reason,omitempty"`
 	Message  string      `json:"message,omitempty"`
+	Cause    string      `json:"changeCause,omitempty"`
 	Awaits   string      `json:"awaits,omitempty"`
 	Wave     int32       `json:"wave"`
 	Waves    int         `json:"waves"`
@@ -70,7 +71,7 @@ func newRolloutSummaries(rollouts []*adminv1.Rollout) []rolloutSummaryDoc {
 	for _, ro := range rollouts {
 		all = append(all, rolloutSummaryDoc{
 			ID: ro.GetId(), App: appDocument{ro.GetAppKind(), ro.GetAppNamespace(), ro.GetAppName()}, Revision: ro.GetRevision(), Phase: ro.GetPhase(),
-			Reason: ro.GetReason(), Message: ro.GetMessage(), Awaits: awaited(ro), Wave: ro.GetWave(), Waves: len(ro.GetWaves()), Totals: newTotals(ro.GetTotals()),
+			Reason: ro.GetReason(), Message: ro.GetMessage(), Cause: ro.GetChangeCause(), Awaits: awaited(ro), Wave: ro.GetWave(), Waves: len(ro.GetWaves()), Totals: newTotals(ro.GetTotals()),
 		})
 	}
 	return all
