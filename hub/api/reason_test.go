@@ -97,6 +97,7 @@ func TestAReasonIsOneLineThatIsNotTooLong(t *testing.T) {
 		t.Log(name)
 		wantCode(t, call(because(long)), codes.InvalidArgument, "app.reason: is 1025 bytes long, and may be 1024")
 		wantCode(t, call(because(lines)), codes.InvalidArgument, "app.reason: has line breaks or other control characters")
+		wantCode(t, call(because(" ")), codes.InvalidArgument, "app.reason: is blank")
 	}
 	_, err := f.rollouts.DecideGate(f.ctx, &adminv1.DecideGateRequest{App: appRollout(), Comment: lines})
 	wantCode(t, err, codes.InvalidArgument, "comment: has line breaks")
