@@ -2,16 +2,13 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"flotilla.dev/flotilla/hub/rollout"
 	"flotilla.dev/flotilla/pkg/fleet"
-	"flotilla.dev/flotilla/pkg/resource"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
 
@@ -44,64 +41,24 @@ func (s *rollouts) Freeze(ctx context.Context, req *adminv1.FreezeRequest) (*adm
 	if err := fields.Err(); err != nil {
 		return nil, err
 	}
-	principal := s.Caller(ctx).Principal
-	var frozen rollout.Frozen
-	var err error
-	if req.GetDryRun() {
-		frozen, err = s.wouldBeFrozen(ctx, req.GetClusters(), &rollout.Freeze{Reason: req.GetReason(), Actor: principal, At: time.Now()})
-	} else if err = s.Store.Freeze(ctx, principal, req.GetClusters(), req.GetReason()); err == nil {
-		frozen, err = s.Store.Frozen(ctx)
-	}
+	order := fleet.Order{DryRun: req.GetDryRun(), Confirm: req.Confirm}
+	frozen, impact, err := s.Store.Freeze(ctx, s.Caller(ctx).Principal, req.GetClusters(), req.GetReason(), order)
 	if err != nil {
 		return nil, err
 	}
 	whole, clusters, more := freezeMessages(frozen, unlimited)
-	return &adminv1.FreezeResponse{Fleet: whole, Clusters: clusters, More: int32(more)}, nil
+	return &adminv1.FreezeResponse{Fleet: whole, Clusters: clusters, More: int32(more), Impact: impactMessage(impact)}, nil
 }
 
 // Unfreeze ends that.
 func (s *rollouts) Unfreeze(ctx context.Context, req *adminv1.UnfreezeRequest) (*adminv1.UnfreezeResponse, error) {
-	var frozen rollout.Frozen
-	var err error
-	if req.GetDryRun() {
-		frozen, err = s.wouldBeFrozen(ctx, req.GetClusters(), nil)
-	} else if err = s.Store.Unfreeze(ctx, s.Caller(ctx).Principal, req.GetClusters()); err == nil {
-		frozen, err = s.Store.Frozen(ctx)
-	}
+	order := fleet.Order{DryRun: req.GetDryRun(), Confirm: req.Confirm}
+	frozen, impact, err := s.Store.Unfreeze(ctx, s.Caller(ctx).Principal, req.GetClusters(), order)
 	if err != nil {
 		return nil, err
 	}
 	whole, clusters, more := freezeMessages(frozen, unlimited)
-	return &adminv1.UnfreezeResponse{Fleet: whole, Clusters: clusters, More: int32(more)}, nil
-}
-
-// wouldBeFrozen is what would be with a freeze of clusters, none: of the fleet, or with its end: nil.
-func (s *rollouts) wouldBeFrozen(ctx context.Context, clusters []string, freeze *rollout.Freeze) (rollout.Frozen, error) {
-	known, err := s.Store.ClusterStatuses(ctx)
-	if err != nil {
-		return rollout.Frozen{}, err
-	}
-	named := make(map[string]bool, len(clusters))
-	for _, name := range clusters {
-		if _, is := known[name]; !is {
-			return rollout.Frozen{}, fmt.Errorf("%s/%s: %w", resource.Cluster.Name, name, fleet.ErrNotFound)
-		}
-		named[name] = true
-	}
-	frozen, err := s.Store.Frozen(ctx)
-	if err != nil {
-		return frozen, err
-	}
-	if len(clusters) == 0 {
-		frozen.Fleet = freeze
-	}
-	frozen.Clusters = slices.DeleteFunc(frozen.Clusters, func(f rollout.Freeze) bool { return named[f.Cluster] })
-	for _, name := range clusters {
-		if freeze != nil {
-			frozen.Clusters = append(frozen.Clusters, rollout.Freeze{Cluster: name, Reason: freeze.Reason, Actor: freeze.Actor, At: freeze.At})
-		}
-	}
-	return frozen, nil
+	return &adminv1.UnfreezeResponse{Fleet: whole, Clusters: clusters, More: int32(more), Impact: impactMessage(impact)}, nil
 }
 
 // freezeMessages are the fleet, nil if it is not frozen, the first clusters by name, as many as a page of that limit has, and

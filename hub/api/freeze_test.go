@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
@@ -63,5 +64,25 @@ func TestDryRunOfAFreezeTellsWhatWouldBe(t *testing.T) {
 	wantCode(t, err, codes.NotFound, "Cluster/typo")
 	if now, err := f.rollouts.GetFreeze(f.ctx, &adminv1.GetFreezeRequest{}); err != nil || len(now.GetClusters()) != 1 {
 		t.Errorf("in the end %v, error %v", now, err)
+	}
+}
+
+func TestFreezeOfTheFleetConcernsEveryCluster(t *testing.T) {
+	t.Parallel()
+	f := newRolled(t, canaryFirst) // a cluster beside those of the App
+	would, err := f.rollouts.Freeze(f.ctx, &adminv1.FreezeRequest{Reason: "night", DryRun: true})
+	if i := would.GetImpact(); err != nil || i.GetClusters() != 4 || !i.GetEveryCluster() || i.GetSummary() != "it means every cluster, 4 now, and those to come" {
+		t.Errorf("it would mean %v, error %v", i, err)
+	}
+	_, err = f.rollouts.Freeze(f.ctx, &adminv1.FreezeRequest{Reason: "night", Confirm: proto.Uint32(2)})
+	wantCode(t, err, codes.FailedPrecondition, "2 clusters were confirmed and the change concerns 4")
+	if _, err := f.rollouts.Freeze(f.ctx, &adminv1.FreezeRequest{Reason: "night", Confirm: proto.Uint32(4)}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.rollouts.Unfreeze(f.ctx, &adminv1.UnfreezeRequest{Confirm: proto.Uint32(2)})
+	wantCode(t, err, codes.FailedPrecondition, "2 clusters were confirmed and the change concerns 4")
+	ended, err := f.rollouts.Unfreeze(f.ctx, &adminv1.UnfreezeRequest{Confirm: proto.Uint32(4)})
+	if err != nil || ended.GetFleet() != nil || ended.GetImpact().GetClusters() != 4 {
+		t.Errorf("ended %v, error %v", ended, err)
 	}
 }

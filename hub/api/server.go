@@ -62,8 +62,8 @@ type Store interface {
 	ResolveRelease(ctx context.Context, app fleet.Key, target string) (fleet.Digest, error)
 	ReleaseRevisions(ctx context.Context, releases []fleet.Digest) (map[fleet.Digest]fleet.Revision, error)
 	ReleaseOutcomes(ctx context.Context, releases []fleet.Digest) (map[fleet.Digest]rollout.Outcome, error)
-	Freeze(ctx context.Context, actor string, clusters []string, reason string) error
-	Unfreeze(ctx context.Context, actor string, clusters []string) error
+	Freeze(ctx context.Context, actor string, clusters []string, reason string, order fleet.Order) (rollout.Frozen, fleet.Impact, error)
+	Unfreeze(ctx context.Context, actor string, clusters []string, order fleet.Order) (rollout.Frozen, fleet.Impact, error)
 	Frozen(ctx context.Context) (rollout.Frozen, error)
 	Standings(ctx context.Context, namespace string) (map[fleet.Key]rollout.Standing, error)
 }

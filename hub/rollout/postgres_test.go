@@ -207,9 +207,15 @@ func (p *onPostgres) bring(w *world) {
 	}
 	if p.freeze != w.state.Freeze {
 		if p.freeze = w.state.Freeze; p.freeze != "" {
-			p.again(func() error { return p.replicas[0].Freeze(p.t.Context(), "user:a", nil, p.freeze) })
+			p.again(func() error {
+				_, _, err := p.replicas[0].Freeze(p.t.Context(), "user:a", nil, p.freeze, fleet.Order{})
+				return err
+			})
 		} else {
-			p.again(func() error { return p.replicas[0].Unfreeze(p.t.Context(), "user:a", nil) })
+			p.again(func() error {
+				_, _, err := p.replicas[0].Unfreeze(p.t.Context(), "user:a", nil, fleet.Order{})
+				return err
+			})
 		}
 	}
 	if p.suspend != w.state.App.Controls.Suspend {

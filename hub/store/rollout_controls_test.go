@@ -17,9 +17,7 @@ func TestControlsReachEveryClusterInTheMiddleOfARolloutThatIsFrozen(t *testing.T
 	f.settle(rollout.Succeeded)
 	f.push("two")
 	f.step()
-	if err := f.Freeze(t.Context(), actor, nil, "holidays"); err != nil {
-		t.Fatal(err)
-	}
+	f.freeze("holidays")
 	f.step()
 	before := f.instances()
 	f.apply(strings.Replace(ksYAML, `"interval":"10m"`, `"interval":"7m","timeout":"3m","retryInterval":"2m"`, 1))

@@ -38,10 +38,10 @@ func TestAppIsLookedAtWhenWhatItsRolloutsLookAtChanges(t *testing.T) {
 		what string
 		do   func()
 	}{
-		{"the fleet is frozen", func() { f.must(f.Freeze(t.Context(), actor, nil, "r")) }},
-		{"the fleet is not frozen any more", func() { f.must(f.Unfreeze(t.Context(), actor, nil)) }},
-		{"a cluster is frozen", func() { f.must(f.Freeze(t.Context(), actor, []string{"prod-1"}, "r")) }},
-		{"a cluster is not frozen any more", func() { f.must(f.Unfreeze(t.Context(), actor, []string{"prod-1"})) }},
+		{"the fleet is frozen", func() { f.freeze("r") }},
+		{"the fleet is not frozen any more", func() { f.unfreeze() }},
+		{"a cluster is frozen", func() { f.freeze("r", "prod-1") }},
+		{"a cluster is not frozen any more", func() { f.unfreeze("prod-1") }},
 		{"the policy is another", func() { f.apply(policyYAML(strings.Replace(canaryFirst, "100%", "50%", 1))) }},
 		{"a cluster leaves", func() { f.must(f.CloseSession(t.Context(), f.spokes["prod-1"].session)) }},
 		{"a cluster connects", func() { f.spokes["prod-1"] = &simulated{session: f.connect("prod-1", fleet.StateID{})} }},

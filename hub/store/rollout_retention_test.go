@@ -27,7 +27,7 @@ func TestNoReleaseIsCollectedThatClustersMayComeToHave(t *testing.T) {
 					f.say()
 				}
 			}
-			f.must(f.Unfreeze(t.Context(), actor, nil))
+			f.unfreeze()
 			f.bad = map[fleet.Digest]bool{}
 			last := f.push("last")
 			for range 60 {

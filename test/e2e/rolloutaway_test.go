@@ -66,7 +66,7 @@ func (a *app) waitsWhileFrozen() {
 	for _, m := range a.fleet.Members {
 		before[m.Name()] = a.touched(m)
 	}
-	a.fleetctl("freeze", "--reason", "no deployments on Fridays", "-y")
+	a.fleetctl("freeze", "--reason", "no deployments on Fridays", "--confirm", fmt.Sprint(len(a.fleet.Members)))
 	commit := a.rolls(a.web("thawed", ""))
 	a.rollsUntil("the Rollout waits", func(r rolling) bool {
 		return r.Phase == "Running" && r.Reason == "Frozen" && strings.Contains(r.Message, "Fridays")
@@ -76,7 +76,7 @@ func (a *app) waitsWhileFrozen() {
 			a.t.Errorf("%s was touched: %s\nwas %s", m.Name(), now, before[m.Name()])
 		}
 	}
-	a.fleetctl("unfreeze", "-y")
+	a.fleetctl("unfreeze", "--confirm", fmt.Sprint(len(a.fleet.Members)))
 	a.succeeds(commit)
 }
 

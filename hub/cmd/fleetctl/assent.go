@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// assent is how a person says that they mean a change that steers a Rollout: by a word, or -y. What may delete objects is
-// confirmed by count instead.
+// assent is how a person says that they mean a change that steers a Rollout: by a word, or -y. What may delete objects or
+// means every cluster is confirmed by count instead.
 type assent struct{ yes bool }
 
 func (s *assent) addFlags(cmd *cobra.Command) {

@@ -309,7 +309,7 @@ func TestEveryCommandWithJSONGivesOneDocumentOnStdout(t *testing.T) {
 		"get ks", "get ks/app", "describe ks/app", "describe ks/app gitrepo/app", "suspend ks/app gitrepo/app", "reconcile ks/app gitrepo/app", "describe cluster/prod-1", "status", "events", "api-resources", "apply --dry-run -f FILE", "apply -f FILE",
 		"apply -f FILE --wait", "delete ks/app", "delete ks/app --wait", "delete ks/app placement/app --wait", "delete ks/app placement/app --dry-run", "reconcile ks/app", "suspend ks/app", "resume ks/app", "wait ks/app", "wait ks/app placement/app",
 		"prune show ks/app", "prune approve ks/app@canary-1 --confirm=1", "cluster register x", "cluster list", "hub recover", "config view", "config get-contexts", "version", "version --client",
-		"get rollouts", "get rp", "targets ks/app", "freeze --show", "freeze prod-1 --reason x", "unfreeze -y", "rollout plan ks/app", "rollout start ks/app -y",
+		"get rollouts", "get rp", "targets ks/app", "freeze --show", "freeze prod-1 --reason x", "freeze --reason x --confirm=2", "unfreeze --confirm=2", "rollout plan ks/app", "rollout start ks/app -y",
 		"rollout status ks/app -w=false", "rollout history ks/app", "rollout list", "rollout pause ks/app", "rollout resume ks/app", "rollout approve ks/app -y --gate prod-go",
 		"rollout skip-gate ks/app -y --gate prod-go --reason x", "rollout retry-cluster ks/app --all-failed", "rollout skip-cluster ks/app eu-2 -y",
 		"rollout rollback ks/app -y", "rollout cancel ks/app -y", "rollout wait ro-done", "rollout status ro-done", "describe rp/prod",

@@ -31,6 +31,8 @@ func grave(impact *adminv1.Impact) bool { return impact.GetDeletes() || impact.G
 type stake struct {
 	what   string
 	impact *adminv1.Impact
+	// details are what else to know of it, a line each.
+	details []string
 }
 
 // confirm asks for, or checks, the number of clusters of the gravest of the stakes. No stakes need no confirmation.
@@ -43,6 +45,7 @@ func (a *app) confirm(ctx context.Context, c confirmation, stakes []stake) error
 	for _, s := range stakes {
 		clusters = max(clusters, s.impact.GetClusters())
 		lines = append(lines, s.what+": "+describeImpact(s.impact))
+		lines = append(lines, s.details...)
 	}
 	switch {
 	case c.count >= 0 && uint32(c.count) == clusters:

@@ -143,7 +143,7 @@ func (a *app) runDelete(ctx context.Context, refs []ref, o deleteOptions) error 
 	var stakes []stake
 	for _, d := range planned {
 		if grave(d.impact) {
-			stakes = append(stakes, stake{d.ref.String(), d.impact})
+			stakes = append(stakes, stake{what: d.ref.String(), impact: d.impact})
 		}
 	}
 	if err := a.confirm(ctx, o.confirm, stakes); err != nil {

@@ -74,7 +74,7 @@ func TestEveryChangeHasADryRunThatSendsNoneAndSaysTheSame(t *testing.T) {
 		{"rollout rollback", "ks/app -y", rolloutType + "/ro-7k2f goes back"},
 		{"rollout cancel", "ks/app -y", rolloutType + "/ro-7k2f cancelled"},
 		{"freeze", "prod-1 --reason network", "user:admin   network"},
-		{"unfreeze", "-y", "nothing is frozen"},
+		{"unfreeze", "--confirm=2", "nothing is frozen"},
 		{"hub recover", "", "prod-1, prod-2 left safe mode; 3 sources resolved anew"},
 	} {
 		t.Run(test.command+" "+test.args, func(t *testing.T) {

@@ -57,7 +57,7 @@ func (f *fakeObjects) Apply(_ context.Context, r *adminv1.ApplyRequest) (*adminv
 	return response, nil
 }
 
-// everyCluster is what a Placement means that selects all.
+// everyCluster is what a change means that is about all.
 func (h *fakeHub) everyCluster() *adminv1.Impact {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -324,7 +324,23 @@ func (f *fakeRollouts) GetFreeze(_ context.Context, r *adminv1.GetFreezeRequest)
 	return response, nil
 }
 
+// concerned are the clusters that a freeze is of, which a person may have confirmed.
+func (f *fakeRollouts) concerned(clusters []string, confirm *uint32) (*adminv1.Impact, error) {
+	impact := &adminv1.Impact{Clusters: uint32(len(clusters))}
+	if len(clusters) == 0 {
+		impact = f.everyCluster()
+	}
+	if confirm != nil && *confirm != impact.GetClusters() {
+		return nil, fmt.Errorf("%w: it is %d clusters now", fleet.ErrConflict, impact.GetClusters())
+	}
+	return impact, nil
+}
+
 func (f *fakeRollouts) Freeze(_ context.Context, r *adminv1.FreezeRequest) (*adminv1.FreezeResponse, error) {
+	impact, err := f.concerned(r.GetClusters(), r.Confirm)
+	if err != nil {
+		return nil, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	state := func(cluster string) *adminv1.FreezeState {
@@ -345,10 +361,14 @@ func (f *fakeRollouts) Freeze(_ context.Context, r *adminv1.FreezeRequest) (*adm
 		f.rolled.frozen = before
 	}
 	first := after.GetClusters()[:min(2, len(after.GetClusters()))]
-	return &adminv1.FreezeResponse{Fleet: after.GetFleet(), Clusters: first, More: int32(len(after.GetClusters()) - len(first))}, nil
+	return &adminv1.FreezeResponse{Fleet: after.GetFleet(), Clusters: first, More: int32(len(after.GetClusters()) - len(first)), Impact: impact}, nil
 }
 
 func (f *fakeRollouts) Unfreeze(_ context.Context, r *adminv1.UnfreezeRequest) (*adminv1.UnfreezeResponse, error) {
+	impact, err := f.concerned(r.GetClusters(), r.Confirm)
+	if err != nil {
+		return nil, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	after := proto.CloneOf(f.rolled.frozen)
@@ -359,7 +379,7 @@ func (f *fakeRollouts) Unfreeze(_ context.Context, r *adminv1.UnfreezeRequest) (
 	if !r.GetDryRun() {
 		f.rolled.frozen = after
 	}
-	return &adminv1.UnfreezeResponse{Fleet: after.GetFleet(), Clusters: after.GetClusters()}, nil
+	return &adminv1.UnfreezeResponse{Fleet: after.GetFleet(), Clusters: after.GetClusters(), Impact: impact}, nil
 }
 
 func (f *fakeRollouts) ListTargets(_ context.Context, r *adminv1.ListTargetsRequest) (*adminv1.ListTargetsResponse, error) {

@@ -13,7 +13,7 @@ import (
 func newFreezeCommand(a *app) *cobra.Command {
 	var reason string
 	var show, dryRun bool
-	var yes assent
+	var confirm confirmation
 	cmd := &cobra.Command{
 		Use:   "freeze [CLUSTER...] --reason TEXT",
 		Short: "Have nothing new go to the fleet, or to some clusters",
@@ -21,104 +21,159 @@ func newFreezeCommand(a *app) *cobra.Command {
 			"is deleted goes, and controls such as suspend go on. An app that a Placement no longer chooses a cluster for (onUnmatch:\n" +
 			"Prune) stays in what is frozen until then. A rollout that is under way still takes clusters back; one that begins to an older\n" +
 			"release passes over clusters that are frozen by name, until unfreeze, but not those of a frozen fleet. --show tells what\n" +
-			"is frozen and changes nothing. A freeze of the fleet asks first, but with -y.\n\n" +
+			"is frozen and changes nothing.\n\n" +
+			"A freeze of the fleet has to be confirmed by the number of clusters: typed, or given with --confirm.\n\n" +
 			"Someone at a cluster holds apps by the annotation fleet.flotilla.dev/hold=REASON there: on the spoke's namespace all of\n" +
 			"them, on a namespace those in it, on Flux's object of an app's name that app. On the Cluster at the hub it is a freeze.",
 		Example: `  fleetctl freeze --reason "year's end"
-  fleetctl freeze --reason "incident 4711" -y
+  fleetctl freeze --reason "incident 4711" --confirm=12
   fleetctl freeze eu-1 eu-2 --reason "network maintenance"
   fleetctl freeze --show`,
 		Annotations: outputs("json", "yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
-			case show && (len(args) > 0 || reason != ""):
+			case show && (len(args) > 0 || reason != "" || confirm.count >= 0):
 				return usagef(cmd, "--show tells all that is frozen: leave the rest out")
 			case show:
-				return a.changeFreeze(cmd.Context(), "show what is frozen", false, func(ctx context.Context, h *hub) (frozen, error) {
-					return h.allFrozen(ctx)
-				})
+				return a.showFrozen(cmd.Context())
 			case strings.TrimSpace(reason) == "":
 				return usagef(cmd, "--reason is required: whoever waits will want to know why")
 			}
 			if err := checkClusterNames(cmd, args); err != nil {
 				return err
 			}
-			return a.changeFreeze(cmd.Context(), "freeze", dryRun, func(ctx context.Context, h *hub) (frozen, error) {
-				if len(args) == 0 {
-					if err := a.assure(ctx, yes, dryRun, []string{"nothing new goes to any cluster, until unfreeze: " + reason}); err != nil {
-						return nil, err
-					}
-				}
-				return h.rollouts.Freeze(ctx, &adminv1.FreezeRequest{Clusters: args, Reason: reason, DryRun: dryRun})
+			return a.changeFreeze(cmd.Context(), freezing{
+				doing: "freeze", clusters: args, dryRun: dryRun, confirm: confirm,
+				send: func(ctx context.Context, h *hub, dryRun bool, confirm *uint32) (refrozen, error) {
+					return h.rollouts.Freeze(ctx, &adminv1.FreezeRequest{Clusters: args, Reason: reason, DryRun: dryRun, Confirm: confirm})
+				},
+				means: func(context.Context, *hub) (string, []string, error) {
+					return "nothing new goes to any cluster, until unfreeze (" + reason + ")", nil, nil
+				},
 			})
 		},
 		ValidArgsFunction: a.completeClusters,
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why: it is told wherever something waits for it")
 	addDryRunFlag(cmd, &dryRun)
-	yes.addFlags(cmd)
+	confirm.addFlags(cmd)
 	cmd.Flags().BoolVar(&show, "show", false, "tell what is frozen, and change nothing")
 	return cmd
 }
 
 func newUnfreezeCommand(a *app) *cobra.Command {
 	var dryRun bool
-	var yes assent
+	var confirm confirmation
 	cmd := &cobra.Command{
 		Use:   "unfreeze [CLUSTER...]",
 		Short: "End a freeze of the fleet, or of some clusters",
 		Long: "End the freeze of the fleet, or of the clusters that are named; a cluster that is frozen by itself stays so when the\n" +
-			"fleet's freeze ends, which asks first, but with -y.\n\n" +
+			"fleet's freeze ends. That has to be confirmed by the number of clusters: typed, or given with --confirm.\n\n" +
 			"Of a cluster whose declaration holds it (annotation fleet.flotilla.dev/hold of the Cluster), the annotation is taken out\n" +
 			"at the hub; the next apply of a file that has it puts it back. Holds by annotations in the cluster itself end there.",
 		Example: `  fleetctl unfreeze
-  fleetctl unfreeze -y
+  fleetctl unfreeze --confirm=12
   fleetctl unfreeze eu-1 eu-2`,
 		Annotations: outputs("json", "yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkClusterNames(cmd, args); err != nil {
 				return err
 			}
-			return a.changeFreeze(cmd.Context(), "unfreeze", dryRun, func(ctx context.Context, h *hub) (frozen, error) {
-				if len(args) == 0 && !yes.yes && !dryRun {
-					lines, err := h.thaws(ctx)
-					if err != nil {
-						return nil, err
-					}
-					if err := a.assure(ctx, yes, dryRun, lines); err != nil {
-						return nil, err
-					}
-				}
-				return h.rollouts.Unfreeze(ctx, &adminv1.UnfreezeRequest{Clusters: args, DryRun: dryRun})
+			return a.changeFreeze(cmd.Context(), freezing{
+				doing: "unfreeze", clusters: args, dryRun: dryRun, confirm: confirm,
+				send: func(ctx context.Context, h *hub, dryRun bool, confirm *uint32) (refrozen, error) {
+					return h.rollouts.Unfreeze(ctx, &adminv1.UnfreezeRequest{Clusters: args, DryRun: dryRun, Confirm: confirm})
+				},
+				means: func(ctx context.Context, h *hub) (string, []string, error) { return h.thaws(ctx) },
 			})
 		},
 		ValidArgsFunction: a.completeClusters,
 	}
 	addDryRunFlag(cmd, &dryRun)
-	yes.addFlags(cmd)
+	confirm.addFlags(cmd)
 	return cmd
 }
 
-// thaws says what the end of the fleet's freeze comes to.
-func (h *hub) thaws(ctx context.Context) ([]string, error) {
+// freezing is a freeze, or its end.
+type freezing struct {
+	doing string
+	// clusters by name; none: the fleet.
+	clusters []string
+	dryRun   bool
+	confirm  confirmation
+	send     func(ctx context.Context, h *hub, dryRun bool, confirm *uint32) (refrozen, error)
+	// means says what it comes to where it is of the fleet, and what follows from that.
+	means func(context.Context, *hub) (what string, details []string, err error)
+}
+
+// refrozen is what a hub answers to one.
+type refrozen interface {
+	frozen
+	GetImpact() *adminv1.Impact
+}
+
+func (a *app) changeFreeze(ctx context.Context, f freezing) error {
+	h, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	var confirmed *uint32
+	if len(f.clusters) == 0 && !f.dryRun {
+		if confirmed, err = a.confirmFreezing(ctx, h, f); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := a.bounded(ctx, callTimeout)
+	defer cancel()
+	state, err := f.send(ctx, h, f.dryRun, confirmed)
+	if err != nil {
+		return a.explain(f.doing, err)
+	}
+	return a.printFrozen(state, f.dryRun)
+}
+
+// confirmFreezing returns the number of clusters that a person confirmed for a freeze of the fleet, or its end.
+func (a *app) confirmFreezing(ctx context.Context, h *hub, f freezing) (*uint32, error) {
+	bounded, cancel := a.bounded(ctx, callTimeout)
+	defer cancel()
+	planned, err := f.send(bounded, h, true, nil)
+	if err != nil {
+		return nil, a.explain(f.doing, err)
+	}
+	what, details, err := f.means(bounded, h)
+	if err != nil {
+		return nil, a.explain(f.doing, err)
+	}
+	if err := a.confirm(ctx, f.confirm, []stake{{what: what, impact: planned.GetImpact(), details: details}}); err != nil {
+		return nil, err
+	}
+	clusters := planned.GetImpact().GetClusters()
+	return &clusters, nil
+}
+
+// thaws says what the end of the fleet's freeze comes to, and which Rollouts go on then.
+func (h *hub) thaws(ctx context.Context) (what string, goOn []string, err error) {
 	state, err := h.rollouts.GetFreeze(ctx, &adminv1.GetFreezeRequest{})
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	rollouts, more, err := h.rolloutList(ctx, &adminv1.ListRolloutsRequest{Phases: []string{phaseRunning}}, maxShown, func(ro *adminv1.Rollout) bool {
 		return ro.GetReason() == "Frozen"
 	})
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
-	lines := []string{"the freeze of the whole fleet ends: " + orNothing(state.GetFleet().GetReason())}
 	for _, ro := range rollouts {
-		lines = append(lines, fmt.Sprintf("%s of %s goes on to %s", ro.GetId(), appOf(ro), releaseText(ro)))
+		goOn = append(goOn, fmt.Sprintf("%s of %s goes on to %s", ro.GetId(), appOf(ro), releaseText(ro)))
 	}
 	if more {
-		lines = append(lines, "and more rollouts")
+		goOn = append(goOn, "and more rollouts")
 	}
-	return lines, nil
+	if state.GetFleet() == nil {
+		return "the fleet is not frozen now", goOn, nil
+	}
+	return "the freeze of the whole fleet ends (" + state.GetFleet().GetReason() + ")", goOn, nil
 }
 
 func checkClusterNames(cmd *cobra.Command, names []string) error {
@@ -152,7 +207,7 @@ type frozen interface {
 	GetClusters() []*adminv1.FreezeState
 }
 
-func (a *app) changeFreeze(ctx context.Context, doing string, dryRun bool, do func(context.Context, *hub) (frozen, error)) error {
+func (a *app) showFrozen(ctx context.Context) error {
 	h, err := a.connect()
 	if err != nil {
 		return err
@@ -160,10 +215,14 @@ func (a *app) changeFreeze(ctx context.Context, doing string, dryRun bool, do fu
 	defer h.close()
 	ctx, cancel := a.bounded(ctx, callTimeout)
 	defer cancel()
-	state, err := do(ctx, h)
+	state, err := h.allFrozen(ctx)
 	if err != nil {
-		return a.explain(doing, err)
+		return a.explain("show what is frozen", err)
 	}
+	return a.printFrozen(state, false)
+}
+
+func (a *app) printFrozen(state frozen, dryRun bool) error {
 	if written, err := a.emit(newFreezeDocument(state)); written {
 		return err
 	}

@@ -65,7 +65,7 @@ func stakes(declared []declaration, planned []*adminv1.ApplyResponse) []stake {
 	var all []stake
 	for i, response := range planned {
 		if atStake(response) {
-			all = append(all, stake{declared[i].ref.String(), response.GetImpact()})
+			all = append(all, stake{what: declared[i].ref.String(), impact: response.GetImpact()})
 		}
 	}
 	return all

@@ -93,7 +93,7 @@ func (a *app) confirmSet(ctx context.Context, r ref, set *adminv1.HeldSet, c con
 			a.say(symbolWarn, "%s", object)
 		}
 	}
-	return a.confirm(ctx, c, []stake{{r.String(), impact}})
+	return a.confirm(ctx, c, []stake{{what: r.String(), impact: impact}})
 }
 
 // minDigest is how much of a digest names a set: what `get` shows of one.

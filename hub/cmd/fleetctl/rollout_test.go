@@ -270,7 +270,7 @@ func TestStatusShowsRolloutsInFlightAndWhatIsFrozen(t *testing.T) {
 	approvalDue(waits)
 	waits.Id, waits.AppNamespace = "ro-8bbb", "web"
 	b.hub.putRollout(waits)
-	b.ok("freeze", "--reason", "year's end", "-y")
+	b.ok("freeze", "--reason", "year's end", "--confirm=2")
 	b.ok("freeze", "prod-1", "--reason", "network")
 	want(t, "stdout", b.ok("status").stdout, `
 FLEET test   hub

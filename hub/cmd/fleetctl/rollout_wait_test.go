@@ -52,7 +52,7 @@ func TestRolloutWaitEndsWithTheCodeOfWhatTheRolloutIs(t *testing.T) {
 			t.Parallel()
 			b := newRolling(t)
 			b.hub.changeRollout(t, "ro-7k2f", test.change)
-			b.ok("freeze", "--reason", "year's end", "-y")
+			b.ok("freeze", "--reason", "year's end", "--confirm=2")
 			b.hub.put(t, strings.Replace(ksApp, "spec: {", "spec: {suspend: true, ", 1))
 			b.hub.rolled.plan = &adminv1.PlanRolloutResponse{Rollout: &adminv1.Rollout{Phase: phaseQueued, Reason: "UnmatchedClusters"}}
 			b.hub.fail("WatchRollout", status.Error(codes.PermissionDenied, "nobody should watch"))

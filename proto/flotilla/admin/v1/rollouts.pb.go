@@ -3115,7 +3115,10 @@ type FreezeRequest struct {
 	// One line of at most 1,024 bytes.
 	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Tell what would be frozen, and change nothing.
-	DryRun        bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	DryRun bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// The number of clusters that a person confirmed. Given, it must be the present number, or the call fails with
+	// FAILED_PRECONDITION.
+	Confirm       *uint32 `protobuf:"varint,4,opt,name=confirm,proto3,oneof" json:"confirm,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3171,13 +3174,22 @@ func (x *FreezeRequest) GetDryRun() bool {
 	return false
 }
 
+func (x *FreezeRequest) GetConfirm() uint32 {
+	if x != nil && x.Confirm != nil {
+		return *x.Confirm
+	}
+	return 0
+}
+
 // FreezeResponse is what is frozen after it.
 type FreezeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Fleet *FreezeState           `protobuf:"bytes,1,opt,name=fleet,proto3" json:"fleet,omitempty"`
 	// The first clusters by name, as many as a page may have, and how many more there are: GetFreeze lists all that is stored.
-	Clusters      []*FreezeState `protobuf:"bytes,2,rep,name=clusters,proto3" json:"clusters,omitempty"`
-	More          int32          `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
+	Clusters []*FreezeState `protobuf:"bytes,2,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	More     int32          `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
+	// The clusters that it touches: all there are where it is of the fleet.
+	Impact        *Impact `protobuf:"bytes,4,opt,name=impact,proto3" json:"impact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3233,13 +3245,22 @@ func (x *FreezeResponse) GetMore() int32 {
 	return 0
 }
 
+func (x *FreezeResponse) GetImpact() *Impact {
+	if x != nil {
+		return x.Impact
+	}
+	return nil
+}
+
 // UnfreezeRequest says what goes on.
 type UnfreezeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Clusters by name; none: the whole fleet.
 	Clusters []string `protobuf:"bytes,1,rep,name=clusters,proto3" json:"clusters,omitempty"`
 	// Tell what would be frozen, and change nothing.
-	DryRun        bool `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	DryRun bool `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// As in FreezeRequest.
+	Confirm       *uint32 `protobuf:"varint,3,opt,name=confirm,proto3,oneof" json:"confirm,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3288,13 +3309,22 @@ func (x *UnfreezeRequest) GetDryRun() bool {
 	return false
 }
 
+func (x *UnfreezeRequest) GetConfirm() uint32 {
+	if x != nil && x.Confirm != nil {
+		return *x.Confirm
+	}
+	return 0
+}
+
 // UnfreezeResponse is what is frozen after it.
 type UnfreezeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Fleet *FreezeState           `protobuf:"bytes,1,opt,name=fleet,proto3" json:"fleet,omitempty"`
 	// The first clusters by name, as many as a page may have, and how many more there are: GetFreeze lists all that is stored.
-	Clusters      []*FreezeState `protobuf:"bytes,2,rep,name=clusters,proto3" json:"clusters,omitempty"`
-	More          int32          `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
+	Clusters []*FreezeState `protobuf:"bytes,2,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	More     int32          `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
+	// The clusters that it touches: all there are where it is of the fleet.
+	Impact        *Impact `protobuf:"bytes,4,opt,name=impact,proto3" json:"impact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3348,6 +3378,13 @@ func (x *UnfreezeResponse) GetMore() int32 {
 		return x.More
 	}
 	return 0
+}
+
+func (x *UnfreezeResponse) GetImpact() *Impact {
+	if x != nil {
+		return x.Impact
+	}
+	return nil
 }
 
 // ListTargetsRequest names an App or a Placement, or gives one.
@@ -3697,7 +3734,7 @@ var File_flotilla_admin_v1_rollouts_proto protoreflect.FileDescriptor
 
 const file_flotilla_admin_v1_rollouts_proto_rawDesc = "" +
 	"\n" +
-	" flotilla/admin/v1/rollouts.proto\x12\x11flotilla.admin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\x01\n" +
+	" flotilla/admin/v1/rollouts.proto\x12\x11flotilla.admin.v1\x1a\x1fflotilla/admin/v1/objects.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\x01\n" +
 	"\n" +
 	"AppRollout\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
@@ -3940,22 +3977,30 @@ const file_flotilla_admin_v1_rollouts_proto_rawDesc = "" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x14\n" +
 	"\x05actor\x18\x03 \x01(\tR\x05actor\x12*\n" +
-	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\\\n" +
+	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x87\x01\n" +
 	"\rFreezeRequest\x12\x1a\n" +
 	"\bclusters\x18\x01 \x03(\tR\bclusters\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x17\n" +
-	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"\x96\x01\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\x12\x1d\n" +
+	"\aconfirm\x18\x04 \x01(\rH\x00R\aconfirm\x88\x01\x01B\n" +
+	"\n" +
+	"\b_confirm\"\xc9\x01\n" +
 	"\x0eFreezeResponse\x124\n" +
 	"\x05fleet\x18\x01 \x01(\v2\x1e.flotilla.admin.v1.FreezeStateR\x05fleet\x12:\n" +
 	"\bclusters\x18\x02 \x03(\v2\x1e.flotilla.admin.v1.FreezeStateR\bclusters\x12\x12\n" +
-	"\x04more\x18\x03 \x01(\x05R\x04more\"F\n" +
+	"\x04more\x18\x03 \x01(\x05R\x04more\x121\n" +
+	"\x06impact\x18\x04 \x01(\v2\x19.flotilla.admin.v1.ImpactR\x06impact\"q\n" +
 	"\x0fUnfreezeRequest\x12\x1a\n" +
 	"\bclusters\x18\x01 \x03(\tR\bclusters\x12\x17\n" +
-	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"\x98\x01\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12\x1d\n" +
+	"\aconfirm\x18\x03 \x01(\rH\x00R\aconfirm\x88\x01\x01B\n" +
+	"\n" +
+	"\b_confirm\"\xcb\x01\n" +
 	"\x10UnfreezeResponse\x124\n" +
 	"\x05fleet\x18\x01 \x01(\v2\x1e.flotilla.admin.v1.FreezeStateR\x05fleet\x12:\n" +
 	"\bclusters\x18\x02 \x03(\v2\x1e.flotilla.admin.v1.FreezeStateR\bclusters\x12\x12\n" +
-	"\x04more\x18\x03 \x01(\x05R\x04more\"\xb4\x01\n" +
+	"\x04more\x18\x03 \x01(\x05R\x04more\x121\n" +
+	"\x06impact\x18\x04 \x01(\v2\x19.flotilla.admin.v1.ImpactR\x06impact\"\xb4\x01\n" +
 	"\x12ListTargetsRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
@@ -4082,6 +4127,7 @@ var file_flotilla_admin_v1_rollouts_proto_goTypes = []any{
 	nil,                                 // 52: flotilla.admin.v1.TargetApp.VariablesEntry
 	(*timestamppb.Timestamp)(nil),       // 53: google.protobuf.Timestamp
 	(*durationpb.Duration)(nil),         // 54: google.protobuf.Duration
+	(*Impact)(nil),                      // 55: flotilla.admin.v1.Impact
 }
 var file_flotilla_admin_v1_rollouts_proto_depIdxs = []int32{
 	2,  // 0: flotilla.admin.v1.Rollout.waves:type_name -> flotilla.admin.v1.RolloutWave
@@ -4139,55 +4185,57 @@ var file_flotilla_admin_v1_rollouts_proto_depIdxs = []int32{
 	53, // 52: flotilla.admin.v1.FreezeState.at:type_name -> google.protobuf.Timestamp
 	42, // 53: flotilla.admin.v1.FreezeResponse.fleet:type_name -> flotilla.admin.v1.FreezeState
 	42, // 54: flotilla.admin.v1.FreezeResponse.clusters:type_name -> flotilla.admin.v1.FreezeState
-	42, // 55: flotilla.admin.v1.UnfreezeResponse.fleet:type_name -> flotilla.admin.v1.FreezeState
-	42, // 56: flotilla.admin.v1.UnfreezeResponse.clusters:type_name -> flotilla.admin.v1.FreezeState
-	49, // 57: flotilla.admin.v1.ListTargetsResponse.targets:type_name -> flotilla.admin.v1.Target
-	51, // 58: flotilla.admin.v1.Target.labels:type_name -> flotilla.admin.v1.Target.LabelsEntry
-	50, // 59: flotilla.admin.v1.Target.apps:type_name -> flotilla.admin.v1.TargetApp
-	52, // 60: flotilla.admin.v1.TargetApp.variables:type_name -> flotilla.admin.v1.TargetApp.VariablesEntry
-	10, // 61: flotilla.admin.v1.RolloutsService.PlanRollout:input_type -> flotilla.admin.v1.PlanRolloutRequest
-	12, // 62: flotilla.admin.v1.RolloutsService.StartRollout:input_type -> flotilla.admin.v1.StartRolloutRequest
-	14, // 63: flotilla.admin.v1.RolloutsService.GetRollout:input_type -> flotilla.admin.v1.GetRolloutRequest
-	16, // 64: flotilla.admin.v1.RolloutsService.ListRollouts:input_type -> flotilla.admin.v1.ListRolloutsRequest
-	18, // 65: flotilla.admin.v1.RolloutsService.ListRolloutClusters:input_type -> flotilla.admin.v1.ListRolloutClustersRequest
-	20, // 66: flotilla.admin.v1.RolloutsService.ListNotTargeted:input_type -> flotilla.admin.v1.ListNotTargetedRequest
-	22, // 67: flotilla.admin.v1.RolloutsService.WatchRollout:input_type -> flotilla.admin.v1.WatchRolloutRequest
-	24, // 68: flotilla.admin.v1.RolloutsService.PauseRollout:input_type -> flotilla.admin.v1.PauseRolloutRequest
-	26, // 69: flotilla.admin.v1.RolloutsService.ResumeRollout:input_type -> flotilla.admin.v1.ResumeRolloutRequest
-	28, // 70: flotilla.admin.v1.RolloutsService.DecideGate:input_type -> flotilla.admin.v1.DecideGateRequest
-	30, // 71: flotilla.admin.v1.RolloutsService.SkipGate:input_type -> flotilla.admin.v1.SkipGateRequest
-	32, // 72: flotilla.admin.v1.RolloutsService.RetryClusters:input_type -> flotilla.admin.v1.RetryClustersRequest
-	34, // 73: flotilla.admin.v1.RolloutsService.SkipClusters:input_type -> flotilla.admin.v1.SkipClustersRequest
-	36, // 74: flotilla.admin.v1.RolloutsService.Rollback:input_type -> flotilla.admin.v1.RollbackRequest
-	38, // 75: flotilla.admin.v1.RolloutsService.CancelRollout:input_type -> flotilla.admin.v1.CancelRolloutRequest
-	40, // 76: flotilla.admin.v1.RolloutsService.GetFreeze:input_type -> flotilla.admin.v1.GetFreezeRequest
-	43, // 77: flotilla.admin.v1.RolloutsService.Freeze:input_type -> flotilla.admin.v1.FreezeRequest
-	45, // 78: flotilla.admin.v1.RolloutsService.Unfreeze:input_type -> flotilla.admin.v1.UnfreezeRequest
-	47, // 79: flotilla.admin.v1.RolloutsService.ListTargets:input_type -> flotilla.admin.v1.ListTargetsRequest
-	11, // 80: flotilla.admin.v1.RolloutsService.PlanRollout:output_type -> flotilla.admin.v1.PlanRolloutResponse
-	13, // 81: flotilla.admin.v1.RolloutsService.StartRollout:output_type -> flotilla.admin.v1.StartRolloutResponse
-	15, // 82: flotilla.admin.v1.RolloutsService.GetRollout:output_type -> flotilla.admin.v1.GetRolloutResponse
-	17, // 83: flotilla.admin.v1.RolloutsService.ListRollouts:output_type -> flotilla.admin.v1.ListRolloutsResponse
-	19, // 84: flotilla.admin.v1.RolloutsService.ListRolloutClusters:output_type -> flotilla.admin.v1.ListRolloutClustersResponse
-	21, // 85: flotilla.admin.v1.RolloutsService.ListNotTargeted:output_type -> flotilla.admin.v1.ListNotTargetedResponse
-	23, // 86: flotilla.admin.v1.RolloutsService.WatchRollout:output_type -> flotilla.admin.v1.WatchRolloutResponse
-	25, // 87: flotilla.admin.v1.RolloutsService.PauseRollout:output_type -> flotilla.admin.v1.PauseRolloutResponse
-	27, // 88: flotilla.admin.v1.RolloutsService.ResumeRollout:output_type -> flotilla.admin.v1.ResumeRolloutResponse
-	29, // 89: flotilla.admin.v1.RolloutsService.DecideGate:output_type -> flotilla.admin.v1.DecideGateResponse
-	31, // 90: flotilla.admin.v1.RolloutsService.SkipGate:output_type -> flotilla.admin.v1.SkipGateResponse
-	33, // 91: flotilla.admin.v1.RolloutsService.RetryClusters:output_type -> flotilla.admin.v1.RetryClustersResponse
-	35, // 92: flotilla.admin.v1.RolloutsService.SkipClusters:output_type -> flotilla.admin.v1.SkipClustersResponse
-	37, // 93: flotilla.admin.v1.RolloutsService.Rollback:output_type -> flotilla.admin.v1.RollbackResponse
-	39, // 94: flotilla.admin.v1.RolloutsService.CancelRollout:output_type -> flotilla.admin.v1.CancelRolloutResponse
-	41, // 95: flotilla.admin.v1.RolloutsService.GetFreeze:output_type -> flotilla.admin.v1.GetFreezeResponse
-	44, // 96: flotilla.admin.v1.RolloutsService.Freeze:output_type -> flotilla.admin.v1.FreezeResponse
-	46, // 97: flotilla.admin.v1.RolloutsService.Unfreeze:output_type -> flotilla.admin.v1.UnfreezeResponse
-	48, // 98: flotilla.admin.v1.RolloutsService.ListTargets:output_type -> flotilla.admin.v1.ListTargetsResponse
-	80, // [80:99] is the sub-list for method output_type
-	61, // [61:80] is the sub-list for method input_type
-	61, // [61:61] is the sub-list for extension type_name
-	61, // [61:61] is the sub-list for extension extendee
-	0,  // [0:61] is the sub-list for field type_name
+	55, // 55: flotilla.admin.v1.FreezeResponse.impact:type_name -> flotilla.admin.v1.Impact
+	42, // 56: flotilla.admin.v1.UnfreezeResponse.fleet:type_name -> flotilla.admin.v1.FreezeState
+	42, // 57: flotilla.admin.v1.UnfreezeResponse.clusters:type_name -> flotilla.admin.v1.FreezeState
+	55, // 58: flotilla.admin.v1.UnfreezeResponse.impact:type_name -> flotilla.admin.v1.Impact
+	49, // 59: flotilla.admin.v1.ListTargetsResponse.targets:type_name -> flotilla.admin.v1.Target
+	51, // 60: flotilla.admin.v1.Target.labels:type_name -> flotilla.admin.v1.Target.LabelsEntry
+	50, // 61: flotilla.admin.v1.Target.apps:type_name -> flotilla.admin.v1.TargetApp
+	52, // 62: flotilla.admin.v1.TargetApp.variables:type_name -> flotilla.admin.v1.TargetApp.VariablesEntry
+	10, // 63: flotilla.admin.v1.RolloutsService.PlanRollout:input_type -> flotilla.admin.v1.PlanRolloutRequest
+	12, // 64: flotilla.admin.v1.RolloutsService.StartRollout:input_type -> flotilla.admin.v1.StartRolloutRequest
+	14, // 65: flotilla.admin.v1.RolloutsService.GetRollout:input_type -> flotilla.admin.v1.GetRolloutRequest
+	16, // 66: flotilla.admin.v1.RolloutsService.ListRollouts:input_type -> flotilla.admin.v1.ListRolloutsRequest
+	18, // 67: flotilla.admin.v1.RolloutsService.ListRolloutClusters:input_type -> flotilla.admin.v1.ListRolloutClustersRequest
+	20, // 68: flotilla.admin.v1.RolloutsService.ListNotTargeted:input_type -> flotilla.admin.v1.ListNotTargetedRequest
+	22, // 69: flotilla.admin.v1.RolloutsService.WatchRollout:input_type -> flotilla.admin.v1.WatchRolloutRequest
+	24, // 70: flotilla.admin.v1.RolloutsService.PauseRollout:input_type -> flotilla.admin.v1.PauseRolloutRequest
+	26, // 71: flotilla.admin.v1.RolloutsService.ResumeRollout:input_type -> flotilla.admin.v1.ResumeRolloutRequest
+	28, // 72: flotilla.admin.v1.RolloutsService.DecideGate:input_type -> flotilla.admin.v1.DecideGateRequest
+	30, // 73: flotilla.admin.v1.RolloutsService.SkipGate:input_type -> flotilla.admin.v1.SkipGateRequest
+	32, // 74: flotilla.admin.v1.RolloutsService.RetryClusters:input_type -> flotilla.admin.v1.RetryClustersRequest
+	34, // 75: flotilla.admin.v1.RolloutsService.SkipClusters:input_type -> flotilla.admin.v1.SkipClustersRequest
+	36, // 76: flotilla.admin.v1.RolloutsService.Rollback:input_type -> flotilla.admin.v1.RollbackRequest
+	38, // 77: flotilla.admin.v1.RolloutsService.CancelRollout:input_type -> flotilla.admin.v1.CancelRolloutRequest
+	40, // 78: flotilla.admin.v1.RolloutsService.GetFreeze:input_type -> flotilla.admin.v1.GetFreezeRequest
+	43, // 79: flotilla.admin.v1.RolloutsService.Freeze:input_type -> flotilla.admin.v1.FreezeRequest
+	45, // 80: flotilla.admin.v1.RolloutsService.Unfreeze:input_type -> flotilla.admin.v1.UnfreezeRequest
+	47, // 81: flotilla.admin.v1.RolloutsService.ListTargets:input_type -> flotilla.admin.v1.ListTargetsRequest
+	11, // 82: flotilla.admin.v1.RolloutsService.PlanRollout:output_type -> flotilla.admin.v1.PlanRolloutResponse
+	13, // 83: flotilla.admin.v1.RolloutsService.StartRollout:output_type -> flotilla.admin.v1.StartRolloutResponse
+	15, // 84: flotilla.admin.v1.RolloutsService.GetRollout:output_type -> flotilla.admin.v1.GetRolloutResponse
+	17, // 85: flotilla.admin.v1.RolloutsService.ListRollouts:output_type -> flotilla.admin.v1.ListRolloutsResponse
+	19, // 86: flotilla.admin.v1.RolloutsService.ListRolloutClusters:output_type -> flotilla.admin.v1.ListRolloutClustersResponse
+	21, // 87: flotilla.admin.v1.RolloutsService.ListNotTargeted:output_type -> flotilla.admin.v1.ListNotTargetedResponse
+	23, // 88: flotilla.admin.v1.RolloutsService.WatchRollout:output_type -> flotilla.admin.v1.WatchRolloutResponse
+	25, // 89: flotilla.admin.v1.RolloutsService.PauseRollout:output_type -> flotilla.admin.v1.PauseRolloutResponse
+	27, // 90: flotilla.admin.v1.RolloutsService.ResumeRollout:output_type -> flotilla.admin.v1.ResumeRolloutResponse
+	29, // 91: flotilla.admin.v1.RolloutsService.DecideGate:output_type -> flotilla.admin.v1.DecideGateResponse
+	31, // 92: flotilla.admin.v1.RolloutsService.SkipGate:output_type -> flotilla.admin.v1.SkipGateResponse
+	33, // 93: flotilla.admin.v1.RolloutsService.RetryClusters:output_type -> flotilla.admin.v1.RetryClustersResponse
+	35, // 94: flotilla.admin.v1.RolloutsService.SkipClusters:output_type -> flotilla.admin.v1.SkipClustersResponse
+	37, // 95: flotilla.admin.v1.RolloutsService.Rollback:output_type -> flotilla.admin.v1.RollbackResponse
+	39, // 96: flotilla.admin.v1.RolloutsService.CancelRollout:output_type -> flotilla.admin.v1.CancelRolloutResponse
+	41, // 97: flotilla.admin.v1.RolloutsService.GetFreeze:output_type -> flotilla.admin.v1.GetFreezeResponse
+	44, // 98: flotilla.admin.v1.RolloutsService.Freeze:output_type -> flotilla.admin.v1.FreezeResponse
+	46, // 99: flotilla.admin.v1.RolloutsService.Unfreeze:output_type -> flotilla.admin.v1.UnfreezeResponse
+	48, // 100: flotilla.admin.v1.RolloutsService.ListTargets:output_type -> flotilla.admin.v1.ListTargetsResponse
+	82, // [82:101] is the sub-list for method output_type
+	63, // [63:82] is the sub-list for method input_type
+	63, // [63:63] is the sub-list for extension type_name
+	63, // [63:63] is the sub-list for extension extendee
+	0,  // [0:63] is the sub-list for field type_name
 }
 
 func init() { file_flotilla_admin_v1_rollouts_proto_init() }
@@ -4195,6 +4243,9 @@ func file_flotilla_admin_v1_rollouts_proto_init() {
 	if File_flotilla_admin_v1_rollouts_proto != nil {
 		return
 	}
+	file_flotilla_admin_v1_objects_proto_init()
+	file_flotilla_admin_v1_rollouts_proto_msgTypes[43].OneofWrappers = []any{}
+	file_flotilla_admin_v1_rollouts_proto_msgTypes[45].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
