@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"flotilla.dev/flotilla/hub/rollout"
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -37,6 +38,9 @@ func (s *rollouts) planPage(ctx context.Context, plan rollout.Preview, req *admi
 	resp := &adminv1.PlanRolloutResponse{}
 	if resp.Rollout, err = s.message(ctx, plan.Rollout); err != nil {
 		return nil, err
+	}
+	for _, takes := range plan.Least {
+		resp.Least = append(resp.Least, durationpb.New(takes))
 	}
 	taken := page{limit: limit, size: proto.Size(resp)}
 	for _, m := range plan.Rollout.Members[min(at.clusters, len(plan.Rollout.Members)):] {

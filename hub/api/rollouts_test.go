@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
@@ -73,9 +74,12 @@ func TestPlanTakesAPolicyThatIsNotDeclaredAndSaysWhatIsWrongWithIt(t *testing.T)
 	plan := func(policy string) (*adminv1.PlanRolloutResponse, error) {
 		return f.rollouts.PlanRollout(f.ctx, &adminv1.PlanRolloutRequest{App: appRollout(), Policy: []byte(policy)})
 	}
-	resp, err := plan(`{"waves":[{"name":"all"}]}`)
+	resp, err := plan(`{"waves":[{"name":"all","after":[{"soak":{"duration":"5m"}}]}],"cluster":{"minReady":"1m"}}`)
 	if err != nil || len(resp.GetRollout().GetWaves()) != 1 || resp.GetRollout().GetWaves()[0].GetSize() != 3 {
 		t.Errorf("plan %v, error %v", resp, err)
+	}
+	if least := resp.GetLeast(); len(least) != 1 || least[0].AsDuration() != 8*time.Minute {
+		t.Errorf("at least %v", least)
 	}
 	for policy, words := range map[string]string{
 		`{"waves":[]}`: "spec.waves: at least one wave is required",

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/schedule"
@@ -18,6 +19,9 @@ type Preview struct {
 	Rollout Rollout
 	// Left are the clusters that it would not update now, in the order of their names.
 	Left []NotTargeted
+	// Least is the time that each wave takes at least, by its place: what the policy has it wait for where every cluster that
+	// can be updated as it is gets there. None: a window that is needed never opens.
+	Least []time.Duration
 }
 
 // NotTargeted is a cluster that does not get a Release, and why.
@@ -59,7 +63,7 @@ func Plan(s State, target fleet.Digest, policy *fleet.RolloutPolicy) (Preview, e
 	t.under(next)
 	t.hinders(before, left)
 	t.sum()
-	return Preview{Rollout: *next, Left: t.left(left)}, nil
+	return Preview{Rollout: *next, Left: t.left(left), Least: t.least(before)}, nil
 }
 
 // releaseOf finds a Release that was built; zero: the newest.

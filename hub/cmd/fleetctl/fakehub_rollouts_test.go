@@ -111,7 +111,7 @@ func (f *fakeRollouts) PlanRollout(_ context.Context, r *adminv1.PlanRolloutRequ
 		f.rolled.replans--
 		return nil, status.Error(codes.Aborted, "the plan is another one now: read it from its beginning")
 	}
-	response := &adminv1.PlanRolloutResponse{Rollout: f.rolled.plan.GetRollout()}
+	response := &adminv1.PlanRolloutResponse{Rollout: f.rolled.plan.GetRollout(), Least: f.rolled.plan.GetLeast()}
 	clusters := f.rolled.plan.GetClusters()
 	from, _ := strconv.Atoi(r.GetPageToken())
 	to := len(clusters) + len(f.rolled.left)

@@ -61,6 +61,8 @@ type waveDoc struct {
 	After         []gateDoc `json:"after"`
 	Totals        totalsDoc `json:"totals"`
 	Entered       string    `json:"enteredAt,omitempty"`
+	// Least is what a planned wave takes at least.
+	Least string `json:"takesAtLeast,omitempty"`
 }
 
 type gateDoc struct {
@@ -143,6 +145,14 @@ func newRolloutDocument(ro *adminv1.Rollout, clusters []*adminv1.RolloutCluster,
 	}
 	for _, c := range left {
 		d.Left = append(d.Left, leftDoc{c.GetCluster(), c.GetWhy()})
+	}
+	return d
+}
+
+func newPlanDocument(plan *adminv1.PlanRolloutResponse) rolloutDocument {
+	d := newRolloutDocument(plan.GetRollout(), plan.GetClusters(), plan.GetNotTargeted())
+	for i, least := range plan.GetLeast()[:min(len(plan.GetLeast()), len(d.Waves))] {
+		d.Waves[i].Least = lasting(least)
 	}
 	return d
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc/codes"
@@ -29,6 +30,9 @@ func newRolloutPlanCommand(a *app) *cobra.Command {
 		Long: "Show the rollout that would begin now, and begin nothing: the waves with their clusters, budgets and gates, and the\n" +
 			"clusters that would not get the release, and why. The digest of the plan can be given to `rollout start`, which\n" +
 			"begins exactly this one or none.\n\n" +
+			"The time that it takes at least is what the policy has it wait for, if every cluster that can be updated as it is\n" +
+			"now gets there: soaks, pauses between measurements, minReady by the budgets, windows. How long clusters and\n" +
+			"people take nobody knows.\n\n" +
 			"With -f the RolloutPolicy in a file stands in for the one that is declared.",
 		Example: `  fleetctl rollout plan ks/podinfo
   fleetctl rollout plan ks/podinfo --revision main@sha1:9f3c1a2b -o wide
@@ -69,7 +73,7 @@ func (a *app) runRolloutPlan(ctx context.Context, r ref, o rolloutPlanOptions) e
 	if err != nil {
 		return err
 	}
-	if written, err := a.emit(newRolloutDocument(plan.GetRollout(), plan.GetClusters(), plan.GetNotTargeted())); written {
+	if written, err := a.emit(newPlanDocument(plan)); written {
 		return err
 	}
 	if err := a.printPlan(plan); err != nil {
@@ -187,7 +191,7 @@ func (h *hub) wholePlan(ctx context.Context, request *adminv1.PlanRolloutRequest
 		if err != nil {
 			return nil, err
 		}
-		plan.Rollout = page.GetRollout()
+		plan.Rollout, plan.Least = page.GetRollout(), page.GetLeast()
 		plan.Clusters = append(plan.Clusters, page.GetClusters()...)
 		plan.NotTargeted = append(plan.NotTargeted, page.GetNotTargeted()...)
 		if request.PageToken = page.GetNextPageToken(); request.GetPageToken() == "" {
@@ -221,6 +225,9 @@ func (a *app) printPlan(plan *adminv1.PlanRolloutResponse) error {
 		{"App", appOf(ro).command()}, {"Release", releaseText(ro)}, {"Plan", ro.GetPlanDigest()},
 		{"Clusters", fmt.Sprintf("%d in %s; at most %d without service at a time", ro.GetTotals().GetSize(), count(len(ro.GetWaves()), "wave"), ro.GetMaxUnavailable())},
 	}
+	if takes := takesText(plan); takes != "" {
+		rows = append(rows, [2]string{"Takes", takes})
+	}
 	if now := nowText(ro); now != "" {
 		rows = append(rows, [2]string{"Now", now})
 	}
@@ -230,10 +237,10 @@ func (a *app) printPlan(plan *adminv1.PlanRolloutResponse) error {
 	if err := a.printRows(append(rows, policyRows(ro)...)); err != nil {
 		return err
 	}
-	t := a.table(nil, "WAVE", "NAME", "CLUSTERS", "AT A TIME", "MAY FAIL", "NEEDED", "BEFORE", "AFTER", "WHICH")
+	t := a.table(nil, "WAVE", "NAME", "CLUSTERS", "AT A TIME", "MAY FAIL", "NEEDED", "BEFORE", "AFTER", "AT LEAST", "WHICH")
 	for i, w := range ro.GetWaves() {
 		t.Add(fmt.Sprint(i+1), w.GetName(), fmt.Sprint(w.GetTotals().GetSize()), fmt.Sprint(w.GetMaxConcurrent()), fmt.Sprint(w.GetMaxFailures()),
-			fmt.Sprint(w.GetMinUpdated()), gateList(w.GetBefore()), gateList(w.GetAfter()), clustersOfWave(plan.GetClusters(), i))
+			fmt.Sprint(w.GetMinUpdated()), gateList(w.GetBefore()), gateList(w.GetAfter()), leastText(plan, i), clustersOfWave(plan.GetClusters(), i))
 	}
 	if err := t.Flush(out); err != nil {
 		return err
@@ -243,6 +250,45 @@ func (a *app) printPlan(plan *adminv1.PlanRolloutResponse) error {
 		return nil
 	}
 	return a.printRolloutClusters(ro, plan.GetClusters(), now)
+}
+
+// takesText says how long a Rollout takes at least, and whose word it waits for; empty: nothing is known of that.
+func takesText(plan *adminv1.PlanRolloutResponse) string {
+	var parts, approvals []string
+	var least time.Duration
+	for i, w := range plan.GetRollout().GetWaves() {
+		if i < len(plan.GetLeast()) {
+			least += plan.GetLeast()[i].AsDuration()
+		}
+		for _, g := range slices.Concat(w.GetBefore(), w.GetAfter()) {
+			if g.GetType() == string(fleet.GateApproval) && w.GetSize() > 0 {
+				approvals = append(approvals, fmt.Sprintf("%s of wave %s", g.GetName(), w.GetName()))
+			}
+		}
+	}
+	if least > 0 {
+		parts = append(parts, "at least "+roughly(least))
+	}
+	if len(approvals) > 0 {
+		parts = append(parts, "until approved: "+strings.Join(approvals, ", "))
+	}
+	return strings.Join(parts, ", and ")
+}
+
+// leastText is the time that a wave takes at least, which is not zero.
+func leastText(plan *adminv1.PlanRolloutResponse, wave int) string {
+	if wave >= len(plan.GetLeast()) || plan.GetLeast()[wave].AsDuration() == 0 {
+		return ""
+	}
+	return roughly(plan.GetLeast()[wave].AsDuration())
+}
+
+// roughly is d, or what is a little less, as one says it.
+func roughly(d time.Duration) string {
+	if d >= time.Hour {
+		return shortDuration(d.Truncate(time.Minute))
+	}
+	return shortDuration(d.Truncate(time.Second))
 }
 
 // printNotTargeted lists clusters that do not get the Release; unless all are asked for, the first ones.

@@ -3,6 +3,9 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
@@ -20,7 +23,8 @@ func testPlan() *adminv1.PlanRolloutResponse {
 		m.WaitsFor = ""
 	}
 	members[3].WaitsFor = "is not connected"
-	return &adminv1.PlanRolloutResponse{Rollout: ro, Clusters: members}
+	least := []*durationpb.Duration{durationpb.New(5 * time.Minute), durationpb.New(0), durationpb.New(14*time.Hour + 90*time.Second)}
+	return &adminv1.PlanRolloutResponse{Rollout: ro, Clusters: members, Least: least}
 }
 
 func TestRolloutPlanShowsWavesBudgetsGatesAndWhatIsLeftOut(t *testing.T) {
@@ -33,13 +37,14 @@ App:        ks/app -n apps
 Release:    main@sha1:696f056d (sha256:9f3c1a2b)
 Plan:       `+planDigest+`
 Clusters:   9 in 3 waves; at most 2 without service at a time
+Takes:      at least 14h6m, and until approved: prod-go of wave eu
 A cluster:  has 10m, and 1 more tries
 On failure: roll back (Updated), 100% at a time
 Windows:    "0 8 * * 1-5" Europe/London for 8h
-WAVE   NAME     CLUSTERS   AT A TIME   MAY FAIL   NEEDED   BEFORE       AFTER                           WHICH
-1      canary   1          1           0          1        -            soak 5m                         canary-1
-2      eu       5          2           1          3        -            approval prod-go by group:sre   eu-1 eu-2 eu-3 and 2 more; 1 not now
-3      rest     3          1           0          2        soak 1m30s   -                               us-1 us-2 us-3
+WAVE   NAME     CLUSTERS   AT A TIME   MAY FAIL   NEEDED   BEFORE       AFTER                           AT LEAST   WHICH
+1      canary   1          1           0          1        -            soak 5m                         5m         canary-1
+2      eu       5          2           1          3        -            approval prod-go by group:sre   -          eu-1 eu-2 eu-3 and 2 more; 1 not now
+3      rest     3          1           0          2        soak 1m30s   -                               14h1m      us-1 us-2 us-3
 NOT TARGETED  1 cluster
   lab-1: its labels do not match`)
 	want(t, "stderr", r.stderr, "► to begin exactly this: fleetctl rollout start ks/app -n apps --expected-plan "+planDigest)
@@ -47,6 +52,11 @@ NOT TARGETED  1 cluster
 	if d := parseJSON(t, b.ok("rollout", "plan", "ks/app", "-o", "json").stdout); d["planDigest"] != planDigest || len(d["clusters"].([]any)) != 9 {
 		t.Errorf("-o json gives %v", d)
 	}
+	if d := parseJSON(t, b.ok("rollout", "plan", "ks/app", "-o", "json").stdout); d["waves"].([]any)[0].(map[string]any)["takesAtLeast"] != "5m0s" {
+		t.Errorf("-o json gives %v", d["waves"])
+	}
+	b.hub.rolled.plan.Least = nil // no window opens any more, or the hub does not tell
+	wantTexts(t, "stdout", b.ok("rollout", "plan", "ks/app").stdout, "\nTakes:      until approved: prod-go of wave eu\n")
 	if n := len(requestsOf[*adminv1.StartRolloutRequest](b.hub)); n > 0 {
 		t.Errorf("a plan has begun %d rollouts", n)
 	}

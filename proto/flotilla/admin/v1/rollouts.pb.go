@@ -1277,6 +1277,9 @@ type PlanRolloutResponse struct {
 	Clusters      []*RolloutCluster `protobuf:"bytes,2,rep,name=clusters,proto3" json:"clusters,omitempty"`
 	NotTargeted   []*NotTargeted    `protobuf:"bytes,3,rep,name=not_targeted,json=notTargeted,proto3" json:"not_targeted,omitempty"`
 	NextPageToken string            `protobuf:"bytes,4,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// The time that each wave takes at least, by its place, from now on: what the policy has it wait for where every cluster that
+	// can be updated as it is gets there. How long clusters, people and webhooks take is not in it. None: no window opens any more.
+	Least         []*durationpb.Duration `protobuf:"bytes,5,rep,name=least,proto3" json:"least,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1337,6 +1340,13 @@ func (x *PlanRolloutResponse) GetNextPageToken() string {
 		return x.NextPageToken
 	}
 	return ""
+}
+
+func (x *PlanRolloutResponse) GetLeast() []*durationpb.Duration {
+	if x != nil {
+		return x.Least
+	}
+	return nil
 }
 
 // StartRolloutRequest begins a Rollout.
@@ -3857,12 +3867,13 @@ const file_flotilla_admin_v1_rollouts_proto_rawDesc = "" +
 	"\x06policy\x18\x03 \x01(\fR\x06policy\x12\x1b\n" +
 	"\tpage_size\x18\x04 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x05 \x01(\tR\tpageToken\"\xf5\x01\n" +
+	"page_token\x18\x05 \x01(\tR\tpageToken\"\xa6\x02\n" +
 	"\x13PlanRolloutResponse\x124\n" +
 	"\arollout\x18\x01 \x01(\v2\x1a.flotilla.admin.v1.RolloutR\arollout\x12=\n" +
 	"\bclusters\x18\x02 \x03(\v2!.flotilla.admin.v1.RolloutClusterR\bclusters\x12A\n" +
 	"\fnot_targeted\x18\x03 \x03(\v2\x1e.flotilla.admin.v1.NotTargetedR\vnotTargeted\x12&\n" +
-	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"\xea\x01\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\x12/\n" +
+	"\x05least\x18\x05 \x03(\v2\x19.google.protobuf.DurationR\x05least\"\xea\x01\n" +
 	"\x13StartRolloutRequest\x12/\n" +
 	"\x03app\x18\x01 \x01(\v2\x1d.flotilla.admin.v1.AppRolloutR\x03app\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x12\x1d\n" +
@@ -4152,90 +4163,91 @@ var file_flotilla_admin_v1_rollouts_proto_depIdxs = []int32{
 	1,  // 19: flotilla.admin.v1.PlanRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
 	7,  // 20: flotilla.admin.v1.PlanRolloutResponse.clusters:type_name -> flotilla.admin.v1.RolloutCluster
 	8,  // 21: flotilla.admin.v1.PlanRolloutResponse.not_targeted:type_name -> flotilla.admin.v1.NotTargeted
-	0,  // 22: flotilla.admin.v1.StartRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 23: flotilla.admin.v1.StartRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	0,  // 24: flotilla.admin.v1.GetRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 25: flotilla.admin.v1.GetRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	1,  // 26: flotilla.admin.v1.ListRolloutsResponse.rollouts:type_name -> flotilla.admin.v1.Rollout
-	0,  // 27: flotilla.admin.v1.ListRolloutClustersRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	7,  // 28: flotilla.admin.v1.ListRolloutClustersResponse.clusters:type_name -> flotilla.admin.v1.RolloutCluster
-	0,  // 29: flotilla.admin.v1.ListNotTargetedRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	8,  // 30: flotilla.admin.v1.ListNotTargetedResponse.not_targeted:type_name -> flotilla.admin.v1.NotTargeted
-	0,  // 31: flotilla.admin.v1.WatchRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 32: flotilla.admin.v1.WatchRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	9,  // 33: flotilla.admin.v1.WatchRolloutResponse.events:type_name -> flotilla.admin.v1.RolloutEvent
-	0,  // 34: flotilla.admin.v1.PauseRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 35: flotilla.admin.v1.PauseRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	0,  // 36: flotilla.admin.v1.ResumeRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 37: flotilla.admin.v1.ResumeRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	0,  // 38: flotilla.admin.v1.DecideGateRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 39: flotilla.admin.v1.DecideGateResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	0,  // 40: flotilla.admin.v1.SkipGateRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 41: flotilla.admin.v1.SkipGateResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	0,  // 42: flotilla.admin.v1.RetryClustersRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 43: flotilla.admin.v1.RetryClustersResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	0,  // 44: flotilla.admin.v1.SkipClustersRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 45: flotilla.admin.v1.SkipClustersResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	0,  // 46: flotilla.admin.v1.RollbackRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 47: flotilla.admin.v1.RollbackResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	0,  // 48: flotilla.admin.v1.CancelRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
-	1,  // 49: flotilla.admin.v1.CancelRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
-	42, // 50: flotilla.admin.v1.GetFreezeResponse.fleet:type_name -> flotilla.admin.v1.FreezeState
-	42, // 51: flotilla.admin.v1.GetFreezeResponse.clusters:type_name -> flotilla.admin.v1.FreezeState
-	53, // 52: flotilla.admin.v1.FreezeState.at:type_name -> google.protobuf.Timestamp
-	42, // 53: flotilla.admin.v1.FreezeResponse.fleet:type_name -> flotilla.admin.v1.FreezeState
-	42, // 54: flotilla.admin.v1.FreezeResponse.clusters:type_name -> flotilla.admin.v1.FreezeState
-	55, // 55: flotilla.admin.v1.FreezeResponse.impact:type_name -> flotilla.admin.v1.Impact
-	42, // 56: flotilla.admin.v1.UnfreezeResponse.fleet:type_name -> flotilla.admin.v1.FreezeState
-	42, // 57: flotilla.admin.v1.UnfreezeResponse.clusters:type_name -> flotilla.admin.v1.FreezeState
-	55, // 58: flotilla.admin.v1.UnfreezeResponse.impact:type_name -> flotilla.admin.v1.Impact
-	49, // 59: flotilla.admin.v1.ListTargetsResponse.targets:type_name -> flotilla.admin.v1.Target
-	51, // 60: flotilla.admin.v1.Target.labels:type_name -> flotilla.admin.v1.Target.LabelsEntry
-	50, // 61: flotilla.admin.v1.Target.apps:type_name -> flotilla.admin.v1.TargetApp
-	52, // 62: flotilla.admin.v1.TargetApp.variables:type_name -> flotilla.admin.v1.TargetApp.VariablesEntry
-	10, // 63: flotilla.admin.v1.RolloutsService.PlanRollout:input_type -> flotilla.admin.v1.PlanRolloutRequest
-	12, // 64: flotilla.admin.v1.RolloutsService.StartRollout:input_type -> flotilla.admin.v1.StartRolloutRequest
-	14, // 65: flotilla.admin.v1.RolloutsService.GetRollout:input_type -> flotilla.admin.v1.GetRolloutRequest
-	16, // 66: flotilla.admin.v1.RolloutsService.ListRollouts:input_type -> flotilla.admin.v1.ListRolloutsRequest
-	18, // 67: flotilla.admin.v1.RolloutsService.ListRolloutClusters:input_type -> flotilla.admin.v1.ListRolloutClustersRequest
-	20, // 68: flotilla.admin.v1.RolloutsService.ListNotTargeted:input_type -> flotilla.admin.v1.ListNotTargetedRequest
-	22, // 69: flotilla.admin.v1.RolloutsService.WatchRollout:input_type -> flotilla.admin.v1.WatchRolloutRequest
-	24, // 70: flotilla.admin.v1.RolloutsService.PauseRollout:input_type -> flotilla.admin.v1.PauseRolloutRequest
-	26, // 71: flotilla.admin.v1.RolloutsService.ResumeRollout:input_type -> flotilla.admin.v1.ResumeRolloutRequest
-	28, // 72: flotilla.admin.v1.RolloutsService.DecideGate:input_type -> flotilla.admin.v1.DecideGateRequest
-	30, // 73: flotilla.admin.v1.RolloutsService.SkipGate:input_type -> flotilla.admin.v1.SkipGateRequest
-	32, // 74: flotilla.admin.v1.RolloutsService.RetryClusters:input_type -> flotilla.admin.v1.RetryClustersRequest
-	34, // 75: flotilla.admin.v1.RolloutsService.SkipClusters:input_type -> flotilla.admin.v1.SkipClustersRequest
-	36, // 76: flotilla.admin.v1.RolloutsService.Rollback:input_type -> flotilla.admin.v1.RollbackRequest
-	38, // 77: flotilla.admin.v1.RolloutsService.CancelRollout:input_type -> flotilla.admin.v1.CancelRolloutRequest
-	40, // 78: flotilla.admin.v1.RolloutsService.GetFreeze:input_type -> flotilla.admin.v1.GetFreezeRequest
-	43, // 79: flotilla.admin.v1.RolloutsService.Freeze:input_type -> flotilla.admin.v1.FreezeRequest
-	45, // 80: flotilla.admin.v1.RolloutsService.Unfreeze:input_type -> flotilla.admin.v1.UnfreezeRequest
-	47, // 81: flotilla.admin.v1.RolloutsService.ListTargets:input_type -> flotilla.admin.v1.ListTargetsRequest
-	11, // 82: flotilla.admin.v1.RolloutsService.PlanRollout:output_type -> flotilla.admin.v1.PlanRolloutResponse
-	13, // 83: flotilla.admin.v1.RolloutsService.StartRollout:output_type -> flotilla.admin.v1.StartRolloutResponse
-	15, // 84: flotilla.admin.v1.RolloutsService.GetRollout:output_type -> flotilla.admin.v1.GetRolloutResponse
-	17, // 85: flotilla.admin.v1.RolloutsService.ListRollouts:output_type -> flotilla.admin.v1.ListRolloutsResponse
-	19, // 86: flotilla.admin.v1.RolloutsService.ListRolloutClusters:output_type -> flotilla.admin.v1.ListRolloutClustersResponse
-	21, // 87: flotilla.admin.v1.RolloutsService.ListNotTargeted:output_type -> flotilla.admin.v1.ListNotTargetedResponse
-	23, // 88: flotilla.admin.v1.RolloutsService.WatchRollout:output_type -> flotilla.admin.v1.WatchRolloutResponse
-	25, // 89: flotilla.admin.v1.RolloutsService.PauseRollout:output_type -> flotilla.admin.v1.PauseRolloutResponse
-	27, // 90: flotilla.admin.v1.RolloutsService.ResumeRollout:output_type -> flotilla.admin.v1.ResumeRolloutResponse
-	29, // 91: flotilla.admin.v1.RolloutsService.DecideGate:output_type -> flotilla.admin.v1.DecideGateResponse
-	31, // 92: flotilla.admin.v1.RolloutsService.SkipGate:output_type -> flotilla.admin.v1.SkipGateResponse
-	33, // 93: flotilla.admin.v1.RolloutsService.RetryClusters:output_type -> flotilla.admin.v1.RetryClustersResponse
-	35, // 94: flotilla.admin.v1.RolloutsService.SkipClusters:output_type -> flotilla.admin.v1.SkipClustersResponse
-	37, // 95: flotilla.admin.v1.RolloutsService.Rollback:output_type -> flotilla.admin.v1.RollbackResponse
-	39, // 96: flotilla.admin.v1.RolloutsService.CancelRollout:output_type -> flotilla.admin.v1.CancelRolloutResponse
-	41, // 97: flotilla.admin.v1.RolloutsService.GetFreeze:output_type -> flotilla.admin.v1.GetFreezeResponse
-	44, // 98: flotilla.admin.v1.RolloutsService.Freeze:output_type -> flotilla.admin.v1.FreezeResponse
-	46, // 99: flotilla.admin.v1.RolloutsService.Unfreeze:output_type -> flotilla.admin.v1.UnfreezeResponse
-	48, // 100: flotilla.admin.v1.RolloutsService.ListTargets:output_type -> flotilla.admin.v1.ListTargetsResponse
-	82, // [82:101] is the sub-list for method output_type
-	63, // [63:82] is the sub-list for method input_type
-	63, // [63:63] is the sub-list for extension type_name
-	63, // [63:63] is the sub-list for extension extendee
-	0,  // [0:63] is the sub-list for field type_name
+	54, // 22: flotilla.admin.v1.PlanRolloutResponse.least:type_name -> google.protobuf.Duration
+	0,  // 23: flotilla.admin.v1.StartRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 24: flotilla.admin.v1.StartRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	0,  // 25: flotilla.admin.v1.GetRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 26: flotilla.admin.v1.GetRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	1,  // 27: flotilla.admin.v1.ListRolloutsResponse.rollouts:type_name -> flotilla.admin.v1.Rollout
+	0,  // 28: flotilla.admin.v1.ListRolloutClustersRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	7,  // 29: flotilla.admin.v1.ListRolloutClustersResponse.clusters:type_name -> flotilla.admin.v1.RolloutCluster
+	0,  // 30: flotilla.admin.v1.ListNotTargetedRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	8,  // 31: flotilla.admin.v1.ListNotTargetedResponse.not_targeted:type_name -> flotilla.admin.v1.NotTargeted
+	0,  // 32: flotilla.admin.v1.WatchRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 33: flotilla.admin.v1.WatchRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	9,  // 34: flotilla.admin.v1.WatchRolloutResponse.events:type_name -> flotilla.admin.v1.RolloutEvent
+	0,  // 35: flotilla.admin.v1.PauseRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 36: flotilla.admin.v1.PauseRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	0,  // 37: flotilla.admin.v1.ResumeRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 38: flotilla.admin.v1.ResumeRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	0,  // 39: flotilla.admin.v1.DecideGateRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 40: flotilla.admin.v1.DecideGateResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	0,  // 41: flotilla.admin.v1.SkipGateRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 42: flotilla.admin.v1.SkipGateResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	0,  // 43: flotilla.admin.v1.RetryClustersRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 44: flotilla.admin.v1.RetryClustersResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	0,  // 45: flotilla.admin.v1.SkipClustersRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 46: flotilla.admin.v1.SkipClustersResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	0,  // 47: flotilla.admin.v1.RollbackRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 48: flotilla.admin.v1.RollbackResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	0,  // 49: flotilla.admin.v1.CancelRolloutRequest.app:type_name -> flotilla.admin.v1.AppRollout
+	1,  // 50: flotilla.admin.v1.CancelRolloutResponse.rollout:type_name -> flotilla.admin.v1.Rollout
+	42, // 51: flotilla.admin.v1.GetFreezeResponse.fleet:type_name -> flotilla.admin.v1.FreezeState
+	42, // 52: flotilla.admin.v1.GetFreezeResponse.clusters:type_name -> flotilla.admin.v1.FreezeState
+	53, // 53: flotilla.admin.v1.FreezeState.at:type_name -> google.protobuf.Timestamp
+	42, // 54: flotilla.admin.v1.FreezeResponse.fleet:type_name -> flotilla.admin.v1.FreezeState
+	42, // 55: flotilla.admin.v1.FreezeResponse.clusters:type_name -> flotilla.admin.v1.FreezeState
+	55, // 56: flotilla.admin.v1.FreezeResponse.impact:type_name -> flotilla.admin.v1.Impact
+	42, // 57: flotilla.admin.v1.UnfreezeResponse.fleet:type_name -> flotilla.admin.v1.FreezeState
+	42, // 58: flotilla.admin.v1.UnfreezeResponse.clusters:type_name -> flotilla.admin.v1.FreezeState
+	55, // 59: flotilla.admin.v1.UnfreezeResponse.impact:type_name -> flotilla.admin.v1.Impact
+	49, // 60: flotilla.admin.v1.ListTargetsResponse.targets:type_name -> flotilla.admin.v1.Target
+	51, // 61: flotilla.admin.v1.Target.labels:type_name -> flotilla.admin.v1.Target.LabelsEntry
+	50, // 62: flotilla.admin.v1.Target.apps:type_name -> flotilla.admin.v1.TargetApp
+	52, // 63: flotilla.admin.v1.TargetApp.variables:type_name -> flotilla.admin.v1.TargetApp.VariablesEntry
+	10, // 64: flotilla.admin.v1.RolloutsService.PlanRollout:input_type -> flotilla.admin.v1.PlanRolloutRequest
+	12, // 65: flotilla.admin.v1.RolloutsService.StartRollout:input_type -> flotilla.admin.v1.StartRolloutRequest
+	14, // 66: flotilla.admin.v1.RolloutsService.GetRollout:input_type -> flotilla.admin.v1.GetRolloutRequest
+	16, // 67: flotilla.admin.v1.RolloutsService.ListRollouts:input_type -> flotilla.admin.v1.ListRolloutsRequest
+	18, // 68: flotilla.admin.v1.RolloutsService.ListRolloutClusters:input_type -> flotilla.admin.v1.ListRolloutClustersRequest
+	20, // 69: flotilla.admin.v1.RolloutsService.ListNotTargeted:input_type -> flotilla.admin.v1.ListNotTargetedRequest
+	22, // 70: flotilla.admin.v1.RolloutsService.WatchRollout:input_type -> flotilla.admin.v1.WatchRolloutRequest
+	24, // 71: flotilla.admin.v1.RolloutsService.PauseRollout:input_type -> flotilla.admin.v1.PauseRolloutRequest
+	26, // 72: flotilla.admin.v1.RolloutsService.ResumeRollout:input_type -> flotilla.admin.v1.ResumeRolloutRequest
+	28, // 73: flotilla.admin.v1.RolloutsService.DecideGate:input_type -> flotilla.admin.v1.DecideGateRequest
+	30, // 74: flotilla.admin.v1.RolloutsService.SkipGate:input_type -> flotilla.admin.v1.SkipGateRequest
+	32, // 75: flotilla.admin.v1.RolloutsService.RetryClusters:input_type -> flotilla.admin.v1.RetryClustersRequest
+	34, // 76: flotilla.admin.v1.RolloutsService.SkipClusters:input_type -> flotilla.admin.v1.SkipClustersRequest
+	36, // 77: flotilla.admin.v1.RolloutsService.Rollback:input_type -> flotilla.admin.v1.RollbackRequest
+	38, // 78: flotilla.admin.v1.RolloutsService.CancelRollout:input_type -> flotilla.admin.v1.CancelRolloutRequest
+	40, // 79: flotilla.admin.v1.RolloutsService.GetFreeze:input_type -> flotilla.admin.v1.GetFreezeRequest
+	43, // 80: flotilla.admin.v1.RolloutsService.Freeze:input_type -> flotilla.admin.v1.FreezeRequest
+	45, // 81: flotilla.admin.v1.RolloutsService.Unfreeze:input_type -> flotilla.admin.v1.UnfreezeRequest
+	47, // 82: flotilla.admin.v1.RolloutsService.ListTargets:input_type -> flotilla.admin.v1.ListTargetsRequest
+	11, // 83: flotilla.admin.v1.RolloutsService.PlanRollout:output_type -> flotilla.admin.v1.PlanRolloutResponse
+	13, // 84: flotilla.admin.v1.RolloutsService.StartRollout:output_type -> flotilla.admin.v1.StartRolloutResponse
+	15, // 85: flotilla.admin.v1.RolloutsService.GetRollout:output_type -> flotilla.admin.v1.GetRolloutResponse
+	17, // 86: flotilla.admin.v1.RolloutsService.ListRollouts:output_type -> flotilla.admin.v1.ListRolloutsResponse
+	19, // 87: flotilla.admin.v1.RolloutsService.ListRolloutClusters:output_type -> flotilla.admin.v1.ListRolloutClustersResponse
+	21, // 88: flotilla.admin.v1.RolloutsService.ListNotTargeted:output_type -> flotilla.admin.v1.ListNotTargetedResponse
+	23, // 89: flotilla.admin.v1.RolloutsService.WatchRollout:output_type -> flotilla.admin.v1.WatchRolloutResponse
+	25, // 90: flotilla.admin.v1.RolloutsService.PauseRollout:output_type -> flotilla.admin.v1.PauseRolloutResponse
+	27, // 91: flotilla.admin.v1.RolloutsService.ResumeRollout:output_type -> flotilla.admin.v1.ResumeRolloutResponse
+	29, // 92: flotilla.admin.v1.RolloutsService.DecideGate:output_type -> flotilla.admin.v1.DecideGateResponse
+	31, // 93: flotilla.admin.v1.RolloutsService.SkipGate:output_type -> flotilla.admin.v1.SkipGateResponse
+	33, // 94: flotilla.admin.v1.RolloutsService.RetryClusters:output_type -> flotilla.admin.v1.RetryClustersResponse
+	35, // 95: flotilla.admin.v1.RolloutsService.SkipClusters:output_type -> flotilla.admin.v1.SkipClustersResponse
+	37, // 96: flotilla.admin.v1.RolloutsService.Rollback:output_type -> flotilla.admin.v1.RollbackResponse
+	39, // 97: flotilla.admin.v1.RolloutsService.CancelRollout:output_type -> flotilla.admin.v1.CancelRolloutResponse
+	41, // 98: flotilla.admin.v1.RolloutsService.GetFreeze:output_type -> flotilla.admin.v1.GetFreezeResponse
+	44, // 99: flotilla.admin.v1.RolloutsService.Freeze:output_type -> flotilla.admin.v1.FreezeResponse
+	46, // 100: flotilla.admin.v1.RolloutsService.Unfreeze:output_type -> flotilla.admin.v1.UnfreezeResponse
+	48, // 101: flotilla.admin.v1.RolloutsService.ListTargets:output_type -> flotilla.admin.v1.ListTargetsResponse
+	83, // [83:102] is the sub-list for method output_type
+	64, // [64:83] is the sub-list for method input_type
+	64, // [64:64] is the sub-list for extension type_name
+	64, // [64:64] is the sub-list for extension extendee
+	0,  // [0:64] is the sub-list for field type_name
 }
 
 func init() { file_flotilla_admin_v1_rollouts_proto_init() }
