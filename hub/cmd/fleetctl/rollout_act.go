@@ -17,6 +17,8 @@ type steering struct {
 	reason  string
 	version uint64
 	dryRun  bool
+	// overToo: it can be said of a Rollout that is over; noneToo: and of an App that never had one.
+	overToo, noneToo bool
 }
 
 func (s *steering) addFlags(cmd *cobra.Command) {
@@ -45,7 +47,7 @@ func (a *app) steeringCommand(use, short string, s *steering, act func(ctx conte
 			if err != nil {
 				return err
 			}
-			return a.steer(cmd.Context(), verb, r, act)
+			return a.steer(cmd.Context(), verb, *s, r, act)
 		},
 		ValidArgsFunction: a.completeRollouts,
 	}
@@ -54,7 +56,7 @@ func (a *app) steeringCommand(use, short string, s *steering, act func(ctx conte
 }
 
 // steer reads the Rollout, so that what is done is done to that one, and acts.
-func (a *app) steer(ctx context.Context, verb string, r rolloutRef, act func(ctx context.Context, h *hub, r rolloutRef, ro *adminv1.Rollout) error) error {
+func (a *app) steer(ctx context.Context, verb string, s steering, r rolloutRef, act func(ctx context.Context, h *hub, r rolloutRef, ro *adminv1.Rollout) error) error {
 	h, err := a.connect()
 	if err != nil {
 		return err
@@ -62,12 +64,12 @@ func (a *app) steer(ctx context.Context, verb string, r rolloutRef, act func(ctx
 	defer h.close()
 	ro, err := a.get(ctx, h, r)
 	switch {
-	case verb == "retry-cluster" && r.hasNone(err): // clusters catch up all the same
+	case s.noneToo && r.hasNone(err):
 		ro = &adminv1.Rollout{AppKind: r.app.kind.Name, AppNamespace: r.app.namespace, AppName: r.app.name}
 	case err != nil:
 		return a.rolloutFailure(verb+" "+r.String(), r, err)
 	}
-	if over(ro) && verb != "rollback" && verb != "retry-cluster" {
+	if over(ro) && !s.overToo {
 		return &failure{code: exitPrecondition, what: fmt.Sprintf("%s: %s of %s is over: it %s", verb, ro.GetId(), appOf(ro), phaseText(ro)), why: whyText(ro),
 			next: "fleetctl rollout start " + appOf(ro).command() + " begins another, and fleetctl rollout rollback " + appOf(ro).command() + " goes back to what was good before"}
 	}
@@ -185,7 +187,7 @@ func newRolloutCancelCommand(a *app) *cobra.Command {
 var scopes = []string{"Failed", "Wave", "Updated"}
 
 func newRolloutRollbackCommand(a *app) *cobra.Command {
-	var s steering
+	s := steering{overToo: true}
 	var yes assent
 	var to, scope string
 	var wait bool

@@ -33,7 +33,7 @@ func (c memberChoice) text(clusters []string) string {
 }
 
 func newRolloutRetryClusterCommand(a *app) *cobra.Command {
-	var s steering
+	s := steering{overToo: true, noneToo: true} // clusters catch up all the same
 	var c memberChoice
 	cmd := a.memberCommand("retry-cluster "+rolloutArgument+" CLUSTER... | --all-failed", &s, &c, func(ctx context.Context, h *hub, r rolloutRef, ro *adminv1.Rollout, clusters []string) error {
 		request := s.of(ro)
