@@ -139,7 +139,7 @@ func (t *turn) begin(next *Rollout, from *Rollout) {
 		t.track.Handled = next.Target
 	}
 	t.dropQueued(next.ID)
-	message := fmt.Sprintf("%s: %d clusters in %d waves", next.Target, len(next.Members), len(next.Waves))
+	message := fmt.Sprintf("%s: %s in %s", next.Target, number(len(next.Members), "cluster", "clusters"), number(len(next.Waves), "wave", "waves"))
 	t.tell(Event{Type: "Started", Actor: next.Actor, Message: message + after("; reason: ", next.ChangeCause)})
 	t.observe() // what it has inherited may have come to its end
 }

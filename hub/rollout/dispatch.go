@@ -18,7 +18,7 @@ func (t *turn) dispatch(w *Wave) {
 	case len(ready) > 0 && reason != "":
 		t.waits(reason, message)
 	case n.InFlight > 0:
-		t.waits(ReasonWaitingClusters, fmt.Sprintf("%d clusters are being updated", n.InFlight))
+		t.waits(ReasonWaitingClusters, number(n.InFlight, "cluster is being updated", "clusters are being updated"))
 	case hindered != "":
 		t.waits(ReasonWaitingClusters, hindered)
 	}
@@ -129,7 +129,7 @@ func (t *turn) block(w *Wave, blocked bool, n Totals) {
 		return
 	}
 	w.Blocked.run(t.Now, true)
-	message := fmt.Sprintf("%d clusters are not available, %d may be: %s", n.Unavailable, t.ro.MaxUnavailable, t.names(t.unavailable))
+	message := fmt.Sprintf("%s not available, %d may be: %s", number(n.Unavailable, "cluster is", "clusters are"), t.ro.MaxUnavailable, t.names(t.unavailable))
 	t.waits(ReasonAvailabilityBudget, message)
 	if t.spent(w.Blocked, t.ro.Policy.Cluster.RegressionWindow.OrZero()) {
 		t.halt(ReasonAvailabilityBudget, message)

@@ -100,7 +100,7 @@ func (t *turn) cured(w *Wave, policy fleet.Wave) error {
 		}
 	}
 	if t.ro.Reason == ReasonAvailabilityBudget && n >= t.ro.MaxUnavailable && t.outs() > 0 {
-		return t.refuse("%d clusters are not available and %d may be: %s; repair, retry or skip them first", n, t.ro.MaxUnavailable, t.names(broken))
+		return t.refuse("%s not available and %d may be: %s; repair, retry or skip them first", number(n, "cluster is", "clusters are"), t.ro.MaxUnavailable, t.names(broken))
 	}
 	for _, g := range w.gates() {
 		switch {

@@ -226,7 +226,7 @@ func TestWhatIsWaitedForIsSaidInTheOrderInWhichItIsInTheWay(t *testing.T) {
 	waits("c0", "it is out of reach since")
 	w.cluster("c0").Connected = true
 	w.until(t, "the rest is under way", func() bool { return w.member("c1").Phase.InFlight() })
-	waits("c2", "clusters to be available: 1 are not, and no more may be")
+	waits("c2", "clusters to be available: 1 is not, and no more may be")
 }
 
 func TestStartOfAPlanIsRefusedWhereTheReleaseIsUnderWayByAnother(t *testing.T) {

@@ -226,7 +226,7 @@ func verdict(p *Probe, policy fleet.Gate) (GatePhase, string) {
 		case p.Passed > 0:
 			return GatePassed, ""
 		case p.Errors > *w.Retries:
-			return GateInconclusive, fmt.Sprintf("%d requests in a row failed", p.Errors)
+			return GateInconclusive, number(p.Errors, "request failed", "requests in a row failed")
 		}
 		return GateRunning, ""
 	}
@@ -240,11 +240,11 @@ func verdict(p *Probe, policy fleet.Gate) (GatePhase, string) {
 	}
 	switch {
 	case failed > a.FailureLimit:
-		return GateFailed, fmt.Sprintf("%d values are bad, %d may be", failed, a.FailureLimit)
+		return GateFailed, fmt.Sprintf("%s bad, %d may be", number(failed, "value is", "values are"), a.FailureLimit)
 	case p.Errors > *a.ErrorLimit:
-		return GateInconclusive, fmt.Sprintf("%d queries in a row failed", p.Errors)
+		return GateInconclusive, number(p.Errors, "query failed", "queries in a row failed")
 	case noData > a.InconclusiveLimit:
-		return GateInconclusive, fmt.Sprintf("%d times there was no data, %d may be", noData, a.InconclusiveLimit)
+		return GateInconclusive, fmt.Sprintf("%s there was no data, %d may be", number(noData, "time", "times"), a.InconclusiveLimit)
 	case passed+failed+noData >= a.Count:
 		return GatePassed, ""
 	}

@@ -38,7 +38,7 @@ func TestWhyARolloutGoesBackIsToldWithItsBeginning(t *testing.T) {
 	w.brought(t, "two")
 	before := len(w.log)
 	w.say(t, rollout.Rollback{Actor: "user:a", Reason: "incident 4711"})
-	want := rollout.Event{Rollout: w.state.Active.ID, Type: "Started", Actor: "user:a", Message: one.String() + ": 3 clusters in 1 waves; reason: incident 4711"}
+	want := rollout.Event{Rollout: w.state.Active.ID, Type: "Started", Actor: "user:a", Message: one.String() + ": 3 clusters in 1 wave; reason: incident 4711"}
 	if got := w.told(t, before, "Started", ""); got != want {
 		t.Errorf("told %+v, not %+v", got, want)
 	}

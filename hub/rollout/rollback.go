@@ -22,7 +22,7 @@ func (t *turn) rollBack(scope fleet.FailureScope, message string) {
 	}
 	if back == 0 {
 		if stuck > 0 {
-			t.ro.Message += fmt.Sprintf("; nothing is rolled back: %d clusters did not have the App before, and spec.onFailure.allowUninstall is not set", stuck)
+			t.ro.Message += fmt.Sprintf("; nothing is rolled back: %s did not have the App before, and spec.onFailure.allowUninstall is not set", number(stuck, "cluster", "clusters"))
 		}
 		return
 	}
@@ -174,8 +174,8 @@ func (t *turn) restored() {
 	}
 	if failed > 0 {
 		names := t.names(func(m *Member) bool { return m.Phase == MemberRollbackFailed })
-		t.phase(RollbackFailed, t.ro.Reason, fmt.Sprintf("%d clusters are not back: %s%s", failed, names, after("; ", t.ro.Message)))
+		t.phase(RollbackFailed, t.ro.Reason, fmt.Sprintf("%s not back: %s%s", number(failed, "cluster is", "clusters are"), names, after("; ", t.ro.Message)))
 		return
 	}
-	t.phase(RolledBack, t.ro.Reason, fmt.Sprintf("%d clusters are back%s", back, after("; ", t.ro.Message)))
+	t.phase(RolledBack, t.ro.Reason, fmt.Sprintf("%s back%s", number(back, "cluster is", "clusters are"), after("; ", t.ro.Message)))
 }

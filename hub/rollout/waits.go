@@ -48,9 +48,9 @@ func (r *Rollout) waitsForTurn(m Member) string {
 	n := r.Totals()
 	switch {
 	case n.Unavailable >= r.MaxUnavailable:
-		return fmt.Sprintf("clusters to be available: %d are not, and no more may be", n.Unavailable)
+		return fmt.Sprintf("clusters to be available: %s not, and no more may be", number(n.Unavailable, "is", "are"))
 	case n.InFlight >= w.MaxConcurrent:
-		return fmt.Sprintf("its turn in wave %s: %d clusters are being updated, and no more may be at a time", w.Name, n.InFlight)
+		return fmt.Sprintf("its turn in wave %s: %s being updated, and no more may be at a time", w.Name, number(n.InFlight, "cluster is", "clusters are"))
 	}
 	return "its turn in wave " + w.Name
 }

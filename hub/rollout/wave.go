@@ -16,7 +16,7 @@ func (t *turn) advance() {
 		return
 	}
 	if n := t.all(); n.InFlight > 0 {
-		t.waits(ReasonWaitingClusters, fmt.Sprintf("%d clusters are not there yet", n.InFlight))
+		t.waits(ReasonWaitingClusters, number(n.InFlight, "cluster is not there yet", "clusters are not there yet"))
 		return
 	}
 	t.finish()
@@ -133,7 +133,8 @@ func (t *turn) covered(w *Wave, policy fleet.Wave) bool {
 // uncovered says what a wave lacks.
 func (t *turn) uncovered(w *Wave, policy fleet.Wave, n Totals) string {
 	fresh := n.Succeeded - n.Stale
-	message := fmt.Sprintf("wave %s: %d of %d clusters are decided, %d are needed", w.Name, fresh+n.Failed, n.Counted(), policy.MinUpdated.RoundedUpOf(n.Counted()))
+	message := fmt.Sprintf("wave %s: %d of %d clusters are decided, %s needed", w.Name, fresh+n.Failed, n.Counted(),
+		number(policy.MinUpdated.RoundedUpOf(n.Counted()), "is", "are"))
 	if fresh == 0 {
 		message = fmt.Sprintf("wave %s: no cluster of %d has succeeded", w.Name, n.Counted())
 	}
@@ -160,7 +161,7 @@ func (t *turn) finish() {
 	t.track.judge(t.ro.Target, Good, t.ro.ID, t.Now)
 	message := fmt.Sprintf("%d of %d clusters", n.Succeeded, n.Counted())
 	if late := n.Deferred + n.Pending; late > 0 {
-		message += fmt.Sprintf(", %d catch up when they can", late)
+		message += ", " + number(late, "catches up when it can", "catch up when they can")
 	}
 	t.phase(Succeeded, "", message)
 }

@@ -118,7 +118,7 @@ func TestGatesAreAskedByTheHubAndByEachClusterAndDecide(t *testing.T) {
 	value.Store(new("0.9"))
 	two := f.push("two")
 	halted, answered := f.is(rollout.Halted, two, fleet.ResultPass)
-	if halted.Reason != rollout.ReasonGateFailed || !strings.Contains(halted.Message, "1 values are bad") || len(answered) != 0 {
+	if halted.Reason != rollout.ReasonGateFailed || !strings.Contains(halted.Message, "1 value is bad") || len(answered) != 0 {
 		t.Errorf("%s: %s; %v answered", halted.Reason, halted.Message, answered)
 	}
 	for name, release := range f.runs() {

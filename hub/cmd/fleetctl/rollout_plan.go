@@ -345,8 +345,12 @@ func policyRows(ro *adminv1.Rollout) [][2]string {
 		}
 		windows = append(windows, fmt.Sprintf("%q %s for %s", w.Cron, zone, shortDuration(w.Duration.OrZero())))
 	}
+	tries := "tries"
+	if p.Cluster.Retries == 1 {
+		tries = "try"
+	}
 	return [][2]string{
-		{"A cluster", fmt.Sprintf("has %s, and %d more tries", shortDuration(p.Cluster.ProgressDeadline.OrZero()), p.Cluster.Retries)},
+		{"A cluster", fmt.Sprintf("has %s, and %d more %s", shortDuration(p.Cluster.ProgressDeadline.OrZero()), p.Cluster.Retries, tries)},
 		{"On failure", failure},
 		{"Windows", strings.Join(windows, "; ")},
 	}

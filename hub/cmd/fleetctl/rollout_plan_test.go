@@ -38,7 +38,7 @@ Release:    main@sha1:696f056d (sha256:9f3c1a2b)
 Plan:       `+planDigest+`
 Clusters:   9 in 3 waves; at most 2 without service at a time
 Takes:      at least 14h6m, and until approved: prod-go of wave eu
-A cluster:  has 10m, and 1 more tries
+A cluster:  has 10m, and 1 more try
 On failure: roll back (Updated), 100% at a time
 Windows:    "0 8 * * 1-5" Europe/London for 8h
 WAVE   NAME     CLUSTERS   AT A TIME   MAY FAIL   NEEDED   BEFORE       AFTER                           AT LEAST   WHICH

@@ -64,7 +64,7 @@ func newRolling(t *testing.T) *bundle {
 
 func (b *bundle) rolling() {
 	b.hub.putRollout(&adminv1.Rollout{
-		Id: "ro-6aaa", AppKind: "Kustomization", AppNamespace: "apps", AppName: "app", Phase: phaseRolledBack, Reason: "FailureBudget", Message: "1 clusters are back; 1 failed",
+		Id: "ro-6aaa", AppKind: "Kustomization", AppNamespace: "apps", AppName: "app", Phase: phaseRolledBack, Reason: "FailureBudget", Message: "1 cluster is back; 1 failed",
 		Target: "sha256:bad0bad000001111", Revision: "main@sha1:bad0bad0f216eea4f9401adbee0ff744d4df390f", Verdict: "Bad", Actor: "user:admin", Created: at(-90), Started: at(-90), Finished: at(-80),
 		Totals: &adminv1.RolloutTotals{Size: 9, RolledBack: 1, Pending: 8},
 	})
@@ -231,7 +231,7 @@ func TestRolloutHistoryTellsVerdictsWhoAndHowLong(t *testing.T) {
 	want(t, "stdout", b.ok("rollout", "history", "ks/app").stdout, `
 ID        REVISION             PHASE        WAVE     CLUSTERS   FAILED   VERDICT   BEGUN   TOOK   BY           MESSAGE
 ro-7k2f   main@sha1:696f056d   Running      2/3 eu   2/9        1        -         20m     20m    system       WaitingClusters: 2 clusters are not there yet
-ro-6aaa   main@sha1:bad0bad0   RolledBack   -        0/9        0        Bad       90m     10m    user:admin   FailureBudget: 1 clusters are back; 1 failed`)
+ro-6aaa   main@sha1:bad0bad0   RolledBack   -        0/9        0        Bad       90m     10m    user:admin   FailureBudget: 1 cluster is back; 1 failed`)
 	blocked := testRollout()
 	blocked.Reason = "AvailabilityBudget" // it may be halted for it, and is not yet
 	b.hub.putRollout(blocked)
