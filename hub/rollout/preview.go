@@ -68,12 +68,11 @@ func Plan(s State, target fleet.Digest, policy *fleet.RolloutPolicy) (Preview, e
 
 // releaseOf finds a Release that was built; zero: the newest.
 func (t *turn) releaseOf(target fleet.Digest) (fleet.Release, error) {
-	newest := t.App.Release
-	if target.IsZero() && newest == nil {
+	if target.IsZero() && t.newest.IsZero() {
 		return fleet.Release{}, fmt.Errorf("a Release of %s: %w: none is built yet", t.Key.Words(), fleet.ErrNotFound)
 	}
-	if newest != nil && (target.IsZero() || target == newest.Digest()) {
-		return *newest, nil
+	if target.IsZero() || target == t.newest {
+		return *t.App.Release, nil
 	}
 	if release, known := t.Releases[target]; known {
 		return release, nil

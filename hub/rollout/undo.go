@@ -72,8 +72,8 @@ func (c Rollback) begin(t *turn) error {
 	}
 	next.Actor, next.ChangeCause = c.Actor, c.Reason
 	t.begin(next, nil)
-	if newest := t.App.Release; newest != nil {
-		t.track.Handled = newest.Digest()
+	if !t.newest.IsZero() {
+		t.track.Handled = t.newest
 	}
 	return nil
 }
