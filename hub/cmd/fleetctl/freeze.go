@@ -188,17 +188,14 @@ func checkClusterNames(cmd *cobra.Command, names []string) error {
 // allFrozen reads all pages of what is frozen.
 func (h *hub) allFrozen(ctx context.Context) (*adminv1.GetFreezeResponse, error) {
 	all, request := &adminv1.GetFreezeResponse{}, &adminv1.GetFreezeRequest{}
-	for {
-		page, err := h.rollouts.GetFreeze(ctx, request)
+	for page, err := range pages(ctx, h.rollouts.GetFreeze, request, &request.PageToken) {
 		if err != nil {
 			return nil, err
 		}
 		all.Fleet = page.GetFleet()
 		all.Clusters = append(all.Clusters, page.GetClusters()...)
-		if request.PageToken = page.GetNextPageToken(); request.GetPageToken() == "" {
-			return all, nil
-		}
 	}
+	return all, nil
 }
 
 // frozen is what is frozen, all or the first of it.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
@@ -39,23 +40,18 @@ func (h *hub) list(ctx context.Context, q query) (objects []*object, watchToken 
 	request := &adminv1.ListRequest{
 		Kind: q.kind.Name, Namespace: q.namespace, LabelSelector: q.selector, Cluster: q.cluster, Name: q.name,
 	}
-	for first := true; ; first = false {
-		response, err := h.objects.List(ctx, request)
+	for page, err := range pages(ctx, h.objects.List, request, &request.PageToken) {
 		if err != nil {
 			return nil, "", err
 		}
-		if first {
-			watchToken = response.GetWatchToken()
-		}
-		for _, raw := range response.GetObjects() {
+		watchToken = cmp.Or(watchToken, page.GetWatchToken()) // the first page's
+		for _, raw := range page.GetObjects() {
 			o, err := readObject(raw)
 			if err != nil {
 				return nil, "", err
 			}
 			objects = append(objects, o)
 		}
-		if request.PageToken = response.GetNextPageToken(); request.PageToken == "" {
-			return objects, watchToken, nil
-		}
 	}
+	return objects, watchToken, nil
 }

@@ -1,8 +1,13 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"slices"
 	"strings"
 	"testing"
+
+	"google.golang.org/grpc"
 
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
@@ -54,5 +59,39 @@ func TestRolloutStatusNamesTheFirstClustersThatItIsNotAboutOrAll(t *testing.T) {
 	b.hub.changeRollout(t, "ro-7k2f", succeed)
 	if text := status(); strings.Contains(text, "not targeted") {
 		t.Errorf("of one that is over:\n%s", text)
+	}
+}
+
+func TestPagesAreReadFromTheFirstUntilTheLastOrAnErrorOrNoMoreAreWanted(t *testing.T) {
+	t.Parallel()
+	next := map[string]string{"": "two", "two": "three"}
+	lost := errors.New("lost")
+	for name, test := range map[string]struct {
+		fails bool // at the second
+		wants int
+		asked []string
+		last  error
+	}{
+		"all": {false, 9, []string{"", "two", "three"}, nil}, "an error": {true, 9, []string{"", "two"}, lost}, "two are enough": {false, 2, []string{"", "two"}, nil},
+	} {
+		var asked []string
+		list := func(_ context.Context, r *adminv1.GetFreezeRequest, _ ...grpc.CallOption) (*adminv1.GetFreezeResponse, error) {
+			asked = append(asked, r.GetPageToken())
+			if test.fails && r.GetPageToken() == "two" {
+				return nil, lost
+			}
+			return &adminv1.GetFreezeResponse{NextPageToken: next[r.GetPageToken()]}, nil
+		}
+		request := &adminv1.GetFreezeRequest{PageToken: "where it was read to before"}
+		var last error
+		read := 0
+		for _, err := range pages(t.Context(), list, request, &request.PageToken) {
+			if last, read = err, read+1; read == test.wants {
+				break
+			}
+		}
+		if !slices.Equal(asked, test.asked) || !errors.Is(last, test.last) {
+			t.Errorf("%s: asked for %q, and at last %v", name, asked, last)
+		}
 	}
 }

@@ -166,30 +166,25 @@ func (h *hub) rolloutClusters(ctx context.Context, request *adminv1.ListRolloutC
 	if limit > 0 {
 		request.PageSize = int32(limit)
 	}
-	for {
-		response, err := h.rollouts.ListRolloutClusters(ctx, request)
+	for page, err := range pages(ctx, h.rollouts.ListRolloutClusters, request, &request.PageToken) {
 		if err != nil {
 			return nil, false, err
 		}
-		clusters = append(clusters, response.GetClusters()...)
-		request.PageToken = response.GetNextPageToken()
-		switch {
-		case limit > 0 && (len(clusters) > limit || len(clusters) == limit && request.GetPageToken() != ""):
+		clusters = append(clusters, page.GetClusters()...)
+		if limit > 0 && (len(clusters) > limit || len(clusters) == limit && page.GetNextPageToken() != "") {
 			return clusters[:limit], true, nil
-		case request.GetPageToken() == "":
-			return clusters, false, nil
 		}
 	}
+	return clusters, false, nil
 }
 
 // rolloutList returns the newest Rollouts that request selects and that keep wants, at most limit of them (0: all).
 func (h *hub) rolloutList(ctx context.Context, request *adminv1.ListRolloutsRequest, limit int, keep func(*adminv1.Rollout) bool) (rollouts []*adminv1.Rollout, more bool, err error) {
-	for {
-		response, err := h.rollouts.ListRollouts(ctx, request)
+	for page, err := range pages(ctx, h.rollouts.ListRollouts, request, &request.PageToken) {
 		if err != nil {
 			return nil, false, err
 		}
-		for _, ro := range response.GetRollouts() {
+		for _, ro := range page.GetRollouts() {
 			if keep != nil && !keep(ro) {
 				continue
 			}
@@ -198,8 +193,6 @@ func (h *hub) rolloutList(ctx context.Context, request *adminv1.ListRolloutsRequ
 			}
 			rollouts = append(rollouts, ro)
 		}
-		if request.PageToken = response.GetNextPageToken(); request.GetPageToken() == "" {
-			return rollouts, false, nil
-		}
 	}
+	return rollouts, false, nil
 }

@@ -186,18 +186,15 @@ const maxPlanTries = 5
 // wholePlan reads all pages of a plan.
 func (h *hub) wholePlan(ctx context.Context, request *adminv1.PlanRolloutRequest) (*adminv1.PlanRolloutResponse, error) {
 	plan := &adminv1.PlanRolloutResponse{}
-	for request.PageToken = ""; ; {
-		page, err := h.rollouts.PlanRollout(ctx, request)
+	for page, err := range pages(ctx, h.rollouts.PlanRollout, request, &request.PageToken) {
 		if err != nil {
 			return nil, err
 		}
 		plan.Rollout, plan.Least = page.GetRollout(), page.GetLeast()
 		plan.Clusters = append(plan.Clusters, page.GetClusters()...)
 		plan.NotTargeted = append(plan.NotTargeted, page.GetNotTargeted()...)
-		if request.PageToken = page.GetNextPageToken(); request.GetPageToken() == "" {
-			return plan, nil
-		}
 	}
+	return plan, nil
 }
 
 // planFailure is a failure of what needs no Rollout: an App, its Placement and its policy.
@@ -256,14 +253,12 @@ func (a *app) printPlan(plan *adminv1.PlanRolloutResponse) error {
 func takesText(plan *adminv1.PlanRolloutResponse) string {
 	var parts, approvals []string
 	var least time.Duration
-	for i, w := range plan.GetRollout().GetWaves() {
-		if i < len(plan.GetLeast()) {
-			least += plan.GetLeast()[i].AsDuration()
-		}
-		for _, g := range slices.Concat(w.GetBefore(), w.GetAfter()) {
-			if g.GetType() == string(fleet.GateApproval) && w.GetSize() > 0 {
-				approvals = append(approvals, fmt.Sprintf("%s of wave %s", g.GetName(), w.GetName()))
-			}
+	for _, takes := range plan.GetLeast() {
+		least += takes.AsDuration()
+	}
+	for _, g := range gatesOf(plan.GetRollout()) {
+		if w := plan.GetRollout().GetWaves()[g.wave]; g.GetType() == string(fleet.GateApproval) && w.GetSize() > 0 {
+			approvals = append(approvals, fmt.Sprintf("%s of wave %s", g.GetName(), w.GetName()))
 		}
 	}
 	if least > 0 {

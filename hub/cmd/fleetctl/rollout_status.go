@@ -148,16 +148,15 @@ func (h *hub) notTargeted(ctx context.Context, ro *adminv1.Rollout, all bool) (l
 	if !all {
 		request.PageSize = maxLeft
 	}
-	for {
-		page, err := h.rollouts.ListNotTargeted(ctx, request)
+	for page, err := range pages(ctx, h.rollouts.ListNotTargeted, request, &request.PageToken) {
 		if err != nil {
 			return nil, false, err
 		}
-		left, request.PageToken = append(left, page.GetNotTargeted()...), page.GetNextPageToken()
-		if request.GetPageToken() == "" || !all {
-			return left, request.GetPageToken() != "", nil
+		if left = append(left, page.GetNotTargeted()...); !all {
+			return left, page.GetNextPageToken() != "", nil
 		}
 	}
+	return left, false, nil
 }
 
 // endRollout is how a command ends that has followed a Rollout to its end.

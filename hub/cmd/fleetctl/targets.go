@@ -119,18 +119,15 @@ func (a *app) runTargets(ctx context.Context, request *adminv1.ListTargetsReques
 // targets reads all pages of what request asks for.
 func (h *hub) targets(ctx context.Context, request *adminv1.ListTargetsRequest) (*adminv1.ListTargetsResponse, error) {
 	all := &adminv1.ListTargetsResponse{}
-	for {
-		page, err := h.rollouts.ListTargets(ctx, request)
+	for page, err := range pages(ctx, h.rollouts.ListTargets, request, &request.PageToken) {
 		if err != nil {
 			return nil, err
 		}
 		all.Targets = append(all.Targets, page.GetTargets()...)
 		all.MissingApps = append(all.MissingApps, page.GetMissingApps()...)
 		all.MissingClusters = append(all.MissingClusters, page.GetMissingClusters()...)
-		if request.PageToken = page.GetNextPageToken(); request.GetPageToken() == "" {
-			return all, nil
-		}
 	}
+	return all, nil
 }
 
 // undeclaredPolicy names the RolloutPolicy of the Placement that a request is about where it is not declared; empty: it is, or
