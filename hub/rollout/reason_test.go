@@ -123,7 +123,7 @@ func TestWhyARolloutWasTakenBackIsKeptAlthoughAClusterIsNotBack(t *testing.T) {
 	w.spokes["id-c1"].held = true
 	w.say(t, rollout.Rollback{Actor: "user:a", Reason: "incident 4711"})
 	w.until(t, "it is over", func() bool { return w.over(two) != nil })
-	if ro := w.over(two); ro.Phase != rollout.RollbackFailed || !strings.HasPrefix(ro.Message, "1 clusters are not back: c1: ") || !strings.HasSuffix(ro.Message, "; incident 4711") {
+	if ro := w.over(two); ro.Phase != rollout.RollbackFailed || !strings.HasPrefix(ro.Message, "1 cluster is not back: c1: ") || !strings.HasSuffix(ro.Message, "; incident 4711") {
 		t.Errorf("%s: %s", ro.Phase, ro.Message)
 	}
 }
