@@ -223,6 +223,38 @@ func TestAGateThatCannotTellPausesOrHaltsAndAsksAnewOnceItIsResumed(t *testing.T
 	}
 }
 
+func TestAGateThatFailsSaysWhatItWasTold(t *testing.T) {
+	t.Parallel()
+	hook := fleet.Gate{Webhook: &fleet.WebhookGate{Name: "hook", URL: "http://w", Retries: new(0)}}
+	once := clusterAnalysis()
+	for name, c := range map[string]struct {
+		gate   fleet.Gate
+		result rollout.Result
+		want   string
+	}{
+		"a webhook that says no":     {hook, rollout.ResultFail, "gate hook failed: it says no: the graphs are red"},
+		"a webhook that cannot":      {hook, rollout.ResultError, "gate hook cannot tell: 1 request failed: the graphs are red"},
+		"an analysis in the cluster": {once, rollout.ResultFail, "1 value is bad, 0 may be: the graphs are red"},
+	} {
+		policy := canaryThenRest()
+		policy.Waves[0].After = []fleet.Gate{c.gate}
+		w, _ := settled(t, 2, canaryThenRest())
+		w.policy(policy)
+		w.push("two", nil)
+		w.until(t, name+" is asked", func() bool { return len(w.checks) > 0 })
+		answer := measured(w.checks[0], c.result)
+		answer.Message = "the graphs are red"
+		w.say(t, answer)
+		said := w.state.Active.Message
+		for _, m := range w.state.Active.Members {
+			said += "\n" + m.Message
+		}
+		if !strings.Contains(said, c.want) {
+			t.Errorf("%s: %s", name, said)
+		}
+	}
+}
+
 func TestCoverageThatLackedForTooLongIsWaitedForAnew(t *testing.T) {
 	t.Parallel()
 	policy := canaryThenRest()

@@ -72,14 +72,14 @@ func (t *turn) probe(g *Gate, policy fleet.Gate, at place) {
 		outcome, why := verdict(p, policy)
 		switch {
 		case outcome == GateFailed && p.Cluster == "":
-			failed = why
+			failed = why + after(": ", g.lastBad(""))
 		case outcome == GateFailed:
 			p.Done = true
 			if m := t.member(p.Cluster); m != nil && m.Phase == MemberSucceeded {
-				t.fail(m, FailureAnalysis, "gate "+g.Name+": "+why)
+				t.fail(m, FailureAnalysis, "gate "+g.Name+": "+why+after(": ", g.lastBad(m.Name)))
 			}
 		case outcome == GateInconclusive:
-			undecided = why
+			undecided = why + after(": ", g.lastBad(t.nameOf(p.Cluster)))
 		case outcome == GatePassed:
 			p.Done = true
 		default:
@@ -265,10 +265,17 @@ func progress(g *Gate, policy fleet.Gate) string {
 	} else if a := policy.Analysis; a != nil && len(g.Probes) == 1 {
 		text = fmt.Sprintf("%d of %d measurements", g.Probes[0].Passed+g.Probes[0].Failed+g.Probes[0].NoData, a.Count)
 	}
-	if n := len(g.Measurements); n > 0 && g.Measurements[n-1].Message != "" {
-		text += "; last: " + g.Measurements[n-1].Message
-	}
 	return text
+}
+
+// lastBad is what was said by the last answer that did not pass, of a cluster by name; empty: of the hub.
+func (g *Gate) lastBad(cluster string) string {
+	for _, m := range slices.Backward(g.Measurements) {
+		if m.Cluster == cluster && m.Result != ResultPass && m.Result != ResultAgain {
+			return m.Message
+		}
+	}
+	return ""
 }
 
 func (t *turn) nameOf(cluster string) string {
