@@ -61,6 +61,10 @@ func TestRolloutIsPlannedAndStartedOnceForARequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	done := f.settle(rollout.Succeeded)
+	plan, err = f.rollouts.PlanRollout(f.ctx, &adminv1.PlanRolloutRequest{App: appRollout()})
+	if c := plan.GetClusters(); err != nil || len(c) != 3 || !c[0].GetAvailable() {
+		t.Errorf("clusters that serve, error %v: %v", err, c)
+	}
 	again, err := f.rollouts.StartRollout(f.ctx, request)
 	if err != nil || again.GetRollout().GetId() != begun.GetRollout().GetId() || done.GetId() != begun.GetRollout().GetId() {
 		t.Errorf("the same request: %v, error %v; the first %s", again.GetRollout(), err, begun.GetRollout().GetId())

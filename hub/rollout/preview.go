@@ -15,7 +15,7 @@ import (
 // Preview is a Rollout as it would begin now.
 type Preview struct {
 	// Rollout has no ID. It is Queued where it would not begin now; Message says that, and what it would wait for first.
-	// The messages of its members say what is in their way.
+	// The messages of its members say what is in their way, and BaseAvailable whether they serve now.
 	Rollout Rollout
 	// Left are the clusters that it would not update now, in the order of their names.
 	Left []NotTargeted
@@ -109,7 +109,9 @@ func (t *turn) hinders(before *Rollout, left []*Cluster) {
 	}
 	if before != nil && before.Phase.Active() {
 		message := fmt.Sprintf("%s to %s is %s", before.ID, before.Target, before.Phase)
-		if t.supersedes(before) {
+		if before.Target == next.Target {
+			tell(Queued, ReasonNewerCandidate, message+": it is the Rollout to this Release")
+		} else if t.supersedes(before) {
 			told = append(told, message+": this one takes its place")
 		} else {
 			tell(Queued, ReasonNewerCandidate, message+": this one waits for its end")
@@ -121,11 +123,37 @@ func (t *turn) hinders(before *Rollout, left []*Cluster) {
 	if reason, message := t.closed(); reason != "" {
 		tell(Running, reason, message)
 	}
+	there := 0
 	for i := range next.Members {
 		m := &next.Members[i]
 		m.Message, _ = t.ineligible(m)
+		m.BaseAvailable = t.at(m).serves
+		if t.arrived(m) {
+			there++
+		}
 	}
+	if there > 0 && there == len(next.Members) {
+		told = append(told, "every cluster that it is about has the Release already")
+	}
+	told = append(told, t.surprises()...)
 	next.Message = strings.Join(told, "; ")
+}
+
+// surprises are what the policy says and a person may not have meant.
+func (t *turn) surprises() (told []string) {
+	for i := range t.ro.Waves {
+		switch w := &t.ro.Waves[i]; {
+		case w.Size > 0 || len(t.ro.Members) == 0:
+		case t.ro.policyOf(i).Required:
+			told = append(told, "wave "+w.Name+" takes no cluster, and is required: it halts there")
+		default:
+			told = append(told, "wave "+w.Name+" takes no cluster")
+		}
+	}
+	if t.ro.NoRollback && t.ro.Policy.OnFailure.Action == fleet.RollbackOnFailure {
+		told = append(told, "on failure it halts, and nothing is rolled back: the App's annotation "+NoRollbackAnnotation+" says so")
+	}
+	return told
 }
 
 // left are the clusters that do not get the Release, or not yet because somebody holds them.

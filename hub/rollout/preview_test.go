@@ -71,6 +71,9 @@ func TestPlanNamesEveryClusterThatDoesNotGetTheRelease(t *testing.T) {
 			t.Errorf("%s: %q, not %q", cluster, got, reason)
 		}
 	}
+	if !slices.ContainsFunc(preview.Rollout.Members, func(m rollout.Member) bool { return m.Name == "canary" && !m.BaseAvailable }) {
+		t.Error("what has not got the App yet serves")
+	}
 	at := slices.IndexFunc(preview.Rollout.Members, func(m rollout.Member) bool { return m.Name == "offline" })
 	if m := preview.Rollout.Members[at]; m.Message != "is not connected" {
 		t.Errorf("offline: %+v", m)
@@ -109,6 +112,40 @@ func TestPlanTellsWhatIsInTheWayAndStoresNothing(t *testing.T) {
 	}
 	if _, err := rollout.Plan(w.state, fleet.DigestOf([]byte("other")), nil); !errors.Is(err, fleet.ErrNotFound) {
 		t.Errorf("a Release that was never built: %v", err)
+	}
+}
+
+func TestAPlanTellsWhatAPersonMayNotHaveMeant(t *testing.T) {
+	t.Parallel()
+	said := func(w *world, policy *fleet.RolloutPolicy) string {
+		t.Helper()
+		preview, err := rollout.Plan(w.state, fleet.Digest{}, policy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(preview.Rollout.Phase) + " " + preview.Rollout.Message
+	}
+	w, _ := settled(t, 3, canaryThenRest())
+	if got := said(w, nil); !strings.Contains(got, "every cluster that it is about has the Release already") {
+		t.Errorf("of what is everywhere: %s", got)
+	}
+	w.push("two", map[string]outcome{"c0": refused})
+	if got := said(w, nil); strings.Contains(got, "already") {
+		t.Errorf("of what is nowhere: %s", got)
+	}
+	misspelled := canaryThenRest()
+	misspelled.Waves = append([]fleet.Wave{{Name: "euu", Select: &fleet.Selector{MatchLabels: map[string]string{"region": "euu"}}}}, misspelled.Waves...)
+	if got := said(w, &misspelled); !strings.Contains(got, "wave euu takes no cluster") || strings.Contains(got, "halts") {
+		t.Errorf("of an empty wave: %s", got)
+	}
+	misspelled.Waves[0].Required, misspelled.OnFailure.Action = true, fleet.RollbackOnFailure
+	w.state.App = with1(w.state.App, func(a *rollout.App) { a.NoRollback = true })
+	if got := said(w, &misspelled); !strings.Contains(got, "is required: it halts there") || !strings.Contains(got, rollout.NoRollbackAnnotation) {
+		t.Errorf("of a required wave that is empty, and an App that is not rolled back: %s", got)
+	}
+	w.until(t, "it is halted", w.is(rollout.Halted, rollout.ReasonFailureBudget))
+	if got := said(w, nil); !strings.HasPrefix(got, "Queued ") || !strings.Contains(got, w.state.Active.ID+" to "+w.state.Active.Target.String()+" is Halted: it is the Rollout to this Release") {
+		t.Errorf("of what is halted: %s", got)
 	}
 }
 
