@@ -182,6 +182,7 @@ func (t *turn) approval(g *Gate, policy *fleet.ApprovalGate) {
 	if policy.Timeout == nil || !t.spent(g.Elapsed, policy.Timeout.Duration) {
 		return
 	}
+	g.Elapsed = Clock{} // once somebody resumes it is waited for anew
 	message := fmt.Sprintf("gate %s: %s in %s", g.Name, g.Detail, policy.Timeout.Duration)
 	if policy.OnTimeout == fleet.InconclusiveHalt {
 		t.phase(Halted, ReasonApprovalTimeout, message)

@@ -345,6 +345,7 @@ func (t *turn) observeDeferred(m *Member, cluster *Cluster, r *Report) {
 	if m.Attempt == 0 {
 		if _, defers := t.ineligible(m); defers == "" {
 			t.move(m, MemberPending, "", "")
+			t.observeInherited(m, cluster)
 		}
 	}
 }

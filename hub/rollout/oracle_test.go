@@ -45,7 +45,8 @@ type ledger struct {
 	backward      bool
 	actor         string
 	phase, reason string
-	wave          int
+	// wave under way, and the one that was before the last step.
+	wave, entered int
 	policy        fleet.RolloutPolicy
 	waves         []*waveLedger
 	members       map[string]*memberLedger

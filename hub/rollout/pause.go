@@ -54,7 +54,7 @@ func (c Resume) apply(t *turn) error {
 	return nil
 }
 
-// resume prepares the wave under way for going on. What timed out is waited for anew.
+// resume prepares the wave under way for going on.
 func (c Resume) resume(t *turn, w *Wave, policy fleet.Wave) error {
 	if c.AcceptCoverage {
 		w.Accepted = true
@@ -68,20 +68,9 @@ func (c Resume) resume(t *turn, w *Wave, policy fleet.Wave) error {
 		}
 		w.Blocked = Clock{}
 	}
-	if w.Coverage.Elapsed(t.Now) >= policy.CoverageTimeout.OrZero() {
-		w.Coverage = Clock{}
-	}
 	for _, g := range w.gates() {
 		if g.Phase == GateInconclusive {
 			t.retry(g)
-		}
-	}
-	for i, gates := range [][]Gate{w.Before, w.After} {
-		for j := range gates {
-			a := [][]fleet.Gate{policy.Before, policy.After}[i][j].Approval
-			if a != nil && a.Timeout != nil && gates[j].Elapsed.Elapsed(t.Now) >= a.Timeout.Duration {
-				gates[j].Elapsed = Clock{}
-			}
 		}
 	}
 	return nil

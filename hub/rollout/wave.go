@@ -125,6 +125,7 @@ func (t *turn) covered(w *Wave, policy fleet.Wave) bool {
 	message := t.uncovered(w, policy, n)
 	t.waits(ReasonCoverage, message)
 	if t.spent(w.Coverage, policy.CoverageTimeout.OrZero()) {
+		w.Coverage = Clock{} // once somebody resumes it is waited for anew
 		t.phase(Paused, ReasonCoverage, message)
 	}
 	return false
