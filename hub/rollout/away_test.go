@@ -219,3 +219,51 @@ func TestAClusterThatNoWaveTakesGetsNothingThroughCatchingUp(t *testing.T) {
 		t.Errorf("c9 has %+v", row)
 	}
 }
+
+// What the Rollout before was changing when its cluster went out of reach counts once the cluster is back, until it is known to
+// have come to an end: that is looked for, though nothing else happens.
+func TestARolloutEndsAlthoughAClusterThatItTookOverIsBackAsItsLastWaveEnds(t *testing.T) {
+	t.Parallel()
+	policy := everywhere()
+	policy.OnNewRevision, policy.MaxUnavailable = fleet.SupersedeOld, fleet.Percent(100)
+	policy.Waves[0].After = []fleet.Gate{{Soak: &fleet.SoakGate{Duration: fleet.Lasting(time.Minute)}}}
+	w, _ := settled(t, 3, policy)
+	w.push("two", nil)
+	w.until(t, "c0 is at it", func() bool { return w.state.Active != nil && w.member("c0").Phase == rollout.MemberApplying })
+	w.cluster("c0").Connected = false
+	three := w.push("three", nil)
+	w.until(t, "the others soak", func() bool { return w.state.Active.Target == three && w.state.Active.Reason == rollout.ReasonWaitingGate })
+	if m := w.member("c0"); m.Phase != rollout.MemberDeferred || !m.Inherited {
+		t.Fatalf("%+v", m)
+	}
+	w.cluster("c0").Connected = true
+	w.pass(5 * time.Minute)
+	w.say(t, nil)
+	if !w.run(3, func() bool { return w.over(three) != nil }) {
+		t.Errorf("it is not looked for until %s: %+v", w.wake, w.member("c0"))
+	}
+	w.until(t, "all have it", func() bool { return w.idle() && w.all(three) })
+}
+
+// Who has lost the App since has nothing that a Rollout could take over, or take back.
+func TestWhatAClusterHadBeforeItLostTheAppIsNotTakenOver(t *testing.T) {
+	t.Parallel()
+	policy := canaryThenRest()
+	policy.OnNewRevision = fleet.SupersedeOld
+	policy.Waves[0].After = []fleet.Gate{{Approval: &fleet.ApprovalGate{}}}
+	w, _ := settled(t, 3, canaryThenRest())
+	w.policy(policy)
+	w.push("two", nil)
+	w.until(t, "c0 has it", func() bool { return w.state.Active != nil && w.member("c0").Phase == rollout.MemberSucceeded })
+	w.cluster("c0").Spec.Taints = []fleet.Taint{{Key: "maintenance", Effect: fleet.NoExecute}}
+	w.until(t, "c0 has lost the App", func() bool {
+		return w.member("c0").Phase == rollout.MemberRemoved && w.state.Rows["id-c0"].Assignment == nil
+	})
+	w.cluster("c0").Spec.Taints, w.cluster("c0").Connected = nil, false
+	three := w.push("three", nil)
+	w.say(t, nil)
+	if m := w.member("c0"); w.state.Active.Target != three || m.Moved {
+		t.Errorf("%+v", m)
+	}
+	w.refused(t, rollout.Rollback{Actor: "user:a"}, "nothing can be taken back")
+}

@@ -153,7 +153,7 @@ func (t *turn) inherit(next, old *Rollout) {
 	}
 	for i := range next.Members {
 		m, was := &next.Members[i], before[next.Members[i].Cluster]
-		if !was.Moved || was.Phase == MemberRolledBack {
+		if !was.Moved || was.Phase == MemberRolledBack || was.Phase == MemberRemoved {
 			continue
 		}
 		m.BaseAvailable, m.Moved, m.Inherited, m.Generation = was.BaseAvailable, true, was.inFlight(), was.Generation

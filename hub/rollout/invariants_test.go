@@ -86,13 +86,8 @@ func (i *inspection) budgets(sent []*Member) {
 	if n.Unavailable > ro.MaxUnavailable && t.outs() > 1 && slices.ContainsFunc(sent, i.first) {
 		i.refute("I1", "%s: %d clusters are unavailable, %d may be", ro.ID, n.Unavailable, ro.MaxUnavailable)
 	}
-	// Late ones of earlier waves go by the budget of the wave that was under way, which may be done in the same step.
-	most := 0
-	for _, w := range ro.Waves[i.entered():min(ro.Wave+1, len(ro.Waves))] {
-		most = max(most, w.MaxConcurrent)
-	}
-	if n.InFlight > most {
-		i.refute("I2", "%s: %d clusters are changed at a time, %d may be up to wave %d", ro.ID, n.InFlight, most, ro.Wave)
+	if w := i.sentIn(); n.InFlight > w.MaxConcurrent {
+		i.refute("I2", "%s: %d clusters are changed at a time, %d may be in wave %s", ro.ID, n.InFlight, w.MaxConcurrent, w.Name)
 	}
 	if message := t.breach(); message != "" {
 		i.refute("I5", "%s went forward: %s", ro.ID, message)
@@ -109,12 +104,24 @@ func (i *inspection) budgets(sent []*Member) {
 	}
 }
 
-// entered is the wave that was under way before the step; of a Rollout that it began, the first.
-func (i *inspection) entered() int {
-	if old := i.s.Active; old != nil && old.ID == i.t.ro.ID {
-		return min(old.Wave, len(old.Waves)-1)
+// sentIn is the wave that was under way when the step gave a cluster the target last: late ones of earlier waves go by its
+// budget, and it may be done in the same step.
+func (i *inspection) sentIn() *Wave {
+	ro, at := i.t.ro, 0
+	if old := i.s.Active; old != nil && old.ID == ro.ID {
+		at = min(old.Wave, len(old.Waves)-1)
 	}
-	return 0
+	sent := at
+	for _, e := range i.t.events {
+		switch {
+		case e.Rollout != ro.ID:
+		case e.Wave != "" && e.Gate == "":
+			at = slices.IndexFunc(ro.Waves, func(w Wave) bool { return w.Name == e.Wave })
+		case e.Type == "Cluster"+string(MemberDispatched):
+			sent = at
+		}
+	}
+	return &ro.Waves[sent]
 }
 
 func (i *inspection) members() {

@@ -345,7 +345,9 @@ func (t *turn) observeDeferred(m *Member, cluster *Cluster, r *Report) {
 	if m.Attempt == 0 {
 		if _, defers := t.ineligible(m); defers == "" {
 			t.move(m, MemberPending, "", "")
-			t.observeInherited(m, cluster)
+			if m.Inherited {
+				t.due(t.Now.Add(time.Millisecond)) // whether that has come to an end is seen in the next step
+			}
 		}
 	}
 }

@@ -162,7 +162,7 @@ func (o *oracle) baseOf(row rollout.Row) fleet.Digest {
 // inherit takes over what the Rollout before has changed.
 func (o *oracle) inherit(r, old *ledger) {
 	for id, m := range r.members {
-		if was := old.members[id]; was != nil && was.moved && was.fate != "RolledBack" {
+		if was := old.members[id]; was != nil && was.moved && was.fate != "RolledBack" && was.fate != "Removed" {
 			m.moved, m.served, m.inherited, m.awayAll = true, was.served, flying(was.fate) || was.inherited && was.fate == "Pending", false
 			if m.generation = was.generation; m.inherited {
 				m.spent = was.spent

@@ -251,8 +251,6 @@ func (o *oracle) paced(before rollout.State, step rollout.Step, rows map[string]
 // budgets checks what may not be more than so many at a time.
 func (o *oracle) budgets(before rollout.State, step rollout.Step, rows map[string]rollout.Row) {
 	r := o.now
-	entered := r.entered
-	r.entered = r.wave
 	inFlight, unavailable, out, forward, more, waiting := 0, 0, 0, false, false, 0
 	failed := make([]int, len(r.waves))
 	for _, m := range r.order {
@@ -304,12 +302,9 @@ func (o *oracle) budgets(before rollout.State, step rollout.Step, rows map[strin
 	if more && unavailable > r.maxU && out > 1 {
 		o.refute("%s: %d clusters are unavailable, %d may be (I1)", r.id, unavailable, r.maxU)
 	}
-	most := 0 // late ones of earlier waves go by the budget of the wave that was under way, which may be done in the same step
-	for _, w := range r.waves[min(entered, len(r.waves)-1):min(r.wave+1, len(r.waves))] {
-		most = max(most, w.maxConcurrent)
-	}
-	if inFlight > most {
-		o.refute("%s: %d clusters are updated at a time, %d may be (I2)", r.id, inFlight, most)
+	// Late ones of earlier waves go by the budget of the wave under way, which may be done in the same step.
+	if w := r.waves[r.sentIn]; inFlight > w.maxConcurrent {
+		o.refute("%s: %d clusters are updated at a time, %d may be (I2)", r.id, inFlight, w.maxConcurrent)
 	}
 }
 

@@ -45,14 +45,14 @@ type ledger struct {
 	backward      bool
 	actor         string
 	phase, reason string
-	// wave under way, and the one that was before the last step.
-	wave, entered int
-	policy        fleet.RolloutPolicy
-	waves         []*waveLedger
-	members       map[string]*memberLedger
-	order         []*memberLedger
-	maxU          int
-	blocked       time.Time
+	// wave under way, and the one that was when a cluster was given the target last.
+	wave, sentIn int
+	policy       fleet.RolloutPolicy
+	waves        []*waveLedger
+	members      map[string]*memberLedger
+	order        []*memberLedger
+	maxU         int
+	blocked      time.Time
 }
 
 // waveLedger is of a wave, gateLedger of a gate of it, memberLedger of a cluster.
@@ -236,6 +236,7 @@ func (o *oracle) fate(before rollout.State, step rollout.Step, rows map[string]r
 		}
 		m.tries++
 		m.moved, m.mine, m.inherited = true, true, false
+		r.sentIn = min(r.wave, len(r.waves)-1)
 		m.generation = rows[m.id].Assignment.Generation
 		m.converged, m.ill, m.down = time.Time{}, time.Time{}, time.Time{}
 	case "Succeeded":
