@@ -109,7 +109,11 @@ func (s *Store) writeObject(ctx context.Context, tx pgx.Tx, old, object *resourc
 		if err == nil && tag.RowsAffected() == 0 { // what stands there now, nobody has looked at
 			return resource.Unchanged, fmt.Errorf("%s: %w", object, errAppeared)
 		}
-		return resource.Created, explain("insert "+object.String(), err)
+		err = explain("insert "+object.String(), err)
+		if errors.Is(err, fleet.ErrExists) { // by its key, which is unique too: two inserts at once may meet there first
+			err = fmt.Errorf("%w: %w", errLost, err)
+		}
+		return resource.Created, err
 	}
 	oldSpec, err := storedSpec(old)
 	if err != nil {
