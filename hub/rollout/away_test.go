@@ -232,7 +232,9 @@ func TestARolloutEndsAlthoughAClusterThatItTookOverIsBackAsItsLastWaveEnds(t *te
 	w.until(t, "c0 is at it", func() bool { return w.state.Active != nil && w.member("c0").Phase == rollout.MemberApplying })
 	w.cluster("c0").Connected = false
 	three := w.push("three", nil)
-	w.until(t, "the others soak", func() bool { return w.state.Active.Target == three && w.state.Active.Reason == rollout.ReasonWaitingGate })
+	w.until(t, "the others soak", func() bool {
+		return w.state.Active.Target == three && w.state.Active.Reason == rollout.ReasonWaitingGate
+	})
 	if m := w.member("c0"); m.Phase != rollout.MemberDeferred || !m.Inherited {
 		t.Fatalf("%+v", m)
 	}
