@@ -74,7 +74,7 @@ func TestRejectedRolloutIsHaltedUntilSomebodyTakesItBack(t *testing.T) {
 	}
 	a.fleetctl("rollout", "start", "ks/app", "--yes", "--reason", "ticket 12")
 	for _, told := range []struct{ by, what string }{
-		{a.fleetctl("rollout", "history", "ks/app"), "are back; incident 4711"},
+		{a.fleetctl("rollout", "history", "ks/app"), "1 cluster is back; incident 4711"},
 		{a.fleetctl("rollout", "history", "ks/app"), "change cause: ticket 12"},
 		{a.fleetctl("rollout", "status", "ks/app", "--watch=false"), "change cause: ticket 12"},
 		{a.fleetctl("events", "--for", "ks/app"), ", by user:admin: wave prod: gate approval: not today"},
