@@ -83,6 +83,8 @@ func (t *turn) rows() Step {
 		case put != nil && (!site.known || changes(row, *put)):
 			s.number(&put.Assignment, row.Assignment)
 			step.Put[cluster.ID] = *put
+		case put == nil && t.keeps[cluster.ID]:
+			step.Later = append(step.Later, cluster.ID)
 		}
 		if (row.Confirmed || row.Ending != nil) && !drop && !t.keeps[cluster.ID] && staysActive(put, row) {
 			step.Lapse = append(step.Lapse, cluster.ID)

@@ -130,6 +130,9 @@ type Step struct {
 	Put map[string]Put
 	// Drop are clusters whose row goes: its tombstone is done.
 	Drop []string
+	// Later are clusters that are to lose the App's objects by what is declared, and are kept waiting: others are at it, or
+	// they are out of reach, held, or frozen. A confirmation that is there for one stays until then.
+	Later []string
 	// Lapse are clusters in which a person's order to end the App, or its confirmation, is void: the App stays. What
 	// deletes there later needs one of its own.
 	Lapse []string

@@ -49,6 +49,20 @@ func (t *turn) unmatch() {
 	}
 }
 
+// Unmatched are the clusters, by id, of which unmatch decides when the App is deleted in them, or in which it is being
+// deleted: what has them lose it is declared already.
+func (s State) Unmatched() map[string]bool {
+	t := turn{State: s}
+	t.settle()
+	found := map[string]bool{}
+	for i := range t.sites {
+		if c := &t.sites[i]; t.unmatched(c) {
+			found[c.ID] = true
+		}
+	}
+	return found
+}
+
 // unmatched reports whether the App is to be deleted in a cluster, or is being, because a Placement put it there and does
 // not choose it any more. One without a RolloutPolicy has all of them go at once, but for what is frozen.
 func (t *turn) unmatched(c *site) bool {

@@ -2,6 +2,8 @@ package rollout_test
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 
 	"flotilla.dev/flotilla/hub/rollout"
@@ -116,4 +118,58 @@ func TestAClusterThatGoesAwayKeepsNoOtherFromLosingTheApp(t *testing.T) {
 	if n := w.deleting(); n != 2 {
 		t.Errorf("%d clusters lose the App, one of which is away", n)
 	}
+}
+
+func TestAConfirmationHoldsUntilTheTurnOfItsClustersHasComeAndForNoOther(t *testing.T) {
+	t.Parallel()
+	w := unmatching(t, 40, true)
+	step := rollout.Next(w.state)
+	all := slices.Sorted(slices.Values(slices.Concat(step.Deletes(), step.Later)))
+	if leaves := slices.Sorted(maps.Keys(w.state.Unmatched())); len(step.Later) != 16 || len(all) != 20 || !slices.Equal(all, leaves) {
+		t.Fatalf("%d lose the App now or later, %d of them later; it leaves %d", len(all), len(step.Later), len(leaves))
+	}
+	for _, id := range all {
+		row := w.state.Rows[id]
+		row.Confirmed = true
+		w.state.Rows[id] = row
+	}
+	ordered := map[string]bool{}
+	w.watch = func(before rollout.State, step rollout.Step) {
+		for _, id := range step.Later {
+			if a := before.Rows[id].Assignment; a.State != fleet.Active || before.Placement.Clusters.Matches("", w.labels(id)) {
+				t.Errorf("%s is to lose the App later, and has %+v", id, a)
+			}
+		}
+		for _, id := range step.Deletes() {
+			ordered[id] = step.Put[id].Assignment.Tombstone.Confirmed
+		}
+		if len(step.Lapse) > 0 {
+			t.Errorf("the confirmations of %v have lapsed", step.Lapse)
+		}
+	}
+	for n := range 40 {
+		if n == 1 {
+			w.cluster("c00").Labels = map[string]string{"half": "1"}
+		}
+		w.say(t, nil)
+		w.pass(1)
+	}
+	if len(ordered) != 21 || ordered["id-c00"] {
+		t.Errorf("%d clusters lose the App, one of which nobody confirmed: %t", len(ordered), ordered["id-c00"])
+	}
+	delete(ordered, "id-c00")
+	for id, confirmed := range ordered {
+		if !confirmed {
+			t.Errorf("%s: the confirmation is lost", id)
+		}
+	}
+}
+
+func (w *world) labels(id string) map[string]string {
+	for _, c := range w.state.Clusters {
+		if c.ID == id {
+			return c.Labels
+		}
+	}
+	return nil
 }

@@ -48,9 +48,16 @@ func settleImpact(ctx context.Context, tx pgx.Tx, old, object *resource.Object, 
 		for id := range step.Put {
 			touched[id] = true
 		}
-		for _, id := range step.Deletes() {
+		loses, err := losing(state, step, old, object)
+		if err != nil {
+			return fleet.Impact{}, err
+		}
+		for _, id := range loses {
 			deleting[id] = true
 			confirmed = append(confirmed, instanceID{cluster: id, app: app})
+		}
+		if err := lapse(ctx, tx, app, step.Lapse); err != nil {
+			return fleet.Impact{}, err
 		}
 		if impact.EveryCluster {
 			for _, cluster := range state.Clusters {
@@ -74,21 +81,93 @@ func settleImpact(ctx context.Context, tx pgx.Tx, old, object *resource.Object, 
 	return impact, confirmTombstones(ctx, tx, confirmed)
 }
 
+// losing are the clusters in which a change of an object has the App's objects deleted, now or once their turn has come. Those
+// that wait for that, or are at it, by what was declared before are none: that was there to be confirmed then.
+func losing(state rollout.State, step rollout.Step, old, object *resource.Object) ([]string, error) {
+	ids := slices.Concat(step.Deletes(), step.Later)
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	before, err := beforeChange(state, old, object)
+	if err != nil {
+		return nil, err
+	}
+	was, is := before.Unmatched(), state.Unmatched()
+	ids = slices.DeleteFunc(ids, func(id string) bool { return was[id] && is[id] })
+	slices.Sort(ids)
+	return ids, nil
+}
+
+// beforeChange is the State, as far as it says which clusters are to have the App, without the change of an object; old is what
+// that was, nil: it is new.
+func beforeChange(state rollout.State, old, object *resource.Object) (rollout.State, error) {
+	name := object.Metadata.Name
+	switch object.Kind {
+	case state.Key.Kind:
+		if old == nil {
+			state.App = nil
+		}
+	case resource.Placement.Name:
+		if state.Placement != nil && state.Placement.Name == name {
+			state.Placement = nil
+		}
+		if old == nil {
+			return state, nil
+		}
+		spec, err := resource.Spec[fleet.Placement](old)
+		if err != nil {
+			return state, err
+		}
+		was := rollout.Placement{Name: name, Placement: spec}
+		state.Former = maps.Clone(state.Former)
+		state.Former[name] = was
+		if slices.Contains(spec.Apps, fleet.AppRef{Kind: state.Key.Kind, Name: state.Key.Name}) {
+			state.Placement = &was
+		}
+	case resource.Cluster.Name:
+		state.Clusters = slices.Clone(state.Clusters)
+		i := slices.IndexFunc(state.Clusters, func(c rollout.Cluster) bool { return c.Name == name })
+		if i < 0 || old == nil {
+			return state, nil
+		}
+		spec, err := resource.Spec[fleet.Cluster](old)
+		if err != nil {
+			return state, err
+		}
+		c := &state.Clusters[i]
+		c.Labels, c.Spec, c.Terminating = old.Metadata.Labels, spec, old.Metadata.DeletionTimestamp != nil
+	}
+	return state, nil
+}
+
 // instanceID names an App in a cluster.
 type instanceID struct {
 	cluster string
 	app     fleet.Key
 }
 
+// confirmTombstones records that a person confirmed what the next tombstones of instances delete, however long those wait.
 func confirmTombstones(ctx context.Context, tx pgx.Tx, instances []instanceID) error {
-	const upsert = `INSERT INTO instance_request (cluster, app, confirmed) VALUES ($1, $2, true)
+	const upsert = `INSERT INTO instance_request (cluster, app, confirmed)
+			SELECT cluster, app, true FROM unnest($1::uuid[], $2::text[]) AS g (cluster, app) ORDER BY cluster, app
 		ON CONFLICT (cluster, app) DO UPDATE SET confirmed = true, at = now()`
-	for _, i := range instances {
-		if _, err := tx.Exec(ctx, upsert, i.cluster, i.app.String()); err != nil {
-			return explain("confirm the deletion of "+i.app.String(), err)
-		}
+	clusters, apps := make([]string, len(instances)), make([]string, len(instances))
+	for n, i := range instances {
+		clusters[n], apps[n] = i.cluster, i.app.String()
 	}
-	return nil
+	_, err := tx.Exec(ctx, upsert, clusters, apps)
+	return explain("confirm deletions", err)
+}
+
+// lapse ends persons' orders and confirmations where a change has the App stay, at once: what another one deletes there before
+// the next step needs one of its own.
+func lapse(ctx context.Context, tx pgx.Tx, app fleet.Key, clusters []string) error {
+	if len(clusters) == 0 {
+		return nil
+	}
+	var batch pgx.Batch
+	endOrders(&batch, clusters, app)
+	return explain("end the orders of "+app.Words(), tx.SendBatch(ctx, &batch).Close())
 }
 
 // concernedApps are the Apps whose Assignments a change of an object may change.

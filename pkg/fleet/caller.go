@@ -37,7 +37,7 @@ type LookOptions struct {
 type Impact struct {
 	// Clusters it touches: all where it means every one, otherwise those where objects may be deleted, if there are any.
 	Clusters int
-	// Deletes is in how many of them objects may be deleted.
+	// Deletes is in how many of them objects may be deleted, at once or in their turn.
 	Deletes int
 	// EveryCluster: it means every cluster there is or will be.
 	EveryCluster bool
