@@ -248,6 +248,13 @@ func rolloutWords(i fleet.Impact) (words []string) {
 		}
 		words = append(words, "a rollout of "+b.App.Words()+" over "+plural(b.Clusters, "cluster")+" begins")
 	}
+	for n, r := range i.Shrinks {
+		if n == maxNames {
+			words = append(words, "it ends "+plural(len(i.Shrinks)-n, "more rollout")+", or takes clusters out of them")
+			break
+		}
+		words = append(words, shrinkingWords(r))
+	}
 	if i.Policy != "" {
 		words = append(words, "a new Release that comes of it goes through the clusters by "+resource.RolloutPolicy.Name+"/"+i.Policy)
 	}
@@ -255,4 +262,13 @@ func rolloutWords(i fleet.Impact) (words []string) {
 		words = append(words, "the next rollouts of "+listed(i.Users)+" go by it")
 	}
 	return words
+}
+
+// shrinkingWords say what becomes of a Rollout under way.
+func shrinkingWords(r fleet.ShrinkingRollout) string {
+	named := "rollout " + r.ID + " of " + r.App.Words() + ", which is " + r.Phase
+	if r.Lost == r.Clusters {
+		return "it ends " + named
+	}
+	return "it takes " + itoa(r.Lost) + " of " + plural(r.Clusters, "cluster") + " out of " + named
 }

@@ -36,6 +36,9 @@ func settleImpact(ctx context.Context, tx pgx.Tx, old, object *resource.Object, 
 				impact.Begins = append(impact.Begins, fleet.BeginningRollout{App: app, Clusters: len(r.Members)})
 			}
 		}
+		if shrinking, shrinks := shrinkingRollout(state, step); shrinks {
+			impact.Shrinks = append(impact.Shrinks, shrinking)
+		}
 		if object.Kind == app.Kind && state.Policy != nil && old != nil {
 			more, err := moreThanControls(old, object)
 			if err != nil {
@@ -79,6 +82,32 @@ func settleImpact(ctx context.Context, tx pgx.Tx, old, object *resource.Object, 
 		return impact, fmt.Errorf("%s: %w: %d clusters were confirmed and the change concerns %d: look again", object, fleet.ErrConflict, *order.Confirm, impact.Clusters)
 	}
 	return impact, confirmTombstones(ctx, tx, confirmed)
+}
+
+// shrinkingRollout is what a step of an App takes from its Rollout under way.
+func shrinkingRollout(state rollout.State, step rollout.Step) (shrinking fleet.ShrinkingRollout, shrinks bool) {
+	if state.Active == nil {
+		return shrinking, false
+	}
+	i := slices.IndexFunc(step.Rollouts, func(r *rollout.Rollout) bool { return r.ID == state.Active.ID })
+	if i < 0 {
+		return shrinking, false
+	}
+	counted := func(r *rollout.Rollout) (n int) {
+		for _, m := range r.Members {
+			if m.Phase != rollout.MemberRemoved {
+				n++
+			}
+		}
+		return n
+	}
+	after, before := step.Rollouts[i], counted(state.Active)
+	lost := before - counted(after)
+	if after.Phase == rollout.Cancelled || after.Phase.Final() && lost > 0 {
+		lost = before
+	}
+	shrinking = fleet.ShrinkingRollout{ID: after.ID, App: state.Key, Phase: string(state.Active.Phase), Clusters: before, Lost: lost}
+	return shrinking, lost > 0
 }
 
 // losing are the clusters in which a change of an object has the App's objects deleted, now or once their turn has come. Those
@@ -194,7 +223,8 @@ func concernedApps(ctx context.Context, tx pgx.Tx, old, object *resource.Object)
 		}
 		return apps, nil
 	case resource.Cluster.Name:
-		const query = `SELECT DISTINCT app FROM assignment WHERE cluster = (SELECT id FROM cluster WHERE name = $1)`
+		const query = `SELECT app FROM assignment WHERE cluster = (SELECT id FROM cluster WHERE name = $1)
+			UNION SELECT r.app FROM rollout r JOIN rollout_member m ON m.rollout = r.id WHERE r.phase IN ` + activePhases + ` AND m.name = $1`
 		rows, err := tx.Query(ctx, query, object.Metadata.Name)
 		if err != nil {
 			return nil, explain("find the Apps of "+object.String(), err)

@@ -43,6 +43,8 @@ type Impact struct {
 	EveryCluster bool
 	// Begins are the Rollouts that begin by it.
 	Begins []BeginningRollout
+	// Shrinks are the Rollouts under way that it ends, or takes clusters out of.
+	Shrinks []ShrinkingRollout
 	// Policy is the RolloutPolicy by which a new Release of the App would go through the clusters; empty: to all at once.
 	Policy string
 	// Users are the Apps that a RolloutPolicy is for, as "Kind/namespace/name".
@@ -53,4 +55,12 @@ type Impact struct {
 type BeginningRollout struct {
 	App      Key
 	Clusters int
+}
+
+// ShrinkingRollout is a Rollout of an App that is under way, over so many clusters, and loses some of them: all, if it ends.
+type ShrinkingRollout struct {
+	ID             string
+	App            Key
+	Phase          string
+	Clusters, Lost int
 }

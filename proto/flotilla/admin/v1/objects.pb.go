@@ -185,13 +185,13 @@ func (DeletePolicy) EnumDescriptor() ([]byte, []int) {
 type Impact struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Clusters it touches, and the number to confirm: all where it means every one, otherwise those where objects may be
-	// deleted, if there are any.
+	// deleted, at once or in their turn, if there are any.
 	Clusters uint32 `protobuf:"varint,1,opt,name=clusters,proto3" json:"clusters,omitempty"`
 	// Objects may be deleted, in all of them or, where it means every cluster, in as many as the summary says.
 	Deletes bool `protobuf:"varint,2,opt,name=deletes,proto3" json:"deletes,omitempty"`
 	// It means every cluster there is or will be.
 	EveryCluster bool `protobuf:"varint,3,opt,name=every_cluster,json=everyCluster,proto3" json:"every_cluster,omitempty"`
-	// One sentence for a person.
+	// One sentence for a person. It names the Rollouts under way that the change ends, or takes clusters out of.
 	Summary       string `protobuf:"bytes,4,opt,name=summary,proto3" json:"summary,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
