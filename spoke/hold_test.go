@@ -1,11 +1,13 @@
 package spoke_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -88,6 +90,104 @@ func TestNothingNewIsAppliedOfWhatIsOnHoldInTheCluster(t *testing.T) {
 			b.value("two", "")
 			b.hub.setAway(false)
 			b.settled(2)
+		})
+	}
+}
+
+// What kubectl sets on an App's objects is taken back. A hold is not, where the namespace is one of them.
+func TestAHoldThatKubectlSetsOnANamespaceOfTheAppStaysUntilItIsTakenOff(t *testing.T) {
+	type way struct {
+		name, manager string
+		kind          types.PatchType
+	}
+	for _, w := range []way{
+		{"annotate", "kubectl-annotate", types.MergePatchType},
+		{"edit", "kubectl-edit", types.StrategicMergePatchType},
+		{"patch", "kubectl-patch", types.JSONPatchType},
+		{"apply", "kubectl-client-side-apply", types.StrategicMergePatchType},
+		{"apply --server-side", "kubectl", types.ApplyPatchType},
+	} {
+		t.Run(w.name, func(t *testing.T) {
+			b := newBench(t)
+			b.start(nil)
+			namespace := fmt.Sprintf(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":%q,"labels":{"team":"shop"}}}`, b.namespace)
+			b.hub.assign(t, b.assignment(1), namespace, b.configMap("one", "1"))
+			b.settled(1)
+
+			annotate := func(key, value string) {
+				t.Helper()
+				patch := fmt.Sprintf(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":%q,"annotations":{%q:%q}}}`, b.namespace, key, value)
+				options := metav1.PatchOptions{FieldManager: w.manager}
+				switch w.kind {
+				case types.ApplyPatchType:
+					if key != fleet.HoldAnnotation { // who applies says all at once
+						patch = strings.Replace(patch, `"annotations":{`, `"annotations":{"`+fleet.HoldAnnotation+`":"my incident",`, 1)
+					}
+				case types.JSONPatchType:
+					path := "/metadata/annotations"
+					patch = fmt.Sprintf(`[{"op":"add","path":%q,"value":{%q:%q}}]`, path, key, value)
+					if key != fleet.HoldAnnotation {
+						patch = fmt.Sprintf(`[{"op":"add","path":"%s/%s","value":%q}]`, path, key, value)
+					}
+				}
+				if _, err := b.client.CoreV1().Namespaces().Patch(t.Context(), b.namespace, w.kind, []byte(patch), options); err != nil {
+					t.Fatal(err)
+				}
+			}
+			annotations := func() map[string]string {
+				t.Helper()
+				now, err := b.client.CoreV1().Namespaces().Get(t.Context(), b.namespace, metav1.GetOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return now.Annotations
+			}
+			annotate(fleet.HoldAnnotation, "my incident")
+			b.hub.assign(t, b.assignment(2), namespace, b.configMap("one", "2"))
+			b.held(b.app, 2, "my incident")
+			annotate("other", "1") // by which can be told when the namespace has been looked at
+			lab.Eventually(t, patience, "the other annotation is taken back", func() error {
+				if a := annotations(); a["other"] != "" {
+					return fmt.Errorf("it has %v", a)
+				}
+				return nil
+			})
+			if a := annotations(); a[fleet.HoldAnnotation] != "my incident" {
+				t.Errorf("the annotations are %v", a)
+			}
+			b.held(b.app, 2, "my incident")
+			b.value("one", "1")
+
+			b.annotate(b.namespace, nil)
+			b.settled(2)
+			b.value("one", "2")
+			if a := annotations(); a[fleet.HoldAnnotation] != "" {
+				t.Errorf("it has come back: %v", a)
+			}
+		})
+	}
+}
+
+// An App may come to a namespace that its people have made, on hold.
+func TestAnAppTakesOverANamespaceThatKubectlMadeAndLeavesItsHold(t *testing.T) {
+	for _, manager := range []string{"kubectl-create", "kubectl-client-side-apply"} {
+		t.Run(manager, func(t *testing.T) {
+			b := newBench(t)
+			b.start(nil)
+			name := b.namespace + "-theirs"
+			_, err := b.client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+				Name: name, Annotations: map[string]string{fleet.HoldAnnotation: "theirs", "other": "1"},
+			}}, metav1.CreateOptions{FieldManager: manager})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = b.client.CoreV1().Namespaces().Delete(context.Background(), name, metav1.DeleteOptions{}) })
+			b.hub.assign(t, b.assignment(1), fmt.Sprintf(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":%q}}`, name))
+			b.settled(1)
+			now, err := b.client.CoreV1().Namespaces().Get(t.Context(), name, metav1.GetOptions{})
+			if err != nil || now.Annotations[fleet.HoldAnnotation] != "theirs" || now.Annotations["other"] != "" {
+				t.Errorf("the annotations are %v (%v)", now.Annotations, err)
+			}
 		})
 	}
 }

@@ -69,12 +69,19 @@ func (a *Applier) Compare(ctx context.Context, o Object) (live, applied *unstruc
 func (m Marks) takeAway(applied, live *unstructured.Unstructured) error {
 	var taken, kept fieldpath.Set
 	for _, entry := range live.GetManagedFields() {
-		if err := addFields(&taken, entry, m.TakesOver(entry)); err != nil {
+		if theirs, _, err := m.part(entry); err != nil {
+			return err
+		} else if err := addFields(&taken, theirs); err != nil {
 			return err
 		}
 	}
 	for _, entry := range applied.GetManagedFields() {
-		if err := addFields(&kept, entry, entry.Subresource == "" && !m.TakesOver(entry)); err != nil {
+		if entry.Subresource != "" {
+			continue
+		}
+		if _, left, err := m.part(entry); err != nil {
+			return err
+		} else if err := addFields(&kept, left); err != nil {
 			return err
 		}
 	}
@@ -100,8 +107,9 @@ func (m Marks) takeAway(applied, live *unstructured.Unstructured) error {
 	return nil
 }
 
-func addFields(to *fieldpath.Set, entry metav1.ManagedFieldsEntry, wanted bool) error {
-	if !wanted || entry.FieldsV1 == nil {
+// addFields adds those of an entry; nil has none.
+func addFields(to *fieldpath.Set, entry *metav1.ManagedFieldsEntry) error {
+	if entry == nil || entry.FieldsV1 == nil {
 		return nil
 	}
 	var fields fieldpath.Set

@@ -70,7 +70,8 @@ func (m Marks) Entry(fields []metav1.ManagedFieldsEntry) *metav1.ManagedFieldsEn
 }
 
 // TakesOver reports whether Flux takes over the fields of that entry: what kubectl set, what was there before
-// the first apply, and what our own name set otherwise than by Apply (kustomize-controller, FieldManagers).
+// the first apply, and what our own name set otherwise than by Apply (kustomize-controller, FieldManagers). Of these a hold
+// is left to its manager all the same: see part.
 func (m Marks) TakesOver(entry metav1.ManagedFieldsEntry) bool {
 	switch {
 	case entry.Subresource != "", m.Beside:

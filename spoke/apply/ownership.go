@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
+	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/manifest"
 )
 
@@ -19,14 +20,14 @@ type operation struct {
 	Value any    `json:"value,omitempty"`
 }
 
-// Disowned reports whether live has something that Flux takes over or strips: managers that it takes over, or
-// annotations it removes. With ssa: Merge everybody keeps what is theirs; live has that annotation as soon as the
+// Disowned reports whether live has something that Flux takes over or strips: managers with more than a hold that it takes
+// over, or annotations it removes. With ssa: Merge everybody keeps what is theirs; live has that annotation as soon as the
 // object was applied.
 func (m Marks) Disowned(live *metav1.PartialObjectMetadata) bool {
 	if m.ModeOf(live.Labels, live.Annotations).SSA == manifest.SSAMerge {
 		return false
 	}
-	return slices.ContainsFunc(live.ManagedFields, m.TakesOver) ||
+	return slices.ContainsFunc(live.ManagedFields, m.takesAny) ||
 		slices.ContainsFunc(strippedAnnotations, func(key string) bool { _, has := live.Annotations[key]; return has }) ||
 		slices.ContainsFunc(strippedLabels, func(key string) bool { _, has := live.Labels[key]; return has })
 }
@@ -40,15 +41,23 @@ func (m Marks) takeover(live *metav1.PartialObjectMetadata) ([]byte, error) {
 		ours = entry.DeepCopy()
 	}
 	for _, entry := range live.ManagedFields {
+		if entry.Manager == m.Manager && entry.Operation == metav1.ManagedFieldsOperationApply && entry.Subresource == "" {
+			continue
+		}
+		taken, left, err := m.part(entry)
+		if err != nil {
+			return nil, err
+		}
+		if left != nil {
+			kept = append(kept, *left)
+		}
 		switch {
-		case entry.Manager == m.Manager && entry.Operation == metav1.ManagedFieldsOperationApply && entry.Subresource == "":
-		case !m.TakesOver(entry):
-			kept = append(kept, entry)
+		case taken == nil:
 		case ours == nil:
-			ours = entry.DeepCopy()
+			ours = taken.DeepCopy()
 			ours.Manager, ours.Operation = m.Manager, metav1.ManagedFieldsOperationApply
 		default:
-			union, err := unite(ours.FieldsV1, entry.FieldsV1)
+			union, err := unite(ours.FieldsV1, taken.FieldsV1)
 			if err != nil {
 				return nil, fmt.Errorf("unite the fields of %s: %w", entry.Manager, err)
 			}
@@ -70,6 +79,54 @@ func (m Marks) takeover(live *metav1.PartialObjectMetadata) ([]byte, error) {
 		}
 	}
 	return json.Marshal(patch)
+}
+
+// holdFields are the annotation by which somebody at the cluster puts something on hold, and the map in which it stands.
+var holdFields = fieldpath.NewSet(
+	fieldpath.MakePathOrDie("metadata", "annotations"), fieldpath.MakePathOrDie("metadata", "annotations", fleet.HoldAnnotation),
+)
+
+// takesAny reports whether anything of an entry is taken over.
+func (m Marks) takesAny(entry metav1.ManagedFieldsEntry) bool {
+	taken, _, err := m.part(entry)
+	return taken != nil || err != nil
+}
+
+// part parts an entry into what is taken over of it and what is left to its manager, nil where that is nothing. A hold is
+// left to whoever set it, by whatever client: it would go with the next apply otherwise, and is nobody else's to end.
+func (m Marks) part(entry metav1.ManagedFieldsEntry) (taken, left *metav1.ManagedFieldsEntry, err error) {
+	switch {
+	case !m.TakesOver(entry):
+		return nil, &entry, nil
+	case entry.FieldsV1 == nil:
+		return &entry, nil, nil
+	}
+	var fields fieldpath.Set
+	if err := fields.FromJSON(entry.FieldsV1.GetRawReader()); err != nil {
+		return nil, nil, fmt.Errorf("fields of %s: %w", entry.Manager, err)
+	}
+	rest := fields.Difference(holdFields)
+	switch {
+	case rest.Empty() && !fields.Empty():
+		return nil, &entry, nil
+	case !fields.Has(fieldpath.MakePathOrDie("metadata", "annotations", fleet.HoldAnnotation)):
+		return &entry, nil, nil
+	}
+	if taken, err = withFields(entry, rest); err != nil {
+		return nil, nil, err
+	}
+	left, err = withFields(entry, fields.Intersection(holdFields))
+	return taken, left, err
+}
+
+// withFields is an entry of other fields.
+func withFields(entry metav1.ManagedFieldsEntry, fields *fieldpath.Set) (*metav1.ManagedFieldsEntry, error) {
+	raw, err := fields.ToJSON()
+	if err != nil {
+		return nil, fmt.Errorf("fields of %s: %w", entry.Manager, err)
+	}
+	entry.FieldsV1 = metav1.NewFieldsV1(string(raw))
+	return &entry, nil
 }
 
 func unite(a, b *metav1.FieldsV1) (*metav1.FieldsV1, error) {

@@ -81,3 +81,48 @@ func TestTakeoverUnitesFieldsAndKeepsTheOthers(t *testing.T) {
 		t.Errorf("ours are %s", got)
 	}
 }
+
+func TestAHoldIsLeftToWhoeverSetIt(t *testing.T) {
+	t.Parallel()
+	const apply, update = metav1.ManagedFieldsOperationApply, metav1.ManagedFieldsOperationUpdate
+	const hold = `"f:fleet.flotilla.dev/hold":{}`
+	for _, test := range []struct{ name, fields, taken, left string }{
+		{"alone", `{"f:metadata":{"f:annotations":{` + hold + `}}}`, "", `{"f:metadata":{"f:annotations":{` + hold + `}}}`},
+		{"alone, in a new map", `{"f:metadata":{"f:annotations":{".":{},` + hold + `}}}`, "", `{"f:metadata":{"f:annotations":{".":{},` + hold + `}}}`},
+		{"no more", `{"f:metadata":{"f:annotations":{".":{}}}}`, "", `{"f:metadata":{"f:annotations":{".":{}}}}`},
+		{
+			"beside others", `{"f:data":{"f:a":{}},"f:metadata":{"f:annotations":{".":{},` + hold + `,"f:other":{}}}}`,
+			`{"f:data":{"f:a":{}},"f:metadata":{"f:annotations":{"f:other":{}}}}`, `{"f:metadata":{"f:annotations":{".":{},` + hold + `}}}`,
+		},
+		{"never", `{"f:metadata":{"f:annotations":{".":{},"f:other":{}}}}`, `{"f:metadata":{"f:annotations":{".":{},"f:other":{}}}}`, ""},
+	} {
+		for manager, operation := range map[string]metav1.ManagedFieldsOperationType{
+			"kubectl-annotate": update, "kubectl": apply, "before-first-apply": update, "kustomize-controller": update,
+		} {
+			t.Run(test.name+" of "+manager, func(t *testing.T) {
+				t.Parallel()
+				live := &metav1.PartialObjectMetadata{}
+				live.ManagedFields = []metav1.ManagedFieldsEntry{
+					entry(manager, operation, "", test.fields), entry("kustomize-controller", apply, "", `{"f:data":{"f:b":{}}}`),
+				}
+				if Kustomize.Disowned(live) != (test.taken != "") {
+					t.Errorf("taken over: %t", Kustomize.Disowned(live))
+				}
+				taken, left, err := Kustomize.part(live.ManagedFields[0])
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, got := range []struct {
+					what, want string
+					entry      *metav1.ManagedFieldsEntry
+				}{{"taken", test.taken, taken}, {"left", test.left, left}} {
+					switch {
+					case got.entry == nil && got.want == "":
+					case got.entry == nil, got.entry.FieldsV1.GetRawString() != got.want, got.entry.Manager != manager, got.entry.Operation != operation:
+						t.Errorf("%s is %v, not %s", got.what, got.entry, got.want)
+					}
+				}
+			})
+		}
+	}
+}

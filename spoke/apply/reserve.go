@@ -137,11 +137,12 @@ type owners struct {
 // owners leaves out whose fields become ours anyway.
 func (m Marks) owners(managers []metav1.ManagedFieldsEntry) (all owners) {
 	for _, entry := range managers {
-		if entry.FieldsV1 == nil || m.TakesOver(entry) {
+		_, left, err := m.part(entry)
+		if err != nil || left == nil || left.FieldsV1 == nil {
 			continue
 		}
 		var fields map[string]any
-		if json.NewDecoder(entry.FieldsV1.GetRawReader()).Decode(&fields) != nil {
+		if json.NewDecoder(left.FieldsV1.GetRawReader()).Decode(&fields) != nil {
 			continue
 		}
 		switch applies := entry.Operation == metav1.ManagedFieldsOperationApply && entry.Subresource == ""; {

@@ -11,6 +11,7 @@ import (
 	"flotilla.dev/flotilla/pkg/fleet"
 	"flotilla.dev/flotilla/pkg/manifest"
 	"flotilla.dev/flotilla/spoke/apply"
+	"flotilla.dev/flotilla/spoke/hold"
 	"flotilla.dev/flotilla/spoke/inventory"
 )
 
@@ -44,7 +45,10 @@ func (e *Engine) refused(ctx context.Context, a *app, applier *apply.Applier, ob
 		return nil, false, refusal
 	}
 	entry, _ := a.inventory().Get(object.Ref)
+	why := hold.Of(live)
 	switch {
+	case why != "":
+		return nil, false, fmt.Errorf("%w; %s, and not made anew by force: take that off, or delete it yourself", refusal, hold.Say(object.Ref.String(), why))
 	case entry.Protected || mode.Protected || object.Mode.Protected:
 		return nil, false, fmt.Errorf("%w; it is protected, and not made anew by force: lift %s, or delete it yourself", refusal, manifest.AnnotationProtect)
 	case inventory.Precious(object.Ref) && !object.Mode.Force:
@@ -80,7 +84,7 @@ func (e *Engine) clear(ctx context.Context, a *app, applier *apply.Applier, obje
 			return nil
 		case err != nil:
 			return err
-		case live.UID != uid || manifest.ModeOf(live.Labels, live.Annotations).Untouched():
+		case live.UID != uid || manifest.ModeOf(live.Labels, live.Annotations).Untouched() || hold.Of(live) != "":
 			return fmt.Errorf("%s: %w: it became another one while it was to be made anew", object.Ref, fleet.ErrConflict)
 		}
 	}
