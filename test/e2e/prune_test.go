@@ -112,7 +112,7 @@ func (a *app) saysHeld(digest string) {
 	}{
 		{[]string{"get", "ks/app"}, []string{"PRUNE HELD in 3 clusters (fleetctl prune show ks/app -n " + a.namespace + ")"}},
 		{[]string{"get", "ks/app@prod-1"}, []string{"PRUNE HELD: 2 objects (fleetctl prune show ks/app@prod-1 -n " + a.namespace + ")"}},
-		{[]string{"describe", "ks/app"}, []string{"3 held", "ks/app@prod-1: prune held: 2 deletions: ", "ks/app@canary-1: prune held: 2 deletions: ", approve}},
+		{[]string{"describe", "ks/app"}, []string{"3 with prunes held", "ks/app@prod-1: prune held: 2 deletions: ", "ks/app@canary-1: prune held: 2 deletions: ", approve}},
 		{[]string{"describe", "ks/app@prod-1"}, []string{"prune held: 2 deletions: ", approve}},
 		{[]string{"prune", "show", "ks/app"}, []string{digest, "canary-1, prod-1, prod-2", "ConfigMap/" + a.namespace + "/app", "Namespace/" + a.namespace}},
 	} {

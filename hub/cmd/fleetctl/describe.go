@@ -239,7 +239,7 @@ func (a *app) describeStatus(o *object) {
 		a.field("Reported", printer.Age(moment(s.Fleet.ReportedAt), a.now())+" ago")
 	}
 	if f := s.Fleet; f.Total > 0 {
-		a.field("Fleet", fmt.Sprintf("%d/%d ready, %d progressing, %d failed, %d unknown, %d suspended, %d held",
+		a.field("Fleet", fmt.Sprintf("%d/%d ready, %d progressing, %d failed, %d unknown, %d suspended, %d with prunes held",
 			f.Ready, f.Total, f.Progressing, f.Failed, f.Unknown, f.Suspended, f.Held))
 	}
 	if o.kind.Name == resource.Placement.Name {
