@@ -36,6 +36,7 @@ func (s *hub) Version(ctx context.Context, _ *adminv1.VersionRequest) (*adminv1.
 // Status is the fleet on one screen.
 func (s *hub) Status(ctx context.Context, _ *adminv1.StatusRequest) (*adminv1.StatusResponse, error) {
 	resp := &adminv1.StatusResponse{HubVersion: s.Config.Version}
+	var resting []*adminv1.Trouble
 	for _, part := range []struct {
 		kinds  []resource.Kind
 		counts **adminv1.Counts
@@ -51,6 +52,7 @@ func (s *hub) Status(ctx context.Context, _ *adminv1.StatusRequest) (*adminv1.St
 			if kind.Category == resource.Sources {
 				resp.Troubles = append(resp.Troubles, notReady(objects)...)
 			}
+			resting = append(resting, atRest(objects)...)
 		}
 		var err error
 		if *part.counts, err = countReady(all); err != nil {
@@ -72,11 +74,7 @@ func (s *hub) Status(ctx context.Context, _ *adminv1.StatusRequest) (*adminv1.St
 	if err != nil {
 		return nil, err
 	}
-	ahead, err := s.ahead(ctx)
-	if err != nil {
-		return nil, err
-	}
-	resp.Troubles, resp.Held = append(append(resp.Troubles, ahead...), troubles...), held(instances)
+	resp.Troubles, resp.Held = append(append(resp.Troubles, resting...), troubles...), held(instances)
 	statuses, err := s.Store.ClusterStatuses(ctx)
 	if err != nil {
 		return nil, err
@@ -89,24 +87,16 @@ func (s *hub) Status(ctx context.Context, _ *adminv1.StatusRequest) (*adminv1.St
 	return resp, nil
 }
 
-// ahead are the Apps whose newest Release has failed in a Rollout. Those in flight, and what is frozen, are asked for by
-// themselves.
-func (s *hub) ahead(ctx context.Context) ([]*adminv1.Trouble, error) {
-	standings, err := s.standings(ctx, "")
-	if err != nil {
-		return nil, err
-	}
-	apps, err := s.Store.AppStates(ctx)
-	if err != nil {
-		return nil, err
-	}
+// atRest are the Apps whose Rollouts do nothing more for their newest Release until somebody acts. Those in flight, and what is
+// frozen, are asked for by themselves.
+func atRest(apps []*resource.Object) []*adminv1.Trouble {
 	var troubles []*adminv1.Trouble
-	for _, key := range slices.SortedFunc(maps.Keys(standings), fleet.Key.Compare) {
-		if standing := standings[key]; standing.bad() {
-			troubles = append(troubles, &adminv1.Trouble{Object: key.Words(), Message: standing.ahead(apps[key])})
+	for _, o := range apps {
+		if c := conditionOf(o, stalled); c.Status == fleet.True && isRest(c.Reason) {
+			troubles = append(troubles, &adminv1.Trouble{Object: o.String(), Message: c.Message})
 		}
 	}
-	return troubles, nil
+	return troubles
 }
 
 // notReady are the objects that cannot be what they should.
@@ -120,13 +110,16 @@ func notReady(objects []*resource.Object) []*adminv1.Trouble {
 	return troubles
 }
 
-func readyCondition(o *resource.Object) condition {
+func readyCondition(o *resource.Object) condition { return conditionOf(o, ready) }
+
+// conditionOf is the condition of that type; one that is not there is Unknown.
+func conditionOf(o *resource.Object, kind string) condition {
 	var status struct {
 		Conditions []condition `json:"conditions"`
 	}
 	if err := json.Unmarshal(o.Status, &status); err == nil {
 		for _, c := range status.Conditions {
-			if c.Type == ready {
+			if c.Type == kind {
 				return c
 			}
 		}

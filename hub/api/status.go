@@ -78,10 +78,10 @@ func (c *conditions) add(kind string, s standing) {
 		ObservedGeneration: max(c.observed, 0), LastTransitionTime: s.since.UTC()})
 }
 
-// addReady adds Ready, and Reconciling while it is Unknown.
+// addReady adds Ready, and Reconciling while it is Unknown and something is on its way: to no cluster at all nothing is.
 func (c *conditions) addReady(s standing) {
 	c.add(ready, s)
-	if s.Status == fleet.Unknown {
+	if s.Status == fleet.Unknown && s.Reason != reasonNotPlaced && s.Reason != reasonNoClusters {
 		c.add(reconciling, s.as(s.Reason))
 	}
 }

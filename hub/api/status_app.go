@@ -77,7 +77,7 @@ func statusOfApp(object *resource.Object, state fleet.AppState, instances []flee
 	}
 	c := conditions{observed: status.ObservedGeneration}
 	c.addReady(summarize(object, state, instances, placed, places))
-	if s, stands := stalledIn(state, places); stands {
+	if s, stands := stalledIn(object.Key(), state, placed, places); stands {
 		c.add(stalled, s)
 	}
 	status.addHelm(&c, object, places)
@@ -107,6 +107,8 @@ type place struct {
 	elsewhere bool
 	// kept: it stays at an older Release, where a Rollout that was ended on the way has left it.
 	kept bool
+	// gaveUp: it did not get to the newest Release, and nobody tries it again.
+	gaveUp bool
 	// first says that the App was never anything but Unknown there.
 	first bool
 }
@@ -144,7 +146,7 @@ func placesOf(state fleet.AppState, instances []fleet.Instance, placed *placedOn
 		p.elsewhere = behind && !p.leftOut
 		p.kept = p.elsewhere && placed.standing.keeps(state, i.Assignment.Release.Digest())
 		if p.elsewhere && !p.kept && p.ready.Reason != fleet.ReasonUnreachable && !placed.standing.stays(state) {
-			p.ready = p.behind(state, placed, lacks)
+			p.ready, p.gaveUp = p.behind(state, placed, lacks)
 		}
 		p.first = p.ready.Status == fleet.Unknown && !p.ready.since.After(i.CreatedAt)
 		switch {
@@ -158,17 +160,18 @@ func placesOf(state fleet.AppState, instances []fleet.Instance, placed *placedOn
 	return places
 }
 
-// behind is the standing of a place that runs another Release than the App's newest one.
-func (p place) behind(state fleet.AppState, placed *placedOn, lacks string) standing {
+// behind is the standing of a place that runs another Release than the App's newest one, and whether it has failed to get to that
+// one for good.
+func (p place) behind(state fleet.AppState, placed *placedOn, lacks string) (s standing, gaveUp bool) {
 	if why, failed := placed.standing.failed(p.cluster, state); failed {
 		message := "it did not get to " + string(state.Revision) + ", and stays at what it had: " + why
-		return standing{fleet.Condition{Status: fleet.False, Reason: fleet.ReasonFailed, Message: message}, p.instance.PinnedAt}
+		return standing{fleet.Condition{Status: fleet.False, Reason: fleet.ReasonFailed, Message: message}, p.instance.PinnedAt}, true
 	}
 	since := state.ReleaseSince
 	if p.ready.Status == fleet.Unknown {
 		since = earliest(since, p.ready.since)
 	}
-	return standing{toCome(fleet.ReasonProgressing, "waiting to be rolled out there", lacks, placed.held[p.cluster]), since}
+	return standing{toCome(fleet.ReasonProgressing, "waiting to be rolled out there", lacks, placed.held[p.cluster]), since}, false
 }
 
 // toCome is the condition of a place which is still to get the App's Release, or why it does not get it.
@@ -273,18 +276,26 @@ func older(a, b, newest string) string {
 	return a
 }
 
-// stalledIn is the Stalled condition of an App, while it stands: its build, or the App in some place, needs a change.
-func stalledIn(state fleet.AppState, places []place) (s standing, stands bool) {
+// stalledIn is the Stalled condition of an App, while it stands: its build, its newest Release, or the App in some place, needs
+// somebody to act.
+func stalledIn(app fleet.Key, state fleet.AppState, placed *placedOn, places []place) (s standing, stands bool) {
 	if !state.TerminalSince.IsZero() {
 		return standing{fleet.Condition{Status: fleet.True, Reason: state.Reason, Message: state.Message}, state.TerminalSince}, true
+	}
+	if r, rests := restOf(app, state, placed, places); rests {
+		return r.as(r.Reason), true
 	}
 	var failing []failure
 	for _, p := range places {
 		if p.ready.Status != fleet.False {
 			continue
 		}
-		if there, stands := stalledOf(*p.instance, p.helm); stands {
-			s = standing{there.Condition, earliest(s.since, there.since)}
+		there, stands := stalledOf(*p.instance, p.helm)
+		if p.gaveUp {
+			there, stands = p.ready, true
+		}
+		if stands {
+			s = standing{there.Condition, earliest(s.since, there.since)}.as(there.Reason)
 			failing = append(failing, failure{p.cluster, there.Message})
 		}
 	}

@@ -63,7 +63,7 @@ func TestStatusOfAnAppSaysThatItsRolloutEndedWithoutReachingAllClusters(t *testi
 	f.roll()
 	f.say()
 	app := f.getApp()
-	want(t, app.condition("Ready"), "Unknown RolloutCancelled rollout "+r.GetId()+" is Cancelled")
+	want(t, app.condition("Ready"), "False RolloutCancelled rollout "+r.GetId()+" is Cancelled")
 	if n := app.Status.Fleet; n.Total != 3 || n.Ready != 3 || app.Status.LastAppliedRevision != "" {
 		t.Errorf("what clusters run is what they are to run: %+v, applied %q", n, app.Status.LastAppliedRevision)
 	}
@@ -93,6 +93,7 @@ func TestStatusOfAnAppSaysWhichClusterCouldNotCatchUp(t *testing.T) {
 	f.roll()
 	f.report("prod-2", ok)
 	app := f.getApp()
+	want(t, app.condition("Stalled"), "True ReconciliationFailed prod-2: it did not get to main@sha1:two")
 	want(t, app.condition("Ready"), "False ReconciliationFailed prod-2: it did not get to main@sha1:two, and stays at what it had: it is refused")
 	if n := app.Status.Fleet; n.Total != 3 || n.Ready != 2 || n.Failed != 1 {
 		t.Errorf("counts %+v", n)
@@ -159,8 +160,9 @@ func TestStatusOfAnAppSaysWhichClustersACancelledRollbackHasLeftAtAnOlderRelease
 	f.roll()
 	f.say()
 	app := f.getApp()
-	want(t, app.condition("Ready"), "Unknown RolloutCancelled rollout "+back.GetId()+" is Cancelled")
-	want(t, app.condition("Ready"), "; canary-1, prod-1, prod-2 stay at main@sha1:one")
+	want(t, app.condition("Ready"), "False RolloutCancelled rollout "+back.GetId()+" is Cancelled")
+	want(t, app.condition("Ready"), "; canary-1, prod-1, prod-2 stay at main@sha1:one"+startsAgain)
+	want(t, app.condition("Stalled"), "True RolloutCancelled ")
 	if n := app.Status.Fleet; n.Total != 3 || n.Ready != 3 || app.Status.LastAppliedRevision != "" {
 		t.Errorf("what clusters run is what they are to run: %+v, applied %q", n, app.Status.LastAppliedRevision)
 	}

@@ -17,31 +17,20 @@ func summarize(object *resource.Object, state fleet.AppState, instances []fleet.
 	t := tally(places)
 	began := latest(*object.Metadata.CreationTimestamp, object.UnplacedAt)
 	at := 0
-	var elsewhere, kept []place
+	rest, rests := restOf(object.Key(), state, placed, places)
 	for _, p := range places {
 		if !p.leftOut || p.has(state.Release) {
 			at++
-		}
-		if p.elsewhere {
-			elsewhere = append(elsewhere, p)
-		}
-		if p.kept {
-			kept = append(kept, p)
 		}
 	}
 	switch {
 	case state.Reason != "":
 		return standing{fleet.Condition{Status: fleet.False, Reason: state.Reason, Message: state.Message}, earliest(state.ReasonSince, t.failedSince)}
-	case placed != nil && placed.standing.bad():
-		message := placed.standing.ahead(state)
+	case rests && rest.ahead:
 		if len(t.failing) > 0 {
-			message += "; " + grouped(t.failing)
+			rest.Message += "; " + grouped(t.failing)
 		}
-		since := latest(placed.standing.BadSince, state.ReleaseSince)
-		return standing{fleet.Condition{Status: fleet.False, Reason: reasonBad, Message: message}, earliest(since, t.failedSince)}
-	case placed != nil && placed.standing.takenBack(state):
-		c := fleet.Condition{Status: fleet.False, Reason: reasonTakenBack, Message: placed.standing.ahead(state)}
-		return standing{c, earliest(placed.standing.Rollout.Finished, t.failedSince)}
+		return standing{rest.Condition, earliest(rest.since, t.failedSince)}
 	case len(t.failing) > 0:
 		return standing{fleet.Condition{Status: fleet.False, Reason: fleet.ReasonFailed, Message: grouped(t.failing)}, t.failedSince}
 	case placed == nil:
@@ -54,12 +43,8 @@ func summarize(object *resource.Object, state fleet.AppState, instances []fleet.
 		return standing{unknown(reasonNoClusters, "its Placement matches no cluster"+stillIn(instances)), latest(began, placed.since)}
 	case len(t.dependent) > 0:
 		return standing{fleet.Condition{Status: fleet.False, Reason: fleet.ReasonDependency, Message: grouped(t.dependent)}, latest(began, t.dependentSince)}
-	case len(elsewhere) > 0 && placed.standing.ended(state):
-		reason, message := placed.standing.words(state)
-		return standing{unknown(reason, message), latest(began, placed.standing.Rollout.Finished)}
-	case len(kept) > 0:
-		reason, message := placed.standing.leaves(kept)
-		return standing{unknown(reason, message), latest(began, placed.standing.Rollout.Finished)}
+	case rests:
+		return rest.standing
 	case t.missing():
 		since := latest(began, t.unknownSince, state.ReasonSince)
 		if t.first && placed.first(instances) {
@@ -82,12 +67,6 @@ func (p placedOn) without() string {
 	}
 	return "; no wave of RolloutPolicy/" + p.policy + " takes " + listed(slices.Sorted(maps.Keys(p.leftOut))) + ", and its spec.unmatched is Exclude"
 }
-
-// reasonBad is that of an App whose newest Release has failed in a Rollout.
-const reasonBad = "ReleaseIsBad"
-
-// reasonTakenBack is that of an App whose newest Release somebody has taken back.
-const reasonTakenBack = "ReleaseTakenBack"
 
 // first reports whether the App was placed nowhere before.
 func (p placedOn) first(instances []fleet.Instance) bool {

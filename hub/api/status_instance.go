@@ -161,8 +161,11 @@ func removing(i fleet.Instance) string {
 }
 
 // lookAtPrune is the command that shows what an App's prune guards hold.
-func lookAtPrune(app fleet.Key) string {
+func lookAtPrune(app fleet.Key) string { return "look with " + inQuotes("prune show", app) }
+
+// inQuotes is a command of fleetctl about an App, for a message.
+func inQuotes(command string, app fleet.Key) string {
 	kind, _ := resource.KindOf(app.Kind) // a name that has no short one is a name too
 	word := append(kind.ShortNames, app.Kind)[0]
-	return "look with `fleetctl prune show " + word + "/" + app.Name + " -n " + app.Namespace + "`"
+	return "`fleetctl " + command + " " + word + "/" + app.Name + " -n " + app.Namespace + "`"
 }

@@ -61,8 +61,15 @@ func (s *standingOf) status() *rolloutStatus {
 	return status
 }
 
-// bad reports whether the App's newest Release has failed: no cluster gets it by itself.
-func (s *standingOf) bad() bool { return s != nil && !s.BadSince.IsZero() }
+// bad reports whether the App's newest Release has failed: no cluster gets it by itself. While somebody has it tried all the same,
+// clusters do.
+func (s *standingOf) bad(state fleet.AppState) bool {
+	if s == nil || s.BadSince.IsZero() {
+		return false
+	}
+	r := s.Rollout
+	return r == nil || !r.AllowBad || r.Target != state.Release || r.Phase != rollout.Running && r.Phase != rollout.Paused
+}
 
 // takenBack reports whether somebody has taken the App's newest Release back: no cluster gets it by itself either.
 func (s *standingOf) takenBack(state fleet.AppState) bool {
@@ -84,24 +91,24 @@ func (s *standingOf) keeps(state fleet.AppState, release fleet.Digest) bool {
 		s.Stable == state.Release && slices.Contains(s.Kept, release)
 }
 
-// leaves says which clusters stay at which older Releases since a Rollout was ended on the way, and the reason that is.
-func (s *standingOf) leaves(kept []place) (reason, message string) {
+// leaves says which clusters stay at which older Releases since a Rollout was ended on the way.
+func (s *standingOf) leaves(kept []place) string {
 	at := map[string][]string{}
 	for _, p := range kept {
 		release := p.instance.Assignment.Release.Digest()
 		name := cmp.Or(string(s.revisions[release]), release.String())
 		at[name] = append(at[name], p.cluster)
 	}
-	message = inWords(*s.Rollout)
+	message := inWords(*s.Rollout)
 	for _, name := range slices.Sorted(maps.Keys(at)) {
 		message += "; " + listed(at[name]) + " stay at " + name
 	}
-	return "Rollout" + string(s.Rollout.Phase), message
+	return message
 }
 
 // stays reports whether no cluster gets the App's newest Release by itself: what they run is what they are to run.
 func (s *standingOf) stays(state fleet.AppState) bool {
-	return s.bad() || s.takenBack(state) || s.ended(state)
+	return s.bad(state) || s.takenBack(state) || s.ended(state)
 }
 
 // failed reports whether a cluster was to get the App's newest Release and stays at what it had, and why.
@@ -116,7 +123,7 @@ func (s *standingOf) failed(cluster string, state fleet.AppState) (why string, i
 // ahead is what there is to say of a newest Release that has failed, or was taken back.
 func (s *standingOf) ahead(state fleet.AppState) string {
 	text := "Git ahead of stable: " + string(state.Revision)
-	if s.bad() {
+	if s.bad(state) {
 		text += " is Bad"
 	} else {
 		text += " was taken back by " + s.Rollout.ID
@@ -138,13 +145,13 @@ func (s *standingOf) words(state fleet.AppState) (reason, message string) {
 	case s.Rollout != nil && (s.Rollout.Phase.Active() || s.Rollout.Target == state.Release && s.Rollout.Phase != rollout.Succeeded):
 		reason, message = fleet.ReasonProgressing, inWords(*s.Rollout)
 		if s.Rollout.Phase != rollout.Running {
-			reason = "Rollout" + string(s.Rollout.Phase)
+			reason = reasonRollout + string(s.Rollout.Phase)
 		}
 		if s.Queued != nil {
 			message += "; " + inWords(*s.Queued)
 		}
 	case s.Queued != nil:
-		reason, message = "Rollout"+string(rollout.Queued), inWords(*s.Queued)
+		reason, message = reasonRollout+string(rollout.Queued), inWords(*s.Queued)
 	}
 	return reason, message
 }
