@@ -25,8 +25,9 @@ type rolloutStatus struct {
 	// Updated of Total clusters have succeeded.
 	Updated int `json:"updated"`
 	Total   int `json:"total"`
-	// Queued is the id of one that waits.
-	Queued string `json:"queued,omitempty"`
+	// Queued is the id of one that waits, and QueuedReason why.
+	Queued       string         `json:"queued,omitempty"`
+	QueuedReason rollout.Reason `json:"queuedReason,omitempty"`
 	// Stable is the Release that clusters get which are new, and a Revision of it.
 	Stable         string         `json:"stable,omitempty"`
 	StableRevision fleet.Revision `json:"stableRevision,omitempty"`
@@ -56,7 +57,7 @@ func (s *standingOf) status() *rolloutStatus {
 		status.Wave, status.WaveNumber = r.Waves[r.Wave].Name, r.Wave+1
 	}
 	if s.Queued != nil {
-		status.Queued = s.Queued.ID
+		status.Queued, status.QueuedReason = s.Queued.ID, s.Queued.Reason
 	}
 	return status
 }

@@ -14,8 +14,8 @@ import (
 
 // rolloutShown is what an App's status says of its Rollout.
 type rolloutShown struct {
-	ID, Phase, Reason, Message, Target, Revision, Wave, Queued, Stable, StableRevision string
-	WaveNumber, Waves, Updated, Total                                                  int
+	ID, Phase, Reason, Message, Target, Revision, Wave, Queued, QueuedReason, Stable, StableRevision string
+	WaveNumber, Waves, Updated, Total                                                                int
 }
 
 func (f *rolled) rolloutShown() rolloutShown {
@@ -59,7 +59,7 @@ func TestStatusOfAnAppSaysWhatItsRolloutDoes(t *testing.T) {
 	two := f.waiting()
 	f.push("three")
 	f.roll()
-	if got := f.rolloutShown(); got.ID != two.GetId() || got.Queued == "" {
+	if got := f.rolloutShown(); got.ID != two.GetId() || got.Queued == "" || got.QueuedReason != "NewerCandidate" {
 		t.Errorf("shown with one that waits %+v", got)
 	}
 	want(t, f.getApp().condition("Ready"), " is Queued: waits for "+two.GetId())

@@ -11,6 +11,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"flotilla.dev/flotilla/hub/cmd/fleetctl/printer"
 )
 
 // errMet ends a follow whose goal is reached, errNotYet one that was to look once.
@@ -97,10 +99,15 @@ func (w *awaiting) look() error {
 	case v == met:
 		return errMet
 	case v == lost:
-		return &failure{
+		f := &failure{
 			code: w.lostCode(), what: w.goal.ref.String() + " will not " + w.goal.text() + " as it is", why: why,
 			next: "fleetctl describe " + w.goal.ref.command(),
 		}
+		if f.code == exitPerson {
+			f.what = w.goal.ref.String() + " will not " + w.goal.text() + " before a person acts"
+			f.next = "fleetctl rollout status " + w.goal.ref.command()
+		}
+		return f
 	case w.app.looksOnce():
 		return errNotYet
 	case w.said == "":
@@ -150,11 +157,15 @@ func (w *awaiting) verdict(ctx context.Context) (verdict, string, error) {
 	return pending, text, nil
 }
 
-// lostCode tells an App that failed in some clusters and is ready in others from one that failed for good.
+// lostCode tells an App that failed in some clusters and is ready in others, and one for which a person has to act first, from one
+// that failed for good.
 func (w *awaiting) lostCode() exitCode {
 	o := w.one()
 	if o == nil || w.goal.least.count > 0 || stalled(o) || o.suspended() {
 		return exitFailed
+	}
+	if awaitsPerson(o) {
+		return exitPerson
 	}
 	if s := o.Status.Fleet; s.Ready > 0 && s.Failed > 0 {
 		return exitPartial
@@ -221,7 +232,7 @@ func (a *app) tooLate(h *hub, g goal, w *awaiting) error {
 	_, f.why, _ = w.verdict(ctx) // what cannot be told now is left out
 	if g.ref.kind.App && g.ref.cluster == "" {
 		if missing := a.missingClusters(ctx, h, g); missing != "" {
-			f.why = missing
+			f.why += "\n" + missing
 		}
 	}
 	return f
@@ -248,6 +259,9 @@ func (a *app) missingClusters(ctx context.Context, h *hub, g goal) string {
 	var lines []string
 	for _, o := range instances {
 		v, why, err := g.judge(ctx, o)
+		if err == nil && v != met && !o.current() && o.is("Ready") { // which says nothing of what it is to run
+			why = "is at " + printer.Revision(orNothing(o.revision())) + ", and not told of the newest yet"
+		}
 		if err == nil && v != met {
 			lines = append(lines, o.ref().cluster+": "+why)
 		}

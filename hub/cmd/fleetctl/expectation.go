@@ -31,13 +31,14 @@ type expectation struct {
 	absence bool
 }
 
-// expectReady is met by Ready=True about the present spec, and lost when the object is suspended or stalled.
+// expectReady is met by Ready=True about the present spec, and lost when the object is suspended or stalled, or a person has to act
+// before its Rollout goes on.
 func expectReady() expectation {
 	return expectation{text: "be ready", judge: onlyPresent(func(o *object) (verdict, string) {
 		switch {
 		case o.current() && o.is("Ready") && o.arrived():
 			return met, ""
-		case o.suspended() || stalled(o):
+		case o.suspended() || stalled(o) || awaitsPerson(o):
 			return lost, standstill(o)
 		}
 		return pending, readiness(o)
@@ -61,13 +62,13 @@ func expectFirstLook(requestedAt string) expectation {
 }
 
 // expectRevision is met once the object is at the revision: all of it, its hash, or the first 7 digits or more of that.
-// It is lost when the object is suspended or stalled, but for an App that stalls at another revision: this one may mend it.
+// It is lost as expectReady is, but for an App that stands still at another revision: this one may mend it.
 func expectRevision(revision string) expectation {
 	return expectation{text: "be at revision " + revision, judge: onlyPresent(func(o *object) (verdict, string) {
 		switch {
 		case atRevision(o.revision(), revision):
 			return met, ""
-		case o.suspended() || stalled(o) && (!o.kind.App || atRevision(o.Status.LastAttemptedRevision, revision)):
+		case o.suspended() || (stalled(o) || awaitsPerson(o)) && (!o.kind.App || atRevision(o.Status.LastAttemptedRevision, revision)):
 			return lost, standstill(o)
 		}
 		return pending, fmt.Sprintf("at %s, tries %s: %s", orNothing(o.revision()), orNothing(o.Status.LastAttemptedRevision), readiness(o))
@@ -91,7 +92,7 @@ func expectCondition(name, value string) expectation {
 		switch {
 		case i >= 0 && strings.EqualFold(o.Status.Conditions[i].Status, value) && o.current():
 			return met, ""
-		case wantsReady && (o.suspended() || stalled(o)):
+		case wantsReady && (o.suspended() || stalled(o) || awaitsPerson(o)):
 			return lost, standstill(o)
 		case i < 0:
 			return pending, "has no condition " + name
@@ -177,7 +178,21 @@ func parseExpectation(cmd *cobra.Command, text string) (expectation, error) {
 // stalled reports whether the object says that trying again cannot help.
 func stalled(o *object) bool { return o.current() && o.is("Stalled") }
 
-// standstill says why an object that is suspended or stalled stays as it is.
+// awaitsPerson reports whether a person has to act before an App's Rollout goes on: it is paused, or does not begin by itself.
+func awaitsPerson(o *object) bool {
+	if !o.current() {
+		return false
+	}
+	switch o.condition("Ready").Reason {
+	case "RolloutPaused":
+		return true
+	case "RolloutQueued":
+		return o.Status.Rollout.QueuedReason == "AwaitingStart" || o.Status.Rollout.QueuedReason == "UnmatchedClusters"
+	}
+	return false
+}
+
+// standstill says why an object that is suspended or stalled, or for which a person has to act, stays as it is.
 func standstill(o *object) string {
 	if o.suspended() {
 		return "it is suspended: fleetctl resume " + o.ref().command()

@@ -46,10 +46,12 @@ type objectStatus struct {
 
 // appRollout is what the status of an App says of its Rollout; without an id: there is none.
 type appRollout struct {
-	ID         string `json:"id"`
-	Phase      string `json:"phase"`
-	WaveNumber int    `json:"waveNumber"`
-	Waves      int    `json:"waves"`
+	ID    string `json:"id"`
+	Phase string `json:"phase"`
+	// QueuedReason is why one waits that has not begun.
+	QueuedReason string `json:"queuedReason"`
+	WaveNumber   int    `json:"waveNumber"`
+	Waves        int    `json:"waves"`
 	// Stable is the digest of the Release that clusters get which are new or were away.
 	Stable         string `json:"stable"`
 	StableRevision string `json:"stableRevision"`

@@ -163,7 +163,7 @@ func expectHandled(requestedAt string, newest func(context.Context) (string, err
 			}
 		}
 		switch {
-		case stalled(o), ready.Status == string(fleet.False) && o.current():
+		case stalled(o), awaitsPerson(o), ready.Status == string(fleet.False) && o.current():
 			return lost, readiness(o), nil
 		case ready.Status == string(fleet.True) && o.current() && o.arrived():
 			return met, "", nil

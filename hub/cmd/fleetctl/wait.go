@@ -22,8 +22,8 @@ func newWaitCommand(a *app) *cobra.Command {
 		Use:   "wait KIND/NAME[@CLUSTER]...",
 		Short: "Wait until objects are as they should be",
 		Long: "Wait until objects are as they should be. It looks first and returns at once when they are; it fails at once when\n" +
-			"they never will be (exit 7), and says after --timeout (default 5m) which clusters are missing and why (exit 6).\n" +
-			"--timeout 0 looks once.",
+			"they never will be (exit 7) or a person has to act first, as where a rollout is paused (exit 9), and says after\n" +
+			"--timeout (default 5m) which clusters are missing and why (exit 6). --timeout 0 looks once.",
 		Example: `  fleetctl wait ks/podinfo --for=ready
   fleetctl wait ks/podinfo --for=revision=696f056d --for=ready --timeout 10m
   fleetctl wait ks/podinfo --for=ready --min-clusters 90%

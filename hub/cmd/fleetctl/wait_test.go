@@ -83,6 +83,70 @@ func TestWaitFailsAtOnceWhenNothingCanHelp(t *testing.T) {
 	}
 }
 
+const ksPaused = `
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: app, namespace: apps, generation: 2}
+spec: {interval: 10m, prune: true, sourceRef: {kind: GitRepository, name: app}}
+status:
+  observedGeneration: 2
+  lastAttemptedRevision: main@sha1:ffff056df216eea4f9401adbee0ff744d4df390f
+  rollout: {id: ro-7, phase: Paused, reason: User}
+  conditions:
+  - {type: Ready, status: Unknown, reason: RolloutPaused, message: "rollout ro-7 is Paused, wave canary (1/2): lunch"}
+  - {type: Reconciling, status: "True", reason: RolloutPaused, message: "rollout ro-7 is Paused, wave canary (1/2): lunch"}
+`
+
+func TestWaitEndsAtOnceWhenAPersonHasToActFirst(t *testing.T) {
+	t.Parallel()
+	for name, object := range map[string]string{
+		"paused":          ksPaused,
+		"to be started":   queuedFor("AwaitingStart"),
+		"without a wave":  queuedFor("UnmatchedClusters"),
+		"paused, by hand": served(ksPaused),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBundle(t)
+			b.hub.put(t, object)
+			texts := []string{"ks/app will not be ready before a person acts", "lunch", "try: fleetctl rollout status ks/app -n apps"}
+			r := b.fails(exitPerson, texts, "wait", "ks/app", "-q", "--timeout", "1h")
+			if strings.Contains(r.stderr, "canary-1:") {
+				t.Errorf("clusters are named, of which none is missing:\n%s", r.stderr)
+			}
+			b.fails(exitPerson, []string{"lunch"}, "wait", "ks/app", "--for=condition=Ready", "-q", "--timeout", "1h")
+		})
+	}
+	b := newBundle(t)
+	b.hub.put(t, served(ksPaused))
+	b.fails(exitPerson, []string{"ks/app will not be reconciled before a person acts", "lunch"}, "reconcile", "ks/app", "--wait", "-q", "--timeout", "1h")
+}
+
+// queuedFor is ksPaused with a Rollout that waits for that reason.
+func queuedFor(reason string) string {
+	return strings.NewReplacer("reason: User", "queued: ro-8, queuedReason: "+reason, "phase: Paused", "phase: Succeeded", "RolloutPaused", "RolloutQueued").Replace(ksPaused)
+}
+
+func TestWaitGoesOnThroughARolloutThatWaitsForAnother(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.hub.put(t, queuedFor("NewerCandidate"))
+	wantTexts(t, "stderr", b.timesOut("wait", "ks/app").stderr, "timed out after 1h0m0s waiting for ks/app to be ready", "lunch")
+}
+
+// What a cluster is ready at does not tell why the App is not.
+func TestWaitThatTimesOutTellsWhyTheAppIsNotReadyBeforeItsClusters(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	behind := strings.NewReplacer("apps, annotations", "apps, generation: 2, annotations", "status:\n", "status:\n  observedGeneration: 1\n").Replace(instanceCanary)
+	b.hub.put(t, ksProgressing+"\n---\n"+behind)
+	r := b.timesOut("wait", "ks/app")
+	wantTexts(t, "stderr", r.stderr, "  Ready is Unknown (Progressing): 1 of 3 clusters\n  canary-1: is at main@sha1:696f056d, and not told of the newest yet\n")
+	if strings.Contains(r.stderr, "canary-1: Ready is True") {
+		t.Errorf("a cluster is missing as it is ready:\n%s", r.stderr)
+	}
+}
+
 // suspend is object with spec.suspend.
 func suspend(object string) string {
 	return strings.Replace(object, "spec: {", "spec: {suspend: true, ", 1)
