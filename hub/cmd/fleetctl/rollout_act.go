@@ -196,9 +196,12 @@ func newRolloutRollbackCommand(a *app) *cobra.Command {
 	})
 	run := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := refuseEmpty(cmd, "to", "what was there before"); err != nil {
+			return err
+		}
 		at := slices.IndexFunc(scopes, func(known string) bool { return strings.EqualFold(known, scope) })
 		switch {
-		case scope != "" && at < 0:
+		case cmd.Flags().Changed("scope") && at < 0:
 			return usagef(cmd, "--scope %q is not %s", scope, strings.Join(scopes, ", "))
 		case scope != "" && to != "":
 			return usagef(cmd, "--scope is for the rollout under way: with --to every cluster goes there")

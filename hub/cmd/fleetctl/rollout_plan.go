@@ -40,6 +40,9 @@ func newRolloutPlanCommand(a *app) *cobra.Command {
 		Annotations: outputs("wide", "json", "yaml"),
 		Args:        between(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := refuseEmpty(cmd, "revision", "the newest release"); err != nil {
+				return err
+			}
 			r, err := a.parseRolledApp(cmd, args)
 			if err != nil {
 				return err

@@ -4,9 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/spf13/cobra"
 
 	"flotilla.dev/flotilla/pkg/fleet"
+	"flotilla.dev/flotilla/pkg/flux"
 	"flotilla.dev/flotilla/pkg/resource"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
@@ -82,6 +88,9 @@ func (h *hub) seekRollout(ctx context.Context, app ref, revision string, through
 	if err != nil {
 		return sought{}, err
 	}
+	if release == "" && !mayBeRevision(o, revision) {
+		return sought{lost: noRevision(o, revision)}, nil
+	}
 	ro, since, err := h.newestTo(ctx, app, release)
 	if err != nil {
 		return sought{}, err
@@ -107,6 +116,64 @@ func (h *hub) seekRollout(ctx context.Context, app ref, revision string, through
 	}
 	lost, err := h.missingPolicy(ctx, app)
 	return sought{lost: lost, state: "at " + orNothing(o.revision()) + ": " + readiness(o)}, err
+}
+
+// What atRevision finds: a hash from its first 7 digits on, a revision that ends with a whole one, and the version of a chart.
+var (
+	hashBegins = regexp.MustCompile(`^(sha1:)?(sha256:)?[0-9a-f]{7,}$`)
+	hashEnds   = regexp.MustCompile(`:[0-9a-f]{40,}$`)
+	version    = regexp.MustCompile(`^v?[0-9]+(\.[0-9]+){0,2}([-+].*)?$`)
+)
+
+// mayBeRevision reports whether an App can ever come to what a person takes for its revision. What is pushed may be called
+// anything.
+func mayBeRevision(o *object, text string) bool {
+	switch sourceKind(o) {
+	case resource.GitRepository.Name, resource.OCIRepository.Name, resource.Bucket.Name:
+		return hashBegins.MatchString(text) || hashEnds.MatchString(text)
+	case resource.HelmChart.Name:
+		return hashBegins.MatchString(text) || version.MatchString(text)
+	}
+	return !strings.ContainsFunc(text, unicode.IsSpace)
+}
+
+// noRevision says what a revision of an App looks like.
+func noRevision(o *object, text string) *failure {
+	looks := "is one word, as it was pushed"
+	switch kind := sourceKind(o); kind {
+	case resource.GitRepository.Name:
+		looks = "of its " + kind + " is such as main@sha1:<40 hex digits>"
+	case resource.OCIRepository.Name:
+		looks = "of its " + kind + " is such as 6.5.0@sha256:<64 hex digits>"
+	case resource.Bucket.Name:
+		looks = "of its " + kind + " is sha256:<64 hex digits>"
+	case resource.HelmChart.Name:
+		looks = "is the version of its chart, such as 6.5.0"
+	}
+	return &failure{
+		code: exitUsage, what: fmt.Sprintf("%q will never be a revision of %s", text, o.ref()),
+		why:  "one " + looks + ": give all of it, its hash, or the first 7 digits or more of that",
+		next: `--revision "$(git rev-parse HEAD)" of what was pushed, or one that fleetctl history ` + o.ref().command() + " lists",
+	}
+}
+
+// sourceKind is the kind of Source that an App is built from; empty: it is not known here.
+func sourceKind(o *object) string {
+	spec, err := flux.DecodeApp(o.Kind, o.Spec)
+	if err != nil {
+		return "" // the hub validated it; a newer one may have other kinds
+	}
+	return spec.Source(o.Metadata.Namespace, o.Metadata.Name).Kind
+}
+
+// refuseEmpty refuses a flag that is given and empty, as of a script whose command failed: it does not mean what leaving it
+// out does.
+func refuseEmpty(cmd *cobra.Command, name, otherwise string) error {
+	if flag := cmd.Flags().Lookup(name); flag.Changed && strings.TrimSpace(flag.Value.String()) == "" {
+		return usagef(cmd, "--%s is empty: a revision is such as main@sha1:<40 hex digits>, its hash, or the first 7 digits or more of that; leave --%s out for %s",
+			name, name, otherwise)
+	}
+	return nil
 }
 
 // givenUp are the reasons of an App whose newest Release goes nowhere by itself.

@@ -31,11 +31,14 @@ func newRolloutStartCommand(a *app) *cobra.Command {
 		Annotations: outputs("json", "yaml", "name"),
 		Args:        between(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := refuseEmpty(cmd, "revision", "the newest release"); err != nil {
+				return err
+			}
 			r, err := a.parseRolledApp(cmd, args)
 			if err != nil {
 				return err
 			}
-			if digest, err := fleet.ParseDigest(o.expectedPlan); o.expectedPlan != "" && (err != nil || digest.IsZero()) {
+			if digest, err := fleet.ParseDigest(o.expectedPlan); cmd.Flags().Changed("expected-plan") && (err != nil || digest.IsZero()) {
 				return usagef(cmd, "--expected-plan %q is not the digest of a plan, sha256:<64 hex digits>", o.expectedPlan)
 			}
 			return a.runRolloutStart(cmd.Context(), r, o)

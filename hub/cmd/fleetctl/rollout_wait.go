@@ -43,6 +43,9 @@ func newRolloutWaitCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := refuseEmpty(cmd, "revision", "the rollout under way, or else the newest"); err != nil {
+				return err
+			}
 			if revision != "" && r.id != "" {
 				return usagef(cmd, "--revision is for an app: %s has one already", r.id)
 			}
