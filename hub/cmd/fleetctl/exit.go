@@ -37,8 +37,9 @@ func newExitCodesTopic() *cobra.Command {
     6  timed out while still in progress
     7  failed for good: nothing will change until somebody changes something
     8  a precondition does not hold: something changed meanwhile, is in use or exists, or hub and fleetctl do not fit
-    9  a person has to act first: a rollout is paused, or waits for an approval, to be started, for the end of a freeze or of
-       a suspension, for a wave that takes a cluster, or for a window where none opens any more
+    9  a person has to act first: a rollout is paused, or waits for an approval, of a held prune too, to be started, for the
+       end of a freeze or of a suspension, for a wave that takes a cluster, for a window where none opens any more, or for
+       another rollout that does
    10  partial: some clusters did, some did not
   130  interrupted; what was asked for goes on at the hub
 
@@ -48,9 +49,10 @@ Of a rollout, ` + "`rollout wait`, and `rollout start` and `rollout rollback` wi
     3  there is no such app or rollout
     6  --timeout is over, and it is still in progress
     7  it is halted, was rolled back, could not be rolled back, was cancelled, another took its place, or it will never begin
-    9  a person has to act: it is paused, waits for an approval or to be started, the fleet is frozen, the app is suspended,
-       no wave takes a cluster that one has to, no window opens any more, or the policy that is named is not declared; with
-       --through-pauses all of it but the last is waited for, too
+    9  a person has to act: it is paused, waits for an approval or to be started, all that it updates waits for a held prune
+       to be approved, the fleet is frozen, or every cluster that a wave lacks, the app is suspended, no wave takes a cluster
+       that one has to, no window opens any more, the rollout that it waits for waits for any of that, or the policy that is
+       named is not declared; with --through-pauses all of it but the last is waited for, too
 
 and ` + "`rollout status` and `rollout watch`" + ` with the same codes, but that they go on through what a person has to do.`,
 	}

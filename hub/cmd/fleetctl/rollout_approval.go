@@ -54,6 +54,25 @@ func deadEnds(ro *adminv1.Rollout, actor string) []string {
 	return lines
 }
 
+// approved reports whether as many have approved at a gate as have to.
+func approved(ro *adminv1.Rollout, wave *adminv1.RolloutWave, g *adminv1.RolloutGate) bool {
+	n, needed := 0, 1
+	for _, d := range g.GetDecisions() {
+		if d.GetApprove() {
+			n++
+		}
+	}
+	if approval := approvalOf(ro, wave.GetName(), g.GetName()); approval != nil {
+		needed = max(needed, approval.MinApprovers)
+	}
+	return n >= needed
+}
+
+// approveCommand approves at a gate.
+func approveCommand(ro *adminv1.Rollout, wave, gate string) string {
+	return fmt.Sprintf("fleetctl rollout approve %s --wave %s --gate %s", ro.GetId(), wave, gate)
+}
+
 // skipGateCommand passes a gate over.
 func skipGateCommand(ro *adminv1.Rollout, wave, gate string) string {
 	return fmt.Sprintf("fleetctl rollout skip-gate %s --wave %s --gate %s --reason TEXT", ro.GetId(), wave, gate)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"flotilla.dev/flotilla/hub/cmd/fleetctl/printer"
+	"flotilla.dev/flotilla/pkg/fleet"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
 
@@ -50,6 +51,8 @@ func awaited(ro *adminv1.Rollout) string {
 			return "fleetctl rollout resume " + id + " to wait on, with --accept-coverage to go on as it is, or fleetctl rollout skip-cluster " + id + " --all-deferred"
 		case "InconclusiveGate":
 			return "fleetctl rollout resume " + id + " to ask again, or fleetctl rollout skip-gate " + id + " --reason TEXT"
+		case "ApprovalTimeout":
+			return pastApproval(ro) + "fleetctl rollout resume " + id
 		}
 		return "fleetctl rollout resume " + id
 	case phaseQueued:
@@ -64,7 +67,7 @@ func awaited(ro *adminv1.Rollout) string {
 			if why := unapprovable(ro, wave, g, ro.GetActor()); why != "" {
 				return skipGateCommand(ro, wave.GetName(), g.GetName()) + ", since nobody can approve: " + why
 			}
-			return fmt.Sprintf("fleetctl rollout approve %s --wave %s --gate %s", id, wave.GetName(), g.GetName())
+			return approveCommand(ro, wave.GetName(), g.GetName())
 		}
 		switch ro.GetReason() {
 		case "Frozen":
@@ -78,9 +81,49 @@ func awaited(ro *adminv1.Rollout) string {
 	return ""
 }
 
+// pastApproval is what has to be done before a Rollout whose approval timed out is resumed; empty: nothing.
+func pastApproval(ro *adminv1.Rollout) string {
+	wave, g := gateUnderWay(ro)
+	if g.GetType() != string(fleet.GateApproval) || approved(ro, wave, g) {
+		return ""
+	}
+	skip := skipGateCommand(ro, wave.GetName(), g.GetName())
+	if why := unapprovable(ro, wave, g, ro.GetActor()); why != "" {
+		return skip + ", since nobody can approve: " + why + "; and then "
+	}
+	return approveCommand(ro, wave.GetName(), g.GetName()) + ", or " + skip + "; and then "
+}
+
+// cured reports whether what a Rollout was halted for is gone, so that only resuming it is left.
+func cured(ro *adminv1.Rollout) bool {
+	wave := waveUnderWay(ro)
+	passedOver := func(bad func(*adminv1.RolloutGate) bool) bool {
+		gates := append(slices.Clone(wave.GetBefore()), wave.GetAfter()...)
+		return slices.ContainsFunc(gates, func(g *adminv1.RolloutGate) bool { return g.GetPhase() == "Overridden" }) && !slices.ContainsFunc(gates, bad)
+	}
+	switch ro.GetReason() {
+	case "FailureBudget":
+		return !slices.ContainsFunc(ro.GetWaves(), func(w *adminv1.RolloutWave) bool { return w.GetTotals().GetFailed() > w.GetMaxFailures() })
+	case "AvailabilityBudget":
+		return ro.GetTotals().GetUnavailable() < ro.GetMaxUnavailable()
+	case "GateFailed", "InconclusiveGate":
+		return passedOver(func(g *adminv1.RolloutGate) bool { return g.GetPhase() == "Failed" || g.GetPhase() == "Inconclusive" })
+	case "ApprovalRejected":
+		return passedOver(func(g *adminv1.RolloutGate) bool {
+			return g.GetPhase() != "Overridden" && g.GetPhase() != "Passed" && slices.ContainsFunc(g.GetDecisions(), func(d *adminv1.RolloutDecision) bool { return !d.GetApprove() })
+		})
+	case "ApprovalTimeout":
+		return pastApproval(ro) == ""
+	}
+	return false
+}
+
 // mending says what may follow a halt, which has more than one way out.
 func mending(ro *adminv1.Rollout) string {
 	id, resume := ro.GetId(), "fleetctl rollout resume "+ro.GetId()
+	if cured(ro) {
+		return resume + ", since its cause is gone; or fleetctl rollout rollback " + id
+	}
 	text := "fleetctl rollout rollback " + id + "; or when its cause is gone, "
 	switch ro.GetReason() {
 	case "FailureBudget":
@@ -92,7 +135,7 @@ func mending(ro *adminv1.Rollout) string {
 	case "ApprovalRejected":
 		return "fleetctl rollout rollback " + id + "; or fleetctl rollout skip-gate " + id + " --reason TEXT, and " + resume
 	case "ApprovalTimeout":
-		return "fleetctl rollout rollback " + id + "; or " + resume + ", and it can be approved again"
+		return "fleetctl rollout rollback " + id + "; or " + pastApproval(ro) + resume
 	case "EmptyRequiredWave":
 		return text + resume + ", or " + resume + " --accept-coverage"
 	}

@@ -24,7 +24,11 @@ type rolloutScreen struct {
 	moreLeft bool
 	// queued is the one that waits for it, if there is one.
 	queued []*adminv1.Rollout
-	out    bytes.Buffer
+	// behind is the one that it waits for, where that waits for a person.
+	behind *adminv1.Rollout
+	// next is what a person has to do, or may; empty: nothing.
+	next string
+	out  bytes.Buffer
 }
 
 // draw lays the Rollout out: what it is, where it is, its waves with the clusters that are not there, and what comes next.
@@ -51,11 +55,14 @@ func (s *rolloutScreen) draw() []byte {
 	if s.more {
 		s.line("  more clusters: fleetctl rollout status %s --watch=false -o wide", ro.GetId())
 	}
+	if s.behind != nil {
+		s.line("  behind: %s", summary(s.behind))
+	}
 	for _, next := range s.queued {
 		s.line("  queued: %s   %s   %s", next.GetId(), releaseText(next), whyText(next))
 	}
-	if next := awaited(ro); next != "" {
-		s.line("%s %s", s.app.mark(symbolNext, false), next)
+	if s.next != "" {
+		s.line("%s %s", s.app.mark(symbolNext, false), s.next)
 	}
 	return s.out.Bytes()
 }

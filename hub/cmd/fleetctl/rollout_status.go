@@ -49,7 +49,7 @@ func (a *app) runRolloutStatus(ctx context.Context, r rolloutRef, watch bool) er
 	}
 	_, end := settled(ro)
 	if !watch || end {
-		if err := a.showRollout(ctx, h, ro); err != nil || !watch {
+		if err := a.showRollout(ctx, h, ro, !watch); err != nil || !watch {
 			return err
 		}
 		return a.endRollout(ctx, h, ro)
@@ -62,16 +62,16 @@ func (a *app) runRolloutStatus(ctx context.Context, r rolloutRef, watch bool) er
 	return a.logRollout(ctx, h, ro)
 }
 
-// showRollout shows a Rollout once.
-func (a *app) showRollout(ctx context.Context, h *hub, ro *adminv1.Rollout) error {
-	if err := a.drawRollout(ctx, h, ro, ""); err != nil {
+// showRollout shows a Rollout once. With mends, the screen says what may follow a halt; otherwise the failure will.
+func (a *app) showRollout(ctx context.Context, h *hub, ro *adminv1.Rollout, mends bool) error {
+	if err := a.drawRollout(ctx, h, ro, "", mends); err != nil {
 		return a.rolloutFailure("show "+ro.GetId(), rolloutRef{id: ro.GetId()}, err)
 	}
 	return nil
 }
 
 // drawRollout draws the screen behind wipe, or writes a document.
-func (a *app) drawRollout(ctx context.Context, h *hub, ro *adminv1.Rollout, wipe string) error {
+func (a *app) drawRollout(ctx context.Context, h *hub, ro *adminv1.Rollout, wipe string, mends bool) error {
 	ctx, cancel := a.bounded(ctx, callTimeout)
 	defer cancel()
 	all := a.flags.output != ""
@@ -90,15 +90,27 @@ func (a *app) drawRollout(ctx context.Context, h *hub, ro *adminv1.Rollout, wipe
 	if err != nil {
 		return err
 	}
-	if written, err := a.emit(newRolloutDocument(ro, clusters, left)); written {
+	next, of := h.awaits(ctx, ro)
+	document := newRolloutDocument(ro, clusters, left)
+	document.Awaits = next
+	if written, err := a.emit(document); written {
 		return err
 	}
-	shown := &rolloutScreen{app: a, rollout: ro, clusters: clusters, more: more, left: left, moreLeft: moreLeft}
+	if mends && ro.GetPhase() == phaseHalted {
+		next = mending(ro)
+	}
+	shown := &rolloutScreen{app: a, rollout: ro, clusters: clusters, more: more, left: left, moreLeft: moreLeft, next: next}
+	if of.GetId() != ro.GetId() {
+		shown.behind = of
+	}
 	if !over(ro) && ro.GetPhase() != phaseQueued {
 		request := listOf(appOf(ro))
 		request.Phases = []string{phaseQueued}
 		if shown.queued, _, err = h.rolloutList(ctx, request, 1, nil); err != nil {
 			return err
+		}
+		if len(shown.queued) > 0 && shown.queued[0].GetReason() == "NewerCandidate" && next != "" && ro.GetPhase() != phaseHalted {
+			shown.next += instead(ro, shown.queued[0])
 		}
 	}
 	if all {
@@ -174,7 +186,7 @@ func (a *app) endRollout(ctx context.Context, h *hub, ro *adminv1.Rollout) error
 func (a *app) redrawRollout(ctx context.Context, h *hub, ro *adminv1.Rollout) error {
 	const wipe = "\x1b[H\x1b[2J"
 	for away := false; ; {
-		err := a.drawRollout(ctx, h, ro, wipe)
+		err := a.drawRollout(ctx, h, ro, wipe, false)
 		if err != nil && (ctx.Err() != nil || !passing(err)) {
 			return a.leftRollout(ro, ctx.Err(), err)
 		}
@@ -214,7 +226,7 @@ func (a *app) logRollout(ctx context.Context, h *hub, ro *adminv1.Rollout) error
 					return err
 				}
 			}
-		} else if err := a.logLines(ro, events, &said); err != nil {
+		} else if err := a.logLines(ctx, h, ro, events, &said); err != nil {
 			return err
 		}
 		if _, end := settled(ro); end {
@@ -240,14 +252,14 @@ func (a *app) logRollout(ctx context.Context, h *hub, ro *adminv1.Rollout) error
 		return a.endRollout(ctx, h, ro)
 	}
 	fmt.Fprintln(a.stdout)
-	if err := a.showRollout(ctx, h, ro); err != nil {
+	if err := a.showRollout(ctx, h, ro, false); err != nil {
 		return err
 	}
 	return a.endRollout(ctx, h, ro)
 }
 
 // logLines writes what is new since what was said last.
-func (a *app) logLines(ro *adminv1.Rollout, events []*adminv1.RolloutEvent, said *string) error {
+func (a *app) logLines(ctx context.Context, h *hub, ro *adminv1.Rollout, events []*adminv1.RolloutEvent, said *string) error {
 	for _, e := range events {
 		if notableEvent(e) {
 			if _, err := fmt.Fprintf(a.stdout, "%s %s\n", clock(e.GetAt().AsTime()), eventLine(e)); err != nil {
@@ -261,7 +273,7 @@ func (a *app) logLines(ro *adminv1.Rollout, events []*adminv1.RolloutEvent, said
 	}
 	*said = key
 	line := summary(ro)
-	if next := awaited(ro); next != "" {
+	if next, _ := h.awaits(ctx, ro); next != "" {
 		line += " " + a.mark(symbolNext, false) + " " + next
 	}
 	_, err := fmt.Fprintf(a.stdout, "%s %s\n", clock(a.now()), line)

@@ -54,7 +54,7 @@ func newRolloutWaitCommand(a *app) *cobra.Command {
 		ValidArgsFunction: a.completeRollouts,
 	}
 	cmd.Flags().StringVar(&revision, "revision", "", "wait for the rollout of this revision: all of it, its hash, or the first 7 digits or more of that")
-	cmd.Flags().BoolVar(&o.through, "through-pauses", false, "wait on while the rollout is paused, or waits for an approval, to be started, for the end of a freeze or of a suspension, for a wave that takes a cluster, or for a window")
+	cmd.Flags().BoolVar(&o.through, "through-pauses", false, "wait on while the rollout is paused, or waits for an approval, of a held prune too, to be started, for the end of a freeze or of a suspension, for a wave that takes a cluster, or for a window")
 	return cmd
 }
 
@@ -98,13 +98,21 @@ func (a *app) awaitRollout(ctx context.Context, h *hub, ro *adminv1.Rollout, o r
 			ro = now
 		}
 		_, end := settled(ro)
-		switch next := awaited(ro); {
+		next, of := "", ro
+		if !end && !o.through {
+			next, of = h.awaits(ctx, ro)
+		}
+		switch {
 		case ro.GetPhase() == o.goal:
 			return errMet
 		case end:
 			return a.endOf(ctx, h, ro)
-		case next != "" && !o.through && h.stillAwaited(ctx, ro):
-			return &failure{code: exitPerson, what: fmt.Sprintf("%s of %s waits for a person", ro.GetId(), appOf(ro)), why: summary(ro), next: next}
+		case next != "" && h.stillAwaited(ctx, of):
+			f := &failure{code: exitPerson, what: fmt.Sprintf("%s of %s waits for a person", ro.GetId(), appOf(ro)), why: summary(ro), next: next}
+			if of.GetId() != ro.GetId() {
+				f.why += "\n" + summary(of)
+			}
+			return f
 		case a.looksOnce():
 			return errNotYet
 		}
@@ -115,6 +123,9 @@ func (a *app) awaitRollout(ctx context.Context, h *hub, ro *adminv1.Rollout, o r
 		return nil
 	}
 	err := look(ro, nil)
+	if err == nil && ro.GetPhase() == phaseQueued {
+		err = a.lookWhileQueued(ctx, h, ro, look)
+	}
 	if err == nil {
 		err = a.followRollout(ctx, h, ro, look)
 	}
@@ -127,6 +138,28 @@ func (a *app) awaitRollout(ctx context.Context, h *hub, ro *adminv1.Rollout, o r
 		return a.leftRollout(ro, ctx.Err(), err)
 	}
 	return a.explain("wait for "+ro.GetId(), err)
+}
+
+// lookWhileQueued looks at a Rollout again and again until it has begun: what the one that it waits for waits for is no change of
+// its own.
+func (a *app) lookWhileQueued(ctx context.Context, h *hub, ro *adminv1.Rollout, look func(*adminv1.Rollout, []*adminv1.RolloutEvent) error) error {
+	for away := false; ; {
+		if a.pause(ctx, statusPeriod) != nil || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		response, err := h.rollouts.GetRollout(ctx, &adminv1.GetRolloutRequest{App: exactly(ro)})
+		switch {
+		case err != nil && (ctx.Err() != nil || !passing(err)):
+			return err
+		case err != nil && !away:
+			a.say(symbolWarn, "the connection to the hub is lost; trying again until it is back")
+		case err == nil:
+			if err := look(response.GetRollout(), nil); err != nil || response.GetRollout().GetPhase() != phaseQueued {
+				return err
+			}
+		}
+		away = err != nil
+	}
 }
 
 // stillAwaited reports whether what a person has to do is still to be done. What was done elsewhere than to the Rollout itself,

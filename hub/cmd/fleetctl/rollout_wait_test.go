@@ -42,7 +42,9 @@ func TestRolloutWaitEndsWithTheCodeOfWhatTheRolloutIs(t *testing.T) {
 		}, "", exitPerson, []string{"none will be", "fleetctl rollout cancel ro-7k2f"}},
 		{"halted by a gate", func(ro *adminv1.Rollout) { ro.Phase, ro.Reason = phaseHalted, "GateFailed" }, "", exitFailed, []string{"fleetctl rollout resume ro-7k2f --retry-gate", "skip-gate"}},
 		{"halted by a person", func(ro *adminv1.Rollout) { ro.Phase, ro.Reason = phaseHalted, "ApprovalRejected" }, "", exitFailed, []string{"fleetctl rollout rollback ro-7k2f", "fleetctl rollout skip-gate ro-7k2f"}},
-		{"halted for its budget", func(ro *adminv1.Rollout) { ro.Phase, ro.Reason = phaseHalted, "AvailabilityBudget" }, "", exitFailed, []string{"that are not available"}},
+		{"halted for its budget", func(ro *adminv1.Rollout) {
+			ro.Phase, ro.Reason, ro.Totals.Unavailable = phaseHalted, "AvailabilityBudget", 2
+		}, "", exitFailed, []string{"that are not available"}},
 		{"halted for an empty wave", func(ro *adminv1.Rollout) { ro.Phase, ro.Reason = phaseHalted, "EmptyRequiredWave" }, "", exitFailed, []string{"--accept-coverage"}},
 		{"not started", func(ro *adminv1.Rollout) { ro.Phase, ro.Reason = phaseQueued, "AwaitingStart" }, "", exitPerson, []string{"fleetctl rollout start ks/app -n apps"}},
 		{"in progress", func(*adminv1.Rollout) {}, "--timeout 0", exitTimeout, []string{"not yet: ro-7k2f of ks/app is Running", "eu-2: Failed: Deadline", "eu-3: Deferred: Offline: waits for it to connect", "eu-4: Applying: waits for it to have applied"}},
