@@ -76,7 +76,8 @@ func (t *turn) askAnew(m *Member) {
 	}
 }
 
-// SkipCluster passes clusters over: they count no more, and stay at what they have until the Rollout is over.
+// SkipCluster passes clusters over: they count no more, and stay at what they have until the Rollout, or a later one, has
+// succeeded.
 type SkipCluster struct {
 	Actor, Reason string
 	// Clusters by name.

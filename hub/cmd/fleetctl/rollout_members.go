@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -73,8 +74,16 @@ func newRolloutSkipClusterCommand(a *app) *cobra.Command {
 	var c memberChoice
 	var yes assent
 	cmd := a.memberCommand("skip-cluster "+rolloutArgument+" CLUSTER... | --all-failed | --all-deferred | --all-stale", &s, &c, func(ctx context.Context, h *hub, _ rolloutRef, ro *adminv1.Rollout, clusters []string) error {
-		line := fmt.Sprintf("%s of %s goes on without %s: they stay at what they have until it is over, and catch up then; fleetctl freeze keeps them out", ro.GetId(), appOf(ro), c.text(clusters))
-		if err := a.assure(ctx, yes, s.dryRun, []string{line}); err != nil {
+		lines := []string{fmt.Sprintf("%s of %s goes on without %s: they stay at what they have until this rollout, or a later one, has succeeded, and catch up then; "+
+			"fleetctl freeze keeps them out", ro.GetId(), appOf(ro), c.text(clusters))}
+		if !yes.yes && !s.dryRun {
+			more, err := h.meansForWave(ctx, ro, c, clusters)
+			if err != nil {
+				return a.rolloutFailure("list the clusters of "+ro.GetId(), rolloutRef{id: ro.GetId()}, err)
+			}
+			lines = append(lines, more...)
+		}
+		if err := a.assure(ctx, yes, s.dryRun, lines); err != nil {
 			return err
 		}
 		ro, err := call(ctx, a, "skip clusters of", ro, func(ctx context.Context) (*adminv1.SkipClustersResponse, error) {
@@ -92,9 +101,9 @@ func newRolloutSkipClusterCommand(a *app) *cobra.Command {
 		return nil
 	})
 	cmd.Short = "Pass clusters over"
-	cmd.Long = "Pass clusters over: they count neither as updated nor as failed, and stay at what they have until the rollout is over. Then\n" +
-		"they catch up with the release that is good, which may be this one: `fleetctl freeze CLUSTER` keeps a cluster out for\n" +
-		"longer, until unfreeze."
+	cmd.Long = "Pass clusters over: they count neither as updated nor as failed, and stay at what they have until this rollout, or a later\n" +
+		"one, has succeeded. Then they catch up with it; where this one is cancelled they keep what they have until another one\n" +
+		"succeeds. `fleetctl freeze CLUSTER` keeps a cluster out for longer, until unfreeze."
 	cmd.Example = `  fleetctl rollout skip-cluster ks/podinfo eu-9 --reason "is being rebuilt"
   fleetctl rollout skip-cluster ro-7k2f --all-deferred -y`
 	cmd.Flags().BoolVar(&c.allFailed, "all-failed", false, "every cluster that failed")
@@ -102,6 +111,47 @@ func newRolloutSkipClusterCommand(a *app) *cobra.Command {
 	cmd.Flags().BoolVar(&c.allStale, "all-stale", false, "every cluster that has not been heard of for long")
 	yes.addFlags(cmd)
 	return cmd
+}
+
+// meansForWave says what passing clusters over means for the wave under way: that nothing in it counts as failed any more, or
+// nothing counts at all.
+func (h *hub) meansForWave(ctx context.Context, ro *adminv1.Rollout, c memberChoice, clusters []string) (lines []string, err error) {
+	wave := waveUnderWay(ro)
+	if wave == nil {
+		return nil, nil
+	}
+	members, _, err := h.rolloutClusters(ctx, &adminv1.ListRolloutClustersRequest{App: exactly(ro), Wave: wave.GetName()}, 0)
+	if err != nil {
+		return nil, err
+	}
+	counted, failed, left, leftFailed := 0, 0, 0, 0
+	for _, m := range members {
+		if m.GetPhase() == "Skipped" || m.GetPhase() == "Removed" {
+			continue
+		}
+		counted++
+		skips := slices.Contains(clusters, m.GetCluster()) || c.allFailed && m.GetPhase() == "Failed" || c.allDeferred && m.GetPhase() == "Deferred" || c.allStale && m.GetStale()
+		if !skips {
+			left++
+		}
+		if m.GetPhase() == "Failed" {
+			failed++
+			if !skips {
+				leftFailed++
+			}
+		}
+	}
+	then := "comes to its end by that"
+	if next := int(ro.GetWave()) + 1; next < len(ro.GetWaves()) {
+		then = "goes on to wave " + ro.GetWaves()[next].GetName() + " by that"
+	}
+	if failed > 0 && leftFailed == 0 {
+		lines = append(lines, fmt.Sprintf("that is all that has failed of wave %s: once the others are there, the rollout %s", wave.GetName(), then))
+	}
+	if counted > 0 && left == 0 {
+		lines = append(lines, fmt.Sprintf("nobody is left in wave %s, which has shown nothing of the release then: the rollout %s", wave.GetName(), then))
+	}
+	return lines, nil
 }
 
 // memberCommand is a steering command with clusters behind the Rollout.
@@ -116,6 +166,9 @@ func (a *app) memberCommand(use string, s *steering, c *memberChoice, act func(c
 		clusters = args[1:]
 		if len(clusters) == 0 && *c == (memberChoice{}) {
 			return usagef(cmd, "which clusters? name them, or give one of the --all flags")
+		}
+		if len(clusters) > 0 && *c != (memberChoice{}) {
+			return usagef(cmd, "%s and %s: name clusters, or give the --all flags, and not both", strings.Join(clusters, ", "), c.text(nil))
 		}
 		if id, is := rolloutID(args[0]); !strings.Contains(args[0], "/") && !is {
 			return usagef(cmd, "%q names no rollout: KIND/NAME of an app or an id such as ro-7k2f does, and the clusters come behind it", id)

@@ -139,12 +139,18 @@ func (s *rolloutScreen) before(i int, w *adminv1.RolloutWave) []string {
 }
 
 func (s *rolloutScreen) waveSymbol(w *adminv1.RolloutWave) symbol {
-	switch w.GetPhase() {
-	case "Done":
+	t := w.GetTotals()
+	back := slices.Contains([]string{phaseRollingBack, phaseRolledBack, phaseRollbackFailed}, s.rollout.GetPhase())
+	switch {
+	case w.GetPhase() == "Done" && back && (t.GetRolledBack() > 0 || t.GetSucceeded() == 0):
+		return symbolFail
+	case w.GetPhase() == "Done" && t.GetSize() > 0 && t.GetSize() == t.GetSkipped()+t.GetRemoved():
+		return symbolNone // it is done by nobody
+	case w.GetPhase() == "Done":
 		return symbolDone
-	case "Pending":
+	case w.GetPhase() == "Pending":
 		return symbolRest
-	case "Skipped":
+	case w.GetPhase() == "Skipped":
 		return symbolNone
 	}
 	switch s.rollout.GetPhase() {

@@ -126,7 +126,10 @@ func TestClustersAreRetriedAndSkippedByNameOrAll(t *testing.T) {
 	want(t, "stdout", r.stdout, rolloutType+"/ro-7k2f tries again: eu-2, eu-3")
 	wantTexts(t, "stderr", r.stderr, "it goes on with: fleetctl rollout resume ro-7k2f")
 	b.ok("rollout", "retry-cluster", "ro-7k2f", "--all-failed")
-	b.fails(exitUsage, []string{"goes on without eu-3 and every cluster that is deferred: they stay at what they have until it is over, and catch up then; fleetctl freeze keeps them out", "try: -y"}, "rollout", "skip-cluster", "ks/app", "eu-3", "--all-deferred")
+	b.fails(exitUsage, []string{"goes on without every cluster that is deferred: they stay at what they have until this rollout, or a later one, has succeeded, and catch up then; fleetctl freeze keeps them out", "try: -y"}, "rollout", "skip-cluster", "ks/app", "--all-deferred")
+	for _, verb := range []string{"skip-cluster", "retry-cluster"} {
+		b.fails(exitUsage, []string{"eu-3 and every cluster that failed: name clusters, or give the --all flags, and not both"}, "rollout", verb, "ks/app", "eu-3", "--all-failed")
+	}
 	b.ok("rollout", "skip-cluster", "ks/app", "--all-failed", "--all-deferred", "--all-stale", "-y", "--reason", "are rebuilt")
 	retries, skips := requestsOf[*adminv1.RetryClustersRequest](b.hub), requestsOf[*adminv1.SkipClustersRequest](b.hub)
 	if len(retries) != 2 || strings.Join(retries[0].GetClusters(), " ") != "eu-2 eu-3" || !retries[1].GetAllFailed() {
@@ -134,6 +137,28 @@ func TestClustersAreRetriedAndSkippedByNameOrAll(t *testing.T) {
 	}
 	if len(skips) != 1 || !skips[0].GetAllFailed() || !skips[0].GetAllDeferred() || !skips[0].GetAllStale() || skips[0].GetApp().GetReason() != "are rebuilt" {
 		t.Errorf("sent %v", skips)
+	}
+}
+
+func TestWhatPassingClustersOverMeansForTheWaveIsSaid(t *testing.T) {
+	t.Parallel()
+	const failed, nobody = "that is all that has failed of wave eu: once the others are there, the rollout goes on to wave rest by that", "nobody is left in wave eu"
+	for args, texts := range map[string][]string{
+		"eu-2":                     {failed},
+		"--all-failed":             {failed},
+		"eu-3":                     nil,
+		"--all-deferred":           nil,
+		"us-1":                     nil,
+		"eu-1 eu-3":                nil,
+		"eu-1 eu-2 eu-3 eu-4 eu-5": {failed, nobody + ", which has shown nothing of the release then: the rollout goes on to wave rest by that"},
+	} {
+		b := newRolling(t)
+		r := b.fails(exitUsage, texts, append([]string{"rollout", "skip-cluster", "ks/app"}, strings.Fields(args)...)...)
+		for _, text := range []string{failed, nobody} {
+			if strings.Contains(r.stderr, text) && len(texts) == 0 {
+				t.Errorf("%s: stderr:\n%s", args, r.stderr)
+			}
+		}
 	}
 }
 

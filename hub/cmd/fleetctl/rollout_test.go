@@ -133,6 +133,24 @@ func TestRolloutThatEndedShowsWhereItStoppedAndHow(t *testing.T) {
 	}
 }
 
+func TestWaveIsOnlyTickedForClustersThatAreThere(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, phase, want string
+		totals            *adminv1.RolloutTotals
+	}{
+		{"there", phaseRunning, "✔ wave 1 canary       1/1", &adminv1.RolloutTotals{Size: 1, Succeeded: 1}},
+		{"passed over", phaseRunning, "- wave 1 canary       0/0", &adminv1.RolloutTotals{Size: 1, Skipped: 1}},
+		{"on its way back", phaseRollingBack, "✗ wave 1 canary       0/1", &adminv1.RolloutTotals{Size: 1, InFlight: 1}},
+		{"rolled back", phaseRolledBack, "✗ wave 1 canary       0/1", &adminv1.RolloutTotals{Size: 1, RolledBack: 1}},
+		{"outside of what was rolled back", phaseRolledBack, "✔ wave 1 canary       1/1", &adminv1.RolloutTotals{Size: 1, Succeeded: 1}},
+	} {
+		b := newRolling(t)
+		b.hub.changeRollout(t, "ro-7k2f", func(ro *adminv1.Rollout) { ro.Phase, ro.Waves[0].Totals = test.phase, test.totals })
+		wantTexts(t, test.name, b.ok("rollout", "status", "ro-7k2f", "-w=false").stdout, "\n  "+test.want)
+	}
+}
+
 func TestProgressIsOfTheClustersThatTheRolloutIsStillAbout(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
