@@ -51,7 +51,7 @@ func newCreateRolloutPolicyCommand(a *app) *cobra.Command {
 	flags.StringVar(&o.onFailure, "on-failure", "", "halt (default) or rollback")
 	flags.StringVar(&o.unmatched, "unmatched", "", "clusters that no wave takes: last (default), exclude or reject")
 	flags.StringVar(&o.onNewRevision, "on-new-revision", "", "a release while another is rolled out: queue (default) or supersede")
-	flags.BoolVar(&o.manual, "manual", false, "a rollout begins by `rollout start` only")
+	flags.BoolVar(&o.manual, "manual", false, "a rollout begins by 'rollout start' only")
 	return cmd
 }
 

@@ -65,7 +65,7 @@ func TestEveryChangeHasADryRunThatSendsNoneAndSaysTheSame(t *testing.T) {
 		{"create rolloutpolicy", "new --wave all", "rolloutpolicy.fleet.flotilla.dev/new created"},
 		{"rollout start", "ks/app -y", rolloutType + "/ro-9ccc started"},
 		{"rollout pause", "ks/app", rolloutType + "/ro-7k2f paused"},
-		{"rollout resume", "ro-7k2f", rolloutType + "/ro-7k2f resumed"},
+		{"rollout resume", "ro-7k2f --retry-gate", rolloutType + "/ro-7k2f resumed"},
 		{"rollout approve", "ks/app -y --gate prod-go", rolloutType + "/ro-7k2f approved"},
 		{"rollout reject", "ks/app -y --gate prod-go", rolloutType + "/ro-7k2f rejected"},
 		{"rollout skip-gate", "ks/app -y --gate prod-go --reason x", rolloutType + "/ro-7k2f goes on without gate prod-go"},

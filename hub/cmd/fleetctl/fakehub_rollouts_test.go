@@ -39,6 +39,8 @@ type rolledOut struct {
 	// planPage is how many clusters a page of the plan has; 0: all. replans is how often the plan becomes another one while it is read.
 	planPage, replans int
 	after             []uint64 // numbers that Watches came with
+	// refuses, if set, says why a Rollout does not begin.
+	refuses func(*adminv1.StartRolloutRequest) error
 	// steered runs before a change of a Rollout is answered, with that Rollout.
 	steered func(request proto.Message, ro *adminv1.Rollout)
 }
@@ -129,6 +131,11 @@ func (f *fakeRollouts) PlanRollout(_ context.Context, r *adminv1.PlanRolloutRequ
 func (f *fakeRollouts) StartRollout(_ context.Context, r *adminv1.StartRolloutRequest) (*adminv1.StartRolloutResponse, error) {
 	if digest := f.rolled.plan.GetRollout().GetPlanDigest(); r.GetExpectedPlanDigest() != "" && r.GetExpectedPlanDigest() != digest {
 		return nil, fmt.Errorf("%w: the plan is %s now, not %s: look at it again", fleet.ErrConflict, digest, r.GetExpectedPlanDigest())
+	}
+	if f.rolled.refuses != nil {
+		if err := f.rolled.refuses(r); err != nil {
+			return nil, err
+		}
 	}
 	if !r.GetApp().GetDryRun() {
 		f.putRollout(f.rolled.plan.GetRollout())

@@ -36,7 +36,7 @@ func newPruneApproveCommand(a *app) *cobra.Command {
 		},
 		ValidArgsFunction: a.completeObjects(oneRef),
 	}
-	cmd.Flags().StringVar(&o.digest, "digest", "", "the set, as `show` gives it, or the beginning of that; needed when several are held")
+	cmd.Flags().StringVar(&o.digest, "digest", "", "the set, as 'prune show' gives it, or the beginning of that; needed when several are held")
 	addDryRunFlag(cmd, &o.dryRun)
 	o.confirm.addFlags(cmd)
 	return cmd

@@ -130,6 +130,10 @@ func (a *app) rolloutFailure(doing string, r rolloutRef, err error) error {
 		switch {
 		case strings.Contains(err.Error(), "`fleetctl history`"):
 			f.why, f.next = "", ""
+		case r.id != "" && strings.Contains(err.Error(), " of rollout "): // a cluster of it
+			f.why, f.next = "that cluster is not in it", "fleetctl rollout status "+r.id+" --watch=false -o wide"
+		case r.id != "" && strings.Contains(err.Error(), "under way"):
+			f.why, f.next = "", "fleetctl rollout status "+r.id+" --watch=false"
 		case r.id != "":
 			f.next = "fleetctl get rollouts -A"
 		case r.hasNone(err):

@@ -17,8 +17,9 @@ type steering struct {
 	reason  string
 	version uint64
 	dryRun  bool
-	// overToo: it can be said of a Rollout that is over; noneToo: and of an App that never had one.
-	overToo, noneToo bool
+	// overToo: it can be said of a Rollout that is over; noneToo: and of an App that never had one; queuedToo: of one that has
+	// not begun.
+	overToo, noneToo, queuedToo bool
 }
 
 func (s *steering) addFlags(cmd *cobra.Command) {
@@ -73,6 +74,14 @@ func (a *app) steer(ctx context.Context, verb string, s steering, r rolloutRef, 
 		return &failure{code: exitPrecondition, what: fmt.Sprintf("%s: %s of %s is over: it %s", verb, ro.GetId(), appOf(ro), phaseText(ro)), why: whyText(ro),
 			next: "fleetctl rollout start " + appOf(ro).command() + " begins another, and fleetctl rollout rollback " + appOf(ro).command() + " goes back to what was good before"}
 	}
+	if ro.GetPhase() == phaseQueued && !s.queuedToo {
+		next, _ := h.awaits(ctx, ro)
+		if next == "" {
+			next = "fleetctl rollout status " + ro.GetId()
+		}
+		return &failure{code: exitPrecondition, what: fmt.Sprintf("%s: %s of %s is queued: it has not begun", verb, ro.GetId(), appOf(ro)), why: whyText(ro),
+			next: next + ", or fleetctl rollout cancel " + ro.GetId() + " to drop it"}
+	}
 	return act(ctx, h, r, ro)
 }
 
@@ -126,13 +135,18 @@ func (a *app) awaitActed(ctx context.Context, h *hub, ro *adminv1.Rollout, word,
 func newRolloutPauseCommand(a *app) *cobra.Command {
 	var s steering
 	cmd := a.steeringCommand("pause "+rolloutArgument, "Stop going forward", &s, func(ctx context.Context, h *hub, _ rolloutRef, ro *adminv1.Rollout) error {
+		word := "paused"
+		if ro.GetPhase() == phasePaused && ro.GetReason() == "User" {
+			word = "is paused already"
+			word += orBlank(s.reason != "", ": the reason that was given first stays")
+		}
 		ro, err := call(ctx, a, "pause", ro, func(ctx context.Context) (*adminv1.PauseRolloutResponse, error) {
 			return h.rollouts.PauseRollout(ctx, &adminv1.PauseRolloutRequest{App: s.of(ro)})
 		})
 		if err != nil {
 			return err
 		}
-		return a.acted(ro, "paused", s.dryRun)
+		return a.acted(ro, word, s.dryRun)
 	})
 	cmd.Long = "Stop going forward. Clusters that are being updated are finished, and failures are watched: a paused rollout is still\n" +
 		"halted, and rolled back, when too many clusters fail."
@@ -144,13 +158,17 @@ func newRolloutResumeCommand(a *app) *cobra.Command {
 	var s steering
 	var accept, retry bool
 	cmd := a.steeringCommand("resume "+rolloutArgument, "Go on where a rollout was paused or halted", &s, func(ctx context.Context, h *hub, _ rolloutRef, ro *adminv1.Rollout) error {
+		word := "resumed"
+		if ro.GetPhase() == phaseRunning && !accept && !retry {
+			word = "is running already"
+		}
 		ro, err := call(ctx, a, "resume", ro, func(ctx context.Context) (*adminv1.ResumeRolloutResponse, error) {
 			return h.rollouts.ResumeRollout(ctx, &adminv1.ResumeRolloutRequest{App: s.of(ro), AcceptCoverage: accept, RetryGate: retry})
 		})
 		if err != nil {
 			return err
 		}
-		return a.acted(ro, "resumed", s.dryRun)
+		return a.acted(ro, word, s.dryRun)
 	})
 	cmd.Long = "Go on where a rollout was paused or halted: in the same wave, at the same gate. One that was halted goes on when its cause\n" +
 		"is gone (retry-cluster, skip-cluster, skip-gate or --retry-gate); otherwise it says what is missing (exit 8)."
@@ -162,7 +180,7 @@ func newRolloutResumeCommand(a *app) *cobra.Command {
 }
 
 func newRolloutCancelCommand(a *app) *cobra.Command {
-	var s steering
+	s := steering{queuedToo: true}
 	var yes assent
 	cmd := a.steeringCommand("cancel "+rolloutArgument, "End a rollout where it is", &s, func(ctx context.Context, h *hub, r rolloutRef, ro *adminv1.Rollout) error {
 		if err := a.assure(ctx, yes, s.dryRun, []string{fmt.Sprintf("%s of %s ends where it is, %s: clusters stay at what they have", ro.GetId(), appOf(ro), placeText(ro))}); err != nil {
@@ -187,7 +205,7 @@ func newRolloutCancelCommand(a *app) *cobra.Command {
 var scopes = []string{"Failed", "Wave", "Updated"}
 
 func newRolloutRollbackCommand(a *app) *cobra.Command {
-	s := steering{overToo: true}
+	s := steering{overToo: true, queuedToo: true}
 	var yes assent
 	var to, scope string
 	var wait bool
@@ -217,7 +235,7 @@ func newRolloutRollbackCommand(a *app) *cobra.Command {
   fleetctl rollout rollback ks/podinfo --to main@sha1:77aa01c4 -y`
 	cmd.Flags().StringVar(&to, "to", "", "a revision, or sha256:<hex> of a release, that was good (default what was there before)")
 	cmd.Flags().StringVar(&scope, "scope", "", "of the rollout under way: Failed clusters, the Wave and later ones, or all that were Updated (default)")
-	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the clusters are back, as `rollout wait` does")
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the clusters are back, as 'rollout wait' does")
 	_ = cmd.RegisterFlagCompletionFunc("scope", cobra.FixedCompletions(scopes, cobra.ShellCompDirectiveNoFileComp))
 	yes.addFlags(cmd)
 	return cmd

@@ -155,7 +155,13 @@ func newDecideCommand(a *app, verb string, approve bool) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.decided(ro, verb, wave, g.GetName(), s.dryRun)
+		word := map[string]string{"approve": "approved", "reject": "rejected"}[verb]
+		for _, now := range gatesOf(ro) {
+			if now.wave == g.wave && now.side == g.side && now.GetName() == g.GetName() && len(g.GetDecisions()) > 0 && len(now.GetDecisions()) == len(g.GetDecisions()) {
+				word = "was " + word + " by you already"
+			}
+		}
+		return a.decided(ro, word, wave, g.GetName(), s.dryRun)
 	})
 	cmd.Flags().Lookup("reason").Hidden = true // a comment is the reason
 	cmd.Example = fmt.Sprintf("  fleetctl rollout %s ks/podinfo\n  fleetctl rollout %s ro-7k2f --wave canary --gate prod-go --comment \"looked at the graphs\" -y", verb, verb)
@@ -205,8 +211,8 @@ func rollsBack(ro *adminv1.Rollout) fleet.FailureScope {
 }
 
 // decided tells what became of a gate.
-func (a *app) decided(ro *adminv1.Rollout, verb, wave, gate string, dryRun bool) error {
-	if err := a.acted(ro, map[string]string{"approve": "approved", "reject": "rejected"}[verb], dryRun); err != nil || dryRun {
+func (a *app) decided(ro *adminv1.Rollout, word, wave, gate string, dryRun bool) error {
+	if err := a.acted(ro, word, dryRun); err != nil || dryRun {
 		return err
 	}
 	for _, g := range gatesOf(ro) {

@@ -33,11 +33,26 @@ func (c memberChoice) text(clusters []string) string {
 	return strings.Join(parts, " and ")
 }
 
+// state is what clusters are that are chosen by it.
+func (c memberChoice) state() string {
+	var words []string
+	for _, part := range []struct {
+		chosen bool
+		word   string
+	}{{c.allFailed, "Failed"}, {c.allDeferred, "Deferred"}, {c.allStale, "out of reach for long since it succeeded"}} {
+		if part.chosen {
+			words = append(words, part.word)
+		}
+	}
+	return strings.Join(words, " or ")
+}
+
 func newRolloutRetryClusterCommand(a *app) *cobra.Command {
-	s := steering{overToo: true, noneToo: true} // clusters catch up all the same
+	s := steering{overToo: true, noneToo: true, queuedToo: true} // clusters catch up all the same
 	var c memberChoice
 	cmd := a.memberCommand("retry-cluster "+rolloutArgument+" CLUSTER... | --all-failed", &s, &c, func(ctx context.Context, h *hub, r rolloutRef, ro *adminv1.Rollout, clusters []string) error {
 		request := s.of(ro)
+		none := ro.GetId() != "" && !over(ro) && ro.GetTotals().GetFailed() == 0
 		if over(ro) { // it is about the App, whose clusters catch up
 			if err := a.onlyOne(ctx, h, "retry-cluster", r, ro); err != nil {
 				return err
@@ -52,6 +67,9 @@ func newRolloutRetryClusterCommand(a *app) *cobra.Command {
 		}
 		if after != nil {
 			ro = after
+		}
+		if len(clusters) == 0 && none {
+			return a.acted(ro, "tries nothing again: no cluster has failed", s.dryRun)
 		}
 		if err := a.acted(ro, "tries again: "+c.text(clusters), s.dryRun); err != nil {
 			return err
@@ -86,6 +104,8 @@ func newRolloutSkipClusterCommand(a *app) *cobra.Command {
 		if err := a.assure(ctx, yes, s.dryRun, lines); err != nil {
 			return err
 		}
+		n := ro.GetTotals()
+		none := (!c.allFailed || n.GetFailed() == 0) && (!c.allDeferred || n.GetDeferred() == 0) && (!c.allStale || n.GetStale() == 0)
 		ro, err := call(ctx, a, "skip clusters of", ro, func(ctx context.Context) (*adminv1.SkipClustersResponse, error) {
 			return h.rollouts.SkipClusters(ctx, &adminv1.SkipClustersRequest{
 				App: s.of(ro), Clusters: clusters, AllFailed: c.allFailed, AllDeferred: c.allDeferred, AllStale: c.allStale,
@@ -93,6 +113,9 @@ func newRolloutSkipClusterCommand(a *app) *cobra.Command {
 		})
 		if err != nil {
 			return err
+		}
+		if len(clusters) == 0 && none {
+			return a.acted(ro, "passes nobody over: no cluster is "+c.state(), s.dryRun)
 		}
 		if err := a.acted(ro, "goes on without "+c.text(clusters), s.dryRun); err != nil {
 			return err

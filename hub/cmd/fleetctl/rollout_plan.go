@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -90,9 +91,40 @@ func (a *app) runRolloutPlan(ctx context.Context, r ref, o rolloutPlanOptions) e
 		a.say(symbolWarn, "%s", line)
 	}
 	if o.policyFile == "" {
-		a.say(symbolDo, "to begin exactly this: fleetctl rollout start %s%s --expected-plan %s", r.command(), revisionFlag(o.revision), plan.GetRollout().GetPlanDigest())
+		return a.sayHowToBegin(ctx, h, r, request.GetTarget(), plan.GetRollout().GetPlanDigest())
 	}
 	return nil
+}
+
+// sayHowToBegin tells the command that begins a plan, or why none does.
+func (a *app) sayHowToBegin(ctx context.Context, h *hub, r ref, target, plan string) error {
+	before, err := a.get(ctx, h, rolloutRef{app: r})
+	if err != nil && !(rolloutRef{app: r}).hasNone(err) {
+		return a.planFailure("plan a rollout of "+r.String(), r, err)
+	}
+	request := &adminv1.StartRolloutRequest{App: rolloutRef{app: r}.request(), Target: target, ExpectedPlanDigest: plan}
+	request.App.DryRun = true
+	for {
+		ctx, cancel := a.bounded(ctx, callTimeout)
+		response, err := h.rollouts.StartRollout(ctx, request)
+		cancel()
+		switch {
+		case err == nil && underWayAlready(before, response.GetRollout()):
+			a.say(symbolDo, "it is under way already: fleetctl rollout status %s", before.GetId())
+			return nil
+		case err == nil:
+			a.say(symbolDo, "to begin exactly this: fleetctl rollout start %s%s%s --expected-plan %s", r.command(), revisionFlag(target), consentFlags(request), plan)
+			return nil
+		case !consent(request, err):
+			f := a.planFailure("start", r, err)
+			var told *failure
+			if errors.As(f, &told) && told.code == exitPrecondition {
+				a.say(symbolWarn, "it cannot begin now: %s", strings.TrimPrefix(told.what, "start: "))
+				return nil
+			}
+			return f
+		}
+	}
 }
 
 // startedByHand reports whether the policy has a Rollout wait for a person to start it.

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"flotilla.dev/flotilla/pkg/fleet"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
 
@@ -25,6 +27,96 @@ func testPlan() *adminv1.PlanRolloutResponse {
 	members[3].WaitsFor = "is not connected"
 	least := []*durationpb.Duration{durationpb.New(5 * time.Minute), durationpb.New(0), durationpb.New(14*time.Hour + 90*time.Second)}
 	return &adminv1.PlanRolloutResponse{Rollout: ro, Clusters: members, Least: least}
+}
+
+// begun are the starts that were no dry runs.
+func begun(b *bundle) (starts []*adminv1.StartRolloutRequest) {
+	for _, r := range requestsOf[*adminv1.StartRolloutRequest](b.hub) {
+		if !r.GetApp().GetDryRun() {
+			starts = append(starts, r)
+		}
+	}
+	return starts
+}
+
+// The refusals of a start.
+var (
+	badRelease = fmt.Errorf("%w: Release sha256:9f3c of ks/app has failed before: --allow-bad starts it all the same", fleet.ErrConflict)
+	inTheWay   = fmt.Errorf("%w: rollout ro-7k2f: it is under way: wait for it, cancel it, or take its place with --supersede", fleet.ErrConflict)
+	onItsWay   = fmt.Errorf("%w: rollout ro-7k2f: it is on its way back: wait for it", fleet.ErrConflict)
+)
+
+// refusing has starts refused for the lack of what is to be given.
+func refusing(b *bundle, bad, other bool) {
+	b.hub.rolled.refuses = func(r *adminv1.StartRolloutRequest) error {
+		switch {
+		case other && !r.GetSupersede():
+			return inTheWay
+		case bad && !r.GetAllowBad():
+			return badRelease
+		}
+		return nil
+	}
+}
+
+func TestPlanSaysWhatBeginsItOrWhyNothingDoes(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name       string
+		bad, other bool
+		want       string
+	}{
+		{"nothing in the way", false, false, "► to begin exactly this: fleetctl rollout start ks/app -n apps --expected-plan " + planDigest},
+		{"a bad release", true, false, "► to begin exactly this: fleetctl rollout start ks/app -n apps --allow-bad --expected-plan " + planDigest},
+		{"another one under way", false, true, "► to begin exactly this: fleetctl rollout start ks/app -n apps --supersede --expected-plan " + planDigest},
+		{"both", true, true, "► to begin exactly this: fleetctl rollout start ks/app -n apps --allow-bad --supersede --expected-plan " + planDigest},
+	} {
+		b := newRolling(t)
+		b.hub.rolled.plan = testPlan()
+		refusing(b, test.bad, test.other)
+		want(t, test.name, b.ok("rollout", "plan", "ks/app").stderr, test.want)
+	}
+	b := newRolling(t)
+	b.hub.rolled.plan = testPlan()
+	b.hub.rolled.refuses = func(*adminv1.StartRolloutRequest) error { return onItsWay }
+	want(t, "on its way back", b.ok("rollout", "plan", "ks/app").stderr, "⚠ it cannot begin now: rollout ro-7k2f: it is on its way back: wait for it")
+	b.hub.rolled.refuses = nil
+	b.hub.rolled.plan.Rollout.Id = "ro-7k2f"
+	want(t, "under way", b.ok("rollout", "plan", "ks/app").stderr, "► it is under way already: fleetctl rollout status ro-7k2f")
+}
+
+func TestRolloutStartAsksNobodyWhatTheHubRefuses(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	b.hub.rolled.plan = testPlan()
+	b.tty, b.stdin = true, "yes\n"
+	for _, test := range []struct {
+		bad, other bool
+		next       string
+	}{{true, false, "try: fleetctl rollout start ks/app -n apps --allow-bad"}, {false, true, "try: fleetctl rollout start ks/app -n apps --supersede"}} {
+		refusing(b, test.bad, test.other)
+		r := b.fails(exitPrecondition, []string{test.next}, "rollout", "start", "ks/app")
+		if strings.Contains(r.stderr, "Type yes") {
+			t.Errorf("asked:\n%s", r.stderr)
+		}
+	}
+	refusing(b, true, true)
+	b.fails(exitPrecondition, []string{"try: fleetctl rollout start ks/app -n apps --allow-bad --supersede"}, "rollout", "start", "ks/app", "--supersede")
+	b.ok("rollout", "start", "ks/app", "--supersede", "--allow-bad")
+	if n := len(begun(b)); n != 1 {
+		t.Errorf("%d were begun", n)
+	}
+}
+
+func TestRolloutStartOfWhatIsUnderWayStartsNothingAndSaysSo(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	b.hub.rolled.plan = testPlan()
+	b.hub.rolled.plan.Rollout.Id = "ro-7k2f"
+	for _, args := range []string{"", "-y", "--expected-plan " + planDigest} {
+		r := b.ok(append([]string{"rollout", "start", "ks/app"}, strings.Fields(args)...)...)
+		want(t, "stdout", r.stdout, rolloutType+"/ro-7k2f is under way already")
+	}
 }
 
 func TestRolloutPlanShowsWavesBudgetsGatesAndWhatIsLeftOut(t *testing.T) {
@@ -57,7 +149,7 @@ NOT TARGETED  1 cluster
 	}
 	b.hub.rolled.plan.Least = nil // no window opens any more, or the hub does not tell
 	wantTexts(t, "stdout", b.ok("rollout", "plan", "ks/app").stdout, "\nTakes:      until approved: prod-go of wave eu\n")
-	if n := len(requestsOf[*adminv1.StartRolloutRequest](b.hub)); n > 0 {
+	if n := len(begun(b)); n > 0 {
 		t.Errorf("a plan has begun %d rollouts", n)
 	}
 }
@@ -90,7 +182,7 @@ func TestRolloutStartShowsThePlanAndBeginsThatOne(t *testing.T) {
 	b := newRolling(t)
 	b.hub.rolled.plan = testPlan()
 	b.fails(exitUsage, []string{"this has to be confirmed", "ks/app goes to main@sha1:696f056d (sha256:9f3c1a2b) in 9 clusters, in 3 waves", "wave 2 eu: 5 clusters, 2 at a time", "try: -y"}, "rollout", "start", "ks/app")
-	if n := len(requestsOf[*adminv1.StartRolloutRequest](b.hub)); n > 0 {
+	if n := len(begun(b)); n > 0 {
 		t.Errorf("begun without a yes")
 	}
 	b.tty, b.stdin = true, "no\n"
@@ -99,7 +191,7 @@ func TestRolloutStartShowsThePlanAndBeginsThatOne(t *testing.T) {
 	want(t, "stdout", b.ok("rollout", "start", "ks/app").stdout, rolloutType+"/ro-9ccc started")
 	b.tty = false
 	b.ok("rollout", "start", "ks/app", "-y", "--revision", "v1", "--allow-bad", "--supersede", "--reason", "again", "--request-id", "one")
-	requests := requestsOf[*adminv1.StartRolloutRequest](b.hub)
+	requests := begun(b)
 	first, second := requests[0], requests[1]
 	if first.GetExpectedPlanDigest() != planDigest || first.GetRequestId() == "" {
 		t.Errorf("sent %v", first)
@@ -125,7 +217,7 @@ func TestRevisionIsMeantByTheBeginningOfItsHash(t *testing.T) {
 	b.fails(exitUsage, []string{"77aa01c4 begins several revisions of ks/app", "main@sha1:77aa01c4f216eea4\n", "v2@sha1:77aa01c4f216eea4\n"}, "rollout", "rollback", "ks/app", "-y", "--to", "77aa01c4")
 	plans := requestsOf[*adminv1.PlanRolloutRequest](b.hub)
 	if got := []string{
-		requestsOf[*adminv1.StartRolloutRequest](b.hub)[0].GetTarget(), plans[0].GetTarget(), plans[1].GetTarget(), requestsOf[*adminv1.RollbackRequest](b.hub)[0].GetTo(),
+		begun(b)[0].GetTarget(), plans[0].GetTarget(), plans[1].GetTarget(), requestsOf[*adminv1.RollbackRequest](b.hub)[0].GetTo(),
 	}; strings.Join(got, " ") != "main@sha1:696f056df216eea4 main@sha1:696f056df216eea4 eeee056d v2@sha1:77aa01c4f216eea4" {
 		t.Errorf("sent %v", got)
 	}

@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
 
 	"flotilla.dev/flotilla/pkg/fleet"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
@@ -47,12 +49,12 @@ func newRolloutStartCommand(a *app) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.revision, "revision", "", "the release to roll out: a revision, or sha256:<hex> of a release (default the newest)")
-	flags.StringVar(&o.expectedPlan, "expected-plan", "", "digest of the plan that is meant, as `rollout plan` gives it")
+	flags.StringVar(&o.expectedPlan, "expected-plan", "", "digest of the plan that is meant, as 'rollout plan' gives it")
 	flags.BoolVar(&o.allowBad, "allow-bad", false, "take a release that has failed before")
 	flags.BoolVar(&o.supersede, "supersede", false, "take the place of the rollout under way")
 	flags.StringVar(&o.reason, "reason", "", "why, on one line: rollout status, rollout history and events tell it")
 	flags.StringVar(&o.requestID, "request-id", "", "name of the request: given again, it begins no second rollout")
-	flags.BoolVar(&o.wait, "wait", false, "wait until the rollout has succeeded or failed, as `rollout wait` does")
+	flags.BoolVar(&o.wait, "wait", false, "wait until the rollout has succeeded or failed, as 'rollout wait' does")
 	addDryRunFlag(cmd, &o.dryRun)
 	o.assent.addFlags(cmd)
 	return cmd
@@ -75,31 +77,95 @@ func (a *app) runRolloutStart(ctx context.Context, r ref, o rolloutStartOptions)
 		request.RequestId = rand.Text()
 	}
 	asked := o.expectedPlan == "" && !o.assent.yes && !o.dryRun
+	before, err := a.get(ctx, h, rolloutRef{app: r})
+	if err != nil && !(rolloutRef{app: r}).hasNone(err) {
+		return a.planFailure("start a rollout of "+r.String(), r, err)
+	}
 	if o.expectedPlan == "" {
 		plan, err := a.plannedRollout(ctx, h, r, &adminv1.PlanRolloutRequest{App: rolloutRef{app: r}.request(), Target: request.GetTarget()})
 		if err != nil {
 			return err
 		}
-		if err := a.assure(ctx, o.assent, o.dryRun, planLines(plan)); err != nil {
-			return err
+		request.ExpectedPlanDigest = plan.GetRollout().GetPlanDigest() // what is agreed to
+		if asked {
+			would, err := a.wouldStart(ctx, h, r, request)
+			if err != nil {
+				return err
+			}
+			asked = !underWayAlready(before, would)
 		}
-		request.ExpectedPlanDigest = plan.GetRollout().GetPlanDigest() // what was agreed to
+		if asked {
+			if err := a.assure(ctx, o.assent, o.dryRun, planLines(plan)); err != nil {
+				return err
+			}
+		}
 	}
-	callCtx, cancel := a.bounded(ctx, callTimeout)
-	defer cancel()
-	response, err := h.rollouts.StartRollout(callCtx, request)
+	begun, err := a.start(ctx, h, r, request)
 	if err != nil {
-		return a.planFailure("start a rollout of "+r.String(), r, err)
+		return err
+	}
+	word := "started"
+	if underWayAlready(before, begun) {
+		word = "is under way already"
 	}
 	if !asked {
-		for _, line := range deadEnds(response.GetRollout(), response.GetRollout().GetActor()) {
+		for _, line := range deadEnds(begun, begun.GetActor()) {
 			a.say(symbolWarn, "%s", line)
 		}
 	}
 	if o.wait {
-		return a.awaitActed(ctx, h, response.GetRollout(), "started", phaseSucceeded)
+		return a.awaitActed(ctx, h, begun, word, phaseSucceeded)
 	}
-	return a.acted(response.GetRollout(), "started", o.dryRun)
+	return a.acted(begun, word, o.dryRun)
+}
+
+// start begins a Rollout, or says why none begins and with what it would.
+func (a *app) start(ctx context.Context, h *hub, r ref, request *adminv1.StartRolloutRequest) (*adminv1.Rollout, error) {
+	ctx, cancel := a.bounded(ctx, callTimeout)
+	defer cancel()
+	response, err := h.rollouts.StartRollout(ctx, request)
+	if err == nil {
+		return response.GetRollout(), nil
+	}
+	failed := a.planFailure("start a rollout of "+r.String(), r, err)
+	if f := (*failure)(nil); errors.As(failed, &f) && f.code == exitPrecondition {
+		again := proto.CloneOf(request)
+		if consent(again, err) {
+			f.next = "fleetctl rollout start " + r.command() + revisionFlag(again.GetTarget()) + consentFlags(again)
+		}
+	}
+	return nil, failed
+}
+
+// wouldStart is the Rollout that would be under way then.
+func (a *app) wouldStart(ctx context.Context, h *hub, r ref, request *adminv1.StartRolloutRequest) (*adminv1.Rollout, error) {
+	dry := proto.CloneOf(request)
+	dry.App.DryRun = true
+	return a.start(ctx, h, r, dry)
+}
+
+// underWayAlready reports whether what a start comes to had begun before.
+func underWayAlready(before, begun *adminv1.Rollout) bool {
+	return before.GetId() != "" && before.GetId() == begun.GetId() && before.GetPhase() != phaseQueued
+}
+
+// consent gives the request what the hub has refused it for the lack of, and reports whether that was something.
+func consent(request *adminv1.StartRolloutRequest, refused error) bool {
+	for _, lacks := range []struct {
+		flag  string
+		given *bool
+	}{{"--allow-bad", &request.AllowBad}, {"--supersede", &request.Supersede}} {
+		if strings.Contains(refused.Error(), lacks.flag) && !*lacks.given {
+			*lacks.given = true
+			return true
+		}
+	}
+	return false
+}
+
+// consentFlags are the flags of what a person consents to.
+func consentFlags(request *adminv1.StartRolloutRequest) string {
+	return orBlank(request.GetAllowBad(), " --allow-bad") + orBlank(request.GetSupersede(), " --supersede")
 }
 
 // planLines are a plan in short.

@@ -38,6 +38,57 @@ func TestRolloutIsPausedAndResumed(t *testing.T) {
 	b.fails(exitPrecondition, []string{"has changed"}, "rollout", "pause", "ks/app", "--expected-version", "3")
 }
 
+func TestWhatWasDoneBeforeIsNotSaidToBeDone(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	want(t, "resume", b.ok("rollout", "resume", "ks/app").stdout, rolloutType+"/ro-7k2f is running already")
+	b.hub.changeRollout(t, "ro-7k2f", func(ro *adminv1.Rollout) { ro.Totals.Failed, ro.Totals.Deferred = 0, 0 })
+	want(t, "retry", b.ok("rollout", "retry-cluster", "ks/app", "--all-failed").stdout, rolloutType+"/ro-7k2f tries nothing again: no cluster has failed")
+	want(t, "skip", b.ok("rollout", "skip-cluster", "ks/app", "--all-failed", "--all-deferred", "-y").stdout, rolloutType+"/ro-7k2f passes nobody over: no cluster is Failed or Deferred")
+	b.hub.changeRollout(t, "ro-7k2f", func(ro *adminv1.Rollout) { ro.Phase, ro.Reason, ro.Message = phasePaused, "User", "incident" })
+	want(t, "pause", b.ok("rollout", "pause", "ks/app", "--reason", "another").stdout, rolloutType+"/ro-7k2f is paused already: the reason that was given first stays")
+	want(t, "pause", b.ok("rollout", "pause", "ks/app").stdout, rolloutType+"/ro-7k2f is paused already")
+	b.hub.changeRollout(t, "ro-7k2f", func(ro *adminv1.Rollout) {
+		approvalDue(ro)
+		ro.Waves[1].After[0].Decisions = []*adminv1.RolloutDecision{{Principal: "user:admin", Approve: true}}
+	})
+	want(t, "approve", b.ok("rollout", "approve", "ks/app", "-y").stdout, rolloutType+"/ro-7k2f was approved by you already")
+}
+
+func TestRolloutThatHasNotBegunIsNotSaidToBeUnknown(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	b.hub.changeRollout(t, "ro-7k2f", func(ro *adminv1.Rollout) {
+		ro.Phase, ro.Reason, ro.Message, ro.Waves = phaseQueued, "AwaitingStart", "spec.autoStart of the policy is false", nil
+	})
+	for _, verb := range []string{"pause", "resume", "skip-cluster", "approve", "reject", "skip-gate"} {
+		args := []string{"rollout", verb, "ks/app"}
+		switch verb {
+		case "skip-cluster":
+			args = append(args, "eu-1")
+		case "skip-gate":
+			args = append(args, "--reason", "x")
+		}
+		b.fails(exitPrecondition, []string{verb + ": ro-7k2f of ks/app is queued: it has not begun", "AwaitingStart: spec.autoStart",
+			"try: fleetctl rollout start ks/app -n apps, or fleetctl rollout cancel ro-7k2f to drop it"}, args...)
+	}
+	b.ok("rollout", "cancel", "ks/app", "-y")
+}
+
+func TestClusterThatARolloutIsNotAboutIsNamed(t *testing.T) {
+	t.Parallel()
+	b := newRolling(t)
+	for _, method := range []string{"SkipClusters", "RetryClusters"} {
+		b.hub.fail(method, status.Error(codes.NotFound, "cluster nope of rollout ro-7k2f: not found"))
+	}
+	for _, args := range []string{"skip-cluster ks/app nope -y", "retry-cluster ks/app nope"} {
+		r := b.fails(exitNotFound, []string{"cluster nope of rollout ro-7k2f", "that cluster is not in it", "try: fleetctl rollout status ro-7k2f --watch=false -o wide"}, append([]string{"rollout"}, strings.Fields(args)...)...)
+		if strings.Contains(r.stderr, "no such rollout") {
+			t.Errorf("stderr:\n%s", r.stderr)
+		}
+	}
+}
+
 func TestGateThatIsMeantIsTheOneWaitedForOrNamed(t *testing.T) {
 	t.Parallel()
 	twoDue := func(ro *adminv1.Rollout) {
