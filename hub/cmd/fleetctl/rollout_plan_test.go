@@ -117,6 +117,8 @@ func TestRolloutStartOfWhatIsUnderWayStartsNothingAndSaysSo(t *testing.T) {
 		r := b.ok(append([]string{"rollout", "start", "ks/app"}, strings.Fields(args)...)...)
 		want(t, "stdout", r.stdout, rolloutType+"/ro-7k2f is under way already")
 	}
+	b.hub.rolled.plan.Rollout.Phase = phaseSucceeded // what the request began is over
+	want(t, "stdout", b.ok("rollout", "start", "ks/app", "-y", "--request-id", "one").stdout, rolloutType+"/ro-7k2f was started by this request already")
 }
 
 func TestRolloutPlanShowsWavesBudgetsGatesAndWhatIsLeftOut(t *testing.T) {

@@ -105,7 +105,10 @@ func (a *app) runRolloutStart(ctx context.Context, r ref, o rolloutStartOptions)
 		return err
 	}
 	word := "started"
-	if underWayAlready(before, begun) {
+	switch {
+	case over(begun): // the answer to a request that was made before
+		word = "was started by this request already"
+	case underWayAlready(before, begun):
 		word = "is under way already"
 	}
 	if !asked {
