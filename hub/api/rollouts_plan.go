@@ -45,7 +45,8 @@ func (s *rollouts) planPage(ctx context.Context, plan rollout.Preview, req *admi
 	taken := page{limit: limit, size: proto.Size(resp)}
 	for _, m := range plan.Rollout.Members[min(at.clusters, len(plan.Rollout.Members)):] {
 		cluster := clusterMessage(m)
-		cluster.Connected, cluster.Available, cluster.WaitsFor, cluster.Message = statuses[m.Name].Connected, m.BaseAvailable, m.Message, ""
+		cluster.Connected, cluster.Available = statuses[m.Name].Connected, m.BaseAvailable
+		cluster.WaitsFor, cluster.Message = rollout.WaitsOut(m.Message), ""
 		if !taken.takes(proto.Size(cluster)) {
 			resp.NextPageToken = at.String()
 			return resp, nil

@@ -9,7 +9,7 @@ import (
 func (t *turn) closed() (Reason, string) {
 	switch {
 	case t.Freeze != "" && t.ro.Kind == Forward: // what goes back is no change that a freeze is against
-		return ReasonFrozen, "the fleet is frozen: " + t.Freeze
+		return ReasonFrozen, isFrozen + t.Freeze
 	case t.App.Controls.Suspend:
 		return ReasonSuspended, "the App is suspended"
 	}
@@ -30,28 +30,39 @@ func (t *turn) outside(policy []fleet.Window) (Reason, string) {
 	case open:
 		return "", ""
 	case changes.IsZero():
-		return ReasonNoWindowOpens, "no window is open, and none will be"
+		return ReasonNoWindowOpens, noWindow + ", and none will be"
 	}
-	return ReasonWindowClosed, "no window is open; the next one opens at " + clockOf(changes)
+	return ReasonWindowClosed, noWindow + "; the next one opens at " + clockOf(changes)
 }
+
+// What begins the reasons why nothing goes to a cluster now; Waits says the same as what is waited for.
+const (
+	isFrozen       = "the fleet is frozen: "
+	noWindow       = "no window is open"
+	isAway         = "is not connected"
+	isHeld         = "is held: "
+	wasUnavailable = "was not available before"
+	isUnavailable  = "is not available"
+	lacksFirst     = "waits for "
+)
 
 // ineligible says why a member is not to be updated now; empty: it is. One that defers for a reason is not waited for.
 func (t *turn) ineligible(m *Member) (why string, defers Failure) {
 	cluster := t.at(m).Cluster
 	switch {
 	case !cluster.Connected:
-		return "is not connected", DeferredOffline
+		return isAway, DeferredOffline
 	case cluster.Held != "":
-		return "is held: " + cluster.Held, DeferredHeld
+		return isHeld + cluster.Held, DeferredHeld
 	case m.Moved, t.serves(m), t.spoilt(m):
 	case t.ro.Policy.Cluster.PreexistingUnhealthy == fleet.UnhealthyDefer:
-		return "was not available before", DeferredUnhealthy
+		return wasUnavailable, DeferredUnhealthy
 	case t.ro.Policy.Cluster.PreexistingUnhealthy == fleet.UnhealthyBlock:
-		return "is not available: spec.cluster.preexistingUnhealthy is Block", ""
+		return isUnavailable + ": spec.cluster.preexistingUnhealthy is Block", ""
 	}
 	if t.newest == t.ro.Target {
 		if lacks := t.State.lacks(cluster); lacks != "" {
-			return "waits for " + lacks, ""
+			return lacksFirst + lacks, ""
 		}
 	}
 	return "", ""

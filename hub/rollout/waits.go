@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -39,11 +40,17 @@ func (r *Rollout) waitsForTurn(m Member) string {
 	case w.Phase == WaveAfter:
 		return "the next wave: " + r.waitsForGates(w, w.After)
 	case m.Message != "":
-		return m.Message
+		return WaitsOut(m.Message)
 	}
 	switch r.Reason {
-	case ReasonFrozen, ReasonSuspended, ReasonWindowClosed, ReasonNoWindowOpens, ReasonAvailabilityBudget:
-		return r.Message
+	case ReasonFrozen:
+		return "the fleet to be unfrozen" + after(": ", strings.TrimPrefix(r.Message, isFrozen))
+	case ReasonSuspended:
+		return "the App to be resumed"
+	case ReasonWindowClosed, ReasonNoWindowOpens:
+		return "a window to open: " + strings.TrimPrefix(strings.TrimPrefix(r.Message, noWindow+"; "), noWindow+", and ")
+	case ReasonAvailabilityBudget:
+		return "clusters to be available: " + r.Message
 	}
 	n := r.Totals()
 	switch {
@@ -53,6 +60,18 @@ func (r *Rollout) waitsForTurn(m Member) string {
 		return fmt.Sprintf("its turn in wave %s: %s being updated, and no more may be at a time", w.Name, number(n.InFlight, "cluster is", "clusters are"))
 	}
 	return "its turn in wave " + w.Name
+}
+
+// WaitsOut is what a member waits for that is not to be updated now for that reason, as ineligible has it.
+func WaitsOut(why string) string {
+	for _, known := range [][2]string{
+		{isAway, "it to be connected"}, {isHeld, "its hold to end: "}, {wasUnavailable, "it to be available"}, {isUnavailable, "it to be available"}, {lacksFirst, ""},
+	} {
+		if rest, is := strings.CutPrefix(why, known[0]); is {
+			return known[1] + rest
+		}
+	}
+	return why
 }
 
 // waitsForGates says which gate is not passed.
@@ -86,18 +105,17 @@ func (r *Rollout) waitsForCluster(m Member) string {
 	return "its objects to be applied"
 }
 
-// waitsToReturn is for a member that was passed over.
+// waitsToReturn is for a member that was passed over: its message says why.
 func (r *Rollout) waitsToReturn(m Member) string {
-	text := "it to come back"
 	switch m.Failure {
 	case DeferredOffline, DeferredLost:
-		text = "it to be connected"
+		return "it to be connected"
 	case DeferredHeld:
-		text = "it to be released: it is held"
+		return "its hold to end"
 	case DeferredUnhealthy, DeferredStillUnhealthy:
-		text = "it to be available"
+		return "it to be available"
 	}
-	return text + after(": ", m.Message)
+	return "it to come back" + after(": ", m.Message)
 }
 
 func after(separator, text string) string {
