@@ -41,9 +41,9 @@ func begun(b *bundle) (starts []*adminv1.StartRolloutRequest) {
 
 // The refusals of a start.
 var (
-	badRelease = fmt.Errorf("%w: Release sha256:9f3c of ks/app has failed before: --allow-bad starts it all the same", fleet.ErrConflict)
-	inTheWay   = fmt.Errorf("%w: rollout ro-7k2f: it is under way: wait for it, cancel it, or take its place with --supersede", fleet.ErrConflict)
-	onItsWay   = fmt.Errorf("%w: rollout ro-7k2f: it is on its way back: wait for it", fleet.ErrConflict)
+	errBadRelease = fmt.Errorf("%w: Release sha256:9f3c of ks/app has failed before: --allow-bad starts it all the same", fleet.ErrConflict)
+	errInTheWay   = fmt.Errorf("%w: rollout ro-7k2f: it is under way: wait for it, cancel it, or take its place with --supersede", fleet.ErrConflict)
+	errOnItsWay   = fmt.Errorf("%w: rollout ro-7k2f: it is on its way back: wait for it", fleet.ErrConflict)
 )
 
 // refusing has starts refused for the lack of what is to be given.
@@ -51,9 +51,9 @@ func refusing(b *bundle, bad, other bool) {
 	b.hub.rolled.refuses = func(r *adminv1.StartRolloutRequest) error {
 		switch {
 		case other && !r.GetSupersede():
-			return inTheWay
+			return errInTheWay
 		case bad && !r.GetAllowBad():
-			return badRelease
+			return errBadRelease
 		}
 		return nil
 	}
@@ -78,7 +78,7 @@ func TestPlanSaysWhatBeginsItOrWhyNothingDoes(t *testing.T) {
 	}
 	b := newRolling(t)
 	b.hub.rolled.plan = testPlan()
-	b.hub.rolled.refuses = func(*adminv1.StartRolloutRequest) error { return onItsWay }
+	b.hub.rolled.refuses = func(*adminv1.StartRolloutRequest) error { return errOnItsWay }
 	want(t, "on its way back", b.ok("rollout", "plan", "ks/app").stderr, "⚠ it cannot begin now: rollout ro-7k2f: it is on its way back: wait for it")
 	b.hub.rolled.refuses = nil
 	b.hub.rolled.plan.Rollout.Id = "ro-7k2f"
