@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -24,7 +25,11 @@ import (
 	"flotilla.dev/flotilla/test/lab"
 )
 
-func TestMain(m *testing.M) { lab.Main(m) }
+// A quarter of the time that schedules take is the collector's otherwise.
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(1000)
+	lab.Main(m)
+}
 
 // database is the rows of many worlds, one after the other, on Postgres, and two replicas of the hub that write them. What
 // they do is cut off at times.

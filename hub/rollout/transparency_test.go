@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -178,8 +179,8 @@ func TestAStepIsTheSameEachTime(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(step, again, cmp.AllowUnexported(fleet.Amount{}, fleet.Duration{}, fleet.Release{})); diff != "" {
-				t.Fatalf("the same State gives another Step: %s", diff)
+			if !reflect.DeepEqual(step, again) { // a tenth of what cmp takes
+				t.Fatalf("the same State gives another Step: %s", cmp.Diff(step, again, cmp.AllowUnexported(fleet.Amount{}, fleet.Duration{}, fleet.Release{})))
 			}
 		}
 		s.play(w, func() bool { return len(o.broken) == 0 })
