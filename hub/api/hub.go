@@ -52,7 +52,9 @@ func (s *hub) Status(ctx context.Context, _ *adminv1.StatusRequest) (*adminv1.St
 			if kind.Category == resource.Sources {
 				resp.Troubles = append(resp.Troubles, notReady(objects)...)
 			}
-			resting = append(resting, atRest(objects)...)
+			if kind.App {
+				resting = append(resting, atRest(objects)...)
+			}
 		}
 		var err error
 		if *part.counts, err = countReady(all); err != nil {
@@ -87,8 +89,7 @@ func (s *hub) Status(ctx context.Context, _ *adminv1.StatusRequest) (*adminv1.St
 	return resp, nil
 }
 
-// atRest are the Apps whose Rollouts do nothing more for their newest Release until somebody acts. Those in flight, and what is
-// frozen, are asked for by themselves.
+// atRest are the Apps whose Rollouts do nothing more for their newest Release until somebody acts.
 func atRest(apps []*resource.Object) []*adminv1.Trouble {
 	var troubles []*adminv1.Trouble
 	for _, o := range apps {

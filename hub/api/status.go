@@ -78,7 +78,7 @@ func (c *conditions) add(kind string, s standing) {
 		ObservedGeneration: max(c.observed, 0), LastTransitionTime: s.since.UTC()})
 }
 
-// addReady adds Ready, and Reconciling while it is Unknown and something is on its way: to no cluster at all nothing is.
+// addReady adds Ready, and Reconciling while it is Unknown, but for what goes to no cluster.
 func (c *conditions) addReady(s standing) {
 	c.add(ready, s)
 	if s.Status == fleet.Unknown && s.Reason != reasonNotPlaced && s.Reason != reasonNoClusters {

@@ -10,9 +10,9 @@ import (
 	"flotilla.dev/flotilla/pkg/resource"
 )
 
-// summarize is the Ready condition of an App in the whole fleet: False when it was not built or failed in a place, True
-// when it is ready in every place. The places that decide its status say since when it is so; what the others were
-// before is not remembered.
+// summarize is the Ready condition of an App in the whole fleet: False when it was not built or failed in a place, or its Rollouts
+// leave it without its newest Release; True when it is ready in every place. The places that decide its status say since when it
+// is so; what the others were before is not remembered.
 func summarize(object *resource.Object, state fleet.AppState, instances []fleet.Instance, placed *placedOn, places []place) standing {
 	t := tally(places)
 	began := latest(*object.Metadata.CreationTimestamp, object.UnplacedAt)

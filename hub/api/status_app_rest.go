@@ -3,7 +3,6 @@ package api
 import (
 	"slices"
 	"strings"
-	"time"
 
 	"flotilla.dev/flotilla/hub/rollout"
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -45,9 +44,13 @@ func restOf(app fleet.Key, state fleet.AppState, placed *placedOn, places []plac
 		}
 	}
 	again := func(flags string) string {
-		return "; the next revision begins another, and so does " + inQuotes("rollout start"+flags, app)
+		start := inQuotes("rollout start"+flags, app)
+		if r := s.Rollout; r != nil && r.Policy.AutoStart != nil && !*r.Policy.AutoStart {
+			return "; " + start + " begins another"
+		}
+		return "; the next revision begins another, and so does " + start
 	}
-	stops := s.Rollout != nil && s.Rollout.Phase == rollout.Halted
+	stops := s.Rollout != nil && s.Rollout.Phase == rollout.Halted && s.takenUp(state)
 	r.Status = fleet.False
 	switch {
 	case s.bad(state):
@@ -68,7 +71,7 @@ func restOf(app fleet.Key, state fleet.AppState, placed *placedOn, places []plac
 	case stops && slices.ContainsFunc(places, place.missing):
 		r.Reason, r.Message = s.words(state)
 		r.Message += waysOn(app)
-		r.since = latest(s.Rollout.Started, earliestMissing(places))
+		r.since = s.HaltedSince
 	default:
 		return rest{}, false
 	}
@@ -80,13 +83,3 @@ func waysOn(app fleet.Key) string { return "; what leads on is in " + inQuotes("
 
 // missing reports whether the place is neither ready nor failed.
 func (p place) missing() bool { return p.ready.Status == fleet.Unknown }
-
-// earliestMissing is since when the first place is missing.
-func earliestMissing(places []place) (first time.Time) {
-	for _, p := range places {
-		if p.missing() {
-			first = earliest(first, p.ready.since)
-		}
-	}
-	return first
-}

@@ -3,6 +3,7 @@ package api_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"flotilla.dev/flotilla/hub/rollout"
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -135,6 +136,98 @@ func TestAppWhoseNewestReleaseWasTakenBackIsStalled(t *testing.T) {
 	}
 	f.settle(rollout.Succeeded)
 	f.restsWith("ReleaseTakenBack", "main@sha1:two was taken back", startsAgain)
+}
+
+func TestWhatARolloutCameToSaysNothingOfAReleaseThatWasJustBuilt(t *testing.T) {
+	t.Parallel()
+	supersedes := strings.Replace(canaryFirst, `"maxUnavailable"`, `"onNewRevision":"Supersede","maxUnavailable"`, 1)
+	for name, test := range map[string]struct {
+		policy, next string
+		end          func(f *rolled)
+	}{
+		"after one that is halted": {canaryFirst, "three", func(f *rolled) {
+			if _, err := f.rollouts.DecideGate(f.ctx, &adminv1.DecideGateRequest{App: appRollout(), Comment: "not today"}); err != nil {
+				f.t.Fatal(err)
+			}
+			f.settle(rollout.Halted)
+		}},
+		"after one that is paused, and gives way": {supersedes, "three", func(f *rolled) {
+			if _, err := f.rollouts.PauseRollout(f.ctx, &adminv1.PauseRolloutRequest{App: appRollout()}); err != nil {
+				f.t.Fatal(err)
+			}
+		}},
+		"back after one that was cancelled": {canaryFirst, "one", func(f *rolled) {
+			if _, err := f.rollouts.CancelRollout(f.ctx, &adminv1.CancelRolloutRequest{App: appRollout()}); err != nil {
+				f.t.Fatal(err)
+			}
+			f.roll()
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newRolled(t, test.policy)
+			f.push("one")
+			f.approved()
+			f.push("two")
+			f.waiting()
+			test.end(f)
+			f.push(test.next)
+			app := f.getApp()
+			want(t, app.condition("Ready"), "Unknown Progressing ")
+			if got := app.condition("Stalled"); got != "" {
+				t.Errorf("before the engine has seen it, Stalled is %s", got)
+			}
+		})
+	}
+}
+
+func TestAppIsStalledSinceItsRolloutWasHalted(t *testing.T) {
+	t.Parallel()
+	f := newRolled(t, canaryFirst)
+	f.push("one")
+	f.approved()
+	f.push("two")
+	f.waiting()
+	if _, err := f.rollouts.DecideGate(f.ctx, &adminv1.DecideGateRequest{App: appRollout(), Comment: "not today"}); err != nil {
+		t.Fatal(err)
+	}
+	f.settle(rollout.Halted)
+	var halted time.Time
+	for next := f.watched(0); halted.IsZero(); {
+		for _, e := range next().GetEvents() {
+			if e.GetType() == string(rollout.Halted) {
+				halted = e.GetAt().AsTime()
+			}
+		}
+	}
+	for _, c := range f.getApp().Status.Conditions {
+		if !c.LastTransitionTime.Equal(halted) {
+			t.Errorf("%s is said since %s, and it was halted at %s", c.Type, c.LastTransitionTime, halted)
+		}
+	}
+}
+
+func TestAppOfAPolicyThatBeginsNothingByItselfIsNotSaidToGoOnByARevision(t *testing.T) {
+	t.Parallel()
+	f := newRolled(t, strings.NewReplacer(`"maxUnavailable"`, `"autoStart":false,"maxUnavailable"`, `"name":"go"`, `"name":"go","allowSelf":true`).Replace(canaryFirst))
+	start := func() {
+		t.Helper()
+		f.roll()
+		if _, err := f.rollouts.StartRollout(f.ctx, &adminv1.StartRolloutRequest{App: appRollout()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.push("one")
+	start()
+	f.approved()
+	f.push("two")
+	start()
+	f.waiting()
+	if _, err := f.rollouts.CancelRollout(f.ctx, &adminv1.CancelRolloutRequest{App: appRollout()}); err != nil {
+		t.Fatal(err)
+	}
+	f.roll()
+	f.restsWith("RolloutCancelled", "; `fleetctl rollout start ks/app -n apps` begins another")
 }
 
 func TestAppThatGoesToNoClusterIsNotReconciling(t *testing.T) {

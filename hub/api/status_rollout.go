@@ -72,6 +72,12 @@ func (s *standingOf) bad(state fleet.AppState) bool {
 	return r == nil || !r.AllowBad || r.Target != state.Release || r.Phase != rollout.Running && r.Phase != rollout.Paused
 }
 
+// takenUp reports whether the engine has seen the App's newest Release. Until then nothing that Rollouts have done says what
+// becomes of it: one may begin at once.
+func (s *standingOf) takenUp(state fleet.AppState) bool {
+	return s.Handled == state.Release || s.Queued != nil && s.Queued.Target == state.Release
+}
+
 // takenBack reports whether somebody has taken the App's newest Release back: no cluster gets it by itself either.
 func (s *standingOf) takenBack(state fleet.AppState) bool {
 	return s != nil && s.Queued == nil && s.Rollout != nil && s.Rollout.Phase == rollout.Succeeded &&
@@ -89,7 +95,7 @@ func (s *standingOf) ended(state fleet.AppState) bool {
 // the way to it or from it.
 func (s *standingOf) keeps(state fleet.AppState, release fleet.Digest) bool {
 	return s != nil && s.Queued == nil && s.Rollout != nil && s.Rollout.Phase.Final() && s.Rollout.Phase != rollout.Succeeded &&
-		s.Stable == state.Release && slices.Contains(s.Kept, release)
+		s.Stable == state.Release && s.Handled == state.Release && slices.Contains(s.Kept, release)
 }
 
 // leaves says which clusters stay at which older Releases since a Rollout was ended on the way.
@@ -145,7 +151,7 @@ func (s *standingOf) words(state fleet.AppState) (reason, message string) {
 	case s == nil:
 	case s.Rollout != nil && (s.Rollout.Phase.Active() || s.Rollout.Target == state.Release && s.Rollout.Phase != rollout.Succeeded):
 		reason, message = fleet.ReasonProgressing, inWords(*s.Rollout)
-		if s.Rollout.Phase != rollout.Running {
+		if s.Rollout.Phase != rollout.Running && s.takenUp(state) {
 			reason = reasonRollout + string(s.Rollout.Phase)
 		}
 		if s.Queued != nil {

@@ -11,6 +11,8 @@ type Standing struct {
 	// Rollout under way, or else the newest one that is not Queued; Queued is the one that waits. Neither has its members;
 	// nil: there is none.
 	Rollout, Queued *Rollout
+	// HaltedSince is since when Rollout is Halted; zero: it is not.
+	HaltedSince time.Time
 	// Stable is what clusters get that are new; zero: no Release is proven yet.
 	Stable fleet.Digest
 	// Handled is the newest Release that a Rollout was begun for, or refused to: it does not begin by itself again.

@@ -74,7 +74,8 @@ func readTracks(ctx context.Context, tx pgx.Tx, namespace string) (map[fleet.Key
 // addNewest adds of each App the Rollout under way, or else the newest, and the one that waits.
 func addNewest(ctx context.Context, tx pgx.Tx, namespace string, found map[fleet.Key]rollout.Standing) error {
 	// Each of an App's by an index: what is over is many.
-	const query = `SELECT ` + rolloutColumns + `, r.written::text::bigint
+	const query = `SELECT ` + rolloutColumns + `, r.written::text::bigint,
+			CASE WHEN r.phase = 'Halted' THEN (SELECT max(e.at) FROM rollout_event e WHERE e.rollout = r.id AND e.type = 'Halted') END
 		FROM rollout_track t JOIN object o ON o.key = t.app AND o.deleted_at IS NULL
 			CROSS JOIN LATERAL (
 				(SELECT 0 AS place, q.* FROM rollout q WHERE q.app = t.app AND q.phase = 'Queued')
@@ -94,7 +95,8 @@ func addNewest(ctx context.Context, tx pgx.Tx, namespace string, found map[fleet
 	defer rows.Close()
 	for rows.Next() {
 		var version uint64
-		r, err := scanRolloutAnd(rows, &version)
+		var halted *time.Time
+		r, err := scanRolloutAnd(rows, &version, &halted)
 		if err != nil {
 			return explain("read the newest Rollouts", err)
 		}
@@ -105,7 +107,7 @@ func addNewest(ctx context.Context, tx pgx.Tx, namespace string, found map[fleet
 		if r.Phase == rollout.Queued {
 			standing.Queued = &r
 		} else {
-			standing.Rollout = &r
+			standing.Rollout, standing.HaltedSince = &r, timeOf(halted)
 		}
 		standing.Version = max(standing.Version, version)
 		found[r.Release.App] = standing
