@@ -44,6 +44,17 @@ func (b *bench) held(app fleet.Key, generation uint64, why string) {
 	})
 }
 
+// seesHold waits until the spoke says of what it has applied that it is on hold.
+func (b *bench) seesHold(why string) {
+	b.Helper()
+	lab.Eventually(b, patience, "it says that it is on hold", func() error {
+		if r := b.hub.report(b.app); !r.GetConverged() || !strings.Contains(r.GetReady().GetMessage(), why) {
+			return fmt.Errorf("reported is %v", r)
+		}
+		return nil
+	})
+}
+
 func TestNothingNewIsAppliedOfWhatIsOnHoldInTheCluster(t *testing.T) {
 	for _, own := range []bool{false, true} {
 		t.Run(fmt.Sprintf("the spoke's namespace %t", own), func(t *testing.T) {
@@ -56,12 +67,7 @@ func TestNothingNewIsAppliedOfWhatIsOnHoldInTheCluster(t *testing.T) {
 				namespace = b.system
 			}
 			b.annotate(namespace, "maintenance until Monday")
-			lab.Eventually(t, patience, "it says that it is on hold", func() error {
-				if r := b.hub.report(b.app); !r.GetConverged() || !strings.Contains(r.GetReady().GetMessage(), "maintenance until Monday") {
-					return fmt.Errorf("reported is %v", r)
-				}
-				return nil
-			})
+			b.seesHold("maintenance until Monday")
 			b.hub.assign(t, b.assignment(2), b.configMap("one", "2"))
 			b.held(b.app, 2, "Namespace/"+namespace+" is on hold")
 			b.drift("one")
@@ -143,6 +149,7 @@ func TestAHoldThatKubectlSetsOnANamespaceOfTheAppStaysUntilItIsTakenOff(t *testi
 				return now.Annotations
 			}
 			annotate(fleet.HoldAnnotation, "my incident")
+			b.seesHold("my incident")
 			b.hub.assign(t, b.assignment(2), namespace, b.configMap("one", "2"))
 			b.held(b.app, 2, "my incident")
 			annotate("other", "1") // by which can be told when the namespace has been looked at
