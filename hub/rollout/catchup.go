@@ -142,6 +142,9 @@ func (t *turn) over(c *site, u *CatchUp, deadline time.Duration) bool {
 	}
 	switch {
 	case heard != nil && heard.Converged:
+		if u.From != u.To { // its beginning was told too
+			t.tell(Event{Rollout: t.track.foundBy(u.To), Type: "CaughtUp", Cluster: c.Name, Message: u.To.String()})
+		}
 		return true
 	case u.Failed:
 		return u.To != t.track.Stable

@@ -2,6 +2,7 @@ package rollout_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -105,8 +106,13 @@ func TestAClusterThatDidNotCatchUpIsTriedAgainWithoutARollout(t *testing.T) {
 		t.Errorf("it is not left at what it had: %+v", w.state.Rows["id-c2"])
 	}
 	w.truth[two] = nil
+	before := len(w.log)
 	w.say(t, rollout.RetryCluster{Clusters: []string{"c2"}})
-	w.until(t, "c2 has caught up", func() bool { return w.all(two) })
+	w.until(t, "c2 has caught up", func() bool { return w.all(two) && len(w.state.Track.CatchingUp) == 0 })
+	want := rollout.Event{Rollout: w.over(two).ID, Type: "CaughtUp", Cluster: "c2", Message: two.String()}
+	if !slices.Contains(w.log[before:], want) {
+		t.Errorf("nobody is told %+v: %+v", want, w.log[before:])
+	}
 }
 
 func TestWhatHasCaughtUpIsNotTriedAgain(t *testing.T) {

@@ -72,7 +72,7 @@ func newsOf(e rollout.Event) (reason string, warning bool) {
 		return "Rollout" + e.Type, true
 	case rollout.Running, rollout.Succeeded, rollout.RolledBack, rollout.Cancelled, rollout.Superseded, "Started":
 		return "Rollout" + e.Type, false
-	case "CatchUp", "Prune":
+	case "CatchUp", "CaughtUp", "Prune":
 		return e.Type, false
 	case "CandidateIsBad", "CatchUpFailed":
 		return e.Type, true

@@ -74,3 +74,31 @@ func TestWhatPeopleDoToARolloutIsToldToEveryoneWithWhoAndWhy(t *testing.T) {
 		t.Errorf("told\n%s\nnot\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
+
+func TestThatAClusterHasCaughtUpIsToldToEveryone(t *testing.T) {
+	t.Parallel()
+	f := newRolledOut(t, canaryFirst, "canary-1", "prod-1")
+	one := f.push("one")
+	id := f.settle(rollout.Succeeded).ID
+	f.join("prod-2")
+	f.step()
+	f.say()
+	f.step()
+	events, _, err := f.Events(t.Context(), fleet.EventQuery{Kind: appKey.Kind, Namespace: appKey.Namespace, Name: appKey.Name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range events {
+		if e.Cluster == "prod-2" && strings.Contains(e.Reason, "Up") {
+			got = append(got, e.Reason+": "+e.Message)
+		}
+		if e.Warning {
+			t.Errorf("%s is told as a warning: %s", e.Reason, e.Message)
+		}
+	}
+	what := ": " + id + ": " + one.Digest().String()
+	if want := []string{"CatchUp" + what, "CaughtUp" + what}; !slices.Equal(got, want) {
+		t.Errorf("told %q, not %q", got, want)
+	}
+}
