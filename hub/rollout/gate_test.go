@@ -118,6 +118,44 @@ func TestWhatTimedOutIsWaitedForAnewWhoeverPausedItSince(t *testing.T) {
 	}
 }
 
+// Whoever pauses and resumes before the hub has looked gives no more time.
+func TestWhatTimedOutBeforeAPauseHasTimedOutOnceItIsResumed(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		policy          fleet.RolloutPolicy
+		away            bool
+		waits, timedOut rollout.Reason
+	}{
+		"an approval": {approvedCanary(), false, rollout.ReasonWaitingGate, rollout.ReasonApprovalTimeout},
+		"coverage":    {coveredWithin(time.Hour), true, rollout.ReasonCoverage, rollout.ReasonCoverage},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, _ := settled(t, 3, canaryThenRest())
+			w.policy(test.policy)
+			w.cluster("c0").Connected = !test.away
+			w.push("two", nil)
+			w.until(t, "it waits", w.is(rollout.Running, test.waits))
+			w.pass(time.Hour)
+			w.say(t, rollout.Pause{Actor: "user:a"})
+			if !w.is(rollout.Paused, rollout.ReasonUser)() {
+				t.Fatalf("%+v", w.state.Active)
+			}
+			w.pass(time.Hour)
+			w.say(t, rollout.Resume{Actor: "user:a"})
+			if !w.is(rollout.Paused, test.timedOut)() {
+				t.Errorf("it is waited for anew: %+v", w.state.Active)
+			}
+		})
+	}
+}
+
+func coveredWithin(d time.Duration) fleet.RolloutPolicy {
+	p := canaryThenRest()
+	p.Waves[0].CoverageTimeout = fleet.Lasting(d)
+	return p
+}
+
 func TestAWebhookThatFailsIsAskedLessAndLessOften(t *testing.T) {
 	t.Parallel()
 	policy := canaryThenRest()
