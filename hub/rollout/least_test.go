@@ -124,21 +124,33 @@ func TestPlanInThePlaceOfAnotherPromisesNoMoreThanTheFirst(t *testing.T) {
 	policy := canaryThenRest()
 	policy.OnNewRevision, policy.MaxUnavailable, policy.Cluster.MinReady = fleet.SupersedeOld, fleet.Clusters(1), fleet.Lasting(10*time.Minute)
 	policy.Waves = []fleet.Wave{{Name: "all", MaxConcurrent: fleet.Percent(100)}}
-	w, _ := settled(t, 3, policy)
-	w.push("two", nil)
-	least := func() string {
-		preview, err := rollout.Plan(w.state, fleet.Digest{}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return fmt.Sprint(preview.Least)
-	}
-	if got := least(); got != "[30m0s]" {
-		t.Errorf("at least %s", got)
-	}
-	w.say(t, nil)
-	w.push("three", nil)
-	if got := least(); got != "[20m0s]" {
-		t.Errorf("in place of another at least %s", got)
+	for name, test := range map[string]struct {
+		two   outcome
+		phase rollout.Phase
+	}{
+		"of one under way":       {works, rollout.Running},
+		"of one that was halted": {refused, rollout.Halted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, _ := settled(t, 3, policy)
+			w.push("two", map[string]outcome{"c0": test.two})
+			least := func() string {
+				preview, err := rollout.Plan(w.state, fleet.Digest{}, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return fmt.Sprint(preview.Least)
+			}
+			if got := least(); got != "[30m0s]" {
+				t.Errorf("at least %s", got)
+			}
+			w.say(t, nil)
+			w.until(t, "it is "+string(test.phase), w.is(test.phase, ""))
+			w.push("three", nil)
+			if got := least(); got != "[20m0s]" {
+				t.Errorf("in place of another at least %s", got)
+			}
+		})
 	}
 }
