@@ -133,6 +133,35 @@ func TestFailedClustersAreRetriedOrPassedOver(t *testing.T) {
 	want(t, f.clusterPhases(), "canary-1=Skipped prod-1=Pending")
 }
 
+func TestWhatHadFailedIsToldOfARolloutThatWasTakenBack(t *testing.T) {
+	t.Parallel()
+	f := newRolled(t, canaryFirst)
+	f.push("one")
+	f.approved()
+	f.bad[f.push("two").Digest()] = true
+	f.settle(rollout.Halted)
+	if _, err := f.rollouts.Rollback(f.ctx, &adminv1.RollbackRequest{App: about(f.current(), "it fails"), Scope: "Updated"}); err != nil {
+		t.Fatal(err)
+	}
+	f.settle(rollout.RolledBack)
+	list, err := f.rollouts.ListRollouts(f.ctx, &adminv1.ListRolloutsRequest{Kind: "Kustomization", Namespace: "apps", Name: "app"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, had := range []int32{1, 0} { // the newest first
+		if n := list.GetRollouts()[i].GetTotals(); n.GetHadFailed() != had || n.GetFailed() != 0 || n.GetRolledBack() != had {
+			t.Errorf("%d: totals %v", i, n)
+		}
+	}
+	clusters, err := f.rollouts.ListRolloutClusters(f.ctx, &adminv1.ListRolloutClustersRequest{App: appRollout()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := clusters.GetClusters()[0]; c.GetPhase() != "RolledBack" || c.GetFailure() != "ApplyError" {
+		t.Errorf("cluster %v", c)
+	}
+}
+
 func TestRolloutIsTakenBackAndOneThatIsOverToAReleaseThatWasGood(t *testing.T) {
 	t.Parallel()
 	f := newRolled(t, canaryFirst)

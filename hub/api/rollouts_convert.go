@@ -85,7 +85,7 @@ func totalsMessage(n rollout.Totals) *adminv1.RolloutTotals {
 	return &adminv1.RolloutTotals{
 		Size: int32(n.Size), Pending: int32(n.Pending), InFlight: int32(n.InFlight), Succeeded: int32(n.Succeeded), Failed: int32(n.Failed),
 		Deferred: int32(n.Deferred), Skipped: int32(n.Skipped), Removed: int32(n.Removed), RolledBack: int32(n.RolledBack),
-		Unavailable: int32(n.Unavailable), Stale: int32(n.Stale),
+		HadFailed: int32(n.HadFailed), Unavailable: int32(n.Unavailable), Stale: int32(n.Stale),
 	}
 }
 

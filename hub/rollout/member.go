@@ -14,7 +14,7 @@ type Member struct {
 	// Wave is the index of its wave, Turn its place there.
 	Wave, Turn int
 	Phase      MemberPhase
-	// Failure and Message say what went wrong, or what is waited for.
+	// Failure and Message say what went wrong, or what is waited for. One that is taken back keeps what it had failed by.
 	Failure Failure
 	Message string
 	// Base is what it goes back to; zero: the App was not there.
@@ -83,6 +83,15 @@ const (
 	DeferredLost           Failure = "OutOfReach"
 	DeferredStillUnhealthy Failure = "StillUnhealthy"
 )
+
+// failed reports whether it is one of what has a cluster fail: no reason to be deferred, and no person's word.
+func (f Failure) failed() bool {
+	switch f {
+	case FailureApply, FailureDeadline, FailureUnhealthy, FailureRegression, FailureLost, FailureAnalysis:
+		return true
+	}
+	return false
+}
 
 // unhealthyFor is how long a cluster may say that it has failed before it has.
 const unhealthyFor = 30 * time.Second

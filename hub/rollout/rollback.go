@@ -119,7 +119,11 @@ func (t *turn) observeRollback(m *Member, cluster *Cluster) {
 	}
 	r, back := t.back(m)
 	if back {
-		t.move(m, MemberRolledBack, "", "")
+		had := m.Failure
+		if !had.failed() {
+			had = ""
+		}
+		t.move(m, MemberRolledBack, had, "")
 		return
 	}
 	if m.Phase == MemberRollbackFailed {

@@ -70,6 +70,45 @@ func TestARollbackOfTheFailedLeavesTheOthersAsTheyAre(t *testing.T) {
 	}
 }
 
+func TestWhatHadFailedIsCountedStillOnceItIsTakenBack(t *testing.T) {
+	t.Parallel()
+	policy := fleet.RolloutPolicy{Waves: []fleet.Wave{{Name: "all", MaxConcurrent: fleet.Percent(100)}}, MaxUnavailable: fleet.Percent(100)}
+	policy.OnFailure = fleet.OnFailure{Action: fleet.RollbackOnFailure, Scope: fleet.ScopeFailed}
+	w, _ := settled(t, 4, policy)
+	two := w.push("two", map[string]outcome{"c0": refused, "c3": unhealthy})
+	w.until(t, "they go back", w.is(rollout.RollingBack, ""))
+	if n := w.state.Active.Totals(); n.Failed+n.HadFailed != 1 {
+		t.Errorf("on the way: %+v", n)
+	}
+	w.until(t, "it is over", func() bool { return w.over(two) != nil })
+	if n, want := w.over(two).Totals(), (rollout.Totals{Size: 4, Succeeded: 2, RolledBack: 2, HadFailed: 2}); n != want {
+		t.Errorf("%+v, not %+v", n, want)
+	}
+	why := map[string]rollout.Failure{"c0": rollout.FailureApply, "c3": rollout.FailureUnhealthy, "c1": "", "c2": ""}
+	for _, m := range w.over(two).Members {
+		if m.Failure != why[m.Name] {
+			t.Errorf("%s is %s by %q, not %q", m.Name, m.Phase, m.Failure, why[m.Name])
+		}
+	}
+}
+
+func TestWhatWasPassedOverHadNotFailedOnceItIsTakenBack(t *testing.T) {
+	t.Parallel()
+	policy := canaryThenRest()
+	policy.Cluster.OnLost = fleet.LostDefer
+	w, _ := settled(t, 2, policy)
+	two := w.push("two", nil)
+	w.until(t, "c0 is updated", func() bool { return w.state.Active != nil && w.member("c0").Moved })
+	w.cluster("c0").Connected = false
+	w.until(t, "it is passed over", func() bool { return w.member("c0").Failure == rollout.DeferredLost })
+	w.say(t, rollout.Rollback{Actor: "user:a"})
+	w.cluster("c0").Connected = true
+	w.until(t, "it is over", func() bool { return w.over(two) != nil })
+	if ro := w.over(two); ro.Phase != rollout.RolledBack || ro.Totals().RolledBack != 1 || ro.Totals().HadFailed != 0 || ro.Members[0].Failure != "" {
+		t.Errorf("%+v", ro)
+	}
+}
+
 func TestWhatWasGoodIsNotBadBecauseAClusterDoesNotGoBack(t *testing.T) {
 	t.Parallel()
 	policy := canaryThenRest()

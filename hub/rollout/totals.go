@@ -11,6 +11,8 @@ type Totals struct {
 	Skipped    int `json:"skipped,omitempty"`
 	Removed    int `json:"removed,omitempty"`
 	RolledBack int `json:"rolledBack,omitempty"`
+	// HadFailed are those of InFlight and RolledBack that had failed before they were taken back, which Failed has no more.
+	HadFailed int `json:"hadFailed,omitempty"`
 	// Stale are those of Succeeded that have not been heard for long; Unavailable those that do not serve because of the
 	// Rollout.
 	Stale       int `json:"stale,omitempty"`
@@ -46,6 +48,7 @@ func (n *Totals) add(o Totals) {
 	n.Skipped += o.Skipped
 	n.Removed += o.Removed
 	n.RolledBack += o.RolledBack
+	n.HadFailed += o.HadFailed
 	n.Stale += o.Stale
 	n.Unavailable += o.Unavailable
 }
@@ -85,9 +88,17 @@ func (t *turn) count(n *Totals, m *Member) {
 	case m.Phase == MemberRolledBack:
 		n.RolledBack++
 	}
+	if m.hadFailed() {
+		n.HadFailed++
+	}
 	if t.unavailable(m) {
 		n.Unavailable++
 	}
+}
+
+// hadFailed reports whether a member that is taken back, or was, had failed before.
+func (m *Member) hadFailed() bool {
+	return (m.Phase == MemberRollingBack || m.Phase == MemberRolledBack) && m.Failure.failed()
 }
 
 // sum notes the totals of each wave of the Rollout under way, for those who only read it.

@@ -25,7 +25,7 @@ ro-7k2f   ks/app -n apps   main@sha1:696f056d (sha256:9f3c1a2b)   by user:admin,
 	const history = `
 ID        REVISION             PHASE       WAVE     CLUSTERS   FAILED   VERDICT   BEGUN   TOOK   BY           MESSAGE
 ro-7k2f   main@sha1:696f056d   Running     2/3 eu   2/9        1        -         20m     20m    user:admin   WaitingClusters: 2 clusters are not there yet; change cause: ticket 12
-ro-6aaa   main@sha1:bad0bad0   Succeeded   -        0/9        0        Good      90m     10m    user:admin   change cause: incident 4711`
+ro-6aaa   main@sha1:bad0bad0   Succeeded   -        0/9        1        Good      90m     10m    user:admin   change cause: incident 4711`
 	want(t, "history", b.ok("rollout", "history", "ks/app").stdout, history)
 	wantTexts(t, "get", b.ok("get", "rollouts").stdout, "; change cause: ticket 12\n")
 	for _, args := range []string{"rollout status ro-7k2f -w=false", "get ro/ro-7k2f"} {

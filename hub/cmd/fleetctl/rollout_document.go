@@ -102,6 +102,7 @@ type totalsDoc struct {
 	Skipped     int32 `json:"skipped"`
 	Removed     int32 `json:"removed"`
 	RolledBack  int32 `json:"rolledBack"`
+	HadFailed   int32 `json:"hadFailed"`
 	Unavailable int32 `json:"unavailable"`
 	Stale       int32 `json:"stale"`
 }
@@ -176,7 +177,8 @@ func newGates(gates []*adminv1.RolloutGate) []gateDoc {
 func newTotals(t *adminv1.RolloutTotals) totalsDoc {
 	return totalsDoc{
 		Size: t.GetSize(), Pending: t.GetPending(), InFlight: t.GetInFlight(), Succeeded: t.GetSucceeded(), Failed: t.GetFailed(), Deferred: t.GetDeferred(),
-		Skipped: t.GetSkipped(), Removed: t.GetRemoved(), RolledBack: t.GetRolledBack(), Unavailable: t.GetUnavailable(), Stale: t.GetStale(),
+		Skipped: t.GetSkipped(), Removed: t.GetRemoved(), RolledBack: t.GetRolledBack(), HadFailed: t.GetHadFailed(),
+		Unavailable: t.GetUnavailable(), Stale: t.GetStale(),
 	}
 }
 

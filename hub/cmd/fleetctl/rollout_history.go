@@ -108,7 +108,8 @@ func (a *app) printRollouts(rollouts []*adminv1.Rollout, apps, noHeaders bool) e
 	t := a.table(nil, headers...)
 	t.NoHeaders = noHeaders
 	for _, ro := range rollouts {
-		cells := []string{ro.GetId(), printer.Revision(ro.GetRevision()), ro.GetPhase(), waveText(ro), doneText(ro.GetTotals()), fmt.Sprint(ro.GetTotals().GetFailed()),
+		failed := ro.GetTotals().GetFailed() + ro.GetTotals().GetHadFailed()
+		cells := []string{ro.GetId(), printer.Revision(ro.GetRevision()), ro.GetPhase(), waveText(ro), doneText(ro.GetTotals()), fmt.Sprint(failed),
 			verdictText(ro), age(begunAt(ro), a.now()), tookText(ro, a.now()), ro.GetActor(), messageText(ro)}
 		if apps {
 			cells = append([]string{appOf(ro).pasted()}, cells...)

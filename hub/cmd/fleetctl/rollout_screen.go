@@ -272,7 +272,7 @@ func troubles(t *adminv1.RolloutTotals) []string {
 		word string
 	}{
 		{t.GetFailed(), "failed"}, {t.GetDeferred(), "deferred"}, {t.GetSkipped(), "skipped"}, {t.GetRemoved(), "removed"},
-		{t.GetRolledBack(), "rolled back"}, {t.GetStale(), "not heard of"},
+		{t.GetRolledBack(), "rolled back"}, {t.GetHadFailed(), "had failed"}, {t.GetStale(), "not heard of"},
 	} {
 		if part.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.word))

@@ -66,7 +66,7 @@ func (b *bundle) rolling() {
 	b.hub.putRollout(&adminv1.Rollout{
 		Id: "ro-6aaa", AppKind: "Kustomization", AppNamespace: "apps", AppName: "app", Phase: phaseRolledBack, Reason: "FailureBudget", Message: "1 cluster is back; 1 failed",
 		Target: "sha256:bad0bad000001111", Revision: "main@sha1:bad0bad0f216eea4f9401adbee0ff744d4df390f", Verdict: "Bad", Actor: "user:admin", Created: at(-90), Started: at(-90), Finished: at(-80),
-		Totals: &adminv1.RolloutTotals{Size: 9, RolledBack: 1, Pending: 8},
+		Totals: &adminv1.RolloutTotals{Size: 9, RolledBack: 1, HadFailed: 1, Pending: 8},
 	})
 	b.hub.putRollout(testRollout())
 	b.hub.rolled.members = testMembers()
@@ -160,6 +160,7 @@ func TestProgressIsOfTheClustersThatTheRolloutIsStillAbout(t *testing.T) {
 		{&adminv1.RolloutTotals{Size: 9, Succeeded: 3, Skipped: 2, Removed: 1, Pending: 3}, "███████░░░░░░░░ 3/6   2 skipped   1 removed"},
 		{&adminv1.RolloutTotals{Size: 3, Succeeded: 1, Skipped: 1, Removed: 1}, "███████████████ 1/1   1 skipped   1 removed"},
 		{&adminv1.RolloutTotals{Size: 2, Skipped: 2}, "░░░░░░░░░░░░░░░ 0/0   2 skipped"},
+		{&adminv1.RolloutTotals{Size: 4, RolledBack: 3, HadFailed: 2, Failed: 1}, "░░░░░░░░░░░░░░░ 0/4   1 failed   3 rolled back   2 had failed"},
 		{&adminv1.RolloutTotals{Size: 4, Deferred: 2, RolledBack: 1, Stale: 1, Succeeded: 1}, "███░░░░░░░░░░░░ 1/4   2 deferred   1 rolled back   1 not heard of"},
 	} {
 		b := newRolling(t)
@@ -173,7 +174,7 @@ func TestDocumentOfARolloutHasWhatTheHubSays(t *testing.T) {
 	b := newRolling(t)
 	b.hub.changeRollout(t, "ro-7k2f", func(ro *adminv1.Rollout) {
 		approvalDue(ro)
-		ro.Totals = &adminv1.RolloutTotals{Size: 11, Pending: 1, InFlight: 2, Succeeded: 3, Failed: 4, Deferred: 5, Skipped: 6, Removed: 7, RolledBack: 8, Unavailable: 9, Stale: 10}
+		ro.Totals = &adminv1.RolloutTotals{Size: 11, Pending: 1, InFlight: 2, Succeeded: 3, Failed: 4, Deferred: 5, Skipped: 6, Removed: 7, RolledBack: 8, Unavailable: 9, Stale: 10, HadFailed: 12}
 		ro.Waves[1].After[0].Decisions = []*adminv1.RolloutDecision{{Principal: "user:eve", Approve: true, Comment: "go", At: at(-1)}}
 		ro.Waves[1].After[0].Measurements = []*adminv1.RolloutMeasurement{{At: at(-2), Cluster: "eu-1", Value: 1.5, Result: "Fail", Message: "1.5 is above max"}}
 	})
@@ -184,7 +185,7 @@ func TestDocumentOfARolloutHasWhatTheHubSays(t *testing.T) {
 	document := parseJSON(t, b.ok("rollout", "status", "ks/app", "-w=false", "-o", "json").stdout)
 	wave := document["waves"].([]any)[1].(map[string]any)
 	totals := map[string]any{"size": 11.0, "pending": 1.0, "inFlight": 2.0, "succeeded": 3.0, "failed": 4.0, "deferred": 5.0, "skipped": 6.0, "removed": 7.0,
-		"rolledBack": 8.0, "unavailable": 9.0, "stale": 10.0}
+		"rolledBack": 8.0, "unavailable": 9.0, "stale": 10.0, "hadFailed": 12.0}
 	for what, want := range map[string]any{
 		"awaits": "fleetctl rollout approve ro-7k2f --wave eu --gate prod-go", "planDigest": planDigest, "direction": "Forward", "wave": 1.0, "maxUnavailable": 2.0,
 		"totals": totals, "notTargeted": []any{map[string]any{"cluster": "lab-1", "why": "its labels do not match"}}, "actor": "system", "startedAt": "2026-03-01T11:40:00Z",
@@ -249,7 +250,7 @@ func TestRolloutHistoryTellsVerdictsWhoAndHowLong(t *testing.T) {
 	want(t, "stdout", b.ok("rollout", "history", "ks/app").stdout, `
 ID        REVISION             PHASE        WAVE     CLUSTERS   FAILED   VERDICT   BEGUN   TOOK   BY           MESSAGE
 ro-7k2f   main@sha1:696f056d   Running      2/3 eu   2/9        1        -         20m     20m    system       WaitingClusters: 2 clusters are not there yet
-ro-6aaa   main@sha1:bad0bad0   RolledBack   -        0/9        0        Bad       90m     10m    user:admin   FailureBudget: 1 cluster is back; 1 failed`)
+ro-6aaa   main@sha1:bad0bad0   RolledBack   -        0/9        1        Bad       90m     10m    user:admin   FailureBudget: 1 cluster is back; 1 failed`)
 	blocked := testRollout()
 	blocked.Reason = "AvailabilityBudget" // it may be halted for it, and is not yet
 	b.hub.putRollout(blocked)

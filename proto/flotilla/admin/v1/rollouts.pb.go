@@ -741,18 +741,20 @@ func (x *RolloutDecision) GetAt() *timestamppb.Timestamp {
 
 // RolloutTotals counts clusters.
 type RolloutTotals struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Size          int32                  `protobuf:"varint,1,opt,name=size,proto3" json:"size,omitempty"`
-	Pending       int32                  `protobuf:"varint,2,opt,name=pending,proto3" json:"pending,omitempty"`
-	InFlight      int32                  `protobuf:"varint,3,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
-	Succeeded     int32                  `protobuf:"varint,4,opt,name=succeeded,proto3" json:"succeeded,omitempty"`
-	Failed        int32                  `protobuf:"varint,5,opt,name=failed,proto3" json:"failed,omitempty"`
-	Deferred      int32                  `protobuf:"varint,6,opt,name=deferred,proto3" json:"deferred,omitempty"`
-	Skipped       int32                  `protobuf:"varint,7,opt,name=skipped,proto3" json:"skipped,omitempty"`
-	Removed       int32                  `protobuf:"varint,8,opt,name=removed,proto3" json:"removed,omitempty"`
-	RolledBack    int32                  `protobuf:"varint,9,opt,name=rolled_back,json=rolledBack,proto3" json:"rolled_back,omitempty"`
-	Unavailable   int32                  `protobuf:"varint,10,opt,name=unavailable,proto3" json:"unavailable,omitempty"`
-	Stale         int32                  `protobuf:"varint,11,opt,name=stale,proto3" json:"stale,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Size        int32                  `protobuf:"varint,1,opt,name=size,proto3" json:"size,omitempty"`
+	Pending     int32                  `protobuf:"varint,2,opt,name=pending,proto3" json:"pending,omitempty"`
+	InFlight    int32                  `protobuf:"varint,3,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
+	Succeeded   int32                  `protobuf:"varint,4,opt,name=succeeded,proto3" json:"succeeded,omitempty"`
+	Failed      int32                  `protobuf:"varint,5,opt,name=failed,proto3" json:"failed,omitempty"`
+	Deferred    int32                  `protobuf:"varint,6,opt,name=deferred,proto3" json:"deferred,omitempty"`
+	Skipped     int32                  `protobuf:"varint,7,opt,name=skipped,proto3" json:"skipped,omitempty"`
+	Removed     int32                  `protobuf:"varint,8,opt,name=removed,proto3" json:"removed,omitempty"`
+	RolledBack  int32                  `protobuf:"varint,9,opt,name=rolled_back,json=rolledBack,proto3" json:"rolled_back,omitempty"`
+	Unavailable int32                  `protobuf:"varint,10,opt,name=unavailable,proto3" json:"unavailable,omitempty"`
+	Stale       int32                  `protobuf:"varint,11,opt,name=stale,proto3" json:"stale,omitempty"`
+	// Of those in flight and rolled back: that had failed before they were taken back. failed has them no more.
+	HadFailed     int32 `protobuf:"varint,12,opt,name=had_failed,json=hadFailed,proto3" json:"had_failed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -864,6 +866,13 @@ func (x *RolloutTotals) GetStale() int32 {
 	return 0
 }
 
+func (x *RolloutTotals) GetHadFailed() int32 {
+	if x != nil {
+		return x.HadFailed
+	}
+	return 0
+}
+
 // RolloutCluster is one cluster of a Rollout.
 type RolloutCluster struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -873,7 +882,7 @@ type RolloutCluster struct {
 	// Pending, Dispatched, Applying, Verifying, Succeeded, Failed, Deferred, Skipped, Removed, RollingBack, RolledBack or
 	// RollbackFailed.
 	Phase string `protobuf:"bytes,4,opt,name=phase,proto3" json:"phase,omitempty"`
-	// What went wrong, or why it is deferred.
+	// What went wrong, or why it is deferred. One that is rolled back keeps what it had failed by.
 	Failure string `protobuf:"bytes,5,opt,name=failure,proto3" json:"failure,omitempty"`
 	Message string `protobuf:"bytes,6,opt,name=message,proto3" json:"message,omitempty"`
 	// Release that it goes back to; empty: the App was not there.
@@ -3814,7 +3823,7 @@ const file_flotilla_admin_v1_rollouts_proto_rawDesc = "" +
 	"\tprincipal\x18\x01 \x01(\tR\tprincipal\x12\x18\n" +
 	"\aapprove\x18\x02 \x01(\bR\aapprove\x12\x18\n" +
 	"\acomment\x18\x03 \x01(\tR\acomment\x12*\n" +
-	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\xb9\x02\n" +
+	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\xd8\x02\n" +
 	"\rRolloutTotals\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x05R\x04size\x12\x18\n" +
 	"\apending\x18\x02 \x01(\x05R\apending\x12\x1b\n" +
@@ -3828,7 +3837,9 @@ const file_flotilla_admin_v1_rollouts_proto_rawDesc = "" +
 	"rolledBack\x12 \n" +
 	"\vunavailable\x18\n" +
 	" \x01(\x05R\vunavailable\x12\x14\n" +
-	"\x05stale\x18\v \x01(\x05R\x05stale\"\xcb\x03\n" +
+	"\x05stale\x18\v \x01(\x05R\x05stale\x12\x1d\n" +
+	"\n" +
+	"had_failed\x18\f \x01(\x05R\thadFailed\"\xcb\x03\n" +
 	"\x0eRolloutCluster\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x12\n" +
 	"\x04wave\x18\x02 \x01(\x05R\x04wave\x12\x12\n" +
