@@ -54,6 +54,8 @@ Of a rollout, ` + "`rollout wait`, and `rollout start` and `rollout rollback` wi
        that one has to, no window opens any more, the rollout that it waits for waits for any of that, or the policy that is
        named is not declared; with --through-pauses all of it but the last is waited for, too
 
-and ` + "`rollout status` and `rollout watch`" + ` with the same codes, but that they go on through what a person has to do.`,
+With 0, 6, 7 and 9, -o json, yaml and name write the rollout to stdout, if there is one; stderr says what went wrong.
+
+` + "`rollout status` and `rollout watch`" + ` end with the same codes, but they go on through what a person has to do.`,
 	}
 }

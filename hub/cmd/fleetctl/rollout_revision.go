@@ -17,8 +17,9 @@ import (
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
 
-// rolloutOf waits for the Rollout of a revision to be there; nil: the App came to it without one. The first look has to reach
-// the hub: a wrong address is no hub that is away for a while. With through, an App that is suspended is waited for, too.
+// rolloutOf waits for the Rollout of a revision to be there; nil: the App came to it without one. What one has brought may not be
+// there any more: then it is returned with the error. The first look has to reach the hub: a wrong address is no hub that is away
+// for a while. With through, an App that is suspended is waited for, too.
 func (a *app) rolloutOf(ctx context.Context, h *hub, app ref, revision string, through bool) (*adminv1.Rollout, error) {
 	doing := "wait for a rollout of " + app.String()
 	said := ""
@@ -27,7 +28,7 @@ func (a *app) rolloutOf(ctx context.Context, h *hub, app ref, revision string, t
 		found, err := h.seekRollout(ctx, app, revision, through)
 		switch {
 		case err == nil && found.lost != nil:
-			return nil, found.lost
+			return found.rollout, found.lost
 		case err == nil && found.came:
 			return nil, a.printCame(app, revision)
 		case err == nil && found.rollout != nil:
@@ -103,7 +104,7 @@ func (h *hub) seekRollout(ctx context.Context, app ref, revision string, through
 	case atRevision(o.revision(), revision) && o.arrived() && o.is("Ready"):
 		return sought{came: true}, nil
 	case ro != nil && (newest.GetRelease() != release || settled):
-		return sought{lost: leftBehind(app, revision, ro, since)}, nil
+		return sought{rollout: ro, lost: leftBehind(app, revision, ro, since)}, nil
 	case o.suspended() && !through:
 		return sought{lost: &failure{
 			code: exitPerson, what: fmt.Sprintf("no rollout of %s to %s begins before a person resumes it", app, revision), why: standstill(o),

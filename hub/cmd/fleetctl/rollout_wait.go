@@ -31,7 +31,7 @@ func newRolloutWaitCommand(a *app) *cobra.Command {
 		Long: "Wait until a rollout has succeeded: of an app the one under way, or else the newest. It looks first and returns at once\n" +
 			"when it has. It fails at once when nothing more comes of it (exit 7) and when a person has to act (exit 9, unless\n" +
 			"--through-pauses), and after --timeout (default never) it says which clusters are missing and why (exit 6).\n" +
-			"--timeout 0 looks once.\n\n" +
+			"--timeout 0 looks once. With -o json, stdout has the rollout in each of these cases.\n\n" +
 			"After a push, --revision waits for the rollout of that revision, which may not have begun yet; where the app came to\n" +
 			"the revision without one, since its release stayed the same, that is success.",
 		Example: `  fleetctl rollout wait ks/podinfo --revision "$(git rev-parse HEAD)" --timeout 1h
@@ -74,7 +74,10 @@ func (a *app) runRolloutWait(ctx context.Context, r rolloutRef, revision string,
 	ctx, cancel := a.waiting(ctx)
 	defer cancel()
 	ro, err := a.rolloutOf(ctx, h, r.app, revision, o.through)
-	if err != nil || ro == nil {
+	switch {
+	case err != nil && ro != nil:
+		return a.unmet(ro, awaited(ro), err)
+	case err != nil, ro == nil:
 		return err
 	}
 	return a.awaitRollout(ctx, h, ro, o)
@@ -106,13 +109,13 @@ func (a *app) awaitRollout(ctx context.Context, h *hub, ro *adminv1.Rollout, o r
 		case ro.GetPhase() == o.goal:
 			return errMet
 		case end:
-			return a.endOf(ctx, h, ro)
+			return a.unmet(ro, next, a.endOf(ctx, h, ro))
 		case next != "" && h.stillAwaited(ctx, of):
 			f := &failure{code: exitPerson, what: fmt.Sprintf("%s of %s waits for a person", ro.GetId(), appOf(ro)), why: summary(ro), next: next}
 			if of.GetId() != ro.GetId() {
 				f.why += "\n" + summary(of)
 			}
-			return f
+			return a.unmet(ro, next, f)
 		case a.looksOnce():
 			return errNotYet
 		}
@@ -131,9 +134,9 @@ func (a *app) awaitRollout(ctx context.Context, h *hub, ro *adminv1.Rollout, o r
 	}
 	switch {
 	case errors.Is(err, errMet):
-		return a.printRolloutMet(ro, o)
+		return a.printWaited(ro, "", strings.TrimPrefix(phaseText(ro), "was "))
 	case errors.Is(err, errNotYet), isTimeout(err), status.Code(err) == codes.DeadlineExceeded:
-		return a.rolloutTooLate(h, ro)
+		return a.unmet(ro, awaited(ro), a.rolloutTooLate(h, ro))
 	case ctx.Err() != nil:
 		return a.leftRollout(ro, ctx.Err(), err)
 	}
@@ -188,13 +191,25 @@ func (a *app) endOf(ctx context.Context, h *hub, ro *adminv1.Rollout) error {
 	return &failure{code: exitFailed, what: fmt.Sprintf("%s of %s %s", ro.GetId(), appOf(ro), phaseText(ro)), why: whyText(ro)}
 }
 
-func (a *app) printRolloutMet(ro *adminv1.Rollout, o rolloutWait) error {
-	if written, err := a.emit(newRolloutDocument(ro, nil, nil)); written {
+// unmet is how a wait ends that has not come to its goal: err says why, and a program is given the Rollout all the same.
+func (a *app) unmet(ro *adminv1.Rollout, awaits string, err error) error {
+	return errors.Join(err, a.printWaited(ro, awaits, ""))
+}
+
+// printWaited writes a Rollout that was waited for; came, which may be empty, is what came of it in a word.
+func (a *app) printWaited(ro *adminv1.Rollout, awaits, came string) error {
+	document := newRolloutDocument(ro, nil, nil)
+	document.Awaits = awaits
+	if written, err := a.emit(document); written {
 		return err
 	}
 	line := rolloutType + "/" + ro.GetId()
-	if a.flags.output != "name" {
-		line += " " + strings.TrimPrefix(phaseText(ro), "was ")
+	switch {
+	case a.flags.output == "name":
+	case came == "":
+		return nil
+	default:
+		line += " " + came
 	}
 	_, err := fmt.Fprintln(a.stdout, line)
 	return err
