@@ -81,6 +81,7 @@ func (a *app) applyDeclared(ctx context.Context, h *hub, declared []declaration,
 	if err != nil {
 		return err
 	}
+	a.warnOfMissingPolicies(ctx, h, declared)
 	if o.dryRun {
 		return a.showPlan(declared, planned)
 	}

@@ -7,8 +7,6 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"flotilla.dev/flotilla/hub/cmd/fleetctl/printer"
 	"flotilla.dev/flotilla/pkg/fleet"
@@ -102,7 +100,7 @@ func (a *app) runTargets(ctx context.Context, request *adminv1.ListTargetsReques
 	for _, cluster := range response.GetMissingClusters() {
 		a.say(symbolWarn, "cluster %s is not registered", cluster)
 	}
-	policy, err := h.undeclaredPolicy(ctx, request)
+	policy, err := a.undeclaredPolicy(ctx, h, request)
 	if err != nil {
 		return a.explain("look for the RolloutPolicy", err)
 	}
@@ -132,7 +130,7 @@ func (h *hub) targets(ctx context.Context, request *adminv1.ListTargetsRequest) 
 
 // undeclaredPolicy names the RolloutPolicy of the Placement that a request is about where it is not declared; empty: it is, or
 // none is named.
-func (h *hub) undeclaredPolicy(ctx context.Context, request *adminv1.ListTargetsRequest) (string, error) {
+func (a *app) undeclaredPolicy(ctx context.Context, h *hub, request *adminv1.ListTargetsRequest) (string, error) {
 	var placements []*object
 	switch {
 	case len(request.GetPlacement()) > 0:
@@ -152,15 +150,15 @@ func (h *hub) undeclaredPolicy(ctx context.Context, request *adminv1.ListTargets
 		p := placementOf(o)
 		about := len(request.GetPlacement()) > 0 || request.GetKind() == resource.Placement.Name && o.Metadata.Name == request.GetName() ||
 			slices.ContainsFunc(p.Apps, func(app fleet.AppRef) bool { return app.Kind == request.GetKind() && app.Name == request.GetName() })
-		if !about || p.RolloutPolicyRef == nil {
+		if !about {
 			continue
 		}
-		_, err := h.get(ctx, ref{kind: resource.RolloutPolicy, name: p.RolloutPolicyRef.Name})
+		missing, err := a.lacksPolicy(ctx, h, p)
 		switch {
-		case status.Code(err) == codes.NotFound:
-			return p.RolloutPolicyRef.Name, nil
 		case err != nil:
 			return "", err
+		case missing:
+			return p.RolloutPolicyRef.Name, nil
 		}
 	}
 	return "", nil
