@@ -190,7 +190,7 @@ func (s *objects) Delete(ctx context.Context, req *adminv1.DeleteRequest) (*admi
 	if err != nil {
 		return nil, err
 	}
-	return &adminv1.DeleteResponse{Impact: impactMessage(impact)}, nil
+	return &adminv1.DeleteResponse{Impact: deletionMessage(impact)}, nil
 }
 
 // checkDelete refuses what the kind has no use for: ignored, it would seem to have been heeded.
@@ -223,7 +223,17 @@ func (s *objects) endInstance(ctx context.Context, kind resource.Kind, req *admi
 }
 
 func impactMessage(i fleet.Impact) *adminv1.Impact {
-	m := &adminv1.Impact{Clusters: uint32(i.Clusters), Deletes: i.Deletes > 0, EveryCluster: i.EveryCluster}
+	return messageOf(i, "it touches "+plural(i.Clusters, "cluster"))
+}
+
+// deletionMessage is impactMessage of a deletion, which leaves where it is what it does not delete.
+func deletionMessage(i fleet.Impact) *adminv1.Impact {
+	return messageOf(i, "it lets go of "+plural(i.Clusters, "cluster")+": what is there stays as it is")
+}
+
+// messageOf is an Impact in words, with touches where nothing graver is to be said of its clusters.
+func messageOf(i fleet.Impact, touches string) *adminv1.Impact {
+	m := &adminv1.Impact{Clusters: uint32(i.Clusters), Deletes: i.Deletes > 0, EveryCluster: i.EveryCluster, Rollouts: uint32(len(i.Shrinks))}
 	var parts []string
 	if i.Deletes > 0 {
 		parts = append(parts, "objects may be deleted in "+plural(i.Deletes, "cluster"))
@@ -232,7 +242,7 @@ func impactMessage(i fleet.Impact) *adminv1.Impact {
 		parts = append(parts, "it means every cluster, "+itoa(i.Clusters)+" now, and those to come")
 	}
 	if len(parts) == 0 && i.Clusters > 0 {
-		parts = append(parts, "it touches "+plural(i.Clusters, "cluster"))
+		parts = append(parts, touches)
 	}
 	parts = append(parts, rolloutWords(i)...)
 	m.Summary = strings.Join(parts, "; ")

@@ -49,11 +49,12 @@ func TestDeletionTable(t *testing.T) {
 			if row.suspend {
 				a.fleetctl("suspend", "ks/app")
 			}
+			a.refused(2, "this has to be confirmed, and there is no terminal to ask at", order...)
 			if row.deletes {
-				a.refused(2, "this has to be confirmed, and there is no terminal to ask at", order...)
-				order = append(order, "--confirm", "2")
+				a.fleetctl(append(order, "--confirm", "2")...)
+			} else {
+				a.fleetctl(append(order, "-y")...)
 			}
-			a.fleetctl(order...)
 			ending.came(row.deletes, witness.in(t))
 		})
 	}
@@ -261,7 +262,7 @@ func sourceInUse(newApp func(...string) *app, _ *app) {
 	a.refused(8, "it is used by Kustomization/"+a.namespace+"/app", "delete", "gitrepo/app")
 	a.says("gitrepo/app", "Ready", "True")
 	kept.stayed()
-	a.fleetctl("delete", "ks/app", "--policy", "orphan")
+	a.fleetctl("delete", "ks/app", "--policy", "orphan", "-y")
 	a.fleetctl("delete", "gitrepo/app")
 	a.refused(3, "not found: gitrepo/app", "get", "gitrepo/app")
 }
@@ -276,7 +277,7 @@ func clusterAway(newApp func(...string) *app, witness *app) {
 		a.t.Fatal(err)
 	}
 	ending := a.ending(m)
-	a.fleetctl("delete", ref)
+	a.fleetctl("delete", ref, "-y")
 	a.says(ref, "Ready", "Unknown Terminating")
 	if a.get(ref).Metadata.DeletionTimestamp == "" {
 		a.t.Errorf("%s has no deletionTimestamp", ref)
@@ -324,7 +325,7 @@ func clusterNow(newApp func(...string) *app, _ *app) {
 	m.Spoke.Pause() // nothing of it is waited for
 	defer m.Spoke.Resume()
 	ending, log := a.ending(m), since(m.Spoke)
-	a.fleetctl("delete", "cluster/"+m.Name(), "--now")
+	a.fleetctl("delete", "cluster/"+m.Name(), "--now", "-y")
 	a.refused(3, "not found: cl/"+m.Name(), "get", "cluster/"+m.Name())
 	a.left(m)
 	m.Spoke.Resume()

@@ -34,11 +34,12 @@ func newDeleteCommand(a *app) *cobra.Command {
 		Use:   "delete KIND/NAME... | -f FILE|DIR|-",
 		Short: "End objects, and what they put into clusters",
 		Long: "End objects. What becomes of an app's objects in the clusters is its deletionPolicy's to say, or --policy's;\n" +
-			"a deletion that may delete objects there has to be confirmed by the number of clusters.\n\n" +
+			"a deletion that may delete objects there has to be confirmed by the number of clusters. One that only has clusters no\n" +
+			"longer kept up to date, or takes them out of a rollout under way, asks for a word: -y gives it.\n\n" +
 			"ks/NAME@CLUSTER ends an app that the cluster's spoke knows and the hub does not; it needs --policy.",
 		Example: `  fleetctl delete ks/podinfo
   fleetctl delete ks/podinfo --policy orphan
-  fleetctl delete cluster/eu-1 --now
+  fleetctl delete cluster/eu-1 --now -y
   fleetctl delete ks/old@eu-1 --policy delete`,
 		Annotations: outputs("name", "json", "yaml"),
 		Args:        between(0, -1),
@@ -60,6 +61,8 @@ func newDeleteCommand(a *app) *cobra.Command {
 	addDryRunFlag(cmd, &o.dryRun)
 	flags.BoolVar(&o.ignoreNotFound, "ignore-not-found", false, "what is gone already is no error")
 	o.confirm.addFlags(cmd)
+	yes := flags.Lookup("yes")
+	yes.Hidden, yes.Usage = false, "do not ask where nothing is deleted in clusters"
 	return cmd
 }
 
@@ -140,13 +143,7 @@ func (a *app) runDelete(ctx context.Context, refs []ref, o deleteOptions) error 
 	if o.dryRun {
 		return a.showDeletions(planned)
 	}
-	var stakes []stake
-	for _, d := range planned {
-		if grave(d.impact) {
-			stakes = append(stakes, stake{what: d.ref.String(), impact: d.impact})
-		}
-	}
-	if err := a.confirm(ctx, o.confirm, stakes); err != nil {
+	if err := a.confirmDeletions(ctx, o.confirm, planned); err != nil {
 		return err
 	}
 	var gone []ref

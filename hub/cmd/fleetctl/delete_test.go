@@ -39,7 +39,7 @@ func TestDeleteSaysWhatBecomesOfTheObjects(t *testing.T) {
 		"ks/app@prod-1 --policy delete": func(r *adminv1.DeleteRequest) bool {
 			return r.GetPolicy() == adminv1.DeletePolicy_DELETE_POLICY_DELETE && r.GetCluster() == "prod-1"
 		},
-		"cluster/prod-1 --now": func(r *adminv1.DeleteRequest) bool { return r.GetNow() && r.GetNamespace() == "" },
+		"cluster/prod-1 --now -y": func(r *adminv1.DeleteRequest) bool { return r.GetNow() && r.GetNamespace() == "" },
 	} {
 		b := newFleet(t)
 		b.ok(append([]string{"delete"}, strings.Fields(args)...)...)
@@ -176,4 +176,78 @@ func TestEveryKindHasItsPlaceInTheOrderOfDeletion(t *testing.T) {
 			t.Errorf("%s has no place in endOrder", kind.Name)
 		}
 	}
+}
+
+func TestDeleteThatDeletesNothingInClustersAsksWhetherThatIsMeant(t *testing.T) {
+	t.Parallel()
+	const letsGo, ends = "it lets go of 3 clusters: what is there stays as it is", "it ends rollout ro-7k2f of Kustomization/apps/app, which is Running"
+	for _, test := range []struct {
+		name, object string
+		impact       *adminv1.Impact
+		asks         bool
+	}{
+		{"clusters are let go of", "placement/app", &adminv1.Impact{Clusters: 3, Summary: letsGo}, true},
+		{"a rollout ends", "placement/app", &adminv1.Impact{Rollouts: 1, Summary: ends}, true},
+		{"both, of an app", "ks/app", &adminv1.Impact{Clusters: 3, Rollouts: 1, Summary: letsGo + "; " + ends}, true},
+		{"a rollout loses a cluster", "cluster/prod-1", &adminv1.Impact{Rollouts: 1, Summary: "it takes 1 of 3 clusters out of rollout ro-7k2f"}, true},
+		{"nothing", "placement/app", &adminv1.Impact{}, false},
+		{"what the hub does not keep", "ks/app@prod-1 --policy orphan", &adminv1.Impact{Clusters: 1, Summary: "it lets go of 1 cluster"}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			b := newFleet(t)
+			b.hub.impact("app", test.impact)
+			b.hub.impact("prod-1", test.impact)
+			args := append([]string{"delete"}, strings.Fields(test.object)...)
+			if !test.asks {
+				b.ok(args...)
+				return
+			}
+			b.fails(exitUsage, []string{"this has to be confirmed, and there is no terminal to ask at", test.impact.GetSummary(), "try: -y"}, args...)
+			wantTexts(t, "dry run", b.ok(append(args, "--dry-run")...).stderr, test.impact.GetSummary())
+			b.tty, b.stdin = true, "no\n"
+			b.fails(exitUsage, []string{"Warning: ", test.impact.GetSummary(), "Type yes to go on: ", "nothing was changed"}, args...)
+			b.stdin = "yes\n"
+			b.ok(args...)
+			requests := requestsOf[*adminv1.DeleteRequest](b.hub)
+			if last := requests[len(requests)-1]; last.Confirm != nil || last.GetDryRun() {
+				t.Errorf("sent %v", last)
+			}
+		})
+	}
+}
+
+func TestDeleteThatDeletesNothingInClustersIsConfirmedByAFlag(t *testing.T) {
+	t.Parallel()
+	for flag, code := range map[string]exitCode{"-y": exitDone, "--confirm=3": exitDone, "--confirm=2": exitUsage} {
+		b := newFleet(t)
+		b.hub.impact("app", &adminv1.Impact{Clusters: 3, Rollouts: 1})
+		if r := b.run("delete", "placement/app", flag); r.code != int(code) {
+			t.Errorf("%s: exit %d: %s", flag, r.code, r.stderr)
+		}
+	}
+}
+
+func TestDeleteAsksOnceWhereOnlySomeOfItDeletesInClusters(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t)
+	b.hub.impact("app", &adminv1.Impact{Clusters: 2, Deletes: true})
+	b.hub.impact("prod-1", &adminv1.Impact{Clusters: 1, Summary: "it lets go of 1 cluster"})
+	b.fails(exitUsage, []string{"-y is not enough here", "ks/app: objects may be deleted in 2 clusters", "cl/prod-1: it lets go of 1 cluster", "try: --confirm=2"},
+		"delete", "ks/app", "cluster/prod-1", "-y")
+	b.tty, b.stdin = true, "2\n"
+	if r := b.ok("delete", "ks/app", "cluster/prod-1"); strings.Contains(r.stderr, "Type yes") {
+		t.Errorf("asked twice:\n%s", r.stderr)
+	}
+}
+
+// The hub has let go of its Apps by the time that it says what the deletion means.
+func TestDeleteOfAClusterNowAsksWhereItHasApps(t *testing.T) {
+	t.Parallel()
+	b := newFleet(t)
+	b.hub.put(t, strings.Replace(clusterProd, "apps: {total: 2", "apps: {total: 0", 1))
+	b.ok("delete", "cluster/prod-1", "--now")
+	b.hub.put(t, clusterProd)
+	b.fails(exitUsage, []string{"cl/prod-1: it lets go of 1 cluster: what is there stays as it is"}, "delete", "cluster/prod-1", "--now")
+	b.ok("delete", "cluster/prod-1", "--now", "-y")
 }

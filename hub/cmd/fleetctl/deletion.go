@@ -19,6 +19,39 @@ type deletion struct {
 	refused string
 }
 
+// letsGo reports whether the deletion, though it deletes nothing in clusters, has some no longer kept up to date, or takes them
+// from a Rollout under way. What only a spoke knows of the hub does not keep as it is.
+func (d deletion) letsGo() bool {
+	return !grave(d.impact) && d.ref.cluster == "" && (d.impact.GetClusters() > 0 || d.impact.GetRollouts() > 0)
+}
+
+// confirmDeletions asks once for all of them: for a number of clusters where objects may be deleted in some, otherwise for a word
+// where clusters are let go of.
+func (a *app) confirmDeletions(ctx context.Context, c confirmation, planned []deletion) error {
+	var stakes, letGo []stake
+	var lines []string
+	for _, d := range planned {
+		s := stake{what: d.ref.String(), impact: d.impact}
+		switch {
+		case grave(d.impact):
+			stakes = append(stakes, s)
+		case d.letsGo():
+			letGo = append(letGo, s)
+			lines = append(lines, s.what+": "+describeImpact(s.impact))
+		}
+	}
+	switch {
+	case len(stakes) > 0:
+		stakes[len(stakes)-1].details = lines
+		return a.confirm(ctx, c, stakes)
+	case c.count >= 0:
+		return a.confirm(ctx, c, letGo)
+	case len(letGo) > 0:
+		return a.assure(ctx, assent{yes: c.yes}, false, lines)
+	}
+	return nil
+}
+
 func (a *app) planDeletions(ctx context.Context, h *hub, refs []ref, o deleteOptions) ([]deletion, error) {
 	planned := make([]deletion, len(refs))
 	err := a.each(refs, "delete", func(i int) (any, error) {
@@ -41,7 +74,25 @@ func (a *app) planDeletion(ctx context.Context, h *hub, r ref, o deleteOptions) 
 	request := deleteRequest(r, o)
 	request.DryRun = true
 	response, err := h.objects.Delete(ctx, request)
-	return deletion{ref: r, impact: response.GetImpact()}, err
+	d := deletion{ref: r, impact: response.GetImpact()}
+	if err == nil && o.now && d.impact.GetClusters() == 0 {
+		d.impact, err = h.endedNow(ctx, r, d.impact)
+	}
+	return d, err
+}
+
+// endedNow is what it means to end a Cluster without its spoke. The hub counts what it tells clusters, and this one it tells
+// nothing any more.
+func (h *hub) endedNow(ctx context.Context, r ref, impact *adminv1.Impact) (*adminv1.Impact, error) {
+	o, err := h.get(ctx, r)
+	if err != nil || o.Status.Apps.Total == 0 {
+		return impact, err
+	}
+	summary := "it lets go of 1 cluster: what is there stays as it is"
+	if impact.GetSummary() != "" {
+		summary += "; " + impact.GetSummary()
+	}
+	return &adminv1.Impact{Clusters: 1, Rollouts: impact.GetRollouts(), Summary: summary}, nil
 }
 
 // deleteOne reports whether it deleted the object; what was gone already it did not. The deletions before it may have

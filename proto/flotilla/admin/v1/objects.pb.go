@@ -192,7 +192,9 @@ type Impact struct {
 	// It means every cluster there is or will be.
 	EveryCluster bool `protobuf:"varint,3,opt,name=every_cluster,json=everyCluster,proto3" json:"every_cluster,omitempty"`
 	// One sentence for a person. It names the Rollouts under way that the change ends, or takes clusters out of.
-	Summary       string `protobuf:"bytes,4,opt,name=summary,proto3" json:"summary,omitempty"`
+	Summary string `protobuf:"bytes,4,opt,name=summary,proto3" json:"summary,omitempty"`
+	// How many Rollouts under way it ends, or takes clusters out of.
+	Rollouts      uint32 `protobuf:"varint,5,opt,name=rollouts,proto3" json:"rollouts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -253,6 +255,13 @@ func (x *Impact) GetSummary() string {
 		return x.Summary
 	}
 	return ""
+}
+
+func (x *Impact) GetRollouts() uint32 {
+	if x != nil {
+		return x.Rollouts
+	}
+	return 0
 }
 
 // ApplyRequest declares one object.
@@ -963,12 +972,13 @@ var File_flotilla_admin_v1_objects_proto protoreflect.FileDescriptor
 
 const file_flotilla_admin_v1_objects_proto_rawDesc = "" +
 	"\n" +
-	"\x1fflotilla/admin/v1/objects.proto\x12\x11flotilla.admin.v1\"}\n" +
+	"\x1fflotilla/admin/v1/objects.proto\x12\x11flotilla.admin.v1\"\x99\x01\n" +
 	"\x06Impact\x12\x1a\n" +
 	"\bclusters\x18\x01 \x01(\rR\bclusters\x12\x18\n" +
 	"\adeletes\x18\x02 \x01(\bR\adeletes\x12#\n" +
 	"\revery_cluster\x18\x03 \x01(\bR\feveryCluster\x12\x18\n" +
-	"\asummary\x18\x04 \x01(\tR\asummary\"j\n" +
+	"\asummary\x18\x04 \x01(\tR\asummary\x12\x1a\n" +
+	"\brollouts\x18\x05 \x01(\rR\brollouts\"j\n" +
 	"\fApplyRequest\x12\x16\n" +
 	"\x06object\x18\x01 \x01(\fR\x06object\x12\x17\n" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12\x1d\n" +
