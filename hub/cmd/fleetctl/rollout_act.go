@@ -229,7 +229,8 @@ func newRolloutRollbackCommand(a *app) *cobra.Command {
 		return run(cmd, args)
 	}
 	cmd.Long = "Take clusters back. A rollout that is under way goes back: each cluster to what it had before. When none is, one begins to\n" +
-		"the release that was good before, or to that of --to, in one wave and without gates. Git is not touched."
+		"the release that was good before, or to that of --to, in one wave and without gates: it passes over clusters that are away,\n" +
+		"frozen or held, which go back when they can, and --wait warns of them. Git is not touched."
 	cmd.Example = `  fleetctl rollout rollback ks/podinfo --wait
   fleetctl rollout rollback ks/podinfo --scope failed
   fleetctl rollout rollback ks/podinfo --to main@sha1:77aa01c4 -y`

@@ -134,6 +134,7 @@ func (a *app) awaitRollout(ctx context.Context, h *hub, ro *adminv1.Rollout, o r
 	}
 	switch {
 	case errors.Is(err, errMet):
+		a.warnOfLeftBehind(ctx, h, ro)
 		return a.printWaited(ro, "", strings.TrimPrefix(phaseText(ro), "was "))
 	case errors.Is(err, errNotYet), isTimeout(err), status.Code(err) == codes.DeadlineExceeded:
 		return a.unmet(ro, awaited(ro), a.rolloutTooLate(h, ro))
@@ -231,7 +232,7 @@ func (a *app) rolloutTooLate(h *hub, ro *adminv1.Rollout) error {
 			more = true
 			break
 		}
-		lines = append(lines, strings.TrimSuffix(c.GetCluster()+": "+c.GetPhase()+": "+clusterTrouble(c), ": "))
+		lines = append(lines, clusterLine(c))
 	}
 	if more {
 		lines = append(lines, "and more clusters")
