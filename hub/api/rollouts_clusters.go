@@ -40,6 +40,9 @@ func (s *rollouts) ListRolloutClusters(ctx context.Context, req *adminv1.ListRol
 	for i, m := range members {
 		c := clusterMessage(m.Member)
 		c.Connected, c.Available, c.Stale, c.WaitsFor = m.Connected, m.Available, m.Stale, found.Waits(m.Member)
+		if m.Phase == rollout.MemberPending && c.WaitsFor == rollout.WaitsOut(m.Message) {
+			c.Message = "" // it is the same, as what is in the way
+		}
 		if m.Phase.InFlight() {
 			c.DeadlineLeft = durationpb.New(max(0, found.Policy.Cluster.ProgressDeadline.OrZero()-m.Deadline.Elapsed(now)))
 		}

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"flotilla.dev/flotilla/hub/rollout"
+	"flotilla.dev/flotilla/pkg/fleet"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
 
@@ -215,5 +216,33 @@ func TestClustersOfARolloutArePagedAndSayWhatTheyWaitFor(t *testing.T) {
 	resp, err := f.rollouts.ListRolloutClusters(f.ctx, &adminv1.ListRolloutClustersRequest{App: appRollout(), Phases: []string{string(rollout.MemberSucceeded)}})
 	if err != nil || len(resp.GetClusters()) != 1 || !resp.GetClusters()[0].GetAvailable() {
 		t.Errorf("succeeded: %v, error %v", resp, err)
+	}
+}
+
+func TestWhatAClusterWaitsForIsToldOnce(t *testing.T) {
+	t.Parallel()
+	f := newRolled(t, strings.Replace(canaryFirst, `"maxUnavailable"`, `"cluster":{"preexistingUnhealthy":"Block"},"maxUnavailable"`, 1))
+	f.push("one")
+	f.approved()
+	f.report("canary-1", func(r *fleet.Report) { r.Converged, r.Available = false, false })
+	f.push("two")
+	f.roll()
+	const waits = "it to be available: spec.cluster.preexistingUnhealthy is Block"
+	first := func() *adminv1.RolloutCluster {
+		t.Helper()
+		resp, err := f.rollouts.ListRolloutClusters(f.ctx, &adminv1.ListRolloutClustersRequest{App: appRollout(), Wave: "canary"})
+		if err != nil || len(resp.GetClusters()) != 1 {
+			t.Fatalf("clusters %v, error %v", resp, err)
+		}
+		return resp.GetClusters()[0]
+	}
+	if c := first(); c.GetPhase() != "Pending" || c.GetWaitsFor() != waits || c.GetMessage() != "" {
+		t.Errorf("cluster %v", c)
+	}
+	if _, err := f.rollouts.PauseRollout(f.ctx, &adminv1.PauseRolloutRequest{App: appRollout()}); err != nil {
+		t.Fatal(err)
+	}
+	if c := first(); !strings.HasPrefix(c.GetWaitsFor(), "the Rollout, which is Paused") || c.GetMessage() == "" {
+		t.Errorf("cluster of a paused Rollout %v", c)
 	}
 }

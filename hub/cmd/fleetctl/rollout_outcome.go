@@ -246,14 +246,15 @@ func isFailed(c *adminv1.RolloutCluster) bool {
 // clusterTrouble is what is wrong with a cluster, and what it waits for. What a failed one waits for is told once, for all.
 func clusterTrouble(c *adminv1.RolloutCluster) string {
 	message, waits := printer.Fold(c.GetMessage()), printer.Fold(c.GetWaitsFor())
-	var parts []string
-	for _, part := range []string{c.GetFailure(), message} {
-		if part != "" {
-			parts = append(parts, part)
-		}
+	switch {
+	case isFailed(c), strings.HasSuffix(message, waits):
+		waits = ""
+	case strings.HasSuffix(waits, message):
+		message = ""
 	}
-	if waits != "" && waits != message && !isFailed(c) {
-		parts = append(parts, "waits for "+waits)
+	if waits != "" {
+		waits = "waits for " + waits
 	}
-	return strings.Join(parts, ": ")
+	parts := []string{c.GetFailure(), message, waits}
+	return strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), ": ")
 }

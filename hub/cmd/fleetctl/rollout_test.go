@@ -337,3 +337,19 @@ prod   canary,rest   0       10%               Halt         0         -     Queu
 	b.hub.fail("ListRollouts", status.Error(codes.Unimplemented, "unknown service"))
 	b.ok("describe", "ks/app")
 }
+
+func TestWhatAClusterWaitsForIsToldOnce(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ phase, message, waits, want string }{
+		{"Applying", "a held prune to be approved: 3 objects", "a held prune to be approved: 3 objects", "a held prune to be approved: 3 objects"},
+		{"RollingBack", "Deployment/apps/web: 0 of 1", "what it had before to be there: Deployment/apps/web: 0 of 1", "waits for what it had before to be there: Deployment/apps/web: 0 of 1"},
+		{"Pending", "waits for ks/db", "ks/db", "waits for ks/db"}, // an older hub has both
+		{"Pending", "", "ks/db", "waits for ks/db"},
+		{"Pending", "is not available", "the Rollout, which is Paused", "is not available: waits for the Rollout, which is Paused"},
+		{"Failed", "no such image", "somebody to retry it", "no such image"},
+	} {
+		b := newRolling(t)
+		b.hub.rolled.members = []*adminv1.RolloutCluster{{Cluster: "eu-1", Wave: 1, Phase: test.phase, Message: test.message, WaitsFor: test.waits}}
+		wantTexts(t, test.phase, b.ok("rollout", "status", "ro-7k2f", "-w=false").stdout, "\n      eu-1   "+test.phase+": "+test.want+"\n")
+	}
+}
