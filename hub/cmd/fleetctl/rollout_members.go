@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"flotilla.dev/flotilla/pkg/fleet"
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
 
@@ -138,43 +140,116 @@ func newRolloutSkipClusterCommand(a *app) *cobra.Command {
 
 // meansForWave says what passing clusters over means for the wave under way: that nothing in it counts as failed any more, or
 // nothing counts at all.
-func (h *hub) meansForWave(ctx context.Context, ro *adminv1.Rollout, c memberChoice, clusters []string) (lines []string, err error) {
+func (h *hub) meansForWave(ctx context.Context, ro *adminv1.Rollout, c memberChoice, clusters []string) ([]string, error) {
 	wave := waveUnderWay(ro)
-	if wave == nil {
+	if wave == nil || ro.GetPhase() == phaseRollingBack { // the hub refuses it then
 		return nil, nil
 	}
 	members, _, err := h.rolloutClusters(ctx, &adminv1.ListRolloutClustersRequest{App: exactly(ro), Wave: wave.GetName()}, 0)
 	if err != nil {
 		return nil, err
 	}
-	counted, failed, left, leftFailed := 0, 0, 0, 0
+	counted, failed, left, leftFailed, waits := 0, 0, 0, 0, 0
 	for _, m := range members {
 		if m.GetPhase() == "Skipped" || m.GetPhase() == "Removed" {
 			continue
 		}
 		counted++
-		skips := slices.Contains(clusters, m.GetCluster()) || c.allFailed && m.GetPhase() == "Failed" || c.allDeferred && m.GetPhase() == "Deferred" || c.allStale && m.GetStale()
-		if !skips {
-			left++
-		}
-		if m.GetPhase() == "Failed" {
+		fails := m.GetPhase() == "Failed"
+		skips := slices.Contains(clusters, m.GetCluster()) || c.allFailed && fails || c.allDeferred && m.GetPhase() == "Deferred" || c.allStale && m.GetStale()
+		if fails {
 			failed++
-			if !skips {
-				leftFailed++
-			}
+		}
+		if skips {
+			continue
+		}
+		left++
+		switch {
+		case fails:
+			leftFailed++
+		case m.GetPhase() != "Succeeded":
+			waits++
 		}
 	}
-	then := "comes to its end by that"
-	if next := int(ro.GetWave()) + 1; next < len(ro.GetWaves()) {
-		then = "goes on to wave " + ro.GetWaves()[next].GetName() + " by that"
+	switch {
+	case counted > 0 && left == 0 && requires(ro, wave):
+		return []string{fmt.Sprintf("nobody is left in wave %s, and the policy requires somebody: the rollout halts (EmptyRequiredWave), "+
+			"unless fleetctl rollout resume %s --accept-coverage takes the wave as it is", wave.GetName(), ro.GetId())}, nil
+	case counted > 0 && left == 0:
+		goal, why := afterWave(ro), ""
+		if goal == comesToItsEnd && endsWithNobody(ro, wave, c) {
+			goal, why = "ends as Cancelled", ", since no cluster has the release"
+		}
+		return []string{fmt.Sprintf("nobody is left in wave %s, which has shown nothing of the release then: the rollout %s %s%s",
+			wave.GetName(), goal, once(ro, wave, false), why)}, nil
+	case failed > 0 && leftFailed == 0:
+		return []string{fmt.Sprintf("that is all that has failed of wave %s: the rollout %s %s", wave.GetName(), afterWave(ro), once(ro, wave, waits > 0))}, nil
 	}
-	if failed > 0 && leftFailed == 0 {
-		lines = append(lines, fmt.Sprintf("that is all that has failed of wave %s: once the others are there, the rollout %s", wave.GetName(), then))
+	return nil, nil
+}
+
+// requires reports whether the policy of a Rollout has it halt where nobody is in the wave.
+func requires(ro *adminv1.Rollout, wave *adminv1.RolloutWave) bool {
+	var policy fleet.RolloutPolicy
+	return json.Unmarshal(ro.GetPolicy(), &policy) == nil && // a newer hub may have what is not known here
+		slices.ContainsFunc(policy.Waves, func(w fleet.Wave) bool { return w.Name == wave.GetName() && w.Required })
+}
+
+const comesToItsEnd = "comes to its end"
+
+// afterWave says what comes after the wave under way.
+func afterWave(ro *adminv1.Rollout) string {
+	for _, w := range ro.GetWaves()[ro.GetWave()+1:] {
+		if t := w.GetTotals(); t.GetSize() > t.GetSkipped()+t.GetRemoved() || requires(ro, w) {
+			return "goes on to wave " + w.GetName()
+		}
 	}
-	if counted > 0 && left == 0 {
-		lines = append(lines, fmt.Sprintf("nobody is left in wave %s, which has shown nothing of the release then: the rollout %s", wave.GetName(), then))
+	return comesToItsEnd
+}
+
+// endsWithNobody reports whether no cluster has the Release of a Rollout, whose last wave is passed over, and none comes to it.
+func endsWithNobody(ro *adminv1.Rollout, wave *adminv1.RolloutWave, c memberChoice) bool {
+	all, of := ro.GetTotals(), wave.GetTotals()
+	there := all.GetSucceeded() - of.GetSucceeded()
+	if c.allStale {
+		there -= all.GetStale() - of.GetStale()
 	}
-	return lines, nil
+	return ro.GetVerdict() != "Good" && there+all.GetInFlight()-of.GetInFlight() <= 0
+}
+
+// once says what has to happen before a Rollout leaves the wave under way, where nothing in it is in its way. With others,
+// clusters of it are not there yet.
+func once(ro *adminv1.Rollout, wave *adminv1.RolloutWave, others bool) string {
+	var parts, gates []string
+	if ro.GetPhase() == phaseHalted || ro.GetPhase() == phasePaused {
+		parts = append(parts, "it is resumed")
+	}
+	if others {
+		parts = append(parts, "the others are there")
+	}
+	for _, g := range append(slices.Clone(wave.GetBefore()), wave.GetAfter()...) {
+		if !(placedGate{RolloutGate: g}).passed() {
+			gates = append(gates, g.GetName())
+		}
+	}
+	switch {
+	case len(gates) == 1:
+		parts = append(parts, "gate "+gates[0]+" has passed")
+	case len(gates) > 1:
+		parts = append(parts, "gates "+enumerated(gates)+" have passed")
+	case len(parts) == 0:
+		return "by that"
+	}
+	return "once " + enumerated(parts)
+}
+
+// enumerated is "a, b and c".
+func enumerated(parts []string) string {
+	last := len(parts) - 1
+	if last <= 0 {
+		return strings.Join(parts, "")
+	}
+	return strings.Join(parts[:last], ", ") + " and " + parts[last]
 }
 
 // memberCommand is a steering command with clusters behind the Rollout.

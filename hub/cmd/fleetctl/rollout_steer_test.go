@@ -193,22 +193,61 @@ func TestClustersAreRetriedAndSkippedByNameOrAll(t *testing.T) {
 
 func TestWhatPassingClustersOverMeansForTheWaveIsSaid(t *testing.T) {
 	t.Parallel()
-	const failed, nobody = "that is all that has failed of wave eu: once the others are there, the rollout goes on to wave rest by that", "nobody is left in wave eu"
-	for args, texts := range map[string][]string{
-		"eu-2":                     {failed},
-		"--all-failed":             {failed},
-		"eu-3":                     nil,
-		"--all-deferred":           nil,
-		"us-1":                     nil,
-		"eu-1 eu-3":                nil,
-		"eu-1 eu-2 eu-3 eu-4 eu-5": {failed, nobody + ", which has shown nothing of the release then: the rollout goes on to wave rest by that"},
+	const failed, nobody = "that is all that has failed of wave eu: the rollout ", "nobody is left in wave eu, "
+	const shown = nobody + "which has shown nothing of the release then: the rollout "
+	const everybody = "eu-1 eu-2 eu-3 eu-4 eu-5"
+	phase := func(p string) func(*adminv1.Rollout) {
+		return func(ro *adminv1.Rollout) { ro.Phase, ro.Reason = p, "User" }
+	}
+	ungated := func(ro *adminv1.Rollout) { ro.Waves[1].After[0].Phase = "Overridden" }
+	last := func(ro *adminv1.Rollout) {
+		ro.Waves[2].Totals = &adminv1.RolloutTotals{Size: 3, Removed: 2, Skipped: 1}
+		ungated(ro)
+	}
+	onlyThere := func(verdict string) func(*adminv1.Rollout) {
+		return func(ro *adminv1.Rollout) {
+			last(ro)
+			ro.Waves[0].Totals = &adminv1.RolloutTotals{Size: 1, Deferred: 1}
+			ro.Totals.Succeeded, ro.Verdict = 1, verdict // of wave eu
+		}
+	}
+	required := func(ro *adminv1.Rollout) {
+		ro.Policy = []byte(`{"waves":[{"name":"canary"},{"name":"eu","required":true}]}`)
+	}
+	for _, test := range []struct {
+		name   string
+		change func(*adminv1.Rollout)
+		args   string
+		want   string
+	}{
+		{"one that failed", nil, "eu-2", failed + "goes on to wave rest once the others are there and gate prod-go has passed"},
+		{"all that failed", nil, "--all-failed", failed + "goes on to wave rest once the others are there and gate prod-go has passed"},
+		{"all but one", ungated, "eu-2 eu-3 eu-4 eu-5", failed + "goes on to wave rest by that"},
+		{"one that is deferred", nil, "eu-3", ""},
+		{"all that are deferred", nil, "--all-deferred", ""},
+		{"of another wave", nil, "us-1", ""},
+		{"some", nil, "eu-1 eu-3", ""},
+		{"all", nil, everybody, shown + "goes on to wave rest once gate prod-go has passed"},
+		{"all, without a gate", ungated, everybody, shown + "goes on to wave rest by that"},
+		{"all, before it began", func(ro *adminv1.Rollout) {
+			ro.Waves[1].Before = []*adminv1.RolloutGate{{Name: "soak", Phase: "Running"}}
+		}, everybody, shown + "goes on to wave rest once gates soak and prod-go have passed"},
+		{"halted", phase(phaseHalted), "eu-2", failed + "goes on to wave rest once it is resumed, the others are there and gate prod-go has passed"},
+		{"all of one that is halted", phase(phaseHalted), everybody, shown + "goes on to wave rest once it is resumed and gate prod-go has passed"},
+		{"all of one that is paused", phase(phasePaused), everybody, shown + "goes on to wave rest once it is resumed and gate prod-go has passed"},
+		{"all that is required", required, everybody, nobody + "and the policy requires somebody: the rollout halts (EmptyRequiredWave), unless fleetctl rollout resume ro-7k2f --accept-coverage takes the wave as it is"},
+		{"what failed of what is required", required, "eu-2", failed + "goes on to wave rest once the others are there and gate prod-go has passed"},
+		{"all of the last one", last, everybody, shown + "comes to its end by that"},
+		{"all there are", onlyThere("Unknown"), everybody, shown + "ends as Cancelled by that, since no cluster has the release"},
+		{"all there are, of a good release", onlyThere("Good"), everybody, shown + "comes to its end by that"},
 	} {
 		b := newRolling(t)
-		r := b.fails(exitUsage, texts, append([]string{"rollout", "skip-cluster", "ks/app"}, strings.Fields(args)...)...)
-		for _, text := range []string{failed, nobody} {
-			if strings.Contains(r.stderr, text) && len(texts) == 0 {
-				t.Errorf("%s: stderr:\n%s", args, r.stderr)
-			}
+		if test.change != nil {
+			b.hub.changeRollout(t, "ro-7k2f", test.change)
+		}
+		r := b.fails(exitUsage, []string{test.want}, append([]string{"rollout", "skip-cluster", "ks/app"}, strings.Fields(test.args)...)...)
+		if says := strings.Count(r.stderr, failed) + strings.Count(r.stderr, nobody); says > 1 || says == 1 && test.want == "" || test.want != "" && !strings.Contains(r.stderr, test.want+"\n") {
+			t.Errorf("%s: want %q, stderr:\n%s", test.name, test.want, r.stderr)
 		}
 	}
 }
