@@ -117,8 +117,40 @@ func TestRolloutStartOfWhatIsUnderWayStartsNothingAndSaysSo(t *testing.T) {
 		r := b.ok(append([]string{"rollout", "start", "ks/app"}, strings.Fields(args)...)...)
 		want(t, "stdout", r.stdout, rolloutType+"/ro-7k2f is under way already")
 	}
-	b.hub.rolled.plan.Rollout.Phase = phaseSucceeded // what the request began is over
-	want(t, "stdout", b.ok("rollout", "start", "ks/app", "-y", "--request-id", "one").stdout, rolloutType+"/ro-7k2f was started by this request already")
+}
+
+func TestRolloutStartThatIsOverAtOnceIsNoRequestThatWasMadeBefore(t *testing.T) {
+	t.Parallel()
+	const started, already = " started", " was started by this request already"
+	waiting := func(ro *adminv1.Rollout) { ro.Id, ro.Phase, ro.Started = "ro-9ccc", phaseQueued, nil }
+	ended := func(ro *adminv1.Rollout) { ro.Id, ro.Phase = "ro-9ccc", phaseSucceeded }
+	begins := func(ro *adminv1.Rollout) { ro.Started = at(1) }
+	dropped := func(ro *adminv1.Rollout) { ro.Phase, ro.Started = phaseCancelled, nil }
+	for _, test := range []struct {
+		name, args    string
+		before, begun func(*adminv1.Rollout)
+		want          string
+	}{
+		{"begun", "", nil, begins, started},
+		{"begun by a request", "--request-id one", nil, begins, started},
+		{"the first of all", "--request-id one", nil, begins, started},
+		{"what waited to be started", "--request-id one", waiting, begins, started},
+		{"the same request", "--request-id one", ended, func(ro *adminv1.Rollout) { ro.Started = at(-20) }, already},
+		{"the same request, and another one since", "--request-id one", nil, func(ro *adminv1.Rollout) { ro.Started = at(-40) }, already},
+		{"the same request, which never began", "--request-id one", nil, dropped, already},
+	} {
+		b := newRolling(t)
+		switch {
+		case test.before != nil:
+			test.before(b.hub.rolled.rollouts[0])
+		case test.name == "the first of all":
+			b.hub.rolled.rollouts = nil
+		}
+		b.hub.rolled.plan = testPlan()
+		b.hub.rolled.plan.Rollout.Phase = phaseSucceeded
+		test.begun(b.hub.rolled.plan.Rollout)
+		want(t, test.name, b.ok(append([]string{"rollout", "start", "ks/app", "-y"}, strings.Fields(test.args)...)...).stdout, rolloutType+"/ro-9ccc"+test.want)
+	}
 }
 
 func TestRolloutPlanShowsWavesBudgetsGatesAndWhatIsLeftOut(t *testing.T) {

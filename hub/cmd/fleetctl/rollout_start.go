@@ -106,7 +106,7 @@ func (a *app) runRolloutStart(ctx context.Context, r ref, o rolloutStartOptions)
 	}
 	word := "started"
 	switch {
-	case over(begun): // the answer to a request that was made before
+	case o.requestID != "" && overAlready(before, begun): // the answer to a request that was made before
 		word = "was started by this request already"
 	case underWayAlready(before, begun):
 		word = "is under way already"
@@ -150,6 +150,12 @@ func (a *app) wouldStart(ctx context.Context, h *hub, r ref, request *adminv1.St
 // underWayAlready reports whether what a start comes to had begun before.
 func underWayAlready(before, begun *adminv1.Rollout) bool {
 	return before.GetId() != "" && before.GetId() == begun.GetId() && before.GetPhase() != phaseQueued
+}
+
+// overAlready reports whether what a start comes to was over before. Where every cluster has the Release already, it is over as soon
+// as it has begun.
+func overAlready(before, begun *adminv1.Rollout) bool {
+	return over(begun) && (before.GetId() == begun.GetId() && over(before) || !begun.GetStarted().AsTime().After(before.GetCreated().AsTime()))
 }
 
 // consent gives the request what the hub has refused it for the lack of, and reports whether that was something.
