@@ -264,6 +264,7 @@ func (f *fakeRollouts) steer(request interface {
 	case request.GetApp().GetVersion() != 0 && request.GetApp().GetVersion() != ro.GetVersion():
 		return nil, status.Errorf(codes.Aborted, "rollout %s has changed: it is at version %d", ro.GetId(), ro.GetVersion())
 	}
+	was := ro
 	ro = proto.CloneOf(ro)
 	if f.rolled.steered != nil {
 		f.rolled.steered(request, ro)
@@ -271,7 +272,7 @@ func (f *fakeRollouts) steer(request interface {
 	if back, is := request.(*adminv1.RollbackRequest); is && (back.GetTo() != "" || over(ro)) { // another one begins
 		ro.Id, ro.Kind, ro.Phase, ro.Revision = "ro-9bbb", "Backward", phaseRunning, cmp.Or(back.GetTo(), "main@sha1:77aa01c4")
 	}
-	if !request.GetApp().GetDryRun() {
+	if !request.GetApp().GetDryRun() && !proto.Equal(was, ro) {
 		f.putRollout(ro)
 	}
 	return ro, nil

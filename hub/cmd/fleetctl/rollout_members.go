@@ -67,22 +67,23 @@ func newRolloutRetryClusterCommand(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		word := "tries again: " + c.text(clusters)
+		if len(clusters) == 0 && none && after.GetVersion() == ro.GetVersion() {
+			word = "tries again: every cluster that did not catch up; none of its own has failed"
+		}
 		if after != nil {
 			ro = after
 		}
-		if len(clusters) == 0 && none {
-			return a.acted(ro, "tries nothing again: no cluster has failed", s.dryRun)
-		}
-		if err := a.acted(ro, "tries again: "+c.text(clusters), s.dryRun); err != nil {
+		if err := a.acted(ro, word, s.dryRun); err != nil {
 			return err
 		}
 		a.sayStill(ro, s.dryRun)
 		return nil
 	})
 	cmd.Short = "Have clusters that failed updated once more"
-	cmd.Long = "Have clusters that failed updated once more. When no rollout is under way, that is those which were to catch up with the\n" +
-		"release that is good, and did not (event CatchUpFailed): they went back to what they had, or stayed at the release where the\n" +
-		"app's annotation fleet.flotilla.dev/no-rollback says so."
+	cmd.Long = "Have clusters that failed updated once more, and those which were to catch up with the release that is good, and did not\n" +
+		"(event CatchUpFailed): they went back to what they had, or stayed at the release where the app's annotation\n" +
+		"fleet.flotilla.dev/no-rollback says so. When no rollout is under way, it is about these alone."
 	cmd.Example = `  fleetctl rollout retry-cluster ks/podinfo eu-7 eu-8
   fleetctl rollout retry-cluster ro-7k2f --all-failed && fleetctl rollout resume ro-7k2f`
 	cmd.Flags().BoolVar(&c.allFailed, "all-failed", false, "every cluster that failed")

@@ -43,7 +43,10 @@ func TestWhatWasDoneBeforeIsNotSaidToBeDone(t *testing.T) {
 	b := newRolling(t)
 	want(t, "resume", b.ok("rollout", "resume", "ks/app").stdout, rolloutType+"/ro-7k2f is running already")
 	b.hub.changeRollout(t, "ro-7k2f", func(ro *adminv1.Rollout) { ro.Totals.Failed, ro.Totals.Deferred = 0, 0 })
-	want(t, "retry", b.ok("rollout", "retry-cluster", "ks/app", "--all-failed").stdout, rolloutType+"/ro-7k2f tries nothing again: no cluster has failed")
+	want(t, "retry", b.ok("rollout", "retry-cluster", "ks/app", "--all-failed").stdout, rolloutType+"/ro-7k2f tries again: every cluster that did not catch up; none of its own has failed")
+	b.hub.rolled.steered = func(_ proto.Message, ro *adminv1.Rollout) { ro.Totals.Pending++ } // of one that failed meanwhile
+	want(t, "retry", b.ok("rollout", "retry-cluster", "ks/app", "--all-failed").stdout, rolloutType+"/ro-7k2f tries again: every cluster that failed")
+	b.hub.rolled.steered = nil
 	want(t, "skip", b.ok("rollout", "skip-cluster", "ks/app", "--all-failed", "--all-deferred", "-y").stdout, rolloutType+"/ro-7k2f passes nobody over: no cluster is Failed or Deferred")
 	b.hub.changeRollout(t, "ro-7k2f", func(ro *adminv1.Rollout) { ro.Phase, ro.Reason, ro.Message = phasePaused, "User", "incident" })
 	want(t, "pause", b.ok("rollout", "pause", "ks/app", "--reason", "another").stdout, rolloutType+"/ro-7k2f is paused already: the reason that was given first stays")
