@@ -105,9 +105,15 @@ func (t *turn) untouched(site *site, row *Row) bool {
 		t.Placement == nil, row.Placement != t.Placement.Name, !site.placed:
 		return false
 	}
+	if t.App.Declared != nil || current.Declared != nil {
+		return false
+	}
+	if row.RequestedAt == "" { // spares most rows a copy of the Controls
+		return t.App.Controls == current.Controls
+	}
 	controls := t.App.Controls
 	t.asked(&controls, *row)
-	return controls == current.Controls && t.App.Declared == nil && current.Declared == nil
+	return controls == current.Controls
 }
 
 // asked puts a request of this instance only into what the App is to do.
