@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -36,8 +37,8 @@ func (s *Store) PlanRollout(ctx context.Context, app fleet.Key, target string, p
 	return preview, err
 }
 
-// ResolveRelease finds a Release of an App by "sha256:<hex>", the beginning of that, or a revision that it was built from. The
-// empty target is the App's newest one: the zero Digest.
+// ResolveRelease finds a Release of an App by "sha256:<hex>", the beginning of that, or a revision that it was built from, whole
+// or as [fleet.Revision.NamedBy] has it. The empty target is the App's newest one: the zero Digest.
 func (s *Store) ResolveRelease(ctx context.Context, app fleet.Key, target string) (fleet.Digest, error) {
 	return resolveRelease(ctx, s.pool, app, target)
 }
@@ -55,40 +56,56 @@ func resolveRelease(ctx context.Context, q querier, app fleet.Key, target string
 	if !errors.Is(err, pgx.ErrNoRows) {
 		return fleet.Digest{}, explain("find a revision of "+app.Words(), err)
 	}
-	digits, isDigest := strings.CutPrefix(target, "sha256:")
-	if !isDigest {
-		return fleet.Digest{}, fmt.Errorf("revision %s of %s: %w: `fleetctl history` lists those that were built", target, app.Words(), fleet.ErrNotFound)
+	what := "revision"
+	if digits, isDigest := strings.CutPrefix(target, "sha256:"); isDigest {
+		what = "release"
+		if !isHex(digits) || len(digits) > hex.EncodedLen(len(fleet.Digest{})) {
+			return fleet.Digest{}, fmt.Errorf("%w: %q is not a digest of the form sha256:<64 hex digits>, or the beginning of one", fleet.ErrInvalid, target)
+		}
 	}
-	if strings.Trim(digits, "0123456789abcdef") != "" || len(digits) > hex.EncodedLen(len(fleet.Digest{})) {
-		return fleet.Digest{}, fmt.Errorf("%w: %q is not a digest of the form sha256:<64 hex digits>, or the beginning of one", fleet.ErrInvalid, target)
+	names, releases, err := releasesNamed(ctx, q, app, target)
+	switch {
+	case err != nil:
+		return fleet.Digest{}, err
+	case len(releases) == 0:
+		return fleet.Digest{}, fmt.Errorf("%s %s of %s: %w: `fleetctl history` lists those that were built", what, target, app.Words(), fleet.ErrNotFound)
+	case len(releases) > 1:
+		return fleet.Digest{}, fmt.Errorf("%w: %s is several Releases of %s: %v: write more digits", fleet.ErrInvalid, target, app.Words(), names[:min(len(names), shownReleases)])
 	}
-	return releaseOf(ctx, q, app, digits)
+	return releases[0], nil
 }
 
 // shownReleases is how many of several Releases an error names.
 const shownReleases = 5
 
-// releaseOf finds a Release by the first digits of its digest.
-func releaseOf(ctx context.Context, q querier, app fleet.Key, digits string) (fleet.Digest, error) {
-	const query = `SELECT digest FROM release WHERE app = $1 AND encode(digest, 'hex') LIKE $2 ORDER BY digest LIMIT $3`
-	rows, err := q.Query(ctx, query, app.String(), digits+"%", shownReleases)
+// releasesNamed finds the Releases that a person may mean by the beginning of a digest, or of the hash of a revision, and a name
+// of each.
+func releasesNamed(ctx context.Context, q querier, app fleet.Key, target string) (names []string, releases []fleet.Digest, err error) {
+	digits := target[strings.LastIndexAny(target, ":@")+1:]
+	if !isHex(digits) {
+		return nil, nil, nil
+	}
+	const query = `SELECT revision, release FROM app_revision WHERE app = $1 AND revision LIKE '%' || $2 || '%'
+		UNION ALL SELECT 'sha256:' || encode(digest, 'hex'), digest FROM release WHERE app = $1 AND encode(digest, 'hex') LIKE $2 || '%'
+		ORDER BY 1`
+	rows, err := q.Query(ctx, query, app.String(), digits)
 	if err != nil {
-		return fleet.Digest{}, explain("find a Release of "+app.Words(), err)
+		return nil, nil, explain("find a Release of "+app.Words(), err)
 	}
-	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (fleet.Digest, error) {
-		var raw []byte
-		if err := row.Scan(&raw); err != nil {
-			return fleet.Digest{}, err
+	var name string
+	var raw []byte
+	_, err = pgx.ForEachRow(rows, []any{&name, &raw}, func() error {
+		begins := strings.HasPrefix(target, "sha256:") && strings.HasPrefix(name, target)
+		if !begins && !fleet.Revision(name).NamedBy(target) {
+			return nil
 		}
-		return fleet.DigestFromBytes(raw)
+		release, err := fleet.DigestFromBytes(raw)
+		if err == nil && !slices.Contains(releases, release) {
+			names, releases = append(names, name), append(releases, release)
+		}
+		return err
 	})
-	switch {
-	case err != nil:
-		return fleet.Digest{}, explain("find a Release of "+app.Words(), err)
-	case len(found) == 0:
-		return fleet.Digest{}, fmt.Errorf("release sha256:%s of %s: %w: `fleetctl history` lists those that were built", digits, app.Words(), fleet.ErrNotFound)
-	case len(found) > 1:
-		return fleet.Digest{}, fmt.Errorf("%w: sha256:%s begins several Releases of %s: %v: write more digits", fleet.ErrInvalid, digits, app.Words(), found)
-	}
-	return found[0], nil
+	return names, releases, explain("find a Release of "+app.Words(), err)
 }
+
+func isHex(text string) bool { return strings.Trim(text, "0123456789abcdef") == "" }

@@ -126,6 +126,35 @@ func TestReleaseIsFoundByDigestItsBeginningAndRevision(t *testing.T) {
 	}
 }
 
+func TestReleaseIsFoundByRevisionsAsTheyAreShown(t *testing.T) {
+	t.Parallel()
+	f := newRolledOut(t, canaryFirst, "canary-1")
+	const one, two, chart = "696f056df216eea4f9401adbee0ff744d4df390f", "696f056ee216eea4f9401adbee0ff744d4df390f", "6.5.0@sha256:9f3c1a2b5a3f8c0d696f056df216eea4f9401adbee0ff744d4df390f01234567"
+	first, second := f.release("main@sha1:"+one, "one").Digest(), f.release("main@sha1:"+two, "two").Digest()
+	f.release("v1.0@sha1:"+one, "one")
+	third := f.release(chart, "three").Digest()
+	for target, want := range map[string]fleet.Digest{
+		"main@sha1:696f056d": first, "v1.0@sha1:696f056": first, "sha1:696f056d": first, "696f056d": first, one: first, "main@sha1:696f056e": second,
+		"6.5.0@sha256:9f3c1a2b": third, "sha256:9f3c1a2b": third, third.String()[len("sha256:"):][:8]: third,
+	} {
+		if got, err := f.ResolveRelease(t.Context(), appKey, target); err != nil || got != want {
+			t.Errorf("%q is %s, error %v", target, got, err)
+		}
+	}
+	for target, want := range map[string]error{
+		"main@sha1:696f056": fleet.ErrInvalid, "696f056": fleet.ErrInvalid, "main@sha1:696f05": fleet.ErrNotFound, "other@sha1:696f056d": fleet.ErrNotFound,
+		"main@sha1:%": fleet.ErrNotFound, "main@sha1:_______": fleet.ErrNotFound, "eeee056d": fleet.ErrNotFound, "6.5.0": fleet.ErrNotFound,
+	} {
+		if got, err := f.ResolveRelease(t.Context(), appKey, target); !errors.Is(err, want) {
+			t.Errorf("%q is %s, error %v, not %v", target, got, err, want)
+		}
+	}
+	_, err := f.ResolveRelease(t.Context(), appKey, "main@sha1:696f056")
+	if want := "main@sha1:696f056 is several Releases of Kustomization/apps/app: [main@sha1:" + one + " main@sha1:" + two + "]: write more digits"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v; want %s", err, want)
+	}
+}
+
 func TestPlanIsWhatBeginsAndStoresNothing(t *testing.T) {
 	t.Parallel()
 	f := newRolledOut(t, strings.Replace(canaryFirst, `{"waves"`, `{"autoStart":false,"waves"`, 1), "canary-1", "prod-1")

@@ -3,10 +3,37 @@ package fleet
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 )
 
 // Revision is what a Source resolved to, immutable, in Flux's RFC-0005 format: "main@sha1:<hex>", "sha256:<hex>".
 type Revision string
+
+// NamedBy reports whether a person means the Revision by a name: by all of it, or by what is left of that where its hash is cut
+// to its first 7 digits or more, and what is before the hash left out: "main@sha1:696f056d", "sha1:696f056d", "696f056d".
+func (r Revision) NamedBy(name string) bool {
+	before, hash := splitHash(string(r))
+	start, digits := splitHash(name)
+	switch {
+	case string(r) == name:
+		return name != ""
+	case len(digits) < leastDigits || !strings.HasPrefix(hash, digits) || strings.Trim(digits, hexDigits) != "":
+		return false
+	}
+	return start == "" || start == before || strings.HasSuffix(before, "@"+start)
+}
+
+const (
+	hexDigits = "0123456789abcdef"
+	// leastDigits of a hash name it, as Git abbreviates one.
+	leastDigits = 7
+)
+
+// splitHash splits a Revision before its hash.
+func splitHash(revision string) (before, hash string) {
+	at := strings.LastIndexAny(revision, ":@") + 1
+	return revision[:at], revision[at:]
+}
 
 // DeletionPolicy says what becomes of an App's objects when the App is deleted (Flux Kustomization
 // spec.deletionPolicy).

@@ -75,14 +75,8 @@ func expectRevision(revision string) expectation {
 	})}
 }
 
-func atRevision(have, want string) bool {
-	if have == "" || have == want {
-		return have == want && want != ""
-	}
-	hash := have[strings.LastIndexAny(have, ":@")+1:]
-	want = strings.TrimPrefix(strings.TrimPrefix(want, "sha1:"), "sha256:")
-	return len(want) >= 7 && strings.HasPrefix(hash, want)
-}
+// atRevision reports whether a revision that an object has is the one that a person means, as the hub understands it.
+func atRevision(have, want string) bool { return fleet.Revision(have).NamedBy(want) }
 
 // expectCondition is met once the condition of that type has that status; Ready=True is lost as expectReady is.
 func expectCondition(name, value string) expectation {

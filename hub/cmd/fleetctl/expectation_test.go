@@ -31,7 +31,7 @@ func TestRevisionIsNamedWholeOrByItsHash(t *testing.T) {
 	const have = "main@sha1:696f056df216eea4f9401adbee0ff744d4df390f"
 	for text, want := range map[string]bool{
 		have: true, "696f056df216eea4f9401adbee0ff744d4df390f": true, "sha1:696f056d": true, "696f056": true,
-		"696f05": false, "": false, "f056df2": false, "main": false, "main@sha1:696f056d": false,
+		"696f05": false, "": false, "f056df2": false, "main": false, "main@sha1:696f056d": true, "main@sha1:696f05": false, "other@sha1:696f056d": false,
 	} {
 		if got := atRevision(have, text); got != want {
 			t.Errorf("%q: %v", text, got)

@@ -119,10 +119,10 @@ func (h *hub) seekRollout(ctx context.Context, app ref, revision string, through
 	return sought{lost: lost, state: "at " + orNothing(o.revision()) + ": " + readiness(o)}, err
 }
 
-// What atRevision finds: a hash from its first 7 digits on, a revision that ends with a whole one, and the version of a chart.
+// What atRevision finds: a hash from its first 7 digits on, a revision that ends with one, and the version of a chart.
 var (
 	hashBegins = regexp.MustCompile(`^(sha1:)?(sha256:)?[0-9a-f]{7,}$`)
-	hashEnds   = regexp.MustCompile(`:[0-9a-f]{40,}$`)
+	hashEnds   = regexp.MustCompile(`:[0-9a-f]{7,}$`)
 	version    = regexp.MustCompile(`^v?[0-9]+(\.[0-9]+){0,2}([-+].*)?$`)
 )
 

@@ -42,10 +42,10 @@ func TestRolloutWaitDoesNotWaitForWhatIsNoRevision(t *testing.T) {
 		never, may  []string
 		looks       string
 	}{
-		"git": {ksProgressing, "ks/app", []string{"132bcd", "feb", "main", "HEAD", "main@sha1:132bcdef", "sha1:132bcd", "FFFF056D", "v1.2.3", "main@132bcdef"},
-			[]string{"132bcde", "sha1:132bcde", "main@sha1:" + hash[:39] + "0", "refs/heads/x@sha1:" + hash[:39] + "0", "sha256:132bcde"},
+		"git": {ksProgressing, "ks/app", []string{"132bcd", "feb", "main", "HEAD", "main@sha1:132bcd", "sha1:132bcd", "FFFF056D", "v1.2.3", "main@132bcdef"},
+			[]string{"132bcde", "sha1:132bcde", "main@sha1:132bcde", "main@sha1:" + hash[:39] + "0", "refs/heads/x@sha1:" + hash[:39] + "0", "sha256:132bcde"},
 			"one of its GitRepository is such as main@sha1:<40 hex digits>"},
-		"oci":    {from("OCIRepository"), "ks/app", []string{"latest", "6.5.0"}, []string{"6.5.0@sha256:" + hash + hash[:24], "132bcde"}, "6.5.0@sha256:<64 hex digits>"},
+		"oci":    {from("OCIRepository"), "ks/app", []string{"latest", "6.5.0"}, []string{"6.5.0@sha256:" + hash + hash[:24], "6.5.0@sha256:132bcdef", "132bcde"}, "6.5.0@sha256:<64 hex digits>"},
 		"bucket": {from("Bucket"), "ks/app", []string{"latest"}, []string{"sha256:132bcde"}, "sha256:<64 hex digits>"},
 		"pushed": {from("ExternalArtifact"), "ks/app", []string{"two words"}, []string{"nightly", "132bcd"}, "one word, as it was pushed"},
 		"helm":   {helm, "hr/app", []string{"main", "HEAD", "132bcd"}, []string{"6.5.0", "v6", "6.5.0-rc.1+132bcd", "132bcde"}, "the version of its chart, such as 6.5.0"},

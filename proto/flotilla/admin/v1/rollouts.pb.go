@@ -1202,7 +1202,8 @@ func (x *RolloutEvent) GetMessage() string {
 type PlanRolloutRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	App   *AppRollout            `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
-	// "sha256:<hex>" of a Release, or a revision; empty: the newest.
+	// "sha256:<hex>" of a Release, or a revision; empty: the newest. The digits may be the first 7 or more, as they are shown:
+	// main@sha1:696f056d. What several Releases are named by is refused as INVALID_ARGUMENT, with their names.
 	Target string `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
 	// A RolloutPolicy's spec as JSON in place of the Placement's; empty: that one.
 	Policy []byte `protobuf:"bytes,3,opt,name=policy,proto3" json:"policy,omitempty"`
@@ -1360,9 +1361,10 @@ func (x *PlanRolloutResponse) GetLeast() []*durationpb.Duration {
 
 // StartRolloutRequest begins a Rollout.
 type StartRolloutRequest struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	App    *AppRollout            `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
-	Target string                 `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	App   *AppRollout            `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
+	// As in PlanRolloutRequest.
+	Target string `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
 	// Names the request.
 	RequestId string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// Take a Release that has failed before.
@@ -2747,7 +2749,7 @@ type RollbackRequest struct {
 	App   *AppRollout            `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
 	// Failed, Wave or Updated (default) clusters of the Rollout under way.
 	Scope string `protobuf:"bytes,2,opt,name=scope,proto3" json:"scope,omitempty"`
-	// "sha256:<hex>" of a Release that was good, or a revision; empty: what each cluster had before.
+	// "sha256:<hex>" of a Release that was good, or a revision, as in PlanRolloutRequest; empty: what each cluster had before.
 	To            string `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
