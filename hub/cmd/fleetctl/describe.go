@@ -22,14 +22,23 @@ import (
 
 func newDescribeCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "describe KIND/NAME[@CLUSTER]...",
+		Use:   "describe KIND/NAME[@CLUSTER]... | ID",
 		Short: "Tell all about an object, and what blocks it",
+		Long:  "Tell all about an object, and what blocks it. Of the id of a rollout, it shows what `rollout status --watch=false` does.",
 		Example: `  fleetctl describe ks/podinfo
   fleetctl describe ks/podinfo@eu-1
-  fleetctl describe cluster/eu-1`,
+  fleetctl describe cluster/eu-1
+  fleetctl describe ro-7k2f`,
 		Annotations: outputs("json", "yaml"),
 		Args:        between(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if asksForRollouts(args) {
+				r, err := a.describedRollout(cmd, args)
+				if err != nil {
+					return err
+				}
+				return a.runRolloutStatus(cmd.Context(), r, false)
+			}
 			refs, err := a.parseRefs(cmd, args)
 			if err != nil {
 				return err
@@ -41,7 +50,7 @@ func newDescribeCommand(a *app) *cobra.Command {
 			}
 			return a.runDescribe(cmd.Context(), refs)
 		},
-		ValidArgsFunction: a.completeObjects(refsOnly),
+		ValidArgsFunction: a.completeRolloutsOr(a.completeObjects(refsOnly)),
 	}
 }
 

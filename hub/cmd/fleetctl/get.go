@@ -26,10 +26,11 @@ type getOptions struct {
 func newGetCommand(a *app) *cobra.Command {
 	var o getOptions
 	cmd := &cobra.Command{
-		Use:   "get KIND[,KIND...] | KIND NAME[@CLUSTER]... | KIND/NAME[@CLUSTER]...",
+		Use:   "get KIND[,KIND...] | KIND NAME[@CLUSTER]... | KIND/NAME[@CLUSTER]... | ID...",
 		Short: "List objects, or their instances in clusters",
 		Long: "List objects, or with -c or @CLUSTER, the instances that apps have in clusters.\n\n" +
-			"-l selects by the objects' own labels; an instance has those of its app. The clusters of an app are chosen with -c.",
+			"-l selects by the objects' own labels; an instance has those of its app. The clusters of an app are chosen with -c.\n\n" +
+			"An ID is that of a rollout.",
 		Example: `  fleetctl get sources,ks -A             what is declared, in all namespaces
   fleetctl get sources git               as Flux's client has it, too
   fleetctl get ks/podinfo@eu-1           how an app is in one cluster

@@ -66,14 +66,22 @@ func (a *app) completeRolloutIDs(cmd *cobra.Command, typed string) (ids []string
 
 // completeGet completes what `get` lists: objects, and Rollouts, which are no declared kind.
 func (a *app) completeGet(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 && isRolloutWord(args[0]) {
-		return a.completeRolloutIDs(cmd, typed), noFiles
-	}
-	words, directive := a.completeObjects(kindsAndNames)(cmd, args, typed)
+	words, directive := a.completeRolloutsOr(a.completeObjects(kindsAndNames))(cmd, args, typed)
 	if len(args) == 0 && typed != "" && strings.HasPrefix("rollouts", typed) {
 		words = append(words, "rollouts")
 	}
 	return words, directive
+}
+
+// completeRolloutsOr completes ids of Rollouts that are not over where one is begun or comes behind the word for them, and otherwise
+// what objects does.
+func (a *app) completeRolloutsOr(objects completer) completer {
+	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 && isRolloutWord(args[0]) || strings.HasPrefix(typed, "ro-") {
+			return a.completeRolloutIDs(cmd, typed), noFiles
+		}
+		return objects(cmd, args, typed)
+	}
 }
 
 // completeOfRollout completes what the Rollout in the first argument has.

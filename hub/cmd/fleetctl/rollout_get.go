@@ -9,10 +9,12 @@ import (
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
 
-// asksForRollouts reports whether the arguments of a `get` mean Rollouts, which are made by the hub and declared by nobody.
+// asksForRollouts reports whether the arguments of a `get` or `describe` mean Rollouts, which are made by the hub and declared by
+// nobody.
 func asksForRollouts(args []string) bool {
 	word, _, _ := strings.Cut(args[0], "/")
-	return isRolloutWord(word)
+	_, isID := rolloutID(args[0])
+	return isID || isRolloutWord(word)
 }
 
 // newRolloutListCommand is `get rollouts`, where one may look for it.
@@ -35,7 +37,7 @@ func newRolloutListCommand(a *app) *cobra.Command {
 // maxListed bounds the Rollouts that a `get` lists: there are ever more of them.
 const maxListed = 100
 
-// runGetRollouts is `get rollouts`, `get ro/ID` and `get ro ID...`.
+// runGetRollouts is `get rollouts`, `get ro/ID`, `get ro ID...` and `get ID...`.
 func (a *app) runGetRollouts(cmd *cobra.Command, args []string, o getOptions) error {
 	switch {
 	case o.watch:
@@ -84,10 +86,10 @@ func (a *app) runGetRollouts(cmd *cobra.Command, args []string, o getOptions) er
 	return nil
 }
 
-// parseRolloutIDs reads the arguments of a `get` of Rollouts by id; none: all are meant.
+// parseRolloutIDs reads arguments that name Rollouts by their ids; none: there is but the word for all.
 func parseRolloutIDs(cmd *cobra.Command, args []string) ([]string, error) {
 	words := args
-	if !strings.Contains(args[0], "/") {
+	if isRolloutWord(args[0]) {
 		words = args[1:]
 	}
 	var ids []string
