@@ -49,7 +49,8 @@ func (h *hub) awaits(ctx context.Context, ro *adminv1.Rollout) (next string, of 
 func instead(under, queued *adminv1.Rollout) string {
 	text := "; or fleetctl rollout cancel " + under.GetId()
 	if wave, g := gateUnderWay(under); g.GetType() == "Approval" {
-		text = fmt.Sprintf("; or fleetctl rollout reject %s --wave %s --gate %s, or fleetctl rollout cancel %s", under.GetId(), wave.GetName(), g.GetName(), under.GetId())
+		text = fmt.Sprintf("; or fleetctl rollout reject %s --wave %s --gate %s, or fleetctl rollout cancel %s",
+			under.GetId(), wave.GetName(), g.GetName(), under.GetId())
 	}
 	return text + ": then " + queued.GetId() + " begins"
 }

@@ -157,7 +157,8 @@ func newDecideCommand(a *app, verb string, approve bool) *cobra.Command {
 		}
 		word := map[string]string{"approve": "approved", "reject": "rejected"}[verb]
 		for _, now := range gatesOf(ro) {
-			if now.wave == g.wave && now.side == g.side && now.GetName() == g.GetName() && len(g.GetDecisions()) > 0 && len(now.GetDecisions()) == len(g.GetDecisions()) {
+			same := now.wave == g.wave && now.side == g.side && now.GetName() == g.GetName()
+			if n := len(g.GetDecisions()); same && n > 0 && len(now.GetDecisions()) == n {
 				word = "was " + word + " by you already"
 			}
 		}

@@ -95,8 +95,8 @@ func newRolloutSkipClusterCommand(a *app) *cobra.Command {
 	var c memberChoice
 	var yes assent
 	cmd := a.memberCommand("skip-cluster "+rolloutArgument+" CLUSTER... | --all-failed | --all-deferred | --all-stale", &s, &c, func(ctx context.Context, h *hub, _ rolloutRef, ro *adminv1.Rollout, clusters []string) error {
-		lines := []string{fmt.Sprintf("%s of %s goes on without %s: they stay at what they have until this rollout, or a later one, has succeeded, and catch up then; "+
-			"fleetctl freeze keeps them out", ro.GetId(), appOf(ro), c.text(clusters))}
+		lines := []string{fmt.Sprintf("%s of %s goes on without %s: they stay at what they have until this rollout, or a later one, "+
+			"has succeeded, and catch up then; fleetctl freeze keeps them out", ro.GetId(), appOf(ro), c.text(clusters))}
 		if !yes.yes && !s.dryRun {
 			more, err := h.meansForWave(ctx, ro, c, clusters)
 			if err != nil {
@@ -157,7 +157,8 @@ func (h *hub) meansForWave(ctx context.Context, ro *adminv1.Rollout, c memberCho
 		}
 		counted++
 		fails := m.GetPhase() == "Failed"
-		skips := slices.Contains(clusters, m.GetCluster()) || c.allFailed && fails || c.allDeferred && m.GetPhase() == "Deferred" || c.allStale && m.GetStale()
+		skips := slices.Contains(clusters, m.GetCluster()) || c.allFailed && fails ||
+			c.allDeferred && m.GetPhase() == "Deferred" || c.allStale && m.GetStale()
 		if fails {
 			failed++
 		}

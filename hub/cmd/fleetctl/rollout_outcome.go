@@ -109,8 +109,9 @@ func cured(ro *adminv1.Rollout) bool {
 	case "GateFailed", "InconclusiveGate":
 		return passedOver(func(g *adminv1.RolloutGate) bool { return g.GetPhase() == "Failed" || g.GetPhase() == "Inconclusive" })
 	case "ApprovalRejected":
+		rejects := func(d *adminv1.RolloutDecision) bool { return !d.GetApprove() }
 		return passedOver(func(g *adminv1.RolloutGate) bool {
-			return g.GetPhase() != "Overridden" && g.GetPhase() != "Passed" && slices.ContainsFunc(g.GetDecisions(), func(d *adminv1.RolloutDecision) bool { return !d.GetApprove() })
+			return g.GetPhase() != "Overridden" && g.GetPhase() != "Passed" && slices.ContainsFunc(g.GetDecisions(), rejects)
 		})
 	case "ApprovalTimeout":
 		return pastApproval(ro) == ""

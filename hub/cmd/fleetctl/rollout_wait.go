@@ -54,7 +54,8 @@ func newRolloutWaitCommand(a *app) *cobra.Command {
 		ValidArgsFunction: a.completeRollouts,
 	}
 	cmd.Flags().StringVar(&revision, "revision", "", "wait for the rollout of this revision: all of it, its hash, or the first 7 digits or more of that")
-	cmd.Flags().BoolVar(&o.through, "through-pauses", false, "wait on while the rollout is paused, or waits for an approval, of a held prune too, to be started, for the end of a freeze or of a suspension, for a wave that takes a cluster, or for a window")
+	cmd.Flags().BoolVar(&o.through, "through-pauses", false, "wait on while the rollout is paused, or waits for an approval, of a held prune too, "+
+		"to be started, for the end of a freeze or of a suspension, for a wave that takes a cluster, or for a window")
 	return cmd
 }
 
