@@ -6,12 +6,18 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+
 	adminv1 "flotilla.dev/flotilla/proto/flotilla/admin/v1"
 )
 
 // awaits is awaited with what a Rollout does not say of itself: a person has to approve what its clusters hold, or to unfreeze
 // them, or to act on the Rollout that it waits for. of is the Rollout that it is about. What the hub cannot tell now is left out.
-func (h *hub) awaits(ctx context.Context, ro *adminv1.Rollout) (next string, of *adminv1.Rollout) {
+// Clusters of it that are known spare looks at the hub.
+func (h *hub) awaits(ctx context.Context, ro *adminv1.Rollout, known ...*adminv1.RolloutCluster) (next string, of *adminv1.Rollout) {
+	if over(ro) {
+		return "", ro
+	}
 	next = awaited(ro)
 	switch ro.GetReason() {
 	case "NewerCandidate":
@@ -24,6 +30,11 @@ func (h *hub) awaits(ctx context.Context, ro *adminv1.Rollout) (next string, of 
 			return next + instead(before, ro), of
 		}
 	case "WaitingClusters":
+		if slices.ContainsFunc(known, func(c *adminv1.RolloutCluster) bool {
+			return slices.Contains(flightPhases, c.GetPhase()) && !holdsPrune(c)
+		}) {
+			break
+		}
 		if clusters := h.holdingPrunes(ctx, ro); len(clusters) > 0 {
 			r := appOf(ro)
 			if len(clusters) == 1 {
@@ -58,41 +69,51 @@ func instead(under, queued *adminv1.Rollout) string {
 // heldPruneText begins what the hub says of a cluster that waits for a person to approve deletions.
 const heldPruneText = "a held prune to be approved"
 
+func holdsPrune(c *adminv1.RolloutCluster) bool {
+	return strings.HasPrefix(c.GetWaitsFor(), heldPruneText)
+}
+
 // holdingPrunes are the clusters that are being updated, where every one of them waits for a held prune.
 func (h *hub) holdingPrunes(ctx context.Context, ro *adminv1.Rollout) []string {
-	var clusters []string
-	request := &adminv1.ListRolloutClustersRequest{App: exactly(ro), Phases: flightPhases}
-	for page, err := range pages(ctx, h.rollouts.ListRolloutClusters, request, &request.PageToken) {
-		if err != nil {
-			return nil
-		}
-		for _, c := range page.GetClusters() {
-			if !strings.HasPrefix(c.GetWaitsFor(), heldPruneText) {
-				return nil
-			}
-			clusters = append(clusters, c.GetCluster())
-		}
-	}
-	return clusters
+	return h.allThatAre(ctx, &adminv1.ListRolloutClustersRequest{App: exactly(ro), Phases: flightPhases}, holdsPrune)
 }
 
 // frozenOf are the clusters that are missing in the wave under way, where every one of them is frozen by name.
 func (h *hub) frozenOf(ctx context.Context, ro *adminv1.Rollout) []string {
 	wave := waveUnderWay(ro)
-	missing, _, err := h.rolloutClusters(ctx, &adminv1.ListRolloutClustersRequest{App: exactly(ro), Phases: []string{"Deferred"}, Wave: wave.GetName()}, 0)
-	if err != nil || len(missing) == 0 || wave.GetTotals().GetStale() > 0 {
+	if wave.GetTotals().GetStale() > 0 {
 		return nil
 	}
 	frozen, err := h.allFrozen(ctx)
-	if err != nil {
+	if err != nil || len(frozen.GetClusters()) == 0 {
 		return nil
 	}
-	var clusters []string
-	for _, c := range missing {
-		if !slices.ContainsFunc(frozen.GetClusters(), func(f *adminv1.FreezeState) bool { return f.GetCluster() == c.GetCluster() }) {
+	names := map[string]bool{}
+	for _, f := range frozen.GetClusters() {
+		names[f.GetCluster()] = true
+	}
+	missing := &adminv1.ListRolloutClustersRequest{App: exactly(ro), Phases: []string{"Deferred"}, Wave: wave.GetName()}
+	return h.allThatAre(ctx, missing, func(c *adminv1.RolloutCluster) bool { return names[c.GetCluster()] })
+}
+
+// allThatAre are the names of the clusters that request selects, where every one is so. Mostly the first one is not, and the others
+// are not asked for.
+func (h *hub) allThatAre(ctx context.Context, request *adminv1.ListRolloutClustersRequest, is func(*adminv1.RolloutCluster) bool) []string {
+	first, _, err := h.rolloutClusters(ctx, proto.CloneOf(request), 1)
+	if err != nil || len(first) == 0 || !is(first[0]) {
+		return nil
+	}
+	var names []string
+	for page, err := range pages(ctx, h.rollouts.ListRolloutClusters, request, &request.PageToken) {
+		if err != nil {
 			return nil
 		}
-		clusters = append(clusters, c.GetCluster())
+		for _, c := range page.GetClusters() {
+			if !is(c) {
+				return nil
+			}
+			names = append(names, c.GetCluster())
+		}
 	}
-	return clusters
+	return names
 }

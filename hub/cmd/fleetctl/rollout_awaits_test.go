@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -144,4 +145,55 @@ func TestRolloutThatIsPausedForAnApprovalWantsThatFirst(t *testing.T) {
 		ro.Waves[1].After[0].Decisions = []*adminv1.RolloutDecision{{Principal: "user:eve", Approve: true}}
 	})
 	wantTexts(t, "status", b.ok("rollout", "status", "ks/app", "-w=false").stdout, "\n→ fleetctl rollout resume ro-7k2f\n")
+}
+
+// asked are the pages of clusters in these phases that the hub was asked for, by size.
+func asked(b *bundle, phases ...string) (sizes []int32) {
+	for _, r := range requestsOf[*adminv1.ListRolloutClustersRequest](b.hub) {
+		if slices.Equal(r.GetPhases(), phases) {
+			sizes = append(sizes, r.GetPageSize())
+		}
+	}
+	return sizes
+}
+
+func TestWhatARolloutWaitsForIsLookedUpInFewClusters(t *testing.T) {
+	t.Parallel()
+	uncovered := func(ro *adminv1.Rollout) { ro.Reason = "InsufficientCoverage" }
+	over := func(reason string) func(*adminv1.Rollout) {
+		return func(ro *adminv1.Rollout) { ro.Phase, ro.Reason = phaseSuperseded, reason }
+	}
+	for _, test := range []struct {
+		name, args string
+		change     func(*adminv1.Rollout)
+		phases     []string
+		want       []int32
+	}{
+		{"whose first cluster waits for nobody", "wait ro-7k2f --timeout 0", nil, flightPhases, []int32{1, maxShown}}, // and what is missing
+		{"that is drawn", "status ro-7k2f -w=false", nil, flightPhases, []int32{maxShown}},
+		{"that is drawn in full", "status ro-7k2f -w=false -o json", nil, flightPhases, nil},
+		{"that lacks one that is not frozen", "wait ro-7k2f --timeout 0", uncovered, []string{"Deferred"}, []int32{1}},
+		{"that is over", "status ro-7k2f -w=false", over("WaitingClusters"), flightPhases, nil},
+		{"that is over, for lack of clusters", "status ro-7k2f -w=false", over("InsufficientCoverage"), []string{"Deferred"}, nil},
+	} {
+		b := newRolling(t)
+		b.hub.rolled.frozen.Clusters = []*adminv1.FreezeState{{Cluster: "prod-1"}}
+		for _, name := range []string{"eu-6", "eu-7", "eu-8"} {
+			b.hub.rolled.members = append(b.hub.rolled.members, &adminv1.RolloutCluster{Cluster: name, Wave: 1, Phase: "Applying", WaitsFor: "its objects to be applied"},
+				&adminv1.RolloutCluster{Cluster: name + "-away", Wave: 1, Phase: "Deferred", Failure: "Offline"})
+		}
+		if test.change != nil {
+			b.hub.changeRollout(t, "ro-7k2f", test.change)
+		}
+		b.run(append([]string{"rollout"}, strings.Fields(test.args)...)...)
+		if sizes := asked(b, test.phases...); !slices.Equal(sizes, test.want) {
+			t.Errorf("%s: asked for pages of %v, not %v", test.name, sizes, test.want)
+		}
+	}
+	b := newRolling(t)
+	b.hub.changeRollout(t, "ro-7k2f", over("NewerCandidate"))
+	b.ok("rollout", "status", "ro-7k2f", "-w=false")
+	if n := len(requestsOf[*adminv1.GetRolloutRequest](b.hub)); n != 1 {
+		t.Errorf("asked %d times for a rollout", n)
+	}
 }

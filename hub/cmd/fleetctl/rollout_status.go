@@ -90,7 +90,7 @@ func (a *app) drawRollout(ctx context.Context, h *hub, ro *adminv1.Rollout, wipe
 	if err != nil {
 		return err
 	}
-	next, of := h.awaits(ctx, ro)
+	next, of := h.awaits(ctx, ro, clusters...)
 	document := newRolloutDocument(ro, clusters, left)
 	document.Awaits = next
 	if written, err := a.emit(document); written {
