@@ -27,6 +27,13 @@ func TestRolloutWhoseClustersAllWaitForAHeldPruneWaitsForAPerson(t *testing.T) {
 	if d := parseJSON(t, b.ok("rollout", "status", "ks/app", "-w=false", "-o", "json").stdout); d["awaits"] != one {
 		t.Errorf("-o json gives %v", d["awaits"])
 	}
+	r := b.start("rollout", "status", "ks/app", "-o", "json")
+	r.stdout.says(t, "\n")
+	r.interrupt()
+	r.wait()
+	if d := parseJSON(t, r.stdout.String()); d["awaits"] != one {
+		t.Errorf("one that follows gives %v", d["awaits"])
+	}
 	b.fails(exitTimeout, []string{"not yet"}, "rollout", "wait", "ks/app", "--through-pauses", "--timeout", "0")
 	holding(b, "eu-4", "eu-5", "eu-6")
 	b.fails(exitPerson, []string{"try: fleetctl prune show ks/app -n apps, and fleetctl prune approve ks/app -n apps"}, "rollout", "wait", "ks/app")

@@ -222,7 +222,9 @@ func (a *app) logRollout(ctx context.Context, h *hub, ro *adminv1.Rollout) error
 		if a.machine() {
 			if _, end := settled(ro); !end && (ro.GetVersion() != version || version == 0) {
 				version = ro.GetVersion()
-				if _, err := a.emitNext(newRolloutDocument(ro, nil, nil)); err != nil {
+				document := newRolloutDocument(ro, nil, nil)
+				document.Awaits, _ = h.awaits(ctx, ro)
+				if _, err := a.emitNext(document); err != nil {
 					return err
 				}
 			}
