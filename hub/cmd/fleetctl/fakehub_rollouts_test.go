@@ -41,6 +41,8 @@ type rolledOut struct {
 	after             []uint64 // numbers that Watches came with
 	// refuses, if set, says why a Rollout does not begin.
 	refuses func(*adminv1.StartRolloutRequest) error
+	// listed runs before clusters of a Rollout are listed.
+	listed func()
 	// steered runs before a change of a Rollout is answered, with that Rollout.
 	steered func(request proto.Message, ro *adminv1.Rollout)
 }
@@ -174,6 +176,9 @@ func (f *fakeRollouts) ListRolloutClusters(_ context.Context, r *adminv1.ListRol
 	ro, err := f.findRollout(r.GetApp())
 	if err != nil {
 		return nil, err
+	}
+	if f.rolled.listed != nil {
+		f.rolled.listed()
 	}
 	response := &adminv1.ListRolloutClustersResponse{}
 	from, _ := strconv.Atoi(r.GetPageToken())
