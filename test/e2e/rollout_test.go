@@ -86,7 +86,7 @@ type rolling struct {
 	ID, Phase, Reason, Message, Verdict, Direction string
 
 	Wave   int
-	Totals struct{ Size, Succeeded, Failed, Deferred, RolledBack int }
+	Totals struct{ Size, Succeeded, Failed, Deferred, RolledBack, HadFailed int }
 	Waves  []struct {
 		Name, Phase   string
 		Before, After []struct{ Name, Phase, Detail string }
@@ -178,7 +178,7 @@ func TestBadRevisionIsStoppedAtTheCanaryAndTakenBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Phase != "RolledBack" || r.Verdict != "Bad" || r.cluster("canary-1") != "RolledBack" || !strings.Contains(r.Message, "ImagePull") {
+	if r.Phase != "RolledBack" || r.Verdict != "Bad" || !strings.HasPrefix(r.cluster("canary-1"), "RolledBack ") || r.Totals.HadFailed != 1 || !strings.Contains(r.Message, "ImagePull") {
 		t.Errorf("after a bad commit: %s, verdict %q", r, r.Verdict)
 	}
 	a.runs(canary, "1")
