@@ -37,6 +37,22 @@ func (f *rolled) restsWith(reason string, texts ...string) {
 	}
 }
 
+// rejected has a person reject the approval that is waited for.
+func (f *rolled) rejected() {
+	f.t.Helper()
+	if _, err := f.rollouts.DecideGate(f.ctx, &adminv1.DecideGateRequest{App: appRollout(), Comment: "not today"}); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// cancelled has a person end the Rollout where it is.
+func (f *rolled) cancelled() {
+	f.t.Helper()
+	if _, err := f.rollouts.CancelRollout(f.ctx, &adminv1.CancelRolloutRequest{App: appRollout()}); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
 const startsAgain = "; the next revision begins another, and so does `fleetctl rollout start ks/app -n apps`"
 
 func TestAppWhoseRolloutEndedWithoutAVerdictIsStalledUntilOneBegins(t *testing.T) {
@@ -47,21 +63,13 @@ func TestAppWhoseRolloutEndedWithoutAVerdictIsStalledUntilOneBegins(t *testing.T
 		end    func(f *rolled)
 		phase  rollout.Phase
 	}{
-		"cancelled": {canaryFirst, func(f *rolled) {
-			if _, err := f.rollouts.CancelRollout(f.ctx, &adminv1.CancelRolloutRequest{App: appRollout()}); err != nil {
-				f.t.Fatal(err)
-			}
-		}, rollout.Cancelled},
+		"cancelled": {canaryFirst, (*rolled).cancelled, rollout.Cancelled},
 		"rolled back by hand": {canaryFirst, func(f *rolled) {
 			if _, err := f.rollouts.Rollback(f.ctx, &adminv1.RollbackRequest{App: appRollout()}); err != nil {
 				f.t.Fatal(err)
 			}
 		}, rollout.RolledBack},
-		"rejected": {rollback, func(f *rolled) {
-			if _, err := f.rollouts.DecideGate(f.ctx, &adminv1.DecideGateRequest{App: appRollout(), Comment: "not today"}); err != nil {
-				f.t.Fatal(err)
-			}
-		}, rollout.RolledBack},
+		"rejected": {rollback, (*rolled).rejected, rollout.RolledBack},
 		"not rolled back everywhere": {canaryFirst, func(f *rolled) {
 			if _, err := f.rollouts.Rollback(f.ctx, &adminv1.RollbackRequest{App: appRollout()}); err != nil {
 				f.t.Fatal(err)
@@ -98,9 +106,7 @@ func TestAppWhoseRolloutIsHaltedThoughNothingIsKnownOfItsReleaseIsStalled(t *tes
 	f.approved()
 	f.push("two")
 	f.waiting()
-	if _, err := f.rollouts.DecideGate(f.ctx, &adminv1.DecideGateRequest{App: appRollout(), Comment: "not today"}); err != nil {
-		t.Fatal(err)
-	}
+	f.rejected()
 	f.settle(rollout.Halted)
 	f.restsWith("RolloutHalted", "is Halted", "what leads on is in `fleetctl rollout status ks/app -n apps`")
 }
@@ -146,9 +152,7 @@ func TestWhatARolloutCameToSaysNothingOfAReleaseThatWasJustBuilt(t *testing.T) {
 		end          func(f *rolled)
 	}{
 		"after one that is halted": {canaryFirst, "three", func(f *rolled) {
-			if _, err := f.rollouts.DecideGate(f.ctx, &adminv1.DecideGateRequest{App: appRollout(), Comment: "not today"}); err != nil {
-				f.t.Fatal(err)
-			}
+			f.rejected()
 			f.settle(rollout.Halted)
 		}},
 		"after one that is paused, and gives way": {supersedes, "three", func(f *rolled) {
@@ -157,9 +161,7 @@ func TestWhatARolloutCameToSaysNothingOfAReleaseThatWasJustBuilt(t *testing.T) {
 			}
 		}},
 		"back after one that was cancelled": {canaryFirst, "one", func(f *rolled) {
-			if _, err := f.rollouts.CancelRollout(f.ctx, &adminv1.CancelRolloutRequest{App: appRollout()}); err != nil {
-				f.t.Fatal(err)
-			}
+			f.cancelled()
 			f.roll()
 		}},
 	} {
@@ -188,9 +190,7 @@ func TestAppIsStalledSinceItsRolloutWasHalted(t *testing.T) {
 	f.approved()
 	f.push("two")
 	f.waiting()
-	if _, err := f.rollouts.DecideGate(f.ctx, &adminv1.DecideGateRequest{App: appRollout(), Comment: "not today"}); err != nil {
-		t.Fatal(err)
-	}
+	f.rejected()
 	f.settle(rollout.Halted)
 	var halted time.Time
 	for next := f.watched(0); halted.IsZero(); {
@@ -223,9 +223,7 @@ func TestAppOfAPolicyThatBeginsNothingByItselfIsNotSaidToGoOnByARevision(t *test
 	f.push("two")
 	start()
 	f.waiting()
-	if _, err := f.rollouts.CancelRollout(f.ctx, &adminv1.CancelRolloutRequest{App: appRollout()}); err != nil {
-		t.Fatal(err)
-	}
+	f.cancelled()
 	f.roll()
 	f.restsWith("RolloutCancelled", "; `fleetctl rollout start ks/app -n apps` begins another")
 }

@@ -20,33 +20,30 @@ type memberChoice struct {
 
 // text names the clusters.
 func (c memberChoice) text(clusters []string) string {
-	parts := []string{}
+	var parts []string
 	if len(clusters) > 0 {
 		parts = append(parts, strings.Join(clusters, ", "))
 	}
-	for _, part := range []struct {
-		chosen bool
-		word   string
-	}{{c.allFailed, "every cluster that failed"}, {c.allDeferred, "every cluster that is deferred"}, {c.allStale, "every cluster that is not heard of"}} {
-		if part.chosen {
-			parts = append(parts, part.word)
-		}
-	}
+	parts = append(parts, c.words("every cluster that failed", "every cluster that is deferred", "every cluster that is not heard of")...)
 	return strings.Join(parts, " and ")
 }
 
 // state is what clusters are that are chosen by it.
 func (c memberChoice) state() string {
-	var words []string
-	for _, part := range []struct {
-		chosen bool
-		word   string
-	}{{c.allFailed, "Failed"}, {c.allDeferred, "Deferred"}, {c.allStale, "out of reach for long since it succeeded"}} {
-		if part.chosen {
-			words = append(words, part.word)
+	return strings.Join(c.words("Failed", "Deferred", "out of reach for long since it succeeded"), " or ")
+}
+
+// words are those of the flags that are given.
+func (c memberChoice) words(failed, deferred, stale string) (words []string) {
+	for _, flag := range []struct {
+		given bool
+		word  string
+	}{{c.allFailed, failed}, {c.allDeferred, deferred}, {c.allStale, stale}} {
+		if flag.given {
+			words = append(words, flag.word)
 		}
 	}
-	return strings.Join(words, " or ")
+	return words
 }
 
 func newRolloutRetryClusterCommand(a *app) *cobra.Command {
