@@ -51,7 +51,7 @@ FUZZTIME ?= 30s
 fuzz: ## Fuzz whatever has a fuzz target, each for FUZZTIME=30s; ARGS chooses
 	@grep -rE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*\(' hub pkg spoke test | \
 		sed -E 's|^(.*)/[^/]*:func (Fuzz[A-Za-z0-9_]*).*|./\1 \2|' | grep -E -e '$(or $(ARGS),.)' | sort | \
-		xargs -P 2 -L 1 bash -c 'go test -vet=off -run "^$$" -fuzz "^$$2\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s -parallel 1 "$$1"' _
+		xargs -P 2 -L 1 bash -c 'exec test/fuzz.sh "$$1" "$$2" $(FUZZTIME)' _
 
 # ARGS choose among the benchmarks of a fleet. Without them come those of builds first, beside kustomize's own, which takes
 # a minute and a half for 5,000 objects alone, and 5,000 random trees that have to be built as kustomize builds them; then
