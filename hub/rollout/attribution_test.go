@@ -37,11 +37,10 @@ func TestNoClusterSucceedsByAReportOfAnythingElse(t *testing.T) {
 			if err := w.step(nil); err != nil {
 				t.Fatal(err)
 			}
-			row := w.state.Rows["id-c0"]
+			row := w.row("id-c0")
 			report := forge(*row.Assignment, one)
 			report.Stage, report.Converged, report.Available = fleet.StageSettled, true, true
 			row.Report = &report
-			w.state.Rows["id-c0"] = row
 			for range 3 {
 				w.state.Now = w.state.Now.Add(10 * time.Second)
 				if err := w.step(nil); err != nil {

@@ -59,7 +59,7 @@ func TestATimeInWhichNoHubListensIsNoSoak(t *testing.T) {
 	w.push("two", nil)
 	w.until(t, "it soaks", func() bool { return w.is(rollout.Running, rollout.ReasonWaitingGate)() })
 	w.hubAway(t, time.Hour)
-	if !w.is(rollout.Running, rollout.ReasonWaitingGate)() || w.state.Rows["id-c1"].Release != one {
+	if !w.is(rollout.Running, rollout.ReasonWaitingGate)() || w.row("id-c1").Release != one {
 		t.Errorf("a time in which nobody looked is a soak: %+v", w.state.Active)
 	}
 }
@@ -117,7 +117,7 @@ func TestAClusterThatIsCutOffWhileItVerifiesIsNotThere(t *testing.T) {
 	w.until(t, "c0 is converged", func() bool { return w.state.Active != nil && w.member("c0").Phase == rollout.MemberVerifying })
 	w.cluster("c0").Connected = false
 	w.until(t, "it is lost", func() bool { return w.member("c0").Phase == rollout.MemberFailed })
-	if m := w.member("c0"); m.Failure != rollout.FailureLost || w.heardOf("ClusterSucceeded", "c0") && w.state.Rows["id-c1"].Release == two {
+	if m := w.member("c0"); m.Failure != rollout.FailureLost || w.heardOf("ClusterSucceeded", "c0") && w.row("id-c1").Release == two {
 		t.Fatalf("%+v", m)
 	}
 	w.run(20, func() bool { return false })
@@ -193,7 +193,7 @@ func TestNobodyCatchesUpWhileItIsHeldTheFleetFrozenOrTheAppSuspended(t *testing.
 	} {
 		set(true)
 		w.run(10, func() bool { return false })
-		if w.state.Rows["id-c2"].Release != one {
+		if w.row("id-c2").Release != one {
 			t.Fatalf("%s: c2 has caught up", what)
 		}
 		w.cluster("c2").Connected = false
@@ -213,9 +213,9 @@ func TestAClusterThatNoWaveTakesGetsNothingThroughCatchingUp(t *testing.T) {
 	w, _ := settled(t, 2, policy)
 	w.join("c9", nil)
 	w.join("c8", map[string]string{"index": "8"})
-	w.until(t, "c8 has it", func() bool { return w.state.Rows["id-c8"].Assignment != nil })
+	w.until(t, "c8 has it", func() bool { return w.row("id-c8").Assignment != nil })
 	w.run(20, func() bool { return false })
-	if row, has := w.state.Rows["id-c9"]; has {
+	if row := w.row("id-c9"); row.Assignment != nil {
 		t.Errorf("c9 has %+v", row)
 	}
 }
@@ -259,7 +259,7 @@ func TestWhatAClusterHadBeforeItLostTheAppIsNotTakenOver(t *testing.T) {
 	w.until(t, "c0 has it", func() bool { return w.state.Active != nil && w.member("c0").Phase == rollout.MemberSucceeded })
 	w.cluster("c0").Spec.Taints = []fleet.Taint{{Key: "maintenance", Effect: fleet.NoExecute}}
 	w.until(t, "c0 has lost the App", func() bool {
-		return w.member("c0").Phase == rollout.MemberRemoved && w.state.Rows["id-c0"].Assignment == nil
+		return w.member("c0").Phase == rollout.MemberRemoved && w.row("id-c0").Assignment == nil
 	})
 	w.cluster("c0").Spec.Taints, w.cluster("c0").Connected = nil, false
 	three := w.push("three", nil)

@@ -48,7 +48,7 @@ func (t *turn) outs() (n int) {
 
 // current is the report of what the cluster is to run now, whatever that is.
 func (t *turn) current(m *Member) *Report {
-	row := &t.at(m).row
+	row := t.at(m).row
 	return row.heard(m, row.Release)
 }
 

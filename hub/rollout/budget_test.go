@@ -118,7 +118,7 @@ func TestAClusterThatIsPassedOverCatchesUpOnceTheRolloutIsOver(t *testing.T) {
 	w.until(t, "it is halted", w.is(rollout.Halted, ""))
 	w.say(t, rollout.SkipCluster{Clusters: []string{"c0", "c2"}, Reason: "later"})
 	w.run(20, func() bool { return false })
-	if w.state.Rows["id-c0"].Release != two || w.state.Rows["id-c2"].Release != one {
+	if w.row("id-c0").Release != two || w.row("id-c2").Release != one {
 		t.Errorf("what was passed over has changed: %+v", w.state.Rows)
 	}
 	w.truth[two] = nil

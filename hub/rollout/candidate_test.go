@@ -170,18 +170,17 @@ func TestAPolicyThatIsNewFindsWhatMostClustersRun(t *testing.T) {
 	w.until(t, "c0 has it", func() bool { return w.state.Active != nil && w.member("c0").Phase == rollout.MemberSucceeded })
 	w.say(t, rollout.Pause{})
 	w.truth[two] = map[string]outcome{"c1": never}
-	w.state.Rows["id-c1"] = w.state.Rows["id-c0"] // as somebody left it, and not converged
-	row := w.state.Rows["id-c1"]
+	*w.row("id-c1") = *w.row("id-c0") // as somebody left it, and not converged
+	row := w.row("id-c1")
 	row.Report = with1(row.Report, func(r *rollout.Report) { r.Converged = false })
-	w.state.Rows["id-c1"] = row
 	three := releaseOf("three")
-	row = w.state.Rows["id-c3"]
+	row = w.row("id-c3")
 	row.Assignment = with1(row.Assignment, func(a *fleet.Assignment) { a.Release = three })
 	row.Release, row.Report = three.Digest(), nil
-	w.state.Rows["id-c3"] = row
-	w.state.Rows["id-c4"] = w.state.Rows["id-c2"]
-	w.state.Clusters = append(w.state.Clusters, rollout.Cluster{ID: "id-c4", Name: "c4", Connected: true}, rollout.Cluster{ID: "id-c5", Name: "c5", Connected: true})
-	w.state.Rows["id-c5"] = w.state.Rows["id-c2"]
+	for _, name := range []string{"c4", "c5"} {
+		w.join(name, nil)
+		*w.row("id-" + name) = *w.row("id-c2")
+	}
 	w.state.Track, w.state.Active = nil, nil
 	w.state.App.Release = nil
 	step, err := rollout.Act(w.state, nil)

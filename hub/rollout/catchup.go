@@ -69,7 +69,7 @@ func (t *turn) belongs(s *site) bool {
 // catchUpOne begins with one cluster, and reports whether there was something to do. What runs already changes in a window
 // only.
 func (t *turn) catchUpOne(c *site, open bool, included func() func(*Cluster) bool) bool {
-	row := &c.row
+	row := c.row
 	stable, known := t.Releases[t.track.Stable]
 	switch {
 	case c.has && (row.Release == t.track.Stable || slices.Contains(t.track.Kept, row.Release) || !known):
@@ -129,7 +129,7 @@ func (t *turn) caughtUp() (busy int) {
 // over brings one that is under way up to now, and reports whether nothing more is to be remembered of it: it is there, or
 // something else has been decided since.
 func (t *turn) over(c *site, u *CatchUp, deadline time.Duration) bool {
-	row := &c.row
+	row := c.row
 	switch {
 	case !c.placed || !c.has || t.belongs(c):
 		return true

@@ -23,7 +23,7 @@ func TestClustersStayAtWhatEachRolloutLeftThatWasCancelled(t *testing.T) {
 	w.say(t, nil)
 	w.say(t, rollout.Cancel{Actor: "user:a"})
 	w.run(60, func() bool { return false })
-	if a, b := w.state.Rows["id-c0"].Release, w.state.Rows["id-c1"].Release; a != three || b != two {
+	if a, b := w.row("id-c0").Release, w.row("id-c1").Release; a != three || b != two {
 		t.Errorf("c0 is at %s, c1 at %s; %s and %s were left there", a, b, three, two)
 	}
 	four := w.push("four", nil)
@@ -43,7 +43,7 @@ func TestAClusterThatCannotCatchUpStaysWhereItIsIfNothingCanBeTakenBack(t *testi
 	w.cluster("c2").Connected = true
 	w.until(t, "it has not caught up", func() bool { return w.state.Track.CatchingUp["id-c2"].Failed })
 	w.run(5, func() bool { return false })
-	if u := w.state.Track.CatchingUp["id-c2"]; w.state.Rows["id-c2"].Release != two || !strings.Contains(u.Message, rollout.NoRollbackAnnotation) {
+	if u := w.state.Track.CatchingUp["id-c2"]; w.row("id-c2").Release != two || !strings.Contains(u.Message, rollout.NoRollbackAnnotation) {
 		t.Fatalf("it is taken back: %+v", u)
 	}
 	w.truth[two] = nil
@@ -72,7 +72,7 @@ func TestANewClusterGetsStableWhateverTheNewestReleaseWaitsFor(t *testing.T) {
 	w.until(t, "it is halted", w.is(rollout.Halted, ""))
 	w.state.App.Prerequisites = []rollout.Prerequisite{{Lacks: "the database at its Revision"}}
 	w.join("c9", nil)
-	w.until(t, "it has Stable", func() bool { return w.state.Rows["id-c9"].Release == one })
+	w.until(t, "it has Stable", func() bool { return w.row("id-c9").Release == one })
 }
 
 func TestWhatCatchesUpChangesInAWindowOnlyAndWhatIsNewDoesNotWait(t *testing.T) {
@@ -87,7 +87,7 @@ func TestWhatCatchesUpChangesInAWindowOnlyAndWhatIsNewDoesNotWait(t *testing.T) 
 	w.cluster("c2").Connected = true
 	w.join("c9", nil)
 	w.run(20, func() bool { return false })
-	if w.state.Rows["id-c2"].Release == two || w.state.Rows["id-c9"].Release != two {
+	if w.row("id-c2").Release == two || w.row("id-c9").Release != two {
 		t.Errorf("%+v", w.state.Rows)
 	}
 	w.state.Now = time.Date(2026, 3, 2, 20, 1, 0, 0, time.UTC)
@@ -102,8 +102,8 @@ func TestAClusterThatDidNotCatchUpIsTriedAgainWithoutARollout(t *testing.T) {
 	w.until(t, "the others have it", func() bool { return w.idle() && w.over(two) != nil })
 	w.cluster("c2").Connected = true
 	w.until(t, "it has not caught up", func() bool { return w.state.Track.CatchingUp["id-c2"].Failed })
-	if w.state.Rows["id-c2"].Release != one {
-		t.Errorf("it is not left at what it had: %+v", w.state.Rows["id-c2"])
+	if w.row("id-c2").Release != one {
+		t.Errorf("it is not left at what it had: %+v", w.row("id-c2"))
 	}
 	w.truth[two] = nil
 	before := len(w.log)

@@ -59,8 +59,9 @@ func TestControlsReachEveryClusterAtOnceWhateverARolloutIsAt(t *testing.T) {
 				before, under, given := w.state.Rows, w.rollouts(), len(w.pins)
 				w.state.App = with1(w.state.App, func(a *rollout.App) { change(&a.Controls) })
 				w.say(t, nil)
-				for id, row := range w.state.Rows {
-					was, is := before[id].Assignment, row.Assignment
+				for i, row := range w.state.Rows {
+					id := w.state.Clusters[i].ID
+					was, is := before[i].Assignment, row.Assignment
 					if is.Controls != w.state.App.Controls || is.Pin != was.Pin || is.Generation <= was.Generation {
 						t.Errorf("%s: %s has %+v at %d, pinned at %d, and had %+v at %d, pinned at %d", what, id,
 							is.Controls, is.Generation, is.Pin, was.Controls, was.Generation, was.Pin)

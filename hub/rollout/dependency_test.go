@@ -47,7 +47,7 @@ func TestNewReleaseWaitsInEachClusterForWhatItDependsOn(t *testing.T) {
 func TestFirstReleaseIsNotAssignedBeforeWhatItDependsOn(t *testing.T) {
 	t.Parallel()
 	_, two, s := dependent(rollout.Prerequisite{Lacks: "it"})
-	s.Rows = map[string]rollout.Row{}
+	s.Rows = make([]rollout.Row, 2)
 	if step := rollout.Next(s); !step.Empty() {
 		t.Errorf("step %+v", step)
 	}

@@ -16,7 +16,7 @@ func TestARolloutOfASuspendedAppGoesNowhereAndNoDeadlineCounts(t *testing.T) {
 	suspend(true)
 	two := w.push("two", map[string]outcome{"c0": never})
 	w.run(20, func() bool { return false })
-	if !w.is(rollout.Running, rollout.ReasonSuspended)() || w.state.Rows["id-c0"].Release != one {
+	if !w.is(rollout.Running, rollout.ReasonSuspended)() || w.row("id-c0").Release != one {
 		t.Fatalf("%+v", w.state.Active)
 	}
 	suspend(false)
@@ -62,12 +62,12 @@ func TestWhatHoldsAClusterDefersItUntilItIsGone(t *testing.T) {
 		set(w, true)
 		two := w.push("two", nil)
 		w.until(t, "the others have it: "+what, func() bool {
-			return w.state.Rows["id-c2"].Release == two && w.member("c2").Phase == rollout.MemberSucceeded
+			return w.row("id-c2").Release == two && w.member("c2").Phase == rollout.MemberSucceeded
 		})
 		if m := w.member("c1"); m.Phase != rollout.MemberDeferred || m.Failure != rollout.DeferredHeld {
 			t.Errorf("%s: %+v", what, m)
 		}
-		if got := w.state.Rows["id-c1"].Release; what == "at the hub" && got != one {
+		if got := w.row("id-c1").Release; what == "at the hub" && got != one {
 			t.Errorf("%s: it has %s", what, got)
 		}
 		set(w, false)
@@ -91,8 +91,8 @@ func TestAClusterThatDidNotServeBeforeIsWaitedForOrUpdatedAsThePolicySays(t *tes
 		if m := w.member("c0"); m.Phase != want.Phase || m.Failure != want.Failure {
 			t.Errorf("%s: %+v", action, m)
 		}
-		if got := w.state.Rows["id-c0"].Release; (got == two) != (action == fleet.UnhealthyUpdate) || w.state.Rows["id-c1"].Release != one {
-			t.Errorf("%s: c0 has %s, c1 %s", action, got, w.state.Rows["id-c1"].Release)
+		if got := w.row("id-c0").Release; (got == two) != (action == fleet.UnhealthyUpdate) || w.row("id-c1").Release != one {
+			t.Errorf("%s: c0 has %s, c1 %s", action, got, w.row("id-c1").Release)
 		}
 		w.spokes["id-c0"].sick = false
 		w.until(t, "it is everywhere: "+string(action), func() bool { return w.idle() && w.all(two) })

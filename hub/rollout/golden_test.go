@@ -164,7 +164,7 @@ func (s story) timeline(t *testing.T) string {
 	}
 	fmt.Fprintf(&b, "\nin the end:\n")
 	for _, c := range w.state.Clusters {
-		fmt.Fprintf(&b, "  %s runs %s\n", c.Name, names[w.state.Rows[c.ID].Release])
+		fmt.Fprintf(&b, "  %s runs %s\n", c.Name, names[w.row(c.ID).Release])
 	}
 	fmt.Fprintf(&b, "  stable is %s\n", names[w.state.Track.Stable])
 	for _, v := range w.state.Track.Verdicts {

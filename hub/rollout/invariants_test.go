@@ -130,7 +130,7 @@ func (i *inspection) members() {
 		m := &ro.Members[n]
 		was := i.before(m)
 		fresh := was == nil || was.Phase != m.Phase
-		row := t.Rows[m.Cluster]
+		row := t.at(m).row
 		if s := t.at(m); s != &nowhere && (s.ID != m.Cluster || t.memberAt(s) != m) {
 			i.refute("a seat", "%s: cluster %s has that of %s", ro.ID, m.Name, s.Name)
 		}
@@ -243,7 +243,7 @@ func (i *inspection) blast() {
 func (i *inspection) pins() {
 	t := i.t
 	for id, put := range i.step.Put {
-		row, release := t.Rows[id], put.Assignment.Release.Digest()
+		row, release := t.site(id).row, put.Assignment.Release.Digest()
 		if row.Assignment != nil && put.Assignment.Generation <= row.Assignment.Generation {
 			i.refute("I7", "the generation of %s goes from %d to %d", id, row.Assignment.Generation, put.Assignment.Generation)
 		}

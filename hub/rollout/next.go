@@ -67,10 +67,12 @@ func (t *turn) rows() Step {
 			if s.asksAnew(row) {
 				delete(t.requests, cluster.ID) // somebody's own is not handed on yet, and has the spoke try again as well
 			} else {
-				row.RequestedAt, row.Force, row.Reset = at, false, false
+				again := *row
+				again.RequestedAt, again.Force, again.Reset = at, false, false
+				row = &again
 			}
 		}
-		if row.Assignment == nil && !site.placed && row.Ending == nil || t.untouched(site, &row) {
+		if row.Assignment == nil && !site.placed && row.Ending == nil || t.untouched(site, row) {
 			continue
 		}
 		put, drop := t.decide(site, row)
@@ -80,7 +82,7 @@ func (t *turn) rows() Step {
 		switch {
 		case drop:
 			step.Drop = append(step.Drop, cluster.ID)
-		case put != nil && (!site.known || changes(row, *put)):
+		case put != nil && changes(row, *put):
 			s.number(&put.Assignment, row.Assignment)
 			step.Put[cluster.ID] = *put
 		case put == nil && t.keeps[cluster.ID]:
@@ -112,12 +114,12 @@ func (t *turn) untouched(site *site, row *Row) bool {
 		return t.App.Controls == current.Controls
 	}
 	controls := t.App.Controls
-	t.asked(&controls, *row)
+	t.asked(&controls, row)
 	return controls == current.Controls
 }
 
 // asked puts a request of this instance only into what the App is to do.
-func (s *State) asked(c *fleet.Controls, row Row) {
+func (s *State) asked(c *fleet.Controls, row *Row) {
 	if c.RequestedAt = fleet.NewerRequest(s.App.Controls.RequestedAt, row.RequestedAt); c.RequestedAt == row.RequestedAt {
 		if row.Force {
 			c.Helm.ForceAt = row.RequestedAt
@@ -129,27 +131,32 @@ func (s *State) asked(c *fleet.Controls, row Row) {
 }
 
 // asksAnew reports whether the row has a request that the Assignment does not carry yet.
-func (s *State) asksAnew(row Row) bool {
+func (s *State) asksAnew(row *Row) bool {
 	return row.RequestedAt != "" && row.Assignment != nil && row.Assignment.RequestedAt != row.RequestedAt &&
 		fleet.NewerRequest(s.App.Controls.RequestedAt, row.RequestedAt) == row.RequestedAt
 }
 
 // staysActive reports whether the row is Active once put, if any, is written.
-func staysActive(put *Put, row Row) bool {
+func staysActive(put *Put, row *Row) bool {
 	if put != nil {
 		return put.Assignment.State == fleet.Active
 	}
 	return row.has()
 }
 
-// places reports whether the App should run in the cluster, in which it is already, or is not.
-func (s *State) places(cluster *Cluster, there bool) bool {
-	return s.App != nil && s.Placement != nil && !cluster.Terminating && s.Placement.Clusters.Matches(cluster.Name, cluster.Labels) &&
-		s.Placement.Tolerates(cluster.Spec.Taints, there)
+// places returns what says whether the App should run in a cluster, in which it is already, or is not.
+func (s *State) places() func(cluster *Cluster, there bool) bool {
+	if s.App == nil || s.Placement == nil {
+		return func(*Cluster, bool) bool { return false }
+	}
+	chosen := s.Placement.Clusters.Matcher()
+	return func(cluster *Cluster, there bool) bool {
+		return !cluster.Terminating && chosen(cluster.Name, cluster.Labels) && s.Placement.Tolerates(cluster.Spec.Taints, there)
+	}
 }
 
 // decide returns what the cluster's row should be; nil leaves it as it is, drop ends it.
-func (t *turn) decide(cluster *site, row Row) (put *Put, drop bool) {
+func (t *turn) decide(cluster *site, row *Row) (put *Put, drop bool) {
 	s, current := &t.State, row.Assignment
 	done := current != nil && current.State == fleet.Removed && row.Removed
 	switch {
@@ -184,7 +191,7 @@ func (t *turn) decide(cluster *site, row Row) (put *Put, drop bool) {
 
 // active is the row of a cluster the App is placed on; nil while there is no Release to run. While a new one waits for a
 // dependency, the one before stays.
-func (t *turn) active(cluster *site, row Row) *Put {
+func (t *turn) active(cluster *site, row *Row) *Put {
 	s := &t.State
 	next := fleet.Assignment{App: s.Key, State: fleet.Active, Controls: s.App.Controls, Declared: s.App.Declared}
 	release, known := t.release(cluster, row)
@@ -208,7 +215,7 @@ func (t *turn) active(cluster *site, row Row) *Put {
 
 // release is what a placed cluster is to run: what a Rollout gives it, else what it has, else, where no policy is, the
 // newest Release.
-func (t *turn) release(cluster *site, row Row) (fleet.Release, bool) {
+func (t *turn) release(cluster *site, row *Row) (fleet.Release, bool) {
 	current := row.Assignment
 	wanted, given := t.want[cluster.ID]
 	switch {
@@ -224,7 +231,7 @@ func (t *turn) release(cluster *site, row Row) (fleet.Release, bool) {
 
 // bindingOf is what the cluster is to add. A change of it alone waits for its turn where a policy is, and for the end of a
 // freeze or a hold elsewhere.
-func (t *turn) bindingOf(cluster *site, row Row, release fleet.Release) fleet.Binding {
+func (t *turn) bindingOf(cluster *site, row *Row, release fleet.Release) fleet.Binding {
 	_, given := t.want[cluster.ID]
 	waits := t.Managed && !t.rebind[cluster.ID] || !t.Managed && t.frozen(cluster.Cluster)
 	if waits && !given && row.has() {
@@ -264,8 +271,8 @@ func (s *State) binding(cluster *Cluster, release fleet.Release) fleet.Binding {
 }
 
 // tombstone says how an Active Assignment ends that no longer has a place: a row of the deletion table each.
-func (s *State) tombstone(cluster *Cluster, row Row) *fleet.Tombstone {
-	former, known := s.former(&row)
+func (s *State) tombstone(cluster *Cluster, row *Row) *fleet.Tombstone {
+	former, known := s.former(row)
 	switch {
 	case cluster.Terminating:
 		return &fleet.Tombstone{}
@@ -279,7 +286,7 @@ func (s *State) tombstone(cluster *Cluster, row Row) *fleet.Tombstone {
 
 // ending carries a person's order out on a row that has no place: one that only the spoke knows of, or a tombstone
 // whose deletion is held.
-func (s *State) ending(row Row) *Put {
+func (s *State) ending(row *Row) *Put {
 	switch {
 	case row.Ending != nil:
 		next := fleet.Assignment{App: s.Key, Release: fleet.Release{App: s.Key}}
@@ -299,7 +306,7 @@ func (s *State) ending(row Row) *Put {
 
 // approved is the approval that next carries: one given for exactly what the spoke holds, until the cluster is to run
 // something else, or the spoke says that it holds that set no more: it has let all of it go, or the set has changed.
-func approved(row Row, next fleet.Assignment) fleet.Digest {
+func approved(row *Row, next fleet.Assignment) fleet.Digest {
 	current := row.Assignment
 	switch {
 	case current == nil || current.RunDigest() != next.RunDigest():
@@ -313,7 +320,7 @@ func approved(row Row, next fleet.Assignment) fleet.Digest {
 }
 
 // changes reports whether put differs from the row as it is, numbers aside.
-func changes(row Row, put Put) bool {
+func changes(row *Row, put Put) bool {
 	if row.Assignment == nil {
 		return true
 	}

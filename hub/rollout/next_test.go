@@ -2,7 +2,6 @@ package rollout_test
 
 import (
 	"encoding/json"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -31,34 +30,45 @@ func running(onUnmatch fleet.OnUnmatch) rollout.State {
 	place := placement(onUnmatch, "a", "b")
 	s := rollout.State{
 		Key: app, App: &rollout.App{Release: &one}, Placement: place, Former: map[string]rollout.Placement{place.Name: *place},
-		Clusters: []rollout.Cluster{{ID: "id-a", Name: "a"}, {ID: "id-b", Name: "b"}}, Rows: map[string]rollout.Row{}, Generation: 1,
+		Clusters: []rollout.Cluster{{ID: "id-a", Name: "a"}, {ID: "id-b", Name: "b"}}, Rows: make([]rollout.Row, 2), Generation: 1,
 	}
 	return follow(s, rollout.Next(s))
 }
 
+// rowOf is the row of a cluster, by id; of one that is not there, one of nothing.
+func rowOf(s rollout.State, id string) *rollout.Row {
+	for i := range s.Clusters {
+		if s.Clusters[i].ID == id {
+			return &s.Rows[i]
+		}
+	}
+	return new(rollout.Row)
+}
+
 // follow is the State after a Step was written.
 func follow(s rollout.State, step rollout.Step) rollout.State {
-	s.Rows = maps.Clone(s.Rows)
-	for id, put := range step.Put {
-		row := s.Rows[id]
+	s.Rows = slices.Clone(s.Rows)
+	for i := range s.Clusters {
+		put, written := step.Put[s.Clusters[i].ID]
+		if !written {
+			continue
+		}
+		row := &s.Rows[i]
 		row.Assignment, row.Placement, row.Removed, row.Reported = &put.Assignment, put.Placement, false, false
 		if put.Assignment.State == fleet.Removed {
 			row.Ending, row.Confirmed = nil, false
 		}
-		s.Rows[id] = row
 	}
 	for _, id := range step.Drop {
-		delete(s.Rows, id)
+		*rowOf(s, id) = rollout.Row{}
 	}
 	for _, id := range step.Lapse {
-		row := s.Rows[id]
+		row := rowOf(s, id)
 		row.Ending, row.Confirmed = nil, false
-		s.Rows[id] = row
 	}
 	for _, id := range step.Spent {
-		row := s.Rows[id]
+		row := rowOf(s, id)
 		row.Approved, row.Outdated = fleet.Digest{}, false
-		s.Rows[id] = row
 	}
 	s.Generation++
 	return s
@@ -66,19 +76,17 @@ func follow(s rollout.State, step rollout.Step) rollout.State {
 
 // with is the State with the row of the cluster id-a edited.
 func with(s rollout.State, edit func(*rollout.Row)) rollout.State {
-	s.Rows = maps.Clone(s.Rows)
-	row := s.Rows["id-a"]
-	edit(&row)
-	s.Rows["id-a"] = row
+	s.Rows = slices.Clone(s.Rows)
+	edit(rowOf(s, "id-a"))
 	return s
 }
 
 // reportRemoved is the State when every spoke has carried its tombstone out.
 func reportRemoved(s rollout.State) rollout.State {
-	s.Rows = maps.Clone(s.Rows)
-	for id, row := range s.Rows {
+	s.Rows = slices.Clone(s.Rows)
+	for i := range s.Rows {
+		row := &s.Rows[i]
 		row.Removed = row.Assignment != nil && row.Assignment.State == fleet.Removed
-		s.Rows[id] = row
 	}
 	return s
 }
@@ -152,9 +160,8 @@ func TestConfirmationIsCarriedByTheTombstoneOfItsClusterOnly(t *testing.T) {
 	t.Parallel()
 	s := running("")
 	s.App, s.Deletion = nil, &rollout.Deletion{Delete: true}
-	row := s.Rows["id-a"]
+	row := rowOf(s, "id-a")
 	row.Confirmed = true
-	s.Rows["id-a"] = row
 	step := rollout.Next(s)
 	if !step.Put["id-a"].Assignment.Tombstone.Confirmed || step.Put["id-b"].Assignment.Tombstone.Confirmed {
 		t.Errorf("step %+v", step)
@@ -169,9 +176,8 @@ func TestTombstoneStaysUntilItIsCarriedOut(t *testing.T) {
 	if step := rollout.Next(s); !step.Empty() {
 		t.Fatalf("step %+v", step)
 	}
-	row := s.Rows["id-a"]
+	row := rowOf(s, "id-a")
 	row.Removed = true
-	s.Rows["id-a"] = row
 	if step := rollout.Next(s); !slices.Equal(step.Drop, []string{"id-a"}) || len(step.Put) != 0 {
 		t.Errorf("step %+v", step)
 	}
@@ -199,7 +205,7 @@ func TestAppPlacedAnewWhileItsTombstoneIsDoneIsAssigned(t *testing.T) {
 func TestAppDeclaredOverWhatOnlyASpokeKnewWaitsForItsRelease(t *testing.T) {
 	t.Parallel()
 	s := running("")
-	s.Rows = map[string]rollout.Row{"id-a": {Ending: &rollout.Deletion{Delete: true}}}
+	s.Rows = []rollout.Row{{Ending: &rollout.Deletion{Delete: true}}, {}}
 	s.App, s.Placement = nil, nil
 	s = follow(s, rollout.Next(s))
 	s.App, s.Placement = &rollout.App{}, placement("", "a")
@@ -211,9 +217,8 @@ func TestAppDeclaredOverWhatOnlyASpokeKnewWaitsForItsRelease(t *testing.T) {
 func TestOrderToEndAnAppLapsesWhereTheAppStays(t *testing.T) {
 	t.Parallel()
 	s := running("")
-	row := s.Rows["id-a"]
+	row := rowOf(s, "id-a")
 	row.Confirmed = true // to be deleted, and placed again before the engine looked
-	s.Rows["id-a"] = row
 	step := rollout.Next(s)
 	if !slices.Equal(step.Lapse, []string{"id-a"}) || len(step.Put) != 0 {
 		t.Fatalf("step %+v", step)
@@ -301,13 +306,13 @@ func TestApprovalLapsesWithTheReleaseOrTheBinding(t *testing.T) {
 		s = follow(s, rollout.Next(s))
 		s = with(s, func(row *rollout.Row) { row.Held, row.Approved = set, set })
 		s = follow(s, rollout.Next(s))
-		if s.Rows["id-a"].Assignment.ApprovedPrune != set {
-			t.Fatalf("%s: assignment %+v", name, s.Rows["id-a"].Assignment)
+		if rowOf(s, "id-a").Assignment.ApprovedPrune != set {
+			t.Fatalf("%s: assignment %+v", name, rowOf(s, "id-a").Assignment)
 		}
 		for _, move := range []func(*rollout.State){test.there, test.back} {
 			move(&s)
 			s = follow(s, rollout.Next(s))
-			if got := s.Rows["id-a"].Assignment.ApprovedPrune; !got.IsZero() {
+			if got := rowOf(s, "id-a").Assignment.ApprovedPrune; !got.IsZero() {
 				t.Errorf("%s: approval %s is kept", name, got)
 			}
 		}
@@ -333,7 +338,7 @@ func TestApprovalThatIsVoidIsForgotten(t *testing.T) {
 func TestAppThatOnlyASpokeKnowsIsEndedByOrder(t *testing.T) {
 	t.Parallel()
 	s := rollout.State{Key: app, Clusters: []rollout.Cluster{{ID: "id-a", Name: "a"}}, Generation: 4,
-		Rows: map[string]rollout.Row{"id-a": {Ending: &rollout.Deletion{Delete: true}, Confirmed: true}}}
+		Rows: []rollout.Row{{Ending: &rollout.Deletion{Delete: true}, Confirmed: true}}}
 	got := rollout.Next(s).Put["id-a"].Assignment
 	if got.State != fleet.Removed || !got.Tombstone.Delete || !got.Tombstone.Confirmed || got.Generation != 4 {
 		t.Errorf("assignment %+v", got)
@@ -348,9 +353,8 @@ func TestRequestOfOneInstanceIsNewerOrOlderThanTheApps(t *testing.T) {
 	} {
 		s := running("")
 		s.App.Controls.RequestedAt = test.app
-		row := s.Rows["id-a"]
+		row := rowOf(s, "id-a")
 		row.RequestedAt = test.instance
-		s.Rows["id-a"] = row
 		if got := rollout.Next(s).Put["id-a"].Assignment.RequestedAt; got != test.want {
 			t.Errorf("App %q, instance %q: %q, want %q", test.app, test.instance, got, test.want)
 		}
@@ -365,7 +369,7 @@ func TestAnyHistorySettlesAndDeletesOnlyByOrder(t *testing.T) {
 		s := running("")
 		for range rapid.IntRange(1, 30).Draw(t, "steps") {
 			mutate(t, &s)
-			before := s.Rows
+			before := s
 			step := rollout.Next(s)
 			if again := rollout.Next(s); !cmp.Equal(again, step) {
 				t.Fatalf("not deterministic: %v, then %v", step, again)
@@ -375,7 +379,7 @@ func TestAnyHistorySettlesAndDeletesOnlyByOrder(t *testing.T) {
 				t.Fatalf("does not settle: after %+v comes %+v", step, rest)
 			}
 			for id, put := range step.Put {
-				if old := before[id].Assignment; old != nil && put.Assignment.Generation <= old.Generation {
+				if old := rowOf(before, id).Assignment; old != nil && put.Assignment.Generation <= old.Generation {
 					t.Fatalf("generation %d after %d", put.Assignment.Generation, old.Generation)
 				}
 				if put.Assignment.Pin > put.Assignment.Generation {
@@ -384,16 +388,16 @@ func TestAnyHistorySettlesAndDeletesOnlyByOrder(t *testing.T) {
 			}
 			for _, cluster := range s.Clusters {
 				placed := s.App != nil && s.App.Release != nil && s.Placement != nil && !cluster.Terminating && s.Placement.Clusters.Matches(cluster.Name, cluster.Labels)
-				if row := s.Rows[cluster.ID].Assignment; placed && (row == nil || row.State != fleet.Active || row.Release.Digest() != s.App.Release.Digest()) {
+				if row := rowOf(s, cluster.ID).Assignment; placed && (row == nil || row.State != fleet.Active || row.Release.Digest() != s.App.Release.Digest()) {
 					t.Fatalf("%s is placed and has %+v", cluster.Name, row)
 				}
-				if row := s.Rows[cluster.ID]; placed && row.Confirmed {
+				if row := rowOf(s, cluster.ID); placed && row.Confirmed {
 					t.Fatalf("%s keeps a confirmation", cluster.Name)
 				}
 			}
 			for _, id := range step.Deletes() {
 				ordered := s.Deletion != nil && s.Deletion.Delete || s.Former["place"].OnUnmatch == fleet.UnmatchPrune
-				if old := before[id].Assignment; !ordered && (old == nil || old.State == fleet.Active) {
+				if old := rowOf(before, id).Assignment; !ordered && (old == nil || old.State == fleet.Active) {
 					t.Fatalf("deletes in %s without an order", id)
 				}
 			}
@@ -425,10 +429,9 @@ func mutate(t *rapid.T, s *rollout.State) {
 			mutate(t, s)
 		}
 	case 7:
-		s.Rows = maps.Clone(s.Rows)
-		for id, row := range s.Rows {
-			row.Confirmed = rapid.Bool().Draw(t, "confirmed")
-			s.Rows[id] = row
+		s.Rows = slices.Clone(s.Rows)
+		for i := range s.Rows {
+			s.Rows[i].Confirmed = rapid.Bool().Draw(t, "confirmed")
 		}
 	}
 }

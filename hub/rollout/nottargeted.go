@@ -21,7 +21,7 @@ func (s State) NotTargeted() []NotTargeted {
 	var others []NotTargeted
 	for i := range s.Clusters {
 		if c := &s.Clusters[i]; !members[c.ID] {
-			others = append(others, NotTargeted{Cluster: c.Name, Why: s.passedOver(c)})
+			others = append(others, NotTargeted{Cluster: c.Name, Why: s.passedOver(c, s.Rows[i].has())})
 		}
 	}
 	slices.SortFunc(others, func(a, b NotTargeted) int { return cmp.Compare(a.Cluster, b.Cluster) })
@@ -29,12 +29,11 @@ func (s State) NotTargeted() []NotTargeted {
 }
 
 // passedOver says why a cluster is no member of the Rollout under way.
-func (s *State) passedOver(c *Cluster) string {
+func (s *State) passedOver(c *Cluster, there bool) string {
 	if s.Placement == nil {
 		return "no Placement names the App any more"
 	}
-	row := s.Rows[c.ID]
-	if out := s.displaced(c, row.has()); out != "" {
+	if out := s.displaced(c, there); out != "" {
 		return out
 	}
 	policy := s.Active.Policy

@@ -102,7 +102,7 @@ func (o *oracle) divide(before rollout.State, r *ledger) (left []rollout.Cluster
 			maxFailures: share(p.MaxFailures, len(in), false, 0), phase: "Pending", gates: doors(p), succeeded: map[string]bool{}})
 		for _, c := range in {
 			_, away := o.away[c.ID]
-			m := &memberLedger{id: c.ID, name: c.Name, wave: len(r.waves) - 1, fate: "Pending", base: o.baseOf(before.Rows[c.ID]), awayAll: away}
+			m := &memberLedger{id: c.ID, name: c.Name, wave: len(r.waves) - 1, fate: "Pending", base: o.baseOf(*rowOf(before, c.ID)), awayAll: away}
 			r.members[c.ID], r.order = m, append(r.order, m)
 		}
 	}
@@ -126,7 +126,7 @@ func rank(c rollout.Cluster, key string) int {
 // choice reports whether the App is to be in the cluster.
 func choice(s rollout.State, c rollout.Cluster) bool {
 	there := false
-	if a := s.Rows[c.ID].Assignment; a != nil {
+	if a := rowOf(s, c.ID).Assignment; a != nil {
 		there = a.State == fleet.Active
 	}
 	for _, taint := range c.Spec.Taints {
@@ -176,7 +176,7 @@ func (o *oracle) comeToItsEnd(before rollout.State, r *ledger, m *memberLedger) 
 	if m.fate != "Pending" || !m.inherited {
 		return
 	}
-	said := heard(before.Rows[m.id], m.generation)
+	said := heard(*rowOf(before, m.id), m.generation)
 	at, away := o.away[m.id]
 	m.inherited = (said == nil || !said.Converged && !said.Terminal) && m.spent < r.policy.Cluster.ProgressDeadline.OrZero() &&
 		!(away && before.Now.Sub(at) >= r.policy.Cluster.UnreachableTimeout.OrZero())
@@ -345,9 +345,9 @@ func (o *oracle) count(before rollout.State, dt time.Duration) {
 		}
 	}
 	for _, m := range r.order {
-		said := heard(before.Rows[m.id], m.generation)
+		said := heard(*rowOf(before, m.id), m.generation)
 		o.comeToItsEnd(before, r, m)
-		if said == nil || before.Rows[m.id].Release != r.target {
+		if said == nil || rowOf(before, m.id).Release != r.target {
 			if flying(m.fate) {
 				m.converged, m.ill = time.Time{}, time.Time{}
 			}

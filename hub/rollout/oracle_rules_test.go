@@ -179,7 +179,7 @@ func (o *oracle) known(before rollout.State, step rollout.Step) {
 func (o *oracle) pins(before rollout.State, step rollout.Step, rows map[string]rollout.Row) {
 	begun := 0
 	for id, put := range step.Put {
-		was, now := before.Rows[id], rows[id]
+		was, now := *rowOf(before, id), rows[id]
 		had := was.Assignment != nil && was.Assignment.State == fleet.Active
 		if had && was.Release == now.Release && put.Assignment.State == fleet.Active {
 			continue

@@ -144,16 +144,14 @@ func (o *oracle) step(before rollout.State, step rollout.Step) {
 // written is what the rows are once the step is written, and checks that numbers only grow.
 func (o *oracle) written(before rollout.State, step rollout.Step) map[string]rollout.Row {
 	rows := make(map[string]rollout.Row, len(before.Rows))
-	for id, row := range before.Rows {
+	for i, row := range before.Rows {
+		id := before.Clusters[i].ID
 		if put, is := step.Put[id]; is {
 			row.Assignment, row.Release = &put.Assignment, put.Assignment.Release.Digest()
 		}
 		rows[id] = row
 	}
 	for id, put := range step.Put {
-		if _, is := rows[id]; !is {
-			rows[id] = rollout.Row{Assignment: &put.Assignment, Release: put.Assignment.Release.Digest()}
-		}
 		if put.Assignment.Generation <= o.numbers[id] {
 			o.refute("cluster %s gets generation %d after %d (I7, P19)", id, put.Assignment.Generation, o.numbers[id])
 		}
@@ -221,7 +219,7 @@ func (o *oracle) event(before rollout.State, step rollout.Step, rows map[string]
 
 // fate has a cluster of a Rollout go on.
 func (o *oracle) fate(before rollout.State, step rollout.Step, rows map[string]rollout.Row, r *ledger, m *memberLedger, fate string, e rollout.Event) {
-	row, was, now := before.Rows[m.id], m.fate, before.Now
+	row, was, now := *rowOf(before, m.id), m.fate, before.Now
 	said := heard(row, m.generation)
 	switch fate {
 	case "Dispatched":
@@ -298,7 +296,7 @@ func (o *oracle) forward(before rollout.State, r *ledger, m *memberLedger) {
 	if open, _ := windows.Open(before.Now); err != nil || !open || before.Freeze != "" && !r.backward || before.App.Controls.Suspend {
 		o.refute("%s: cluster %s got its turn while nothing may go forward: open %v freeze %q", r.id, m.name, open, before.Freeze)
 	}
-	if !m.moved && !r.backward && !servesNow(before.Rows[m.id]) && !o.spoilt(before.Rows[m.id]) && r.policy.Cluster.PreexistingUnhealthy != fleet.UnhealthyUpdate {
+	if !m.moved && !r.backward && !servesNow(*rowOf(before, m.id)) && !o.spoilt(*rowOf(before, m.id)) && r.policy.Cluster.PreexistingUnhealthy != fleet.UnhealthyUpdate {
 		o.refute("%s: cluster %s got its turn although it did not serve", r.id, m.name)
 	}
 }

@@ -311,13 +311,14 @@ func (p *onPostgres) cut() {
 // seen is the State that was loaded, for this world: its clusters under the names that they have in it, at its time.
 func (p *onPostgres) seen(w *world, s rollout.State) rollout.State {
 	var clusters []rollout.Cluster
-	for _, c := range s.Clusters {
+	var rows []rollout.Row
+	for i, c := range s.Clusters {
 		if c.Labels["world"] == p.name {
 			c.Name = c.Name[len(p.name)+1:]
-			clusters = append(clusters, c)
+			clusters, rows = append(clusters, c), append(rows, s.Rows[i])
 		}
 	}
-	s.Clusters, s.Now = clusters, w.state.Now
+	s.Clusters, s.Rows, s.Now = clusters, rows, w.state.Now
 	return s
 }
 

@@ -183,13 +183,14 @@ func (t *turn) left(unmatched []*Cluster) []NotTargeted {
 // displaced says why the App is not placed on a cluster, in which it is already, or is not; empty: it is placed.
 func (s *State) displaced(c *Cluster, there bool) string {
 	switch {
-	case s.places(c, there):
-		return ""
 	case c.Terminating:
 		return "it is being deleted"
 	case !s.Placement.Clusters.Matches(c.Name, c.Labels):
 		return fmt.Sprintf("Placement %s does not choose it", s.Placement.Name)
 	}
-	taint, _ := s.Placement.KeptOffBy(c.Spec.Taints, there)
+	taint, keptOff := s.Placement.KeptOffBy(c.Spec.Taints, there)
+	if !keptOff {
+		return ""
+	}
 	return fmt.Sprintf("its taint %s is not tolerated by Placement %s", taint, s.Placement.Name)
 }

@@ -154,7 +154,7 @@ func (t *turn) back(m *Member) (*Report, bool) {
 		r := t.heard(m, m.Base)
 		return r, r != nil && r.Converged
 	}
-	row := &t.at(m).row
+	row := t.at(m).row
 	r := row.Report
 	if r != nil && r.Generation < m.Generation {
 		r = nil

@@ -52,7 +52,7 @@ func TestARollbackEndsAlthoughAClusterIsHeld(t *testing.T) {
 		t.Errorf("%+v", ro)
 	}
 	w.spokes["id-c1"].held = false
-	w.until(t, "c1 is back when it is released", func() bool { r := w.state.Rows["id-c1"].Report; return w.all(one) && r.Release == one && r.Converged })
+	w.until(t, "c1 is back when it is released", func() bool { r := w.row("id-c1").Report; return w.all(one) && r.Release == one && r.Converged })
 }
 
 func TestARollbackOfTheFailedLeavesTheOthersAsTheyAre(t *testing.T) {
@@ -64,7 +64,7 @@ func TestARollbackOfTheFailedLeavesTheOthersAsTheyAre(t *testing.T) {
 	w.until(t, "it is over", func() bool { return w.over(two) != nil })
 	w.run(100, func() bool { return false })
 	for id, release := range map[string]fleet.Digest{"id-c0": one, "id-c1": two, "id-c2": two, "id-c3": one} {
-		if got := w.state.Rows[id].Release; got != release {
+		if got := w.row(id).Release; got != release {
 			t.Errorf("%s has %s, not %s", id, got, release)
 		}
 	}
@@ -165,7 +165,7 @@ func TestARollbackGoesOnAlthoughTheBudgetIsUsedUpByWhatDoesNotComeBack(t *testin
 	w.truth[one] = map[string]outcome{"c1": never}
 	w.say(t, rollout.Rollback{Actor: "user:a"})
 	w.until(t, "it is over", func() bool { return w.over(two) != nil })
-	if ro := w.over(two); ro.Phase != rollout.RollbackFailed || w.state.Rows["id-c0"].Release != one {
+	if ro := w.over(two); ro.Phase != rollout.RollbackFailed || w.row("id-c0").Release != one {
 		t.Errorf("%+v", ro)
 	}
 }
@@ -192,7 +192,7 @@ func TestARollbackTakesNoAppAwayUnlessThatIsAllowed(t *testing.T) {
 		w := newWorld(2, policy)
 		bad := w.push("bad", map[string]outcome{"c0": refused})
 		w.until(t, "it has failed", func() bool { return w.is(rollout.Halted, "")() || w.is(rollout.RollingBack, "")() })
-		row := w.state.Rows["id-c0"]
+		row := w.row("id-c0")
 		switch {
 		case allowed && (row.Assignment.State != fleet.Removed || !w.is(rollout.RollingBack, "")()):
 			t.Errorf("it may be taken away, and is %+v: %+v", row.Assignment, w.state.Active)
@@ -230,7 +230,7 @@ func TestARollbackOfAWaveLeavesThoseBefore(t *testing.T) {
 	w.until(t, "it is over", func() bool { return w.over(two) != nil })
 	w.run(50, func() bool { return false })
 	for id, release := range map[string]fleet.Digest{"id-c0": two, "id-c1": one, "id-c2": one} {
-		if got := w.state.Rows[id].Release; got != release {
+		if got := w.row(id).Release; got != release {
 			t.Errorf("%s has %s, not %s", id, got, release)
 		}
 	}
@@ -268,7 +268,7 @@ func TestARollbackTakesBackAtOnceWhatIsBeingUpdated(t *testing.T) {
 	})
 	w.say(t, rollout.Rollback{Actor: "user:a"})
 	for _, id := range []string{"id-c0", "id-c1"} {
-		if got := w.state.Rows[id].Release; got != one {
+		if got := w.row(id).Release; got != one {
 			t.Errorf("%s has %s, not %s: %+v", id, got, one, w.state.Active)
 		}
 	}
@@ -287,7 +287,7 @@ func TestARollbackEndsAlthoughAClusterIsOutOfReach(t *testing.T) {
 		t.Errorf("%+v", ro)
 	}
 	w.cluster("c0").Connected = true
-	w.until(t, "it goes back when it returns", func() bool { return w.all(one) && w.state.Rows["id-c0"].Report.Release == one })
+	w.until(t, "it goes back when it returns", func() bool { return w.all(one) && w.row("id-c0").Report.Release == one })
 }
 
 func TestAWindowKeepsNothingFromGoingBack(t *testing.T) {

@@ -190,7 +190,7 @@ func (o *oracle) there(release fleet.Digest) bool {
 	all := &ledger{target: release, policy: s.Policy.WithDefaults(), members: map[string]*memberLedger{}}
 	o.divide(s, all)
 	for _, m := range all.order {
-		if s.Rows[m.id].Release != release {
+		if rowOf(s, m.id).Release != release {
 			return false
 		}
 	}

@@ -6,15 +6,14 @@ import "flotilla.dev/flotilla/pkg/fleet"
 // its order, without a look into a map for each.
 type site struct {
 	*Cluster
+	// row is what State.Rows has of it.
+	row *Row
 	// has: the App is there; serves: with the Release that it has, by what its spoke says of that; placed: it should be there.
 	has, serves, placed bool
 	// said is the generation that the spoke's report is about; 0: there is no report.
 	said uint64
 	// member is its place among those of the Rollout under way; negative: it is none.
 	member int
-	// row is what State.Rows has of the cluster; known: it has something.
-	row   Row
-	known bool
 }
 
 // has reports whether the App is in the cluster.
@@ -23,16 +22,16 @@ func (r *Row) has() bool { return r.Assignment != nil && r.Assignment.State == f
 // settle finds the sites of all clusters.
 func (t *turn) settle() {
 	t.sites, t.byID = make([]site, len(t.Clusters)), make(map[string]int, len(t.Clusters))
+	placed := t.places()
 	for i := range t.Clusters {
 		s := &t.sites[i]
-		s.Cluster, s.member = &t.Clusters[i], -1
-		s.row, s.known = t.Rows[s.ID]
+		s.Cluster, s.row, s.member = &t.Clusters[i], &t.Rows[i], -1
 		s.has = s.row.has()
 		if r := s.row.Report; r != nil {
 			s.said = r.Generation
 			s.serves = s.has && r.Available && r.Release == s.row.Release && r.Generation >= s.row.Assignment.Pin
 		}
-		s.placed = t.State.places(s.Cluster, s.has)
+		s.placed = placed(s.Cluster, s.has)
 		t.byID[s.ID] = i
 	}
 }
@@ -57,7 +56,7 @@ func (t *turn) under(ro *Rollout) {
 }
 
 // nowhere is where the members are whose cluster is gone.
-var nowhere = site{Cluster: &Cluster{}, member: -1}
+var nowhere = site{Cluster: &Cluster{}, row: &Row{}, member: -1}
 
 // at is the site of a member of the Rollout under way.
 func (t *turn) at(m *Member) *site {

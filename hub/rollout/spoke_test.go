@@ -1,8 +1,8 @@
 package rollout_test
 
 import (
-	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"flotilla.dev/flotilla/hub/rollout"
@@ -181,10 +181,10 @@ func (n *wire) disturb(batch []message) []message {
 }
 
 func (n *wire) deliver(w *world, batch []message) {
-	rows := maps.Clone(w.state.Rows)
+	w.state.Rows = slices.Clone(w.state.Rows)
 	for _, m := range batch {
-		row, has := rows[m.cluster]
-		if !has || m.seq <= n.heard[m.cluster] {
+		row := w.row(m.cluster)
+		if row.Assignment == nil || m.seq <= n.heard[m.cluster] {
 			continue
 		}
 		n.heard[m.cluster] = m.seq
@@ -193,9 +193,7 @@ func (n *wire) deliver(w *world, batch []message) {
 		if w.hub != nil {
 			w.hub.report(m.cluster, &report)
 		}
-		rows[m.cluster] = row
 	}
-	w.state.Rows = rows
 }
 
 // crashes has a spoke come back with the state that it had before, and say so first.

@@ -19,8 +19,9 @@ type State struct {
 	Former map[string]Placement
 	// Clusters are all there are, by id.
 	Clusters []Cluster
-	// Rows are the App's Assignments and what is asked of them, by cluster id.
-	Rows map[string]Row
+	// Rows are the App's Assignments and what is asked of them: one for each of Clusters, in their order, zero where there is
+	// neither.
+	Rows []Row
 	// Generation is the number of this step: greater than that of any row.
 	Generation uint64
 
@@ -200,8 +201,8 @@ func (s State) Names() [][]byte {
 			add(m.Base)
 		}
 	}
-	for _, row := range s.Rows {
-		add(row.Release)
+	for i := range s.Rows {
+		add(s.Rows[i].Release)
 	}
 	return names
 }

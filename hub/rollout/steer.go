@@ -48,7 +48,7 @@ func (t *turn) abandon() {
 
 // stays reports whether a tombstone in a cluster that is to have the App stays until it is done, or the cluster gets
 // something: it goes back to having nothing, or what it had is not known to be good.
-func (t *turn) stays(s *site, row Row) bool {
+func (t *turn) stays(s *site, row *Row) bool {
 	if _, given := t.want[s.ID]; given || !t.Managed || row.Assignment == nil || row.Assignment.State != fleet.Removed || row.Removed {
 		return false
 	}

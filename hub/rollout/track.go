@@ -111,7 +111,7 @@ func (t *turn) adopt() {
 	count, proven := map[fleet.Digest]int{}, map[fleet.Digest]bool{}
 	var found []fleet.Digest
 	for i := range t.sites {
-		row := &t.sites[i].row
+		row := t.sites[i].row
 		if !t.sites[i].has {
 			continue
 		}

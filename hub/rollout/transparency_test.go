@@ -2,7 +2,6 @@ package rollout_test
 
 import (
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -26,8 +25,11 @@ func (w *world) tale() []string {
 		told = append(told, fmt.Sprintf("%s %s %s", p.at.Format(time.TimeOnly), p.cluster, p.release))
 	}
 	slices.Sort(told[len(w.log):]) // those of one step have no order
-	for _, id := range slices.Sorted(maps.Keys(w.state.Rows)) {
-		row := w.state.Rows[id]
+	for i, row := range w.state.Rows {
+		id := w.state.Clusters[i].ID
+		if row.Assignment == nil {
+			continue
+		}
 		told = append(told, fmt.Sprintf("%s %s %s", id, row.Release, row.Assignment.State))
 	}
 	return told

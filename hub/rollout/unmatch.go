@@ -70,7 +70,7 @@ func (t *turn) unmatched(c *site) bool {
 	if current == nil || c.row.Removed || c.Terminating || t.Deletion != nil || t.App == nil {
 		return false
 	}
-	former, known := t.former(&c.row)
+	former, known := t.former(c.row)
 	if !known || former.OnUnmatch != fleet.UnmatchPrune || former.RolloutPolicyRef == nil && !t.frozen(c.Cluster) || c.placed {
 		return false
 	}

@@ -30,6 +30,16 @@ func unmatching(t *testing.T, n int, policy bool) *world {
 	return w
 }
 
+// rows counts those that are there.
+func (w *world) rows() (n int) {
+	for _, row := range w.state.Rows {
+		if row.Assignment != nil {
+			n++
+		}
+	}
+	return n
+}
+
 func (w *world) deleting() (n int) {
 	for _, row := range w.state.Rows {
 		if a := row.Assignment; a != nil && a.State == fleet.Removed && a.Tombstone.Delete && !row.Removed {
@@ -53,7 +63,7 @@ func TestClustersThatAPlacementWithAPolicyLeavesLoseTheAppATenthAtATime(t *testi
 	if most != 4 {
 		t.Errorf("%d clusters at once lost the App", most)
 	}
-	if n := len(w.state.Rows); n != 20 {
+	if n := w.rows(); n != 20 {
 		t.Errorf("%d clusters have it still", n)
 	}
 }
@@ -74,9 +84,7 @@ func TestAClusterIsNotPrunedWhileItIsAwayHeldOrTheFleetIsFrozen(t *testing.T) {
 	w := unmatching(t, 4, true)
 	w.cluster("c01").Connected = false
 	w.cluster("c03").Held = "hands off"
-	confirmed := w.state.Rows["id-c01"]
-	confirmed.Confirmed = true
-	w.state.Rows["id-c01"] = confirmed
+	w.row("id-c01").Confirmed = true
 	var lapsed []string
 	w.watch = func(_ rollout.State, step rollout.Step) { lapsed = append(lapsed, step.Lapse...) }
 	step := func(want int) {
@@ -97,7 +105,7 @@ func TestAClusterIsNotPrunedWhileItIsAwayHeldOrTheFleetIsFrozen(t *testing.T) {
 	step(0)
 	w.state.Freeze = ""
 	step(1)
-	if a := w.state.Rows["id-c01"].Assignment; a.State != fleet.Removed || !a.Tombstone.Confirmed {
+	if a := w.row("id-c01").Assignment; a.State != fleet.Removed || !a.Tombstone.Confirmed {
 		t.Errorf("c01: %+v", a)
 	}
 	w.cluster("c03").Held = ""
@@ -129,14 +137,12 @@ func TestAConfirmationHoldsUntilTheTurnOfItsClustersHasComeAndForNoOther(t *test
 		t.Fatalf("%d lose the App now or later, %d of them later; it leaves %d", len(all), len(step.Later), len(leaves))
 	}
 	for _, id := range all {
-		row := w.state.Rows[id]
-		row.Confirmed = true
-		w.state.Rows[id] = row
+		w.row(id).Confirmed = true
 	}
 	ordered := map[string]bool{}
 	w.watch = func(before rollout.State, step rollout.Step) {
 		for _, id := range step.Later {
-			if a := before.Rows[id].Assignment; a.State != fleet.Active || before.Placement.Clusters.Matches("", w.labels(id)) {
+			if a := rowOf(before, id).Assignment; a.State != fleet.Active || before.Placement.Clusters.Matches("", w.labels(id)) {
 				t.Errorf("%s is to lose the App later, and has %+v", id, a)
 			}
 		}

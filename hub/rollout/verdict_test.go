@@ -62,7 +62,7 @@ func TestABadReleaseIsTakenBackEverywhere(t *testing.T) {
 			t.Fatalf("its verdict is %q", w.state.Track.Outcome(bad))
 		}
 		for _, m := range ro.Members {
-			row := w.state.Rows[m.Cluster]
+			row := w.row(m.Cluster)
 			back := row.Release == first && (!m.Moved || row.Report.Release == first && row.Report.Converged)
 			if !back && m.Phase != rollout.MemberRollbackFailed {
 				t.Fatalf("%s is %s, and its cluster runs %s: %+v", m.Name, m.Phase, row.Release, row.Report)

@@ -80,7 +80,7 @@ func newWorld(n int, policy fleet.RolloutPolicy) *world {
 	w := &world{
 		spokes: map[string]*spoke{}, truth: map[fleet.Digest]map[string]outcome{}, contents: map[fleet.Digest][]byte{}, takes: 20 * time.Second, ended: map[string]*rollout.Rollout{},
 		state: rollout.State{
-			Key: app, App: &rollout.App{}, Former: map[string]rollout.Placement{}, Rows: map[string]rollout.Row{},
+			Key: app, App: &rollout.App{}, Former: map[string]rollout.Placement{},
 			Now: time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC), Managed: true, Releases: map[fleet.Digest]fleet.Release{},
 		},
 	}
@@ -104,6 +104,7 @@ func (w *world) join(name string, labels map[string]string) {
 		id = w.hub.join(name)
 	}
 	w.state.Clusters = append(w.state.Clusters, rollout.Cluster{ID: id, Name: name, Labels: labels, Connected: true})
+	w.state.Rows = append(w.state.Rows, rollout.Row{})
 	w.spokes[id] = &spoke{}
 }
 
@@ -112,10 +113,12 @@ func (w *world) cluster(name string) *rollout.Cluster {
 	return &w.state.Clusters[i]
 }
 
+// row is that of a cluster, by id.
+func (w *world) row(id string) *rollout.Row { return rowOf(w.state, id) }
+
 func (w *world) leave(name string) {
-	w.state.Clusters = slices.DeleteFunc(slices.Clone(w.state.Clusters), func(c rollout.Cluster) bool { return c.Name == name })
-	w.state.Rows = maps.Clone(w.state.Rows)
-	delete(w.state.Rows, "id-"+name)
+	i := slices.IndexFunc(w.state.Clusters, func(c rollout.Cluster) bool { return c.Name == name })
+	w.state.Clusters, w.state.Rows = slices.Delete(slices.Clone(w.state.Clusters), i, i+1), slices.Delete(slices.Clone(w.state.Rows), i, i+1)
 	delete(w.spokes, "id-"+name)
 	delete(w.wire.heard, "id-"+name)
 	delete(w.wire.old, "id-"+name)
@@ -163,7 +166,8 @@ func (w *world) sees() sight {
 	}
 	s := sight{clusters: slices.Clone(w.state.Clusters), app: app, policy: w.state.Policy, placement: w.state.Placement, freeze: w.state.Freeze,
 		reports: map[string]rollout.Report{}, removed: map[string]bool{}}
-	for id, row := range w.state.Rows {
+	for i, row := range w.state.Rows {
+		id := w.state.Clusters[i].ID
 		if row.Report != nil {
 			s.reports[id] = *row.Report
 		}
@@ -254,18 +258,19 @@ func (w *world) write(step rollout.Step) {
 	was := s.Rows
 	*s = follow(*s, step)
 	s.Generation--
-	for id, put := range step.Put {
-		row := s.Rows[id]
+	for i := range s.Clusters {
+		id, row := s.Clusters[i].ID, &s.Rows[i]
+		if at, asked := step.Requests[id]; asked {
+			row.RequestedAt = at
+		}
+		put, written := step.Put[id]
+		if !written {
+			continue
+		}
 		row.Release = put.Assignment.Release.Digest()
-		if before := was[id]; before.Assignment == nil || before.Release != row.Release || before.Assignment.State != put.Assignment.State {
+		if before := was[i]; before.Assignment == nil || before.Release != row.Release || before.Assignment.State != put.Assignment.State {
 			w.pins = append(w.pins, pin{s.Now, id, row.Release})
 		}
-		s.Rows[id] = row
-	}
-	for id, at := range step.Requests {
-		row := s.Rows[id]
-		row.RequestedAt = at
-		s.Rows[id] = row
 	}
 	for _, ro := range step.Rollouts {
 		if !w.remembers {
@@ -330,16 +335,16 @@ func (w *world) pass(d time.Duration) {
 		w.state.Now = now
 	}
 	w.late = real.Sub(w.state.Now)
-	w.state.Rows = maps.Clone(w.state.Rows)
+	w.state.Rows = slices.Clone(w.state.Rows)
 	w.state.Clusters = slices.Clone(w.state.Clusters)
 	for i := range w.state.Clusters {
 		c := &w.state.Clusters[i]
-		row, has := w.state.Rows[c.ID]
-		if !has || row.Assignment == nil || !c.Connected {
+		row := &w.state.Rows[i]
+		if row.Assignment == nil || !c.Connected {
 			continue
 		}
 		s := w.spokes[c.ID]
-		s.receive(w, row)
+		s.receive(w, *row)
 		if report := s.act(w, c); report != nil {
 			w.wire.send(c.ID, s, *report)
 		}
@@ -347,7 +352,6 @@ func (w *world) pass(d time.Duration) {
 		if row.Removed && w.hub != nil {
 			w.hub.report(c.ID, nil)
 		}
-		w.state.Rows[c.ID] = row
 	}
 	w.wire.arrive(w)
 }
@@ -394,7 +398,7 @@ func (w *world) idle() bool {
 // all reports whether every connected cluster runs a Release.
 func (w *world) all(release fleet.Digest) bool {
 	for _, c := range w.state.Clusters {
-		if row := w.state.Rows[c.ID]; c.Connected && row.Release != release {
+		if row := w.row(c.ID); c.Connected && row.Release != release {
 			return false
 		}
 	}

@@ -51,11 +51,11 @@ func writeStep(ctx context.Context, tx pgx.Tx, state rollout.State, step rollout
 	var approvals [][]byte
 	rows := assignmentRows{app: state.Key.String()}
 	dropped, lapsed, used := setOf(step.Drop), setOf(step.Lapse), setOf(step.Spent)
-	for _, cluster := range state.Clusters {
-		id := cluster.ID
+	for i := range state.Clusters {
+		id, row := state.Clusters[i].ID, &state.Rows[i]
 		put, wanted := step.Put[id]
 		if wanted {
-			if err := rows.put(&batch, id, state.Rows[id].Assignment, put); err != nil {
+			if err := rows.put(&batch, id, row.Assignment, put); err != nil {
 				return err
 			}
 		}
@@ -63,7 +63,7 @@ func writeStep(ctx context.Context, tx pgx.Tx, state rollout.State, step rollout
 			ended = append(ended, id)
 		}
 		if used[id] {
-			spent, approvals = append(spent, id), append(approvals, state.Rows[id].Approved.Bytes())
+			spent, approvals = append(spent, id), append(approvals, row.Approved.Bytes())
 		}
 		if wanted || dropped[id] {
 			topics = append(topics, TopicCluster(id))
@@ -95,7 +95,7 @@ func setOf(names []string) map[string]bool {
 
 // loadState reads all that decides about an App, and the Releases of it that are named beside.
 func loadState(ctx context.Context, tx pgx.Tx, app fleet.Key, named ...fleet.Digest) (rollout.State, error) {
-	state := rollout.State{Key: app, Former: map[string]rollout.Placement{}, Rows: map[string]rollout.Row{}}
+	state := rollout.State{Key: app, Former: map[string]rollout.Placement{}}
 	if err := tx.QueryRow(ctx, `SELECT nextval('assignment_generation')`).Scan(&state.Generation); err != nil {
 		return state, explain("number a step", err)
 	}
@@ -200,9 +200,11 @@ func loadClusters(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 	state.Clusters, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (c rollout.Cluster, err error) {
 		return c, row.Scan(&c.ID, &c.Name, &c.Labels, &c.Spec, &c.Terminating, &c.Connected, &c.Held)
 	})
+	state.Rows = make([]rollout.Row, len(state.Clusters))
 	return explain("read the clusters", err)
 }
 
+// loadRows reads those of the clusters, which are there already.
 func loadRows(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 	const query = `
 		WITH known AS (
@@ -221,12 +223,14 @@ func loadRows(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 			LEFT JOIN assignment a ON a.cluster = k.cluster AND a.app = $1
 			LEFT JOIN report r ON r.cluster = k.cluster AND r.app = $1
 			LEFT JOIN prune_approval p ON p.cluster = k.cluster AND p.app = $1
-			LEFT JOIN instance_request q ON q.cluster = k.cluster AND q.app = $1`
+			LEFT JOIN instance_request q ON q.cluster = k.cluster AND q.app = $1
+		ORDER BY k.cluster`
 	rows, err := tx.Query(ctx, query, state.Key.String())
 	if err != nil {
 		return explain("read the Assignments", err)
 	}
 	defer rows.Close()
+	at, assignments := 0, decoded{}
 	for rows.Next() {
 		var id string
 		var payload, held, approval, ending, release, reported []byte
@@ -239,7 +243,7 @@ func loadRows(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 			&release, &generation, &reported, &report.Stage, &report.Converged, &report.Available, &report.Terminal, &report.Waiting, &ready, &healthy, &applied); err != nil {
 			return explain("read the Assignments", err)
 		}
-		if err := decodeRow(&row, payload, held, approval, ending); err != nil {
+		if err := decodeRow(&row, assignments, payload, held, approval, ending); err != nil {
 			return fmt.Errorf("cluster %s: %w", id, err)
 		}
 		if row.Release, err = fleet.DigestFromBytes(release); err != nil {
@@ -258,9 +262,30 @@ func loadRows(ctx context.Context, tx pgx.Tx, state *rollout.State) error {
 		}
 		row.Placement = shared(row.Placement)
 		report.Stage, report.Waiting = shared(report.Stage), shared(report.Waiting)
-		state.Rows[id] = row
+		for at < len(state.Clusters) && state.Clusters[at].ID < id {
+			at++
+		}
+		if at < len(state.Clusters) && state.Clusters[at].ID == id { // else its declaration is gone
+			state.Rows[at] = row
+		}
 	}
 	return explain("read the Assignments", rows.Err())
+}
+
+// decoded are Assignments by what they were decoded from. What a step gave to many clusters alike is one for all of them: a
+// step looks at each.
+type decoded map[string]*fleet.Assignment
+
+func (d decoded) of(payload []byte) (*fleet.Assignment, error) {
+	if a, known := d[string(payload)]; known {
+		return a, nil
+	}
+	a, err := fleet.DecodeAssignment(payload)
+	if err != nil {
+		return nil, err
+	}
+	d[string(payload)] = &a
+	return &a, nil
 }
 
 // why is what a cluster says of what is not as it should be.
@@ -271,13 +296,11 @@ func why(ready, healthy fleet.Condition) string {
 	return ready.Message
 }
 
-func decodeRow(row *rollout.Row, payload, held, approval, ending []byte) (err error) {
+func decodeRow(row *rollout.Row, assignments decoded, payload, held, approval, ending []byte) (err error) {
 	if payload != nil {
-		assignment, err := fleet.DecodeAssignment(payload)
-		if err != nil {
+		if row.Assignment, err = assignments.of(payload); err != nil {
 			return err
 		}
-		row.Assignment = &assignment
 	}
 	if row.Held, err = fleet.DigestFromBytes(held); err != nil {
 		return err
@@ -302,8 +325,8 @@ func loadPlacements(ctx context.Context, tx pgx.Tx, state *rollout.State) error 
 	}
 	defer rows.Close()
 	named := map[string]bool{}
-	for _, row := range state.Rows {
-		named[row.Placement] = true
+	for i := range state.Rows {
+		named[state.Rows[i].Placement] = true
 	}
 	for rows.Next() {
 		var p rollout.Placement

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -19,6 +20,37 @@ func (f *rolledOut) loaded() (state rollout.State) {
 		f.t.Fatal(err)
 	}
 	return state
+}
+
+// rowOf is the row of a cluster, by id.
+func rowOf(s rollout.State, id string) *rollout.Row {
+	return &s.Rows[slices.IndexFunc(s.Clusters, func(c rollout.Cluster) bool { return c.ID == id })]
+}
+
+func TestEachClusterIsReadWithTheRowThatIsItsOwn(t *testing.T) {
+	t.Parallel()
+	f := newRolledOut(t, canaryFirst, "canary-1", "prod-1", "prod-2", "prod-3", "prod-4", "prod-5")
+	f.push("one")
+	f.settle(rollout.Succeeded)
+	given := f.instances()
+	f.sql(`UPDATE object SET deleted_at = now() WHERE kind = 'Cluster' AND name IN ('prod-2', 'prod-4')`)
+	f.join("prod-6")
+	state := f.loaded()
+	for i, c := range state.Clusters {
+		row := state.Rows[i]
+		switch has := row.Assignment != nil; {
+		case has != (c.Name != "prod-6"):
+			t.Errorf("%s: row %+v", c.Name, row)
+		case has && (row.Release != given[c.Name].Assignment.Release.Digest() || row.Assignment.Generation != given[c.Name].Assignment.Generation || row.Report == nil):
+			t.Errorf("%s: row %+v with %+v, not %+v", c.Name, row, row.Assignment, given[c.Name].Assignment)
+		}
+	}
+	if len(state.Clusters) != 5 || len(state.Rows) != 5 {
+		t.Errorf("%d clusters with %d rows", len(state.Clusters), len(state.Rows))
+	}
+	if a, b := rowOf(state, f.spokes["prod-1"].session.Cluster).Assignment, rowOf(state, f.spokes["prod-3"].session.Cluster).Assignment; a != b {
+		t.Error("what two clusters were given alike is decoded twice")
+	}
 }
 
 func TestWhatASpokeSaysOfItsObjectsIsReadAsItIs(t *testing.T) {
@@ -57,12 +89,12 @@ func TestWhatASpokeSaysOfItsObjectsIsReadAsItIs(t *testing.T) {
 		r := f.word(a)
 		test.change(&r)
 		f.report("canary-1", r)
-		if got := f.loaded().Rows[id].Report; got == nil || got.Failed != test.failed || got.Message != test.says || got.Release != a.Release.Digest() || got.Converged != r.Converged {
+		if got := rowOf(f.loaded(), id).Report; got == nil || got.Failed != test.failed || got.Message != test.says || got.Release != a.Release.Digest() || got.Converged != r.Converged {
 			t.Errorf("%s: %+v", what, got)
 		}
 	}
 	f.sql(`UPDATE cluster SET epoch = epoch + 1`)
-	if got := f.loaded().Rows[id].Report; got != nil {
+	if got := rowOf(f.loaded(), id).Report; got != nil {
 		t.Errorf("of an epoch before: %+v", got)
 	}
 }

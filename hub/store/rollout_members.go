@@ -63,7 +63,7 @@ func (s *Store) NotTargeted(ctx context.Context, id string) (others []rollout.No
 		if err != nil || !r.Phase.Active() {
 			return err
 		}
-		state := rollout.State{Key: r.Release.App, App: new(rollout.App), Active: &r, Rows: map[string]rollout.Row{}}
+		state := rollout.State{Key: r.Release.App, App: new(rollout.App), Active: &r}
 		if r.Members, err = loadMembers(ctx, tx, r.ID); err != nil {
 			return err
 		}
@@ -71,18 +71,19 @@ func (s *Store) NotTargeted(ctx context.Context, id string) (others []rollout.No
 		if err != nil {
 			return explain(doing, err)
 		}
-		there := &fleet.Assignment{State: fleet.Active}
-		var cluster string
-		_, err = pgx.ForEachRow(rows, []any{&cluster}, func() error {
-			state.Rows[cluster] = rollout.Row{Assignment: there}
-			return nil
-		})
+		there, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
 			return explain(doing, err)
 		}
 		for _, load := range []func(context.Context, pgx.Tx, *rollout.State) error{loadClusters, loadPlacements, loadPolicy} {
 			if err := load(ctx, tx, &state); err != nil {
 				return err
+			}
+		}
+		has, active := setOf(there), &fleet.Assignment{State: fleet.Active}
+		for i := range state.Clusters {
+			if has[state.Clusters[i].ID] {
+				state.Rows[i].Assignment = active
 			}
 		}
 		others = state.NotTargeted()

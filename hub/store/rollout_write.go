@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -156,10 +155,13 @@ func putRequests(batch *pgx.Batch, state rollout.State, requests map[string]stri
 	const write = `INSERT INTO instance_request (cluster, app, requested_at) SELECT cluster, $1, at FROM unnest($2::uuid[], $3::text[]) AS g (cluster, at)
 		ON CONFLICT (cluster, app) DO UPDATE SET requested_at = excluded.requested_at, force = false, reset = false, at = now()
 			WHERE instance_request.requested_at = $4::jsonb ->> instance_request.cluster::text`
-	clusters := slices.Sorted(maps.Keys(requests))
-	times, read := make([]string, len(clusters)), make(map[string]string, len(clusters))
-	for i, cluster := range clusters {
-		times[i], read[cluster] = requests[cluster], state.Rows[cluster].RequestedAt
+	var clusters, times []string
+	read := make(map[string]string, len(requests))
+	for i := range state.Clusters {
+		id := state.Clusters[i].ID
+		if at, asked := requests[id]; asked {
+			clusters, times, read[id] = append(clusters, id), append(times, at), state.Rows[i].RequestedAt
+		}
 	}
 	batch.Queue(write, state.Key.String(), clusters, times, read)
 }

@@ -129,7 +129,7 @@ func TestStepsOfReplicasAreAsIfMadeOneAfterAnother(t *testing.T) {
 			versions[r.ID] = r.Version
 		}
 		for id, put := range s.step.Put {
-			if was := s.state.Rows[id].Assignment; was == nil || was.Release.Digest() != put.Assignment.Release.Digest() {
+			if was := rowOf(s.state, id).Assignment; was == nil || was.Release.Digest() != put.Assignment.Release.Digest() {
 				pins[id] = append(pins[id], put.Assignment.Release.Digest())
 			}
 		}

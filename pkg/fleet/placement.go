@@ -87,6 +87,15 @@ func (c ClusterChoice) Matches(name string, labels map[string]string) bool {
 	return slices.Contains(c.Names, name) || c.Selector != nil && c.Selector.Matches(labels)
 }
 
+// Matcher is Matches for whoever asks of many.
+func (c ClusterChoice) Matcher() func(name string, labels map[string]string) bool {
+	selects := func(map[string]string) bool { return false }
+	if c.Selector != nil {
+		selects = c.Selector.Matcher()
+	}
+	return func(name string, labels map[string]string) bool { return slices.Contains(c.Names, name) || selects(labels) }
+}
+
 // EveryCluster reports whether the choice is every cluster there is or will be.
 func (c ClusterChoice) EveryCluster() bool { return c.Selector != nil && c.Selector.IsEmpty() }
 
