@@ -309,7 +309,9 @@ func (s *State) ending(row *Row) *Put {
 func approved(row *Row, next fleet.Assignment) fleet.Digest {
 	current := row.Assignment
 	switch {
-	case current == nil || current.RunDigest() != next.RunDigest():
+	case current == nil || row.Approved.IsZero() && current.ApprovedPrune.IsZero(): // there is none: what most rows are
+		return fleet.Digest{}
+	case current.RunDigest() != next.RunDigest():
 		return fleet.Digest{}
 	case !row.Approved.IsZero() && row.Approved == row.Held && !row.Outdated:
 		return row.Approved
