@@ -39,7 +39,8 @@ func (s *rollouts) ListRolloutClusters(ctx context.Context, req *adminv1.ListRol
 	taken := page{limit: limit}
 	for i, m := range members {
 		c := clusterMessage(m.Member)
-		c.Connected, c.Available, c.Stale, c.WaitsFor = m.Connected, m.Available, m.Stale, found.Waits(m.Member)
+		c.Connected, c.Available, c.Stale, c.HoldsPrune = m.Connected, m.Available, m.Stale, m.HoldsPrune
+		c.WaitsFor = found.Waits(m.Member)
 		if m.Phase == rollout.MemberPending && c.WaitsFor == rollout.WaitsOut(m.Message) {
 			c.Message = "" // it is the same, as what is in the way
 		}

@@ -190,7 +190,7 @@ func (t *turn) works(cluster *Cluster, r *Report) bool {
 // waits reports whether the spoke waits for something, with its clocks stopped.
 func (r *Report) waits() bool { return r != nil && r.Waiting != fleet.WaitingNone && r.Waiting != "" }
 
-// says is what a spoke says, after what it waits for. fleetctl knows a held prune by its words: a person is waited for then.
+// says is what a spoke says, after what it waits for.
 func (r *Report) says() string {
 	switch r.Waiting {
 	case fleet.WaitingDependency:

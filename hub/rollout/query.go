@@ -63,6 +63,8 @@ type MemberNow struct {
 	// Connected: the cluster was heard lately. Available: the App serves there, as it said last. Stale: it has succeeded, and
 	// has not been heard for long.
 	Connected, Available, Stale bool
+	// HoldsPrune: it waits with deletions that nobody has approved yet.
+	HoldsPrune bool
 }
 
 // Logged is an Event as it was recorded.

@@ -16,7 +16,8 @@ import (
 // RolloutMembers returns a page of the clusters of a Rollout, by wave and turn, with what they are like now.
 func (s *Store) RolloutMembers(ctx context.Context, id string, q RolloutMemberQuery) (members []rollout.MemberNow, err error) {
 	const query = `SELECT ` + memberColumns + `, coalesce(c.connected, false),
-			coalesce(p.available AND p.epoch = c.epoch AND p.generation >= a.pin AND p.release = a.release, false), clock_timestamp()
+			coalesce(p.available AND p.epoch = c.epoch AND p.generation >= a.pin AND p.release = a.release, false),
+			coalesce(` + holdsPrune + `, false), clock_timestamp()
 		FROM rollout_member m JOIN rollout r ON r.id = m.rollout
 			LEFT JOIN cluster c ON c.id = m.cluster
 			LEFT JOIN assignment a ON a.cluster = m.cluster AND a.app = r.app
@@ -44,7 +45,7 @@ func (s *Store) RolloutMembers(ctx context.Context, id string, q RolloutMemberQu
 		}
 		members, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (m rollout.MemberNow, err error) {
 			var now time.Time
-			if m.Member, err = scanMember(row, &m.Connected, &m.Available, &now); err == nil {
+			if m.Member, err = scanMember(row, &m.Connected, &m.Available, &m.HoldsPrune, &now); err == nil {
 				m.Stale = r.Stale(m.Member, now)
 			}
 			return m, err
@@ -53,6 +54,13 @@ func (s *Store) RolloutMembers(ctx context.Context, id string, q RolloutMemberQu
 	})
 	return members, err
 }
+
+// holdsPrune reports whether the cluster of c waits by its report p for somebody to approve deletions. Its report says so until
+// it has taken the approval up: one counts from when it is given.
+const holdsPrune = `p.epoch = c.epoch AND p.waiting = 'PruneHeld'
+	AND convert_from(a.payload, 'UTF8')::jsonb ->> 'approvedPrune' IS DISTINCT FROM (p.held_prune ->> 'digest')
+	AND NOT EXISTS (SELECT FROM prune_approval q WHERE q.cluster = p.cluster AND q.app = p.app
+		AND 'sha256:' || encode(q.digest, 'hex') = (p.held_prune ->> 'digest') AND q.release = a.release)`
 
 // NotTargeted returns the clusters that a Rollout under way is not about, in the order of their names, and why; of one that waits,
 // or is over: none.

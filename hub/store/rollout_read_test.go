@@ -189,3 +189,42 @@ func TestPolicyThatPlacementsNameIsNotDeleted(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestAClusterHoldsAPruneUntilSomebodyHasApprovedThatSet(t *testing.T) {
+	t.Parallel()
+	f := newRolledOut(t, canaryFirst, "canary-1", "prod-1")
+	f.push("one")
+	f.settle(rollout.Succeeded)
+	f.push("two")
+	f.step()
+	ro := f.loaded().Active
+	says := func(set string) fleet.Digest {
+		r := f.word(f.instances()["canary-1"].Assignment)
+		digest := fleet.DigestOf([]byte(set))
+		r.Stage, r.Converged, r.Waiting, r.HeldPrune = fleet.StageApplying, false, fleet.WaitingPruneHeld, &fleet.HeldPrune{Digest: digest, Count: 1}
+		f.report("canary-1", r)
+		return digest
+	}
+	holds := func(when string, want bool) {
+		t.Helper()
+		members, err := f.RolloutMembers(t.Context(), ro.ID, store.RolloutMemberQuery{})
+		f.must(err)
+		if len(members) != 2 || members[0].Name != "canary-1" || members[0].HoldsPrune != want || members[1].HoldsPrune {
+			t.Errorf("%s: %+v", when, members)
+		}
+	}
+	holds("before it says anything", false)
+	held, one := says("set"), uint32(1)
+	holds("as it says", true)
+	_, err := f.ApprovePrune(t.Context(), admin, appKey, "", held, fleet.Order{Confirm: &one})
+	f.must(err)
+	holds("approved", false)
+	f.step()
+	if got := f.instances()["canary-1"].Assignment.ApprovedPrune; got != held {
+		t.Fatalf("approved is %s", got)
+	}
+	says("set")
+	holds("approved, and not taken up yet", false)
+	says("another set")
+	holds("of another set", true)
+}

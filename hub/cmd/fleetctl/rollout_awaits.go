@@ -31,7 +31,7 @@ func (h *hub) awaits(ctx context.Context, ro *adminv1.Rollout, known ...*adminv1
 		}
 	case "WaitingClusters":
 		if slices.ContainsFunc(known, func(c *adminv1.RolloutCluster) bool {
-			return slices.Contains(flightPhases, c.GetPhase()) && !holdsPrune(c)
+			return slices.Contains(flightPhases, c.GetPhase()) && !c.GetHoldsPrune()
 		}) {
 			break
 		}
@@ -66,16 +66,9 @@ func instead(under, queued *adminv1.Rollout) string {
 	return text + ": then " + queued.GetId() + " begins"
 }
 
-// heldPruneText begins what the hub says of a cluster that waits for a person to approve deletions.
-const heldPruneText = "a held prune to be approved"
-
-func holdsPrune(c *adminv1.RolloutCluster) bool {
-	return strings.HasPrefix(c.GetWaitsFor(), heldPruneText)
-}
-
 // holdingPrunes are the clusters that are being updated, where every one of them waits for a held prune.
 func (h *hub) holdingPrunes(ctx context.Context, ro *adminv1.Rollout) []string {
-	return h.allThatAre(ctx, &adminv1.ListRolloutClustersRequest{App: exactly(ro), Phases: flightPhases}, holdsPrune)
+	return h.allThatAre(ctx, &adminv1.ListRolloutClustersRequest{App: exactly(ro), Phases: flightPhases}, (*adminv1.RolloutCluster).GetHoldsPrune)
 }
 
 // frozenOf are the clusters that are missing in the wave under way, where every one of them is frozen by name.

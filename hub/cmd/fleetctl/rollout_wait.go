@@ -104,7 +104,7 @@ func (a *app) awaitRollout(ctx context.Context, h *hub, ro *adminv1.Rollout, o r
 		_, end := settled(ro)
 		next, of := "", ro
 		if !end && !o.through {
-			next, of = a.awaitsStill(ctx, h, ro)
+			next, of = h.awaits(ctx, ro)
 		}
 		switch {
 		case ro.GetPhase() == o.goal:
@@ -165,25 +165,6 @@ func (a *app) lookWhileQueued(ctx context.Context, h *hub, ro *adminv1.Rollout, 
 		}
 		away = err != nil
 	}
-}
-
-// pruneLooks is how often a held prune is looked at again, each statusPeriod, before a person is waited for: clusters say so
-// themselves that they have taken an approval up, and as long as they have not, none is known to be given.
-const pruneLooks = 5
-
-// awaitsStill is awaits, once clusters have had the time to take up what was approved.
-func (a *app) awaitsStill(ctx context.Context, h *hub, ro *adminv1.Rollout) (next string, of *adminv1.Rollout) {
-	next, of = h.awaits(ctx, ro)
-	for range pruneLooks {
-		if next == "" || of.GetReason() != "WaitingClusters" || a.looksOnce() {
-			break
-		}
-		if a.pause(ctx, statusPeriod) != nil || ctx.Err() != nil {
-			return "", ro
-		}
-		next, of = h.awaits(ctx, ro)
-	}
-	return next, of
 }
 
 // stillAwaited reports whether what a person has to do is still to be done. What was done elsewhere than to the Rollout itself,

@@ -895,7 +895,9 @@ type RolloutCluster struct {
 	DeadlineLeft *durationpb.Duration   `protobuf:"bytes,13,opt,name=deadline_left,json=deadlineLeft,proto3" json:"deadline_left,omitempty"`
 	Since        *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=since,proto3" json:"since,omitempty"`
 	// What it waits for, in words.
-	WaitsFor      string `protobuf:"bytes,15,opt,name=waits_for,json=waitsFor,proto3" json:"waits_for,omitempty"`
+	WaitsFor string `protobuf:"bytes,15,opt,name=waits_for,json=waitsFor,proto3" json:"waits_for,omitempty"`
+	// It holds deletions back that nobody has approved yet.
+	HoldsPrune    bool `protobuf:"varint,16,opt,name=holds_prune,json=holdsPrune,proto3" json:"holds_prune,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1033,6 +1035,13 @@ func (x *RolloutCluster) GetWaitsFor() string {
 		return x.WaitsFor
 	}
 	return ""
+}
+
+func (x *RolloutCluster) GetHoldsPrune() bool {
+	if x != nil {
+		return x.HoldsPrune
+	}
+	return false
 }
 
 // NotTargeted is a cluster that does not get the Release of a Rollout.
@@ -3841,7 +3850,7 @@ const file_flotilla_admin_v1_rollouts_proto_rawDesc = "" +
 	" \x01(\x05R\vunavailable\x12\x14\n" +
 	"\x05stale\x18\v \x01(\x05R\x05stale\x12\x1d\n" +
 	"\n" +
-	"had_failed\x18\f \x01(\x05R\thadFailed\"\xcb\x03\n" +
+	"had_failed\x18\f \x01(\x05R\thadFailed\"\xec\x03\n" +
 	"\x0eRolloutCluster\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x12\n" +
 	"\x04wave\x18\x02 \x01(\x05R\x04wave\x12\x12\n" +
@@ -3860,7 +3869,9 @@ const file_flotilla_admin_v1_rollouts_proto_rawDesc = "" +
 	"\x05stale\x18\f \x01(\bR\x05stale\x12>\n" +
 	"\rdeadline_left\x18\r \x01(\v2\x19.google.protobuf.DurationR\fdeadlineLeft\x120\n" +
 	"\x05since\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x1b\n" +
-	"\twaits_for\x18\x0f \x01(\tR\bwaitsFor\"9\n" +
+	"\twaits_for\x18\x0f \x01(\tR\bwaitsFor\x12\x1f\n" +
+	"\vholds_prune\x18\x10 \x01(\bR\n" +
+	"holdsPrune\"9\n" +
 	"\vNotTargeted\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x10\n" +
 	"\x03why\x18\x02 \x01(\tR\x03why\"\xf0\x01\n" +
