@@ -21,7 +21,7 @@ type FleetConfig struct {
 	// Namespace is the one that fleetctl means when none is named. Empty: fleetctl's default.
 	Namespace string
 	// Dir keeps everything: clusters/NAME, spokes/NAME, hub, git, log. Made when absent. Empty: a temporary directory
-	// that Stop removes.
+	// that Stop removes, and another for Postgres.
 	Dir string
 	// Binaries is the directory of flotilla-hub, flotilla-spoke and fleetctl. Empty: they are built.
 	Binaries string

@@ -24,8 +24,12 @@ type hubFile struct {
 func (f *Fleet) startHub(ctx context.Context) error {
 	env := []string{}
 	if !f.config.PrivatePostgres {
+		database := PostgresConfig{Fsync: f.config.Fsync}
+		if f.workspace == nil {
+			database.Dir = f.file("postgres")
+		}
 		var err error
-		if f.Postgres, err = StartPostgres(ctx, PostgresConfig{Dir: f.file("postgres"), Fsync: f.config.Fsync}); err != nil {
+		if f.Postgres, err = StartPostgres(ctx, database); err != nil {
 			return err
 		}
 		url, err := f.Postgres.CreateDatabase(ctx, hubDatabase)

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"flotilla.dev/flotilla/pkg/disk"
 )
@@ -48,19 +49,49 @@ type workspace struct {
 }
 
 // newWorkspace makes one, and removes those whose process died without doing so.
-func newWorkspace() (*workspace, error) {
-	all := filepath.Join(os.TempDir(), fmt.Sprintf("flotilla-lab-%d", os.Getuid()))
-	if err := os.MkdirAll(all, 0o700); err != nil {
+func newWorkspace() (*workspace, error) { return newWorkspaceIn(os.TempDir()) }
+
+// newWorkspaceInMemory is newWorkspace, in memory where that has room.
+func newWorkspaceInMemory() (*workspace, error) {
+	if hasRoom(memory) {
+		return newWorkspaceIn(memory)
+	}
+	return newWorkspace()
+}
+
+const (
+	// memory is where Linux has a file system that is in memory alone.
+	memory = "/dev/shm"
+	// roomInMemory is what there has to be of it. The databases of a package's tests take up to 200 MiB, and several
+	// packages are tested at a time.
+	roomInMemory = 2 << 30
+)
+
+// hasRoom is false for what is not there. A container has 64 MiB, unless it is given more.
+func hasRoom(dir string) bool {
+	var info syscall.Statfs_t
+	return syscall.Statfs(dir, &info) == nil && uint64(info.Bavail)*uint64(info.Bsize) >= roomInMemory
+}
+
+func newWorkspaceIn(place string) (*workspace, error) {
+	if err := os.MkdirAll(workspaces(place), 0o700); err != nil {
 		return nil, err
 	}
+	for _, each := range []string{os.TempDir(), memory} {
+		if _, err := os.Stat(workspaces(each)); err != nil {
+			continue // nobody has been there
+		}
+		if err := sweep(workspaces(each)); err != nil {
+			return nil, err
+		}
+	}
 	// Under one lock, since a workspace without its own lock yet looks dead.
-	gate, err := disk.AwaitLock(filepath.Join(all, "lock"))
+	gate, err := disk.AwaitLock(filepath.Join(workspaces(place), "lock"))
 	if err != nil {
 		return nil, err
 	}
 	defer gate.Unlock()
-	sweep(all)
-	dir, err := os.MkdirTemp(all, "")
+	dir, err := os.MkdirTemp(workspaces(place), "")
 	if err != nil {
 		return nil, err
 	}
@@ -71,8 +102,18 @@ func newWorkspace() (*workspace, error) {
 	return &workspace{dir: dir, lock: lock}, nil
 }
 
+// workspaces is the directory of all that are in a place.
+func workspaces(place string) string {
+	return filepath.Join(place, fmt.Sprintf("flotilla-lab-%d", os.Getuid()))
+}
+
 // sweep removes what it can; the rest is the next process's to try.
-func sweep(all string) {
+func sweep(all string) error {
+	gate, err := disk.AwaitLock(filepath.Join(all, "lock"))
+	if err != nil {
+		return err
+	}
+	defer gate.Unlock()
 	entries, _ := os.ReadDir(all)
 	for _, entry := range entries {
 		if !entry.IsDir() {
@@ -86,6 +127,7 @@ func sweep(all string) {
 		_ = os.RemoveAll(dir)
 		_ = lock.Unlock()
 	}
+	return nil
 }
 
 func (w *workspace) remove() error {

@@ -3,6 +3,7 @@ package lab_test
 import (
 	"context"
 	"crypto/rand"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -39,6 +40,16 @@ func TestPreparedDatabaseIsPreparedOnce(t *testing.T) {
 	}
 	if prepared != 1 {
 		t.Errorf("prepared %d times, want once", prepared)
+	}
+}
+
+func TestDatabasesAreOnDiskWhereThereIsNoMemoryForThem(t *testing.T) {
+	t.Parallel()
+	if lab.HasRoom(filepath.Join(t.TempDir(), "shm")) {
+		t.Error("there is room in a directory that is not there")
+	}
+	if lab.HasRoom("/proc") {
+		t.Error("there is room in a file system that keeps nothing")
 	}
 }
 
