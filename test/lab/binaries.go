@@ -49,11 +49,42 @@ func TestBinaries(t testing.TB) (dir string) {
 		if err != nil {
 			return nil, err
 		}
-		if err := BuildBinaries(ctx, w.dir, nil); err != nil {
+		if err := copyBuilt(ctx, w.dir); err != nil {
 			return nil, errors.Join(err, w.remove())
 		}
 		return &binaries{w}, nil
 	}).workspace.dir
+}
+
+// copyBuilt has the binaries in a directory. They are built in one that stays, where go build links what has changed
+// alone: test processes, of which several need them, copy what the first of them built.
+func copyBuilt(ctx context.Context, dir string) error {
+	root, err := ModuleRoot()
+	if err != nil {
+		return err
+	}
+	built := filepath.Join(root, "bin", "test")
+	if err := os.MkdirAll(built, 0o755); err != nil {
+		return err
+	}
+	lock, err := awaitLock(ctx, built+".lock")
+	if err != nil {
+		return err
+	}
+	defer lock.Unlock()
+	if err := BuildBinaries(ctx, built, nil); err != nil {
+		return err
+	}
+	// By another process: one that is forked here meanwhile would have a file open that was being written, and which can
+	// not be run while anybody has.
+	var files []string
+	for _, name := range []string{hubBinary, spokeBinary, helmBinary, fleetctlBinary} {
+		files = append(files, filepath.Join(built, name))
+	}
+	if output, err := exec.CommandContext(ctx, "cp", append(files, dir)...).CombinedOutput(); err != nil {
+		return fmt.Errorf("copy Flotilla's binaries: %w\n%s", err, output)
+	}
+	return nil
 }
 
 var sharedBinaries share[*binaries]
