@@ -1,17 +1,16 @@
 package lab
 
 import (
-	"context"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 )
 
-// TestNamespace makes a namespace of the test's own and returns its name. The namespace's deletion begins when the
-// test ends; nobody waits for it.
+// TestNamespace makes a namespace of the test's own and returns its name. It stays until the cluster goes: to empty one,
+// Kubernetes asks for the objects of every kind that there is, which cost more than most tests, and whoever waits for a
+// namespace to go would wait for those of all tests before.
 func TestNamespace(t testing.TB, cluster *Cluster) string {
 	t.Helper()
 	client, err := kubernetes.NewForConfig(cluster.REST())
@@ -25,10 +24,5 @@ func TestNamespace(t testing.TB, cluster *Cluster) string {
 	if err != nil {
 		t.Fatalf("test namespace: %v", err)
 	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		_ = namespaces.Delete(ctx, namespace.Name, metav1.DeleteOptions{}) // it may be gone, or the API server killed
-	})
 	return namespace.Name
 }
