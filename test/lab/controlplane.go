@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"testing"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -179,8 +180,10 @@ func (c *Cluster) startControllers(ctx context.Context) error {
 func (c *Cluster) run(name, log string, args ...string) (*process, error) {
 	cmd := exec.Command(c.config.Binary, args...)
 	cmd.Dir = c.config.Dir
-	// A fifth of what a cluster costs is collecting garbage, which there is memory for.
-	cmd.Env = append(os.Environ(), "GOMEMLIMIT=1GiB", "GOGC=400")
+	cmd.Env = append(os.Environ(), "GOMEMLIMIT=1GiB")
+	if testing.Testing() { // a fifth of what a cluster costs is collecting garbage, and it does not live for long
+		cmd.Env = append(cmd.Env, "GOGC=400")
+	}
 	return startProcess(name, cmd, c.file(log))
 }
 
