@@ -62,7 +62,7 @@ func newWorkspaceInMemory() (*workspace, error) {
 const (
 	// memory is where Linux has a file system that is in memory alone.
 	memory = "/dev/shm"
-	// roomInMemory is what there has to be of it. The databases of a package's tests take up to 200 MiB, and several
+	// roomInMemory is what there has to be of it. Those of hub/store's tests, which have most, take 110 MiB, and several
 	// packages are tested at a time.
 	roomInMemory = 2 << 30
 )
