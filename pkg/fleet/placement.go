@@ -93,7 +93,9 @@ func (c ClusterChoice) Matcher() func(name string, labels map[string]string) boo
 	if c.Selector != nil {
 		selects = c.Selector.Matcher()
 	}
-	return func(name string, labels map[string]string) bool { return slices.Contains(c.Names, name) || selects(labels) }
+	return func(name string, labels map[string]string) bool {
+		return slices.Contains(c.Names, name) || selects(labels)
+	}
 }
 
 // EveryCluster reports whether the choice is every cluster there is or will be.
