@@ -70,6 +70,18 @@ func TestARollbackOfTheFailedLeavesTheOthersAsTheyAre(t *testing.T) {
 	}
 }
 
+func TestARollbackOfTheFailedWaitsForWhatIsBeingUpdatedAndMayFailYet(t *testing.T) {
+	t.Parallel()
+	policy := fleet.RolloutPolicy{Waves: []fleet.Wave{{Name: "all", MaxConcurrent: fleet.Percent(100)}}, MaxUnavailable: fleet.Percent(100)}
+	policy.OnFailure = fleet.OnFailure{Action: fleet.RollbackOnFailure, Scope: fleet.ScopeFailed}
+	w, one := settled(t, 3, policy)
+	two := w.push("two", map[string]outcome{"c0": refused, "c2": never})
+	w.until(t, "it is over", func() bool { return w.over(two) != nil })
+	if ro := w.over(two); ro.Phase != rollout.RolledBack || w.row("id-c0").Release != one || w.row("id-c1").Release != two || w.row("id-c2").Release != one {
+		t.Errorf("it is %s: %s; c0 has %s, c1 %s, c2 %s", ro.Phase, ro.Message, w.row("id-c0").Release, w.row("id-c1").Release, w.row("id-c2").Release)
+	}
+}
+
 func TestWhatHadFailedIsCountedStillOnceItIsTakenBack(t *testing.T) {
 	t.Parallel()
 	policy := fleet.RolloutPolicy{Waves: []fleet.Wave{{Name: "all", MaxConcurrent: fleet.Percent(100)}}, MaxUnavailable: fleet.Percent(100)}
