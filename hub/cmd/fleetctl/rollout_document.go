@@ -120,8 +120,10 @@ type clusterDoc struct {
 	Connected bool   `json:"connected"`
 	Available bool   `json:"available"`
 	Stale     bool   `json:"stale"`
-	Left      string `json:"deadlineLeft,omitempty"`
-	Since     string `json:"since,omitempty"`
+	// HoldsPrune: it holds deletions that nobody has approved yet.
+	HoldsPrune bool   `json:"holdsPrune"`
+	Left       string `json:"deadlineLeft,omitempty"`
+	Since      string `json:"since,omitempty"`
 }
 
 func newRolloutDocument(ro *adminv1.Rollout, clusters []*adminv1.RolloutCluster, left []*adminv1.NotTargeted) rolloutDocument {
@@ -186,7 +188,7 @@ func newClusterDoc(c *adminv1.RolloutCluster) *clusterDoc {
 	return &clusterDoc{
 		Cluster: c.GetCluster(), Wave: c.GetWave(), Turn: c.GetTurn(), Phase: c.GetPhase(), Failure: c.GetFailure(), Message: c.GetMessage(),
 		WaitsFor: c.GetWaitsFor(), Base: c.GetBase(), Attempt: c.GetAttempt(), Connected: c.GetConnected(), Available: c.GetAvailable(),
-		Stale: c.GetStale(), Left: lasting(c.GetDeadlineLeft()), Since: stamp(c.GetSince()),
+		Stale: c.GetStale(), HoldsPrune: c.GetHoldsPrune(), Left: lasting(c.GetDeadlineLeft()), Since: stamp(c.GetSince()),
 	}
 }
 

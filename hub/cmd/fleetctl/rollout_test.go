@@ -180,7 +180,7 @@ func TestDocumentOfARolloutHasWhatTheHubSays(t *testing.T) {
 	})
 	b.hub.rolled.members = []*adminv1.RolloutCluster{{
 		Cluster: "eu-9", Wave: 1, Turn: 4, Phase: "Succeeded", Failure: "Lost", Message: "m", WaitsFor: "it", Base: "sha256:77aa", Attempt: 3, Connected: true,
-		Available: true, Stale: true, Since: at(-3), DeadlineLeft: durationpb.New(90 * time.Second),
+		Available: true, Stale: true, HoldsPrune: true, Since: at(-3), DeadlineLeft: durationpb.New(90 * time.Second),
 	}}
 	document := parseJSON(t, b.ok("rollout", "status", "ks/app", "-w=false", "-o", "json").stdout)
 	wave := document["waves"].([]any)[1].(map[string]any)
@@ -190,7 +190,7 @@ func TestDocumentOfARolloutHasWhatTheHubSays(t *testing.T) {
 		"awaits": "fleetctl rollout approve ro-7k2f --wave eu --gate prod-go", "planDigest": planDigest, "direction": "Forward", "wave": 1.0, "maxUnavailable": 2.0,
 		"totals": totals, "notTargeted": []any{map[string]any{"cluster": "lab-1", "why": "its labels do not match"}}, "actor": "system", "startedAt": "2026-03-01T11:40:00Z",
 		"clusters": []any{map[string]any{"cluster": "eu-9", "wave": 1.0, "turn": 4.0, "phase": "Succeeded", "failure": "Lost", "message": "m", "waitsFor": "it",
-			"base": "sha256:77aa", "attempt": 3.0, "connected": true, "available": true, "stale": true, "deadlineLeft": "1m30s", "since": "2026-03-01T11:57:00Z"}},
+			"base": "sha256:77aa", "attempt": 3.0, "connected": true, "available": true, "stale": true, "holdsPrune": true, "deadlineLeft": "1m30s", "since": "2026-03-01T11:57:00Z"}},
 	} {
 		if diff := cmp.Diff(want, document[what]); diff != "" {
 			t.Errorf("%s: %s", what, diff)
