@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -178,6 +179,41 @@ func TestRequestsAboutRolloutsSayWhichFieldIsWrong(t *testing.T) {
 	wantCode(t, err, codes.InvalidArgument, "reason: is required")
 	_, err = f.rollouts.PauseRollout(f.ctx, &adminv1.PauseRolloutRequest{App: appRollout()})
 	wantCode(t, err, codes.NotFound, "Kustomization/apps/app under way")
+}
+
+func TestClusterOfARolloutSaysThatItHoldsAPruneUntilThatIsApproved(t *testing.T) {
+	t.Parallel()
+	f := newRolled(t, canaryFirst)
+	f.push("one")
+	f.roll()
+	set := fleet.DigestOf([]byte("set"))
+	f.report("canary-1", func(r *fleet.Report) {
+		r.Stage, r.Converged, r.Waiting = fleet.StageApplying, false, fleet.WaitingPruneHeld
+		r.HeldPrune = &fleet.HeldPrune{Digest: set, Count: 1}
+	})
+	holds := func() []string {
+		resp, err := f.rollouts.ListRolloutClusters(f.ctx, &adminv1.ListRolloutClustersRequest{App: appRollout()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, c := range resp.GetClusters() {
+			if c.GetHoldsPrune() {
+				names = append(names, c.GetCluster())
+			}
+		}
+		return names
+	}
+	if got := holds(); !slices.Equal(got, []string{"canary-1"}) {
+		t.Errorf("%v hold a prune", got)
+	}
+	approve := &adminv1.ApproveRequest{Kind: "Kustomization", Namespace: "apps", Name: "app", Digest: set.String(), Confirm: 1}
+	if _, err := adminv1.NewPrunesServiceClient(f.conn).Approve(f.ctx, approve); err != nil {
+		t.Fatal(err)
+	}
+	if got := holds(); len(got) > 0 {
+		t.Errorf("%v hold one that is approved", got)
+	}
 }
 
 func TestClustersOfARolloutArePagedAndSayWhatTheyWaitFor(t *testing.T) {

@@ -55,11 +55,17 @@ func TestARollbackEndsAlthoughAClusterIsHeld(t *testing.T) {
 	w.until(t, "c1 is back when it is released", func() bool { r := w.row("id-c1").Report; return w.all(one) && r.Release == one && r.Converged })
 }
 
+// failedGoBack updates all at once, and takes those back that fail.
+func failedGoBack() fleet.RolloutPolicy {
+	return fleet.RolloutPolicy{
+		Waves: []fleet.Wave{{Name: "all", MaxConcurrent: fleet.Percent(100)}}, MaxUnavailable: fleet.Percent(100),
+		OnFailure: fleet.OnFailure{Action: fleet.RollbackOnFailure, Scope: fleet.ScopeFailed},
+	}
+}
+
 func TestARollbackOfTheFailedLeavesTheOthersAsTheyAre(t *testing.T) {
 	t.Parallel()
-	policy := fleet.RolloutPolicy{Waves: []fleet.Wave{{Name: "all", MaxConcurrent: fleet.Percent(100)}}, MaxUnavailable: fleet.Percent(100)}
-	policy.OnFailure = fleet.OnFailure{Action: fleet.RollbackOnFailure, Scope: fleet.ScopeFailed}
-	w, one := settled(t, 4, policy)
+	w, one := settled(t, 4, failedGoBack())
 	two := w.push("two", map[string]outcome{"c0": refused, "c3": unhealthy})
 	w.until(t, "it is over", func() bool { return w.over(two) != nil })
 	w.run(100, func() bool { return false })
@@ -72,9 +78,7 @@ func TestARollbackOfTheFailedLeavesTheOthersAsTheyAre(t *testing.T) {
 
 func TestARollbackOfTheFailedWaitsForWhatIsBeingUpdatedAndMayFailYet(t *testing.T) {
 	t.Parallel()
-	policy := fleet.RolloutPolicy{Waves: []fleet.Wave{{Name: "all", MaxConcurrent: fleet.Percent(100)}}, MaxUnavailable: fleet.Percent(100)}
-	policy.OnFailure = fleet.OnFailure{Action: fleet.RollbackOnFailure, Scope: fleet.ScopeFailed}
-	w, one := settled(t, 3, policy)
+	w, one := settled(t, 3, failedGoBack())
 	two := w.push("two", map[string]outcome{"c0": refused, "c2": never})
 	w.until(t, "it is over", func() bool { return w.over(two) != nil })
 	if ro := w.over(two); ro.Phase != rollout.RolledBack || w.row("id-c0").Release != one || w.row("id-c1").Release != two || w.row("id-c2").Release != one {
@@ -84,9 +88,7 @@ func TestARollbackOfTheFailedWaitsForWhatIsBeingUpdatedAndMayFailYet(t *testing.
 
 func TestWhatHadFailedIsCountedStillOnceItIsTakenBack(t *testing.T) {
 	t.Parallel()
-	policy := fleet.RolloutPolicy{Waves: []fleet.Wave{{Name: "all", MaxConcurrent: fleet.Percent(100)}}, MaxUnavailable: fleet.Percent(100)}
-	policy.OnFailure = fleet.OnFailure{Action: fleet.RollbackOnFailure, Scope: fleet.ScopeFailed}
-	w, _ := settled(t, 4, policy)
+	w, _ := settled(t, 4, failedGoBack())
 	two := w.push("two", map[string]outcome{"c0": refused, "c3": unhealthy})
 	w.until(t, "they go back", w.is(rollout.RollingBack, ""))
 	if n := w.state.Active.Totals(); n.Failed+n.HadFailed != 1 {

@@ -178,7 +178,8 @@ func (p placing) of(key string) fleet.Placed {
 
 // looksAt reports whether the Placement chooses one of the clusters, or would.
 func (p placement) looksAt(clusters []fleet.Candidate) bool {
-	return slices.ContainsFunc(clusters, func(c fleet.Candidate) bool { return p.spec.Clusters.Matches(c.Name, c.Labels) })
+	chosen := p.spec.Clusters.Matcher()
+	return slices.ContainsFunc(clusters, func(c fleet.Candidate) bool { return chosen(c.Name, c.Labels) })
 }
 
 // differing are the Clusters of a and b that are not the same in the other.

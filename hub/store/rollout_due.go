@@ -110,9 +110,10 @@ func appsPlacedOn(ctx context.Context, tx pgx.Tx, clusters []rollout.Cluster) ([
 	var choice fleet.ClusterChoice
 	var named []string
 	_, err = pgx.ForEachRow(rows, []any{&choice, &named}, func() error {
-		chosen := slices.ContainsFunc(clusters, func(c rollout.Cluster) bool { return choice.Matches(c.Name, c.Labels) })
+		chosen := choice.Matcher()
+		looksAt := slices.ContainsFunc(clusters, func(c rollout.Cluster) bool { return chosen(c.Name, c.Labels) })
 		choice = fleet.ClusterChoice{} // a Placement that has no names leaves those of the one before
-		if !chosen {
+		if !looksAt {
 			return nil
 		}
 		for _, text := range named {

@@ -84,7 +84,7 @@ const (
 
 // Matches reports whether the choice takes in the cluster of that name and labels.
 func (c ClusterChoice) Matches(name string, labels map[string]string) bool {
-	return slices.Contains(c.Names, name) || c.Selector != nil && c.Selector.Matches(labels)
+	return c.Matcher()(name, labels)
 }
 
 // Matcher is Matches for whoever asks of many.
@@ -128,11 +128,11 @@ type Placed struct {
 // RolloutPolicies.
 func (p Placement) Place(clusters []Candidate, declared map[AppRef]bool, policies map[string]bool) Placed {
 	placed := Placed{Matched: []string{}}
-	known := map[string]bool{}
+	known, chosen := map[string]bool{}, p.Clusters.Matcher()
 	for _, c := range clusters {
 		known[c.Name] = true
 		switch {
-		case c.Terminating || !p.Clusters.Matches(c.Name, c.Labels):
+		case c.Terminating || !chosen(c.Name, c.Labels):
 		case p.Tolerates(c.Taints, false):
 			placed.Matched = append(placed.Matched, c.Name)
 		default:

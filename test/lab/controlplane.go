@@ -181,7 +181,7 @@ func (c *Cluster) run(name, log string, args ...string) (*process, error) {
 	cmd := exec.Command(c.config.Binary, args...)
 	cmd.Dir = c.config.Dir
 	cmd.Env = append(os.Environ(), "GOMEMLIMIT=1GiB")
-	if testing.Testing() { // a fifth of what a cluster costs is collecting garbage, and it does not live for long
+	if testing.Testing() { // it does not live for long, and collects garbage for a fifth of what a test of it costs
 		cmd.Env = append(cmd.Env, "GOGC=400")
 	}
 	return startProcess(name, cmd, c.file(log))
